@@ -1,0 +1,16 @@
+"""Learning-rate schedules for textual inversion, hypernetworks and any other PyTorch training.
+
+    from lib_lrsched import plan
+    p = plan("warmup(0.005):100, cosine(0.005, 1e-5)", total_steps=2000)
+    p.value(99)
+
+Importing this needs numpy alone and has no effect beyond it.
+"""
+
+from .errors import RunStateError, ScheduleError
+from .lints import Lint
+from .parser import parse
+from .plan import Plan, plan
+
+__version__ = "0.1.0"
+__all__ = ["Lint", "Plan", "RunStateError", "ScheduleError", "__version__", "parse", "plan"]

@@ -1,0 +1,118 @@
+"""The command line: eval, train, serve, demo.
+
+Each command imports what it needs when it runs, so that ``eval`` needs numpy alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import ScheduleError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, or 2 for a text or an argument that is wrong."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    return int(args.run(args))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lib_lrsched", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_eval(commands)
+    _add_train(commands)
+    _add_serve(commands)
+    return parser
+
+
+def _add_eval(commands: Any) -> None:
+    command = commands.add_parser("eval", help="print a schedule's values as JSON")
+    command.add_argument("text", metavar="TEXT")
+    command.add_argument("--steps", type=_positive, required=True, metavar="N", help="max steps of the run")
+    command.add_argument("--steps-per-epoch", type=_positive, metavar="E", help="updates in one epoch, for ends such as 3ep")
+    command.add_argument("--images-per-step", type=_positive, metavar="B", help="pictures in one update, for ends such as 500img")
+    command.add_argument("--at", type=_steps, metavar="K,K", help="only these steps, such as 0,99")
+    command.add_argument("--json", action="store_true", help="print an error as JSON too")
+    command.set_defaults(run=_eval)
+
+
+def _eval(args: argparse.Namespace) -> int:
+    from .plan import plan
+
+    try:
+        made = plan(args.text, total_steps=args.steps, steps_per_epoch=args.steps_per_epoch, images_per_step=args.images_per_step)
+        values = made.values(range(made.stop) if args.at is None else args.at).tolist()
+    except ScheduleError as error:
+        return _refuse(args, error.message, error.span, str(error))
+    except IndexError as error:
+        return _refuse(args, f"--at: {error}", None, f"--at: {error}")
+    print(json.dumps({"stop": made.stop, "values": values, "warnings": [w._asdict() for w in made.warnings]}))
+    return 0
+
+
+def _refuse(args: argparse.Namespace, message: str, span: tuple[int, int] | None, text: str) -> int:
+    if args.json:
+        print(json.dumps({"error": {"message": message, "span": span}}))
+    else:
+        print(text, file=sys.stderr)
+    return 2
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, given was {text!r}")
+    return value
+
+
+def _steps(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected steps such as 0,99, given was {text!r}") from None
+
+
+def _add_train(commands: Any) -> None:
+    command = commands.add_parser("train", help="train an embedding or a hypernetwork on the practice host")
+    command.add_argument("--kind", choices=("embedding", "hypernetwork"), required=True)
+    command.add_argument("--name", required=True, metavar="NAME")
+    command.add_argument("--lr", required=True, metavar="TEXT", help="schedule of the learning rate")
+    command.add_argument("--steps", type=_positive, required=True, metavar="N", help="max steps of the run")
+    command.add_argument("--data", type=Path, metavar="DIR", help="folder of pictures; the sample concept by default")
+    command.add_argument("--clip", metavar="TEXT", help="schedule of the gradient-clip threshold")
+    command.add_argument("--clip-mode", choices=("value", "norm"), default="value")
+    command.add_argument("--batch", type=_positive, default=1, metavar="B")
+    command.add_argument("--accumulate", type=_positive, default=1, metavar="A")
+    command.add_argument("--seed", type=int, metavar="S")
+    command.add_argument("--out", type=Path, default=Path("practice-runs"), metavar="DIR")
+    command.add_argument("--json", action="store_true", help="print files and rates as JSON at the end")
+    command.set_defaults(run=_train)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from .demo import train_command
+
+    return train_command(args)
+
+
+def _add_serve(commands: Any) -> None:
+    command = commands.add_parser("serve", help="serve the tab and the practice host on this machine")
+    command.add_argument("--out", type=Path, default=Path("practice-runs"), metavar="DIR")
+    command.add_argument("--port", type=_positive, default=7860)
+    command.set_defaults(run=_serve)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from .standalone import serve
+
+    serve(args.out, port=args.port)
+    return 0

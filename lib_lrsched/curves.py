@@ -1,0 +1,230 @@
+"""The formulas: value at step j of a segment of n steps, as pure numpy functions.
+
+Each function takes ``j``, an int64 array of any shape or one numpy int64, and returns float64 of
+the same shape. One step and many steps give the same bits: numpy's array loops and its
+scalar functions round exp, log and power differently, so a single step goes through a loop of length one.
+
+This file knows numbers only: no text, no spans, no defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Steps = Any
+"""int64 array of any shape, or one numpy int64."""
+Values = Any
+"""float64 array of the same shape, or one numpy float64."""
+Curve = Callable[[Steps], Values]
+
+FAR = 2**62
+"""Whole numbers of steps above this are cut to it before integer arithmetic: no run gets there."""
+
+
+def _loop(ufunc: Any, *args: Any) -> Values:
+    """Apply ``ufunc`` through its array loop also to single numbers."""
+    if any(isinstance(arg, np.ndarray) for arg in args):
+        return ufunc(*args)
+    return ufunc(*(np.array([arg], dtype=np.float64) for arg in args))[0]
+
+
+def _cos(x: Values) -> Values:
+    return np.cos(x) if isinstance(x, np.ndarray) else np.cos(np.array([x]))[0]
+
+
+def _power(base: Any, exponent: Any) -> Values:
+    return _loop(np.power, base, exponent)
+
+
+def where(condition: Any, yes: Any, no: Any) -> Values:
+    """``np.where`` that stays cheap for a single step."""
+    if isinstance(condition, np.ndarray):
+        return np.where(condition, yes, no)
+    return yes if condition else no
+
+
+def half_cosine(t: Values) -> Values:
+    """From 1 at t = 0 to 0 at t = 1: (1 + cos(pi t)) / 2."""
+    return (1.0 + _cos(np.pi * t)) / 2.0
+
+
+def constant(v: float) -> Curve:
+    return lambda j: np.full(np.shape(j), v) if isinstance(j, np.ndarray) else np.float64(v)
+
+
+def linear(a: float, b: float, n: int) -> Curve:
+    """a + (b - a) t"""
+    return lambda j: a + (b - a) * (j / float(n))
+
+
+def cosine(a: float, b: float, n: int) -> Curve:
+    """b + (a - b)(1 + cos(pi t)) / 2: SGDR without restarts (Loshchilov and Hutter 2017, eq. 5)."""
+    return lambda j: b + (a - b) * half_cosine(j / float(n))
+
+
+def exponential(a: float, b: float, n: int) -> Curve:
+    """a (b / a)^t, in logarithms so that no quotient overflows."""
+    log_a, slope = np.log(a), np.log(b) - np.log(a)
+    if abs(slope) < 600 and a > 1e-300:
+        return lambda j: a * _loop(np.exp, slope * (j / float(n)))
+    return lambda j: _loop(np.exp, log_a + slope * (j / float(n)))
+
+
+def polynomial(a: float, b: float, power: float, n: int) -> Curve:
+    """b + (a - b)(1 - t)^power"""
+    return lambda j: b + (a - b) * _power((float(n) - j) / float(n), power)
+
+
+def rex(a: float, b: float, d: float, n: int) -> Curve:
+    """b + (a - b)(1 - t) / ((1 - d) + d (1 - t)): REX (Chen et al. 2021), as OneTrainer has it."""
+
+    def curve(j: Steps) -> Values:
+        rest = (float(n) - j) / float(n)
+        return b + (a - b) * (rest / ((1.0 - d) + d * rest))
+
+    return curve
+
+
+def warmup(v: float, start: float, kind: str, n: int) -> Curve:
+    """start + (v - start) h with h = (j+1)/n, (1 - cos(pi (j+1)/n))/2 or ln(j+2)/ln(n+1).
+
+    Written as a mean of the two ends, so that the last step is v to the last bit.
+    """
+
+    def curve(j: Steps) -> Values:
+        if kind == "log":
+            h = _loop(np.log, j + 2.0) / _loop(np.log, n + 1.0)
+        else:
+            h = (j + 1) / float(n)
+        if kind == "cosine":
+            h = 1.0 - half_cosine(h)
+        return start * (1.0 - h) + v * h
+
+    return curve
+
+
+def staircase(v: float, every: int, gamma: float) -> Curve:
+    """v gamma^floor(j / every)"""
+    every = min(every, FAR)
+    return lambda j: v * _power(gamma, (j // every) * 1.0)
+
+
+def decay(v: float, gamma: float) -> Curve:
+    """v gamma^j"""
+    return lambda j: v * _power(gamma, j * 1.0)
+
+
+def inverse_sqrt(v: float, timescale: int) -> Curve:
+    """v sqrt(timescale / (timescale + j)): Vaswani et al. 2017, after the warm-up."""
+    return lambda j: v * np.sqrt(float(timescale) / (float(timescale) + j))
+
+
+def triangle(up: int, down: int, wave: str) -> tuple[Curve, Callable[[Steps], Any]]:
+    """The ramp h of a cycle, 0 to 1 in ``up`` steps and back in ``down``, and the cycle's number."""
+    whole = min(up + down, FAR)
+
+    def height(j: Steps) -> Values:
+        r = j - (j // whole) * whole  # numpy divides by a constant much faster than it takes remainders
+        h = where(r <= up, r / float(up), (float(up + down) - r) / float(down))
+        return 1.0 - half_cosine(h) if wave == "cosine" else h
+
+    return height, lambda j: j // whole
+
+
+def amplitude(mode: str, gamma: float, cycle: Callable[[Steps], Any]) -> Curve:
+    """How tall a cycle is: 1, halved each cycle, or gamma^j (Smith 2017)."""
+    if mode == "triangular2":
+        return lambda j: _power(0.5, cycle(j) * 1.0)
+    if mode == "exp_range":
+        return lambda j: _power(gamma, j * 1.0)
+    return lambda j: 1.0
+
+
+def restarts(peak: float, floor: float, cycles: tuple[int, int], peak_decay: float, warm: int) -> Curve:
+    """Cosine warm restarts (Loshchilov and Hutter 2017), cycles counted with whole numbers.
+
+    ``cycles`` is (t_0, t_mult). Each cycle opens with ``warm`` steps of linear warm-up.
+    """
+    t_0, t_mult = cycles
+    starts = [0]
+    length = t_0
+    while t_mult > 1 and starts[-1] + length < FAR:
+        starts.append(starts[-1] + length)
+        length *= t_mult
+    first, t_0 = np.array(starts), min(t_0, FAR)
+
+    def place(j: Steps) -> tuple[Any, Any, Any]:
+        if t_mult == 1:
+            cycle = j // t_0
+            return cycle, j - cycle * t_0, float(t_0)
+        cycle = np.searchsorted(first, j, "right") - 1
+        return cycle, j - first[cycle], t_0 * _power(float(t_mult), cycle * 1.0)
+
+    def curve(j: Steps) -> Values:
+        cycle, r, whole = place(j)
+        top = peak * _power(peak_decay, cycle * 1.0) if peak_decay != 1.0 else peak
+        fall = floor + (top - floor) * half_cosine((r - float(warm)) / (whole - float(warm)))
+        if not warm:
+            return fall
+        return where(r < float(warm), floor + (top - floor) * ((r + 1) / float(warm)), fall)
+
+    return curve
+
+
+def phases(ends: tuple[float, ...], levels: tuple[float, ...], anneal: str) -> Curve:
+    """Piecewise cosine or linear through ``levels`` at step -0, ends[0], ends[1], ...: torch's OneCycleLR.
+
+    ``ends`` may be fractional; a step exactly at an end belongs to the phase before it.
+    """
+
+    def ramp(a: float, b: float, t: Values) -> Values:
+        return b + (a - b) / 2.0 * (1.0 + _cos(np.pi * t)) if anneal == "cos" else (b - a) * t + a
+
+    def phase(number: int, j: Steps) -> Values:
+        start = ends[number - 1] if number else 0.0
+        length = ends[number] - start
+        t = (j - start) / length if length > 0 else j * 0.0 + 1.0
+        return ramp(levels[number], levels[number + 1], t)
+
+    def curve(j: Steps) -> Values:
+        last = len(ends) - 1
+        if not isinstance(j, np.ndarray):
+            return phase(next((i for i, end in enumerate(ends) if j <= end), last), j)
+        value = phase(last, j)
+        for number in reversed(range(last)):
+            value = np.where(j <= ends[number], phase(number, j), value)
+        return value
+
+    return curve
+
+
+def warm_stable_decay(levels: tuple[float, float], warm: int, fall: int, kind: str, n: int) -> Curve:
+    """Warm-up, hold, decay over the last ``fall`` steps; ``levels`` is (peak, floor). Hu et al. 2024."""
+    peak, floor = levels
+    hold = float(n - fall)
+
+    def curve(j: Steps) -> Values:
+        t = where(j < hold, 0.0, (j - hold) / float(max(fall, 1)))
+        if kind == "cosine":
+            factor = half_cosine(t)
+        else:
+            factor = 1.0 - (np.sqrt(t) if kind == "sqrt" else t)
+        value = floor + (peak - floor) * factor
+        if not warm:
+            return value
+        return where(j < float(warm), floor + (peak - floor) * ((j + 1) / float(warm)), value)
+
+    return curve
+
+
+def range_test(low: float, high: float, mode: str, stair: int, n: int) -> Curve:
+    """From low to high in stairs, high on the last step (Smith 2017; torch-lr-finder counts the same)."""
+    stair = min(stair, FAR)
+    last = (n - 1) // stair
+    if last == 0:
+        return constant(high)
+    rise = exponential(low, high, last) if mode == "exp" else linear(low, high, last)
+    return lambda j: where(j // stair >= float(last), high, rise(j // stair))

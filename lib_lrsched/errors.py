@@ -1,0 +1,85 @@
+"""The errors that reach a person, and the text that shows where.
+
+This file knows nothing of grammar, files on disk or the WebUI: it turns a message, a source
+text and a span into something readable in a fixed-width font.
+"""
+
+from __future__ import annotations
+
+import os
+
+CONTEXT_CHARS = 100
+"""A source line longer than this is shown as a window around the span."""
+
+
+class ScheduleError(ValueError):
+    """A schedule text that cannot be read or cannot be planned.
+
+    Args:
+        message: one line: what was expected, what was given, how to mend it.
+        source: the whole text that the user typed.
+        span: half-open character offsets ``(start, stop)`` into ``source``.
+
+    >>> print(ScheduleError("boundaries must rise", "1e-3:500, 1e-4:100", (15, 18)))
+    boundaries must rise
+        1e-3:500, 1e-4:100
+                       ^^^
+    """
+
+    def __init__(self, message: str, source: str, span: tuple[int, int]) -> None:
+        start = min(max(span[0], 0), len(source))
+        stop = min(max(span[1], start), len(source))
+        super().__init__(message)
+        self.message = message
+        self.source = source
+        self.span = (start, stop)
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{caret_lines(self.source, self.span)}"
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, tuple[int, int]]]:
+        return ScheduleError, (self.message, self.source, self.span)
+
+    @property
+    def line(self) -> int:
+        """1-based number of the line on which the span starts."""
+        return self.source.count("\n", 0, self.span[0]) + 1
+
+    @property
+    def column(self) -> int:
+        """1-based column at which the span starts."""
+        return self.span[0] - (self.source.rfind("\n", 0, self.span[0]) + 1) + 1
+
+
+class RunStateError(Exception):
+    """A saved file that cannot be used. ``path`` is the file, ``message`` names the field."""
+
+    def __init__(self, message: str, path: str | os.PathLike[str] | None = None) -> None:
+        super().__init__(message if path is None else f"{path}: {message}")
+        self.message = message
+        self.path = path
+
+
+class RequestError(ValueError):
+    """A request to the API whose fields are missing, of the wrong type or out of range."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+def caret_lines(source: str, span: tuple[int, int]) -> str:
+    """The source line of the span, indented by four, with carets under the span."""
+    start, stop = span
+    first = source.rfind("\n", 0, start) + 1
+    last = source.find("\n", start)
+    last = len(source) if last < 0 else last
+    lead = ""
+    if last - first > CONTEXT_CHARS:
+        window = max(first, min(start - CONTEXT_CHARS // 2, last - CONTEXT_CHARS))
+        lead = "..." if window > first else ""
+        first, last = window, min(last, window + CONTEXT_CHARS)
+    width = max(1, min(stop, last) - start)
+    # A tab or an unprintable character would shift the carets away from their place.
+    line = "".join(char if char.isprintable() else " " for char in source[first:last])
+    return f"    {lead}{line}\n    {' ' * (len(lead) + start - first)}{'^' * width}"

@@ -1,0 +1,172 @@
+"""A schedule text for one run: ``plan(...)`` and the Plan it returns.
+
+A Plan is a value, a pure function of the step. The preview, the training hooks, the exporters and
+the tests all ask it, and nothing else evaluates a schedule.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .curves import FAR
+from .errors import ScheduleError
+from .lints import Lint, lint
+from .parser import parse
+from .pieces import Pieces
+from .repeat import is_finite
+from .schedule import Clock, Segment, lay_out
+from .syntax import Schedule
+
+PLANNER_VERSION = 1
+"""Rises when the same text would give other values; it is kept with a run."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a text means for a run of ``total_steps`` updates.
+
+    Made by :func:`plan`. Two plans are equal when text and run are.
+
+    Attributes:
+        stop: first step that is not trained, ``total_steps`` or the schedule's own end if that is earlier.
+        segments: the segments that run, in order; the last one's ``stop`` may lie beyond ``stop``.
+        warnings: lints, each with message, span and, where there is one, the corrected text.
+        feedback: the segments whose rate depends on the loss (plateau).
+    """
+
+    text: str
+    total_steps: int
+    steps_per_epoch: int | None
+    images_per_step: int | None
+    stop: int = field(compare=False)
+    segments: tuple[Segment, ...] = field(compare=False, repr=False)
+    warnings: tuple[Lint, ...] = field(compare=False, repr=False)
+    tree: Schedule = field(compare=False, repr=False)
+    _rate: Pieces = field(compare=False, repr=False)
+    _momentum: Pieces | None = field(compare=False, repr=False)
+
+    def value(self, k: int) -> float:
+        """The value at step ``k``; equal to ``values([k])[0]`` to the last bit.
+
+        Raises:
+            TypeError: ``k`` is no integer.
+            IndexError: ``k`` is outside [0, stop).
+        """
+        return float(self._rate(self._step(k)))
+
+    def values(self, steps: Any) -> np.ndarray:
+        """The values at ``steps``, an integer array or sequence of any shape -> float64 of that shape.
+
+        Raises:
+            TypeError: the steps are no integers.
+            IndexError: a step is outside [0, stop).
+
+        >>> plan("0.005:2, 1e-3", total_steps=4).values([0, 1, 2, 3])
+        array([0.005, 0.005, 0.001, 0.001])
+        """
+        return self._rate(self._steps(steps))
+
+    def momentum(self, k: int) -> float | None:
+        """Momentum (Adam's beta1) at step ``k``, or None where nothing schedules it."""
+        step = self._step(k)
+        if self._momentum is None:
+            return None
+        value = float(self._momentum(step))
+        return None if value != value else value
+
+    def momenta(self, steps: Any) -> np.ndarray | None:
+        """Momentum at ``steps``, NaN where nothing schedules it; None if nothing ever does."""
+        k = self._steps(steps)
+        return None if self._momentum is None else self._momentum(k)
+
+    @property
+    def feedback(self) -> tuple[Segment, ...]:
+        return tuple(segment for segment in self.segments if segment.feedback is not None)
+
+    @property
+    def boundaries(self) -> tuple[int, ...]:
+        """The steps in (0, stop) at which a new segment starts."""
+        return tuple(segment.start for segment in self.segments[1:])
+
+    def _step(self, k: int) -> np.int64:
+        index = operator.index(k)
+        if not 0 <= index < self.stop:
+            raise IndexError(f"step {index} is outside [0, {self.stop})")
+        return np.int64(index)
+
+    def _steps(self, steps: Any) -> np.ndarray:
+        k = np.asarray(steps)
+        if k.size == 0 and not isinstance(steps, np.ndarray):
+            k = k.astype(np.int64)
+        if k.dtype.kind not in "iu":
+            raise TypeError(f"steps are integers, these are {k.dtype}")
+        if k.size and (k.min() < 0 or k.max() >= self.stop):
+            outside = k.min() if k.min() < 0 else k.max()
+            raise IndexError(f"step {outside} is outside [0, {self.stop})")
+        return k.astype(np.int64, copy=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _replan, (self.text, self.total_steps, self.steps_per_epoch, self.images_per_step)
+
+
+def plan(text: str, *, total_steps: int, steps_per_epoch: int | None = None, images_per_step: int | None = None) -> Plan:
+    """Read a schedule text and plan it for one run.
+
+    Args:
+        text: see the README for the language.
+        total_steps: the run's max steps, 1 or more.
+        steps_per_epoch: updates in one pass over the data set; needed by ends such as ``3ep``.
+        images_per_step: pictures in one update; needed by ends such as ``500img``.
+
+    Raises:
+        ScheduleError: the text cannot be read or planned; ``str()`` of it points at the place.
+        ValueError, TypeError: a number of the run is below 1, or none.
+
+    >>> p = plan("warmup(0.004):4, cosine(0.004, 0)", total_steps=8)
+    >>> p.values(range(8)).round(6).tolist()
+    [0.001, 0.002, 0.003, 0.004, 0.004, 0.003414, 0.002, 0.000586]
+    >>> p.value(3), p.value(4), p.stop
+    (0.004, 0.004, 8)
+    """
+    total = _positive("total_steps", total_steps)
+    per_epoch = None if steps_per_epoch is None else _positive("steps_per_epoch", steps_per_epoch)
+    per_step = None if images_per_step is None else _positive("images_per_step", images_per_step)
+    tree = parse(text)
+    clock = Clock(tree.source, total, per_epoch, per_step)
+    laid, reached = lay_out(tree, clock)
+    running = tuple(segment for segment in laid if segment.start < total)
+    _check_finite(running, total, clock)
+    rate, momentum = _pieces(running)
+    stop = min(running[-1].stop, total)
+    warnings = lint(tree, laid, reached, total, rate)
+    return Plan(text, total, per_epoch, per_step, stop, running, warnings, tree, rate, momentum)
+
+
+def _replan(text: str, total: int, per_epoch: int | None, per_step: int | None) -> Plan:
+    return plan(text, total_steps=total, steps_per_epoch=per_epoch, images_per_step=per_step)
+
+
+def _positive(name: str, number: int) -> int:
+    value = operator.index(number)
+    if not 1 <= value < FAR:
+        raise ValueError(f"{name} is 1 or more, given was {value}")
+    return value
+
+
+def _check_finite(segments: tuple[Segment, ...], total: int, clock: Clock) -> None:
+    for segment in segments:
+        if segment.built is not None and not is_finite(segment.built, min(segment.stop, total) - segment.start - 1):
+            raise ScheduleError("this rate grows beyond every number before its segment ends", clock.source, segment.item.value.span)
+
+
+def _pieces(segments: tuple[Segment, ...]) -> tuple[Pieces, Pieces | None]:
+    starts = [segment.start for segment in segments]
+    rate = Pieces(starts, [s.value if s.built is None else s.built.values for s in segments])  # type: ignore[misc]
+    if not any(s.built is not None and s.built.momentum is not None for s in segments):
+        return rate, None
+    nothing = float("nan")
+    return rate, Pieces(starts, [nothing if s.built is None else s.built.momentum or nothing for s in segments])

@@ -1,0 +1,186 @@
+"""A request from the browser to what a chart draws: curves, segments, warnings, errors.
+
+Pure: no files, no WebUI. The request and the answer are the JSON of ``POST /lrsched/v1/preview``,
+which the README documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .counting import Counts, count_steps
+from .errors import RequestError, ScheduleError
+from .lints import Lint
+from .plan import Plan, plan
+from .sampling import sample_steps
+from .schedule import Segment
+from .syntax import Call, Item, Quantity
+
+MAX_POINTS = 2_000
+MAX_TEXTS = 8
+MAX_ROWS = 500
+MAX_STEPS = 10**9
+
+
+class PastLeg(NamedTuple):
+    """A stretch of a run that was trained: which text was in force from ``start_step`` on."""
+
+    start_step: int
+    text: str
+    total_steps: int
+    steps_per_epoch: int | None
+    images_per_step: int | None
+
+
+def preview(request: dict[str, Any], past: Sequence[PastLeg] = ()) -> dict[str, Any]:
+    """Plan each text of a request.
+
+    Args:
+        request: see the README; numbers are whole numbers, ``pictures`` may be None.
+        past: the legs of the run that is being continued, in order.
+
+    Raises:
+        RequestError: a field is missing, of the wrong type or out of range.
+    """
+    texts = _texts(request)
+    total = _whole(request, "total_steps", 1, MAX_STEPS)
+    pictures = None if request.get("pictures") in (None, 0) else _whole(request, "pictures", 1, 10**7)
+    counts = count_steps(pictures, _whole(request, "batch", 1, 10**6, 1), _whole(request, "accumulate", 1, 10**6, 1))
+    initial = _whole(request, "initial_step", 0, MAX_STEPS, 0)
+    points = _whole(request, "points", 16, MAX_POINTS, MAX_POINTS)
+    results = [_result(text, total, counts, initial, points, past) for text in texts]
+    return {
+        "id": request.get("id"), "pictures": pictures, "steps_per_epoch": counts.steps_per_epoch,
+        "images_per_step": counts.images_per_step, "initial_step": initial, "results": results,
+    }
+
+
+def _texts(request: dict[str, Any]) -> list[str]:
+    if not isinstance(request, dict):
+        raise RequestError(f"expected a JSON object, given was {type(request).__name__}")
+    texts = request.get("texts")
+    if not isinstance(texts, list) or not 1 <= len(texts) <= MAX_TEXTS or not all(isinstance(t, str) for t in texts):
+        raise RequestError(f"texts is a list of 1 to {MAX_TEXTS} texts")
+    if request.get("kind", "rate") not in ("rate", "clip"):
+        raise RequestError("kind is rate or clip")
+    return texts
+
+
+def _whole(request: dict[str, Any], name: str, low: int, high: int, default: int | None = None) -> int:
+    value = request.get(name, default)
+    if value is None and default is not None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise RequestError(f"{name} is a whole number from {low} to {high}, given was {value!r}")
+    return value
+
+
+def _result(text: str, total: int, counts: Counts, initial: int, points: int, past: Sequence[PastLeg]) -> dict[str, Any]:
+    try:
+        made = plan(text, total_steps=total, steps_per_epoch=counts.steps_per_epoch, images_per_step=counts.images_per_step)
+    except ScheduleError as error:
+        return {"ok": False, "text": text, "error": describe_error(error)}
+    steps = sample_steps(made, points)
+    values = made.values(steps)
+    momenta = made.momenta(steps)
+    warnings = [*made.warnings, *resume_lints(made, initial, past)]
+    return {
+        "ok": True, "text": text, "total_steps": total, "stop": made.stop,
+        "x": steps.tolist(), "y": values.tolist(),
+        "momentum": None if momenta is None else [None if m != m else m for m in momenta.tolist()],
+        "min": float(values.min()), "max": float(values.max()),
+        "segments": [_row(segment, made) for segment in made.segments[:MAX_ROWS]],
+        "segments_total": len(made.segments),
+        "boundaries": list(made.boundaries[:MAX_ROWS]),
+        "warnings": [warning._asdict() for warning in warnings],
+        "past": past_curve(past, initial, points) if past and initial else None,
+        "rate_at_resume": made.value(initial) if 0 < initial < made.stop else None,
+        "epochs_total": _in_epochs(made.stop, made),
+    }
+
+
+def describe_error(error: ScheduleError) -> dict[str, Any]:
+    """A ScheduleError as JSON: message, span, line and column (from 1), caret text."""
+    return {"message": error.message, "span": list(error.span), "line": error.line, "column": error.column, "caret": str(error)}
+
+
+def _row(segment: Segment, made: Plan) -> dict[str, Any]:
+    stop = min(segment.stop, made.stop)
+    epochs, images = None, None
+    if made.steps_per_epoch:
+        epochs = [_in_epochs(segment.start, made), _in_epochs(stop, made)]
+    if made.images_per_step:
+        images = [segment.start * made.images_per_step, stop * made.images_per_step]
+    return {
+        "start": segment.start, "stop": stop, "shape": segment.shape,
+        "text": made.tree.source[slice(*segment.item.span)], "span": list(segment.item.span),
+        "first": made.value(segment.start), "last": made.value(stop - 1), "epochs": epochs, "images": images,
+    }
+
+
+def _in_epochs(step: int, made: Plan) -> float | None:
+    return None if not made.steps_per_epoch else round(step / made.steps_per_epoch, 2)
+
+
+# Going on with a run --------------------------------------------------------------------------
+
+
+def past_curve(past: Sequence[PastLeg], until: int, points: int) -> dict[str, list[Any]] | None:
+    """What was planned in [0, until), each leg by its own text."""
+    pieces = []
+    for leg, following in zip(past, [*(leg.start_step for leg in past[1:]), until], strict=True):
+        try:
+            made = plan(leg.text, total_steps=leg.total_steps, steps_per_epoch=leg.steps_per_epoch, images_per_step=leg.images_per_step)
+        except ScheduleError:
+            continue  # a text of another version of the planner; the rest of the past is still true
+        if leg.start_step < min(following, until, made.stop):
+            steps = sample_steps(made, max(16, points // len(past)), leg.start_step, min(following, until))
+            pieces.append((steps, made.values(steps)))
+    if not pieces:
+        return None
+    return {"x": np.concatenate([x for x, _ in pieces]).tolist(), "y": np.concatenate([y for _, y in pieces]).tolist()}
+
+
+def resume_lints(made: Plan, initial: int, past: Sequence[PastLeg] = ()) -> list[Lint]:
+    """Warnings that only a run that has begun can have."""
+    if initial <= 0:
+        return []
+    whole = (0, len(made.text))
+    if initial >= made.stop:
+        return [Lint(f"the run goes on at step {initial} and the plan ends at {made.stop}: nothing is left to train", whole)]
+    found = []
+    if not past or past[-1].total_steps != made.total_steps:
+        found += [
+            Lint("this stretches with max steps: the run has begun, and its rate jumps when max steps changes", segment.item.span)
+            for segment in made.segments if segment.stop > initial and _stretches(segment.item)
+        ]
+    before, now = _planned(past, initial), made.value(initial)
+    if before is not None and abs(before - now) > 1e-9 * max(before, now):
+        found.append(Lint(f"at step {initial} the rate changes from {before:g}, as planned before, to {now:g}", whole))
+    return found
+
+
+def _stretches(item: Item) -> bool:
+    if isinstance(item.value, Quantity):
+        return item.end is not None and item.end.unit == "%"
+    if item.value.name == "repeat":
+        return _percent(item.value) or (item.end is not None and item.end.unit == "%")
+    return item.end is None or item.end.text == "-1" or item.end.unit == "%"
+
+
+def _percent(call: Call) -> bool:
+    return any(isinstance(arg.value, Item) and arg.value.end is not None and arg.value.end.unit == "%" for arg in call.args)
+
+
+def _planned(past: Sequence[PastLeg], step: int) -> float | None:
+    if not past:
+        return None
+    leg = past[-1]
+    try:
+        made = plan(leg.text, total_steps=leg.total_steps, steps_per_epoch=leg.steps_per_epoch, images_per_step=leg.images_per_step)
+    except ScheduleError:
+        return None
+    return made.value(step) if step < made.stop else None

@@ -1,0 +1,140 @@
+"""``repeat(count, item, ...)``: its items one after the other, ``count`` times.
+
+The items are laid out once; a step finds its pass by whole-number division, so the cost of a
+million passes is that of one.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import floor, isfinite
+from typing import Any
+
+import numpy as np
+
+from .curves import FAR, Curve, Steps, Values, where
+from .pieces import Pieces
+from .schedule import Clock, boundary, build, rate, time
+from .shapes import Built
+from .syntax import Arg, Call, Item, Quantity, Span
+
+EXAMPLE = "repeat(3, cosine(0.005, 1e-5):100)"
+
+
+def build_repeat(call: Call, length: int | None, before: float | None, clock: Clock) -> tuple[Built, int]:
+    """The curve of a repeat and the number of steps that its passes take.
+
+    Args:
+        length: the steps of its segment, or None where no end was written.
+        before: the rate that the segment before leaves, or None.
+    """
+    count, items = _arguments(call, clock)
+    first = _lay_pass(items, length, before, clock)
+    again = _lay_pass(items, length, first[-1][1].exit, clock) if first[-1][1].exit is not None else first
+    per_pass = first[-1][0] + first[-1][2]
+    steps = floor(count * per_pass + Fraction(1, 2))
+    if steps == 0:
+        clock.fail("this repeat comes to 0 steps", call.span)
+    if length is not None and steps < length:
+        clock.fail(f"the passes take {steps} steps and its segment has {length}; raise the count or leave out the end", call.span)
+    curve = _curve([(s, b.values) for s, b, _ in first], [(s, b.values) for s, b, _ in again], per_pass)
+    momentum = None
+    if any(b.momentum for _, b, _ in first):
+        parts: list[tuple[int, Any]] = [(s, b.momentum or float("nan")) for s, b, _ in first]
+        momentum = _curve(parts, parts, per_pass)
+    return Built(curve, first[-1][1].exit, momentum), steps
+
+
+def _curve(first: list[tuple[int, Any]], again: list[tuple[int, Any]], per_pass: int) -> Curve:
+    opening, passes = Pieces(*zip(*first)), Pieces(*zip(*again))
+    whole = min(per_pass, FAR)
+
+    def curve(j: Steps) -> Values:
+        r = j - (j // whole) * whole
+        if isinstance(j, np.ndarray) and j.size > whole:
+            return np.where(j < whole, opening(np.arange(whole))[r], passes(np.arange(whole))[r])
+        if not isinstance(j, np.ndarray):
+            return opening(r) if j < whole else passes(r)
+        return where(j < whole, opening(r), passes(r))
+
+    return curve
+
+
+def _arguments(call: Call, clock: Clock) -> tuple[Fraction, list[tuple[Any, Quantity | None, Span]]]:
+    """The count, and (value, end, span) of each item."""
+    args = list(call.args)
+    if len(args) < 2 or args[0].name not in (None, "count"):
+        clock.fail(f"repeat takes a count and at least one item, as in {EXAMPLE}", call.span)
+    count = _count(args[0], clock)
+    items: list[tuple[Any, Quantity | None, Span]] = []
+    for arg in args[1:]:
+        if arg.name is not None:
+            clock.fail(f"repeat has no `{arg.name}`; it takes a count and items, as in {EXAMPLE}", arg.span)
+        value, end = (arg.value.value, arg.value.end) if isinstance(arg.value, Item) else (arg.value, None)
+        if not isinstance(value, (Quantity, Call)):
+            clock.fail(f"expected an item such as 1e-3:50, found `{value.text}`", value.span)
+        items.append((value, end, arg.span))
+    return count, items
+
+
+def _count(arg: Arg, clock: Clock) -> Fraction:
+    value = arg.value
+    if not isinstance(value, Quantity) or value.unit:
+        clock.fail(f"repeat starts with a count, as in {EXAMPLE}", value.span)
+    number = float(value.text)
+    if not isfinite(number) or not 0 < number < 1e15:
+        clock.fail(f"a count is above 0 and below 1e15; given was {value.text}", value.span)
+    return Fraction(value.text.replace("_", ""))
+
+
+def _lay_pass(items: list[tuple[Any, Quantity | None, Span]], length: int | None, before: float | None,
+              clock: Clock) -> list[tuple[int, Built, int]]:
+    """(start, built, duration) of each item within one pass."""
+    laid: list[tuple[int, Built, int]] = []
+    start = 0
+    for value, end, span in items:
+        steps = None if end is None else _duration(end, length, clock)
+        if isinstance(value, Call) and value.name == "repeat":
+            built, natural = build_repeat(value, steps, before, clock)
+            steps = natural if steps is None else steps
+        elif steps is None:
+            clock.fail("inside repeat every item has an end, its duration, such as 1e-3:50", span)
+        else:
+            built = _inner(value, steps, before, clock)
+        _check_finite(built, steps, span, clock)
+        laid.append((start, built, steps))
+        start, before = start + steps, built.exit
+    return laid
+
+
+def _inner(value: Quantity | Call, steps: int, before: float | None, clock: Clock) -> Built:
+    if isinstance(value, Quantity):
+        v = rate(value, clock)
+        return Built(lambda j: np.full(j.shape, v) if isinstance(j, np.ndarray) else np.float64(v), v)
+    if value.name == "plateau":
+        clock.fail("plateau looks at the run and cannot stand inside repeat", value.name_span)
+    return build(value, steps, before, clock)[0]
+
+
+def _duration(end: Quantity, length: int | None, clock: Clock) -> int:
+    if end.text == "-1" and not end.unit:
+        clock.fail("inside repeat every item has an end of its own; -1 has no meaning here", end.span)
+    if length is None and end.unit == "%":
+        time(end, clock, None)
+    relative = end._replace(relative=True)
+    inner = Clock(clock.source, length if length is not None else 1, clock.steps_per_epoch, clock.images_per_step)
+    return boundary(relative, 0, inner)
+
+
+def _check_finite(built: Built, steps: int, span: Span, clock: Clock) -> None:
+    if not is_finite(built, steps - 1):
+        clock.fail("this rate grows beyond every number within its segment", span)
+
+
+def is_finite(built: Built, last: int) -> bool:
+    """Whether the curve has a finite value at every step from 0 to ``last``."""
+    last = min(last, FAR)
+    if built.largest is not None and not isfinite(built.largest(last)):
+        return False
+    with np.errstate(all="ignore"):
+        return isfinite(float(built.values(np.int64(0)))) and isfinite(float(built.values(np.int64(last))))
