@@ -1,0 +1,173 @@
+"""What is looked at before a training starts, so that a mistake costs a sentence and no minutes.
+
+Everything here runs inside the host's validate_train_inputs: nothing is written, and what is raised reaches the
+user in the host's error box.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from . import optim
+from .errors import ScheduleError
+from .host import Host
+from .pictures import count_pictures
+from .run import Asked, TrainingRun
+from .runstate import Known, Scalar
+
+CLIPPING = ("value", "norm")
+
+KEPT = (
+    "learn_rate", "batch_size", "gradient_step", "data_root", "log_directory", "training_width", "training_height", "varsize",
+    "steps", "clip_grad_mode", "clip_grad_value", "shuffle_tags", "tag_drop_out", "latent_sampling_method", "use_weight",
+    "create_image_every", "save_embedding_every", "save_hypernetwork_every", "template_filename",
+    "save_image_with_stored_embedding", "preview_from_txt2img",
+)
+"""The inputs of a training that are offered again when it goes on, by the host's parameter names."""
+
+
+class InputError(ValueError):
+    """Something that the user gave and that no training can start with."""
+
+
+def caller_locals(frame: FrameType | None, name: str) -> Mapping[str, Any]:
+    """The local names of the nearest calling function that has ``name``: read-only, and empty where there is none.
+
+    Value or norm reaches no seam, nor does the loaded hypernetwork; both are locals of the host's train functions.
+    """
+    for _ in range(8):
+        if frame is None:
+            break
+        if name in frame.f_locals:
+            return frame.f_locals
+        frame = frame.f_back
+    return {}
+
+
+def check_inputs(host: Host, original: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any],
+                 frame: Mapping[str, Any]) -> Asked:
+    """What the training was asked to do.
+
+    Raises:
+        InputError: a number for a text, a name that is not there, a folder without pictures or that cannot be made.
+    """
+    given = inspect.signature(original).bind(*args, **kwargs)
+    given.apply_defaults()
+    inputs = given.arguments
+    kind = inputs.get("name", "embedding")
+    mode = frame.get("clip_grad_mode")
+    mode = mode if mode in CLIPPING else "disabled"
+    rate = _text(inputs["learn_rate"], "the learning rate", "0.005")
+    clip = _text(frame.get("clip_grad_value"), "the gradient clip value", "0.1") if mode != "disabled" else ""
+    _check_name(host, kind, inputs["model_name"])
+    _check_log_folder(inputs.get("log_directory"))
+    pictures = _check_pictures(host, inputs["data_root"], f"{rate} {clip}")
+    settings: dict[str, Scalar] = {name: frame[name] for name in KEPT if _is_scalar(frame.get(name))}
+    return Asked(
+        kind=kind, name=_plain_name(kind, inputs["model_name"]), rate_text=rate, total_steps=inputs["steps"], batch=inputs["batch_size"],
+        accumulate=inputs["gradient_step"], clip_mode=mode, clip_text=clip, data_root=str(inputs["data_root"]),
+        pictures=pictures, settings=settings,
+    )
+
+
+def check_plan(host: Host, run: TrainingRun) -> None:
+    """Refuse a plan that is over before it begins.
+
+    Raises:
+        ScheduleError: nothing is left to train. The host itself answers where max steps is reached.
+    """
+    embedding = host.embedding(run.asked.name) if run.asked.kind == "embedding" else None
+    if embedding is not None:
+        check_is_left(run, embedding.step)
+
+
+def check_is_left(run: TrainingRun, step: int) -> None:
+    """As check_plan, for a known step."""
+    plan = run.plan
+    if plan.stop <= step < plan.total_steps:
+        raise ScheduleError(
+            f"nothing is left to train: the schedule ends at step {plan.stop} and {step} updates are made; "
+            "leave out the last end, or add an item", plan.text, plan.tree.items[-1].span,
+        )
+
+
+def known_embedding(host: Host, name: str) -> Known | None:
+    """The form in which the host has an embedding now; None where there is none."""
+    embedding = host.embedding(name)
+    if embedding is None:
+        return None
+    return Known(embedding.step or 0, optim.digest([embedding.vec]), file_time(embedding_file(host, embedding, name)))
+
+
+def embedding_file(host: Host, embedding: Any, name: str) -> Path:
+    """The file an embedding was loaded from, or the one it will be saved to."""
+    filename = getattr(embedding, "filename", None)
+    return Path(filename) if filename else Path(host.embeddings_dir()) / f"{name}.pt"
+
+
+def file_time(path: Path | None) -> int:
+    """Modification time in nanoseconds; 0 where there is no file."""
+    try:
+        return 0 if path is None else path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _text(value: Any, what: str, example: str) -> str:
+    if isinstance(value, str):
+        return value
+    kind = "a number" if isinstance(value, (int, float)) else f"of type {type(value).__name__}"
+    raise InputError(f'{what} is a text such as "{example}"; given was {value!r}, {kind}: put it in quotes')
+
+
+def _plain_name(kind: str, name: str) -> str:
+    """The host cuts a hypernetwork's name at its checksum in brackets."""
+    return name.rsplit("(", 1)[0] if kind == "hypernetwork" else name
+
+
+def _check_name(host: Host, kind: str, name: str) -> None:
+    if kind == "hypernetwork":
+        if host.hypernetwork_file(name) is None:
+            raise InputError(f"there is no hypernetwork {name!r}: create it first, or refresh the list")
+        return
+    embedding = host.embedding(name)
+    if embedding is None:
+        raise InputError(f"there is no embedding {name!r}: create it first, or refresh the list")
+    if embedding.step is None:
+        raise InputError(
+            f"the embedding {name!r} has no step count and the training cannot count on from it (a file made elsewhere, often "
+            f".safetensors); create a new embedding with {name!r} as its initialization text and train that one"
+        )
+
+
+def _check_log_folder(folder: Any) -> None:
+    """The host makes the folder itself; say now if it will not be able to."""
+    if not folder:
+        return
+    path = Path(os.path.abspath(folder))  # noqa: PTH100 resolve() would follow a link that the host makes its folder under
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    if not path.is_dir() or not os.access(path, os.W_OK):
+        why = "no folder" if not path.is_dir() else "not writable"
+        raise InputError(f"the log directory {str(folder)!r} does not exist and cannot be made: {path} is {why}")
+
+
+def _check_pictures(host: Host, folder: Any, texts: str) -> int | None:
+    """The number of pictures where a text needs it, else None. A folder without one is refused."""
+    needs_all = "ep" in texts or "img" in texts
+    try:
+        pictures = count_pictures(folder, host.read_picture, None if needs_all else 1)
+    except OSError as error:
+        raise InputError(f"the data set directory cannot be read: {error}") from error
+    if pictures == 0:
+        raise InputError(f"no file in {str(folder)!r} can be read as a picture; captions (.txt) beside pictures do not count")
+    return pictures if needs_all else None
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, (str, bool, int)) or (isinstance(value, float) and value - value == 0)

@@ -1,0 +1,106 @@
+"""Where the training loops are: the WebUI's modules, found lazily, or those of the practice host.
+
+A Host is what hooks.py works on. This file imports ``modules.*`` inside functions only, and says in words
+why there is nothing to hook where there is nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .settings import Settings
+
+
+@dataclass(frozen=True)
+class Host:
+    """The seams of one host, and the few things to ask it.
+
+    Attributes:
+        ti, hn, dataset, checkpoint: the modules whose globals are the seams; see the README.
+        shared: has ``state.interrupted``, ``opts``, ``cmd_opts``, ``hypernetworks``.
+        embedding: the loaded embedding object of a name, or None.
+        hypernetwork_file: the file of a hypernetwork's name, or None.
+        embeddings_dir: where the host's final save of an embedding goes.
+        data_dir: folder for run state when the user set none.
+        settings: the settings as they are now.
+        read_picture: decodes a file as the data set does, or raises.
+        why: empty, or why training cannot be hooked.
+    """
+
+    name: str
+    ti: ModuleType
+    hn: ModuleType
+    dataset: ModuleType
+    checkpoint: ModuleType
+    shared: Any
+    embedding: Callable[[str], Any]
+    hypernetwork_file: Callable[[str], str | None]
+    embeddings_dir: Callable[[], str]
+    data_dir: Path
+    settings: Callable[[], Settings] = Settings
+    read_picture: Callable[[str], Any] | None = None
+
+
+@dataclass(frozen=True)
+class NoTraining:
+    """A host without training loops that could be hooked; ``why`` says so in a sentence."""
+
+    name: str
+    why: str
+    data_dir: Path
+    settings: Callable[[], Settings] = Settings
+
+
+NEEDED = {
+    "modules.textual_inversion.textual_inversion": ("validate_train_inputs", "LearnRateScheduler", "write_loss", "save_embedding", "train_embedding"),
+    "modules.hypernetworks.hypernetwork": ("LearnRateScheduler", "save_hypernetwork", "train_hypernetwork"),
+    "modules.textual_inversion.dataset": ("PersonalizedBase", "PersonalizedDataLoader"),
+    "modules.sd_hijack_checkpoint": ("add", "remove"),
+}
+
+
+def find_webui(settings: Callable[[], Settings] = Settings) -> Host | NoTraining:
+    """The WebUI in whose process this runs."""
+    from modules import paths_internal, shared
+
+    data_dir = Path(paths_internal.data_path) / "lrsched"
+    found, why = _modules()
+    if why:
+        return NoTraining(_name(), why, data_dir, settings)
+    from modules import images, sd_hijack
+
+    return Host(
+        name=_name(), ti=found[0], hn=found[1], dataset=found[2], checkpoint=found[3], shared=shared,
+        embedding=lambda name: sd_hijack.model_hijack.embedding_db.word_embeddings.get(name),
+        hypernetwork_file=lambda name: shared.hypernetworks.get(name),
+        embeddings_dir=lambda: str(shared.cmd_opts.embeddings_dir),
+        data_dir=data_dir, settings=settings, read_picture=getattr(images, "read", None),
+    )
+
+
+def _modules() -> tuple[list[ModuleType], str]:
+    found = []
+    for name, attributes in NEEDED.items():
+        try:
+            module = importlib.import_module(name)
+        except ImportError as error:
+            return [], f"this WebUI has no training to hook ({error}); schedules can be planned and logs read here"
+        missing = [attribute for attribute in attributes if not hasattr(module, attribute)]
+        if missing:
+            return [], f"{name} has no {', '.join(missing)} here: training cannot be hooked; schedules can be planned and logs read"
+        found.append(module)
+    return found, ""
+
+
+def _name() -> str:
+    try:
+        from modules import launch_utils
+
+        return f"WebUI {launch_utils.git_tag()}"
+    except (ImportError, AttributeError):
+        return "WebUI"

@@ -1,0 +1,130 @@
+"""Everything that touches an optimizer or a tensor: rates in, gradients clipped, norms out.
+
+With practice/ the only part of the library that imports torch. It knows no run and no host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def write_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set every param group's rate: ``rate`` times the group's ``lr_scale``, where it has one."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("lr_scale", 1.0)
+
+
+def read_rate(optimizer: torch.optim.Optimizer) -> float:
+    """The rate of the first param group, as the optimizer holds it."""
+    return float(optimizer.param_groups[0]["lr"])
+
+
+def write_momentum(optimizer: torch.optim.Optimizer, momentum: float) -> bool:
+    """Set Adam's beta1 or SGD's momentum in every group that has one; whether any had."""
+    found = False
+    for group in optimizer.param_groups:
+        if "betas" in group:
+            group["betas"] = (momentum, *group["betas"][1:])
+            found = True
+        elif "momentum" in group:
+            group["momentum"] = momentum
+            found = True
+    return found
+
+
+def gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """The gradients that the next update will use."""
+    return [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+
+
+def total_norm(grads: list[Tensor]) -> Tensor:
+    """Their common 2-norm, a float32 scalar on their device; 0 where there are none."""
+    if not grads:
+        return torch.zeros(())
+    if hasattr(torch.nn.utils, "get_total_norm"):
+        return torch.nn.utils.get_total_norm(grads)
+    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads]))
+
+
+def clip(grads: list[Tensor], mode: str, limit: float | Tensor, norm: Tensor) -> None:
+    """Clip in place: by value to [-limit, limit], or by norm to at most ``limit``.
+
+    The formula of the norm is that of torch's clip_grad_norm_, limit / (norm + 1e-6) capped at 1, so that an unscaled run
+    gives the same bits as the host's own clipping.
+    """
+    if mode == "value":
+        for grad in grads:
+            grad.clamp_(min=-limit, max=limit)
+    elif mode == "norm":
+        scale = torch.clamp(limit / (norm + 1e-6), max=1.0)
+        for grad in grads:
+            grad.mul_(scale.to(grad.device))
+
+
+class Gauge:
+    """A step pre-hook on one optimizer: what it is about to do, seen and clipped at the last moment.
+
+    There GradScaler has unscaled the gradients and has found no overflow, else the optimizer is not called. A fused
+    optimizer is the exception: its gradients still carry ``grad_scale``, so the threshold is scaled instead.
+
+    Args:
+        limit: returns (mode, threshold) for the update about to be made, or None to leave gradients alone.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, limit: Callable[[], tuple[str, float] | None]) -> None:
+        self.optimizer = optimizer
+        self.rate: float | None = None
+        self._limit = limit
+        self._norm: Tensor | None = None
+        self._hook = optimizer.register_step_pre_hook(self._before_step)
+
+    def remove(self) -> None:
+        """Take the hook off the optimizer."""
+        self._hook.remove()
+
+    def take(self) -> tuple[float | None, Tensor | None]:
+        """Rate and gradient norm of the update since the last call; (None, None) if the optimizer made none.
+
+        The norm is a scalar on the CPU. On CUDA it is still on its way: read it after the next synchronisation that the
+        loop makes by itself.
+        """
+        rate, norm = self.rate, self._norm
+        self.rate = self._norm = None
+        return rate, norm
+
+    def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        grads = gradients(optimizer)
+        scale = getattr(optimizer, "grad_scale", None)
+        with torch.no_grad():
+            norm = total_norm(grads)
+            limit = self._limit()
+            if limit is not None:
+                mode, threshold = limit
+                clip(grads, mode, threshold if scale is None else threshold * scale.to(norm.device), norm)
+            if scale is not None:
+                norm = norm / scale.to(norm.device)
+        self.rate = read_rate(optimizer)
+        self._norm = norm if norm.device.type == "cpu" else _to_cpu(norm)
+
+
+def _to_cpu(norm: Tensor) -> Tensor:
+    """Start the copy and do not wait for it."""
+    target = torch.empty((), dtype=norm.dtype, pin_memory=True)
+    return target.copy_(norm, non_blocking=True)
+
+
+def digest(tensors: Iterable[Tensor]) -> str:
+    """SHA-256 over shapes, types and bytes of tensors: the same weights have the same digest on every device."""
+    total = hashlib.sha256()
+    for tensor in tensors:
+        plain = tensor.detach().to("cpu").contiguous()
+        total.update(f"{plain.dtype}{tuple(plain.shape)}".encode())
+        total.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+

@@ -1,0 +1,27 @@
+"""The practice host as the hooks see it: the same seams as the WebUI's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lib_lrsched.host import Host
+from lib_lrsched.practice import dataset, hypernetwork, sd_hijack, sd_hijack_checkpoint, shared, textual_inversion
+from lib_lrsched.settings import Settings
+
+
+def practice_host(root: str | Path, settings: Callable[[], Settings] = Settings) -> Host:
+    """The practice host over a folder; run state goes to ``root/lrsched``."""
+    return Host(
+        name="practice",
+        ti=textual_inversion,
+        hn=hypernetwork,
+        dataset=dataset,
+        checkpoint=sd_hijack_checkpoint,
+        shared=shared,
+        embedding=lambda name: sd_hijack.model_hijack.embedding_db.word_embeddings.get(name),
+        hypernetwork_file=lambda name: shared.hypernetworks.get(name),
+        embeddings_dir=lambda: str(shared.cmd_opts.embeddings_dir),
+        data_dir=Path(root) / "lrsched",
+        settings=settings,
+    )
