@@ -2,7 +2,7 @@
 
     validate_train_inputs   the host's own check, then ours: texts, pictures, folders      -> a pending run
     LearnRateScheduler x2   the plan takes its place, first for the rate, then for the clip
-    PersonalizedDataLoader  the data set's own numbers: planned again
+    PersonalizedBase        the data set's own numbers: planned again
     checkpoint.add          the loop starts: the run is live
     apply, step pre-hook    rate and clip, see scheduler.py and optim.py
     save_*, write_loss      what was saved, what the optimizer really got
@@ -99,7 +99,7 @@ class Runtime:
             Seam(host.ti, "validate_train_inputs", self._validate),
             Seam(host.ti, "LearnRateScheduler", self._scheduler),
             Seam(host.hn, "LearnRateScheduler", self._scheduler),
-            Seam(host.dataset, "PersonalizedDataLoader", self._loader),
+            Seam(host.dataset, "PersonalizedBase", self._data_set),
             Seam(host.ti, "write_loss", self._write_loss),
             Seam(host.ti, "save_embedding", self._save_embedding),
             Seam(host.hn, "save_hypernetwork", self._save_hypernetwork),
@@ -141,15 +141,17 @@ class Runtime:
 
         return learn_rate_scheduler
 
-    def _loader(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _data_set(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        # The data loader beside it cannot be replaced: the host's class calls super() with its own global name.
         @wraps(original, updated=())
-        def personalized_data_loader(dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        def personalized_base(*args: Any, **kwargs: Any) -> Any:
+            dataset = original(*args, **kwargs)
             session = self._session()
-            if session is not None:
+            if session is not None and not session.has_begun:
                 session.run.bind(len(dataset), dataset.batch_size, dataset.gradient_step)
-            return original(dataset, *args, **kwargs)
+            return dataset
 
-        return personalized_data_loader
+        return personalized_base
 
     def _add(self, original: Callable[[], Any]) -> Callable[[], Any]:
         @wraps(original)
