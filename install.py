@@ -9,7 +9,7 @@ NEEDED = ("torch", "numpy", "gradio", "fastapi")
 def missing() -> list[str]:
     """What this WebUI lacks, each as a sentence."""
     found = [f"the package {name} is not installed" for name in NEEDED if importlib.util.find_spec(name) is None]
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 an older WebUI may run this file
         found.append(f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}")
     return found
 

@@ -35,12 +35,13 @@ class InputError(ValueError):
     """Something that the user gave and that no training can start with."""
 
 
-def caller_locals(frame: FrameType | None, name: str) -> Mapping[str, Any]:
+def caller_locals(name: str) -> Mapping[str, Any]:
     """The local names of the nearest calling function that has ``name``: read-only, and empty where there is none.
 
     Value or norm reaches no seam, nor does the loaded hypernetwork; both are locals of the host's train functions.
     """
-    for _ in range(8):
+    frame: FrameType | None = inspect.currentframe()
+    for _ in range(10):
         if frame is None:
             break
         if name in frame.f_locals:
@@ -49,16 +50,23 @@ def caller_locals(frame: FrameType | None, name: str) -> Mapping[str, Any]:
     return {}
 
 
-def check_inputs(host: Host, original: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any],
-                 frame: Mapping[str, Any]) -> Asked:
+def bind_inputs(original: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of the host's validate_train_inputs by name."""
+    given = inspect.signature(original).bind(*args, **kwargs)
+    given.apply_defaults()
+    return given.arguments
+
+
+def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]) -> Asked:
     """What the training was asked to do.
+
+    Args:
+        inputs: what validate_train_inputs got.
+        frame: the locals of the train function that called it.
 
     Raises:
         InputError: a number for a text, a name that is not there, a folder without pictures or that cannot be made.
     """
-    given = inspect.signature(original).bind(*args, **kwargs)
-    given.apply_defaults()
-    inputs = given.arguments
     kind = inputs.get("name", "embedding")
     mode = frame.get("clip_grad_mode")
     mode = mode if mode in CLIPPING else "disabled"
@@ -69,8 +77,8 @@ def check_inputs(host: Host, original: Callable[..., Any], args: tuple[Any, ...]
     pictures = _check_pictures(host, inputs["data_root"], f"{rate} {clip}")
     settings: dict[str, Scalar] = {name: frame[name] for name in KEPT if _is_scalar(frame.get(name))}
     return Asked(
-        kind=kind, name=_plain_name(kind, inputs["model_name"]), rate_text=rate, total_steps=inputs["steps"], batch=inputs["batch_size"],
-        accumulate=inputs["gradient_step"], clip_mode=mode, clip_text=clip, data_root=str(inputs["data_root"]),
+        kind=kind, name=_plain_name(kind, inputs["model_name"]), rate_text=rate, total_steps=inputs["steps"],
+        batch=inputs["batch_size"], accumulate=inputs["gradient_step"], clip_mode=mode, clip_text=clip, data_root=str(inputs["data_root"]),
         pictures=pictures, settings=settings,
     )
 

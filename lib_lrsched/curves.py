@@ -140,7 +140,7 @@ def amplitude(mode: str, gamma: float, cycle: Callable[[Steps], Any]) -> Curve:
         return lambda j: _power(0.5, cycle(j) * 1.0)
     if mode == "exp_range":
         return lambda j: _power(gamma, j * 1.0)
-    return lambda j: 1.0
+    return lambda _: 1.0
 
 
 def restarts(peak: float, floor: float, cycles: tuple[int, int], peak_decay: float, warm: int) -> Curve:

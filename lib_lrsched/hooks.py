@@ -14,7 +14,6 @@ our errors reach the user; from then on a hook never raises, for the host swallo
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -123,7 +122,8 @@ class Runtime:
             settings = self.host.settings()
             if self.hooked and settings.enabled:
                 assert isinstance(self.host, Host)
-                asked = checks.check_inputs(self.host, original, args, kwargs, checks.caller_locals(sys._getframe(1), "clip_grad_mode"))
+                inputs = checks.bind_inputs(original, args, kwargs)
+                asked = checks.check_inputs(self.host, inputs, checks.caller_locals("clip_grad_mode"))
                 run = TrainingRun(asked, self.store, exact_clip=settings.exact_clip)
                 checks.check_plan(self.host, run)
                 self._sessions[threading.get_ident()] = Session(self.host, run)
@@ -135,7 +135,7 @@ class Runtime:
         @wraps(original, updated=())
         def learn_rate_scheduler(learn_rate: Any, max_steps: int, cur_step: int = 0, verbose: bool = True) -> Any:
             session = self._session()
-            frame = checks.caller_locals(sys._getframe(1), "clip_grad_mode")
+            frame = checks.caller_locals("clip_grad_mode")
             ours = None if session is None else session.construct(learn_rate, cur_step, frame)
             return original(learn_rate, max_steps, cur_step, verbose) if ours is None else ours
 

@@ -59,7 +59,7 @@ def clip(grads: list[Tensor], mode: str, limit: float | Tensor, norm: Tensor) ->
     """
     if mode == "value":
         for grad in grads:
-            grad.clamp_(min=-limit, max=limit)
+            grad.clamp_(min=-limit, max=limit)  # type: ignore[arg-type] a tensor or a number, both ends alike
     elif mode == "norm":
         scale = torch.clamp(limit / (norm + 1e-6), max=1.0)
         for grad in grads:
@@ -97,7 +97,7 @@ class Gauge:
         self.rate = self._norm = None
         return rate, norm
 
-    def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+    def _before_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         grads = gradients(optimizer)
         scale = getattr(optimizer, "grad_scale", None)
         with torch.no_grad():

@@ -160,20 +160,20 @@ def _time(tokens: Tokens) -> Quantity:
         if not text and tokens.kind == "word":
             text, stop = tokens.text, tokens.span[1]
             tokens.position += 1
-    number, unit = _split_unit(tokens, text)
+    number, unit = _split_unit(text)
     if not unit and tokens.kind == "%":
         number, unit, stop = text, "%", tokens.span[1]
         tokens.position += 1
     elif not unit and tokens.kind == "word" and tokens.text in _UNITS:
         number, unit, stop = text, tokens.text, tokens.span[1]
         tokens.position += 1
-    if not _is_number(number):
+    if not _is_number(number) or (relative and number[:1] in ("+", "-")):
         tokens.fail(f"expected a number, found `{_short(text)}`", (start, stop))
     _check_length(tokens, number, (start, stop))
     return Quantity(number, unit, relative, (start, stop))
 
 
-def _split_unit(tokens: Tokens, text: str) -> tuple[str, str]:
+def _split_unit(text: str) -> tuple[str, str]:
     for unit in _UNITS:
         if text.endswith(unit) and len(text) > len(unit):
             return text[: -len(unit)], unit

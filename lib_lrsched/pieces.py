@@ -26,7 +26,7 @@ class Pieces:
     def __init__(self, starts: Sequence[int], parts: Sequence[float | Curve]) -> None:
         self._starts = [min(start, FAR) for start in starts]
         self._bounds = np.array([*self._starts, FAR], dtype=np.int64)
-        self._parts = list(parts)
+        self._parts: list[Any] = list(parts)
         self._table = np.array([part if isinstance(part, float) else np.nan for part in parts], dtype=np.float64)
         self._curved = [i for i, part in enumerate(parts) if not isinstance(part, float)]
 

@@ -18,8 +18,9 @@ from .lints import Lint, lint
 from .parser import parse
 from .pieces import Pieces
 from .repeat import is_finite
-from .schedule import Clock, Segment, lay_out
+from .schedule import Segment, lay_out
 from .syntax import Schedule
+from .times import Clock
 
 PLANNER_VERSION = 1
 """Rises when the same text would give other values; it is kept with a run."""

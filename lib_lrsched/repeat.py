@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import build
 from .curves import FAR, Curve, Steps, Values, where
 from .pieces import Pieces
-from .schedule import Clock, boundary, build, rate, time
+from .schedule import boundary
 from .shapes import Built
 from .syntax import Arg, Call, Item, Quantity, Span
+from .times import Clock, is_minus_one, rate, time
 
 EXAMPLE = "repeat(3, cosine(0.005, 1e-5):100)"
 
@@ -117,7 +119,7 @@ def _inner(value: Quantity | Call, steps: int, before: float | None, clock: Cloc
 
 
 def _duration(end: Quantity, length: int | None, clock: Clock) -> int:
-    if end.text == "-1" and not end.unit:
+    if is_minus_one(end):
         clock.fail("inside repeat every item has an end of its own; -1 has no meaning here", end.span)
     if length is None and end.unit == "%":
         time(end, clock, None)

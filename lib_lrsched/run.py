@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from . import feedback
 from .counting import Counts, count_steps
 from .errors import RunStateError
 from .files import set_aside
-from .history import History, Record
+from .history import History, Record, read_losses
 from .plan import PLANNER_VERSION, Plan, plan
 from .runstate import KNOWN_KEPT, Known, Leg, RunState, Scalar
 from .store import Store
@@ -60,6 +61,9 @@ class TrainingRun:
         self._clock = clock
         self._saved_s = 0.0
         self._step = 0
+        self._chunk: list[float] = []
+        self._chunk_start = 0
+        self._watch = feedback.Watch()
         self._plan_texts(asked.pictures, asked.batch, asked.accumulate)
         self._state = self._first_state()
 
@@ -78,7 +82,11 @@ class TrainingRun:
         self._plan_texts(pictures, batch, accumulate)
 
     def rate_at(self, step: int) -> float:
-        """The planned rate at an update; step in [0, plan.stop)."""
+        """The planned rate at an update; step in [0, plan.stop). Where the plan looks at the loss, the rate it has come to."""
+        if self.plan.feedback:
+            segment = feedback.segment_at(self.plan, step)
+            if segment is not None:
+                return feedback.rate_at(self._watch, segment)
         index = step - self._chunk_start
         if not 0 <= index < len(self._chunk):
             self._chunk_start = step
@@ -110,9 +118,17 @@ class TrainingRun:
         now = self._clock()
         planned = self.rate_at(step) if step < self.plan.stop else float("nan")
         self._step = step + 1
+        if self.plan.feedback:
+            self._look(step, loss)
         self.history.record(Record(step, planned, actual, loss, grad_norm, now))
         if not 0 <= now - self._saved_s < STATE_EVERY_S:
             self._save(now)
+
+    def _look(self, step: int, loss: float) -> None:
+        before = self._watch
+        self._watch = feedback.advance(before, feedback.segment_at(self.plan, step), step, loss)
+        if self._watch.plateau.cuts > before.plateau.cuts and self._watch.start == before.start:
+            self.note(f"the loss stands still: the rate is cut to {self._watch.plateau.rate:g}", "plateau")
 
     def note(self, message: str, event: str = "note") -> None:
         """Something to be read in the run's log."""
@@ -149,9 +165,9 @@ class TrainingRun:
 
         self.plan = planned(asked.rate_text)
         self.clip_plan = None if asked.clip_mode == "disabled" else planned(asked.clip_text)
+        self._watch = feedback.Watch()
         self._has_momentum = self.plan.momenta([]) is not None
-        self._chunk: list[float] = []
-        self._chunk_start = 0
+        self._chunk = []
 
     def _first_state(self) -> RunState:
         asked, now = self.asked, self._clock()
@@ -181,6 +197,8 @@ class TrainingRun:
         self._state = state if known is None else replace(state, known=(*state.known, known))
         self._save(now)
         self.history = self._open_history()
+        if self.plan.feedback and found is not None:
+            self._watch = feedback.replay(self.plan, read_losses(self._store.history_path(self.id), self.initial_step))
         for message in self._store.messages:
             self._trouble(message)
         word = "goes on" if found is not None else "starts"

@@ -68,8 +68,9 @@ class Shape(NamedTuple):
     joins: bool = False  # takes (a, b), and a alone may be left to the segment before
 
 
-def _a(kind: str = "rate", **limits: Any) -> Param:
-    return Param("a", kind, None, "rate at the segment's start; left out, it is what the segment before ends with", **limits)
+def _a(**limits: Any) -> Param:
+    meaning = "rate at the segment's start; left out, it is what the segment before ends with"
+    return Param("a", "rate", None, meaning, **limits)
 
 
 def _b(**limits: Any) -> Param:
@@ -143,7 +144,7 @@ def _cyclic(p: Mapping[str, Any], n: int) -> Built:
                  (lambda j: low + _grown(high - low, p["gamma"], j)) if grows else None)
 
 
-def _restarts(p: Mapping[str, Any], n: int) -> Built:
+def _restarts(p: Mapping[str, Any], _: int) -> Built:
     if p["warmup"] >= p["t_0"]:
         raise ShapeError("warmup", f"the warm-up is shorter than a cycle: warmup is {p['warmup']} steps, t_0 is {p['t_0']}")
     curve = curves.restarts(p["peak"], p["floor"], (p["t_0"], p["t_mult"]), p["peak_decay"], p["warmup"])
@@ -191,7 +192,7 @@ def _range_test(p: Mapping[str, Any], n: int) -> Built:
 _ABOVE_0 = {"open_low": True}
 
 _ROWS = (
-    Shape("constant", "constant(0.005)", (_v(),), lambda p, n: Built(curves.constant(p["v"]), p["v"]), "the WebUI's own phases"),
+    Shape("constant", "constant(0.005)", (_v(),), lambda p, _: Built(curves.constant(p["v"]), p["v"]), "the WebUI's own phases"),
     Shape("linear", "linear(0.005, 1e-5)", (_a(), _b()), _join(curves.linear), "torch LinearLR", joins=True),
     Shape("cosine", "cosine(0.005, 1e-5)", (_a(), _b()), _join(curves.cosine),
           "torch CosineAnnealingLR; Loshchilov and Hutter 2017", joins=True),
@@ -251,7 +252,7 @@ _ROWS = (
            Param("mode", "word", "rel", "threshold as a part of the best loss, or absolute", choices=("rel", "abs")),
            Param("cooldown", "whole", 0, "looks after a cut that do not count"), Param("min", "rate", 0.0, "never below this"),
            Param("every", "time", 1, "steps between two looks", low=1)),
-          lambda p, n: Built(curves.constant(p["v"]), None), "torch ReduceLROnPlateau"),
+          lambda p, _: Built(curves.constant(p["v"]), None), "torch ReduceLROnPlateau"),
     Shape("range_test", "range_test(1e-6, 0.1)",
           (Param("low", "rate", REQUIRED, "rate on the first step"), Param("high", "rate", REQUIRED, "rate on the last step"),
            Param("mode", "word", "exp", "form of the climb", choices=("exp", "linear")),

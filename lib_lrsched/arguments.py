@@ -1,0 +1,132 @@
+"""A shape's arguments: by position or by name, each in its range, and the curve that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from math import floor, isfinite
+from typing import Any
+
+from .shapes import REQUIRED, SHAPES, Built, Param, Shape, ShapeError
+from .suggest import nearest
+from .syntax import Arg, Call, Item, Quantity, Span, Word
+from .times import Clock, integer, rate, time
+
+
+def build(call: Call, length: int, before: float | None, clock: Clock) -> tuple[Built, Mapping[str, Any]]:
+    """A shape over ``length`` steps; ``before`` is the rate that the segment before leaves."""
+    shape, given = match(call, clock)
+    values = {p.name: value_of(p, given.get(p.name), length, clock) for p in shape.params}
+    if shape.joins and values["a"] is None:
+        if before is None:
+            clock.fail(f"no segment before this one hands over a rate; give both, as in {shape.example}", call.span)
+        values["a"] = before
+        _check_range(shape.params[0], before, clock, call.span)
+    try:
+        built = shape.build(values, length)
+    except ShapeError as complaint:
+        where = given.get(complaint.param)
+        clock.fail(complaint.message, where.value.span if where else call.span)
+    return built, values
+
+
+def match(call: Call, clock: Clock) -> tuple[Shape, dict[str, Arg]]:
+    """The shape of this name, and its arguments by parameter name."""
+    shape = SHAPES.get(call.name)
+    if shape is None:
+        clock.fail(f"no shape `{call.name}`{nearest(call.name, [*SHAPES, 'repeat'])}", call.name_span)
+    names = [p.name for p in shape.params]
+    positional = [arg for arg in call.args if arg.name is None]
+    given = {arg.name: arg for arg in call.args if arg.name is not None}
+    _check_arguments(call, shape, names, clock)
+    if shape.joins and len(positional) == 1 and "b" not in given:
+        names = names[1:]
+    for name, arg in zip(names, positional):
+        if name in given:
+            clock.fail(f"{name} is given twice", given[name].span)
+        given[name] = arg
+    for p in shape.params:
+        if p.default is REQUIRED and p.name not in given:
+            clock.fail(f"{call.name} needs {p.name}, as in {shape.example}", call.span)
+    return shape, given
+
+
+def _check_arguments(call: Call, shape: Shape, names: list[str], clock: Clock) -> None:
+    seen: set[str] = set()
+    count = 0
+    for arg in call.args:
+        if isinstance(arg.value, (Call, Item)):
+            clock.fail(f"{call.name} takes numbers and words, no other shapes; only repeat takes items", arg.value.span)
+        if arg.name is None:
+            count += 1
+            if seen:
+                clock.fail("values without a name come before those with one", arg.span)
+            if count > len(names):
+                most = "" if (shape.joins and len(names) == 2) or len(names) == 1 else "at most "
+                plural = "" if len(names) == 1 else "s"
+                clock.fail(f"{call.name} takes {most}{len(names)} value{plural}", arg.span)
+        elif arg.name not in names:
+            clock.fail(f"{call.name} has no `{arg.name}`{nearest(arg.name, names)}; it has {', '.join(names)}", arg.span)
+        elif arg.name in seen:
+            clock.fail(f"{arg.name} is given twice", arg.span)
+        else:
+            seen.add(arg.name)
+
+
+def value_of(p: Param, arg: Arg | None, length: int, clock: Clock) -> Any:
+    if arg is None:
+        if isinstance(p.default, str) and p.kind == "time":
+            return floor(Fraction(p.default.rstrip("%")) * Fraction(length, 100) + Fraction(1, 2))
+        return p.default
+    value = arg.value
+    if p.kind in ("word", "flag"):
+        return _word(p, value, clock)
+    if not isinstance(value, Quantity):
+        assert isinstance(value, Word)
+        clock.fail(f"{p.name} is a {_KINDS[p.kind]}; given was `{value.text}`", value.span)
+    if p.kind == "rate":
+        number: Any = rate(value, clock)
+    elif p.kind == "time":
+        number = 0 if _is_plain_zero(value) else time(value, clock, length)
+    else:
+        number = _number(p, value, clock)
+    _check_range(p, number, clock, value.span)
+    return number
+
+
+_KINDS = {"rate": "rate", "number": "number", "whole": "whole number", "time": "number of steps"}
+
+
+def _is_plain_zero(value: Quantity) -> bool:
+    return not value.unit and value.text.strip("0_") == ""
+
+
+def _word(p: Param, value: Any, clock: Clock) -> Any:
+    choices = p.choices or ("yes", "no")
+    text = value.text if isinstance(value, Word) else None
+    if text not in choices:
+        clock.fail(f"{p.name} is one of {', '.join(choices)}{nearest(text or '', choices)}", value.span)
+    return text if p.choices else text == "yes"
+
+
+def _number(p: Param, value: Quantity, clock: Clock) -> Any:
+    if value.unit:
+        clock.fail(f"{p.name} is a {_KINDS[p.kind]} without a unit; given was {value.text}{value.unit}", value.span)
+    if p.kind == "whole":
+        return integer(value, clock)
+    number = float(value.text)
+    if not isfinite(number):
+        clock.fail(f"{p.name} is a finite number; given was {value.text}", value.span)
+    return number
+
+
+def _check_range(p: Param, number: float, clock: Clock, span: Span) -> None:
+    low_ok = number > p.low if p.open_low else number >= p.low
+    high_ok = number < p.high if p.open_high else number <= p.high
+    if low_ok and high_ok:
+        return
+    low = f"above {p.low:g}" if p.open_low else f"{p.low:g} or more"
+    high = "" if p.high == float("inf") else f" and {'below' if p.open_high else 'at most'} {p.high:g}"
+    clock.fail(f"{p.name} is {low}{high}; given was {number:g}", span)
+
+

@@ -1,0 +1,92 @@
+"""Schedules to start from, each with a line on when to use it. Plain data: it knows no parser and no file."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Preset(NamedTuple):
+    """A named schedule text; `builtin` ones come with the extension and cannot be changed."""
+
+    name: str
+    text: str
+    note: str
+    builtin: bool = False
+
+
+def _builtin(name: str, text: str, note: str) -> Preset:
+    return Preset(name, text, note, builtin=True)
+
+
+BUILTIN = (
+    _builtin(
+        "Embedding: constant",
+        "0.005",
+        "The WebUI's default for embeddings. A first run, to have something to compare with.",
+    ),
+    _builtin(
+        "Embedding: three steps",
+        "0.005:100, 1e-3:1000, 1e-5",
+        "The example of the WebUI's wiki: fast at first, careful from step 1000. For runs of 1500 to 3000 steps.",
+    ),
+    _builtin(
+        "Embedding: seven steps down",
+        "0.05:10, 0.02:20, 0.01:60, 0.005:200, 0.002:500, 0.001:3000, 0.0005",
+        "Very high for a few steps, then a long tail. For runs of more than 3000 steps with few vectors.",
+    ),
+    _builtin(
+        "Embedding: warm-up and cosine",
+        "warmup(0.005):5%, cosine(0.005, 1e-5)",
+        "A good start when you know how many steps you want: no jumps, and it ends slowly. Fits any length.",
+    ),
+    _builtin(
+        "Embedding: cosine",
+        "cosine(0.005, 1e-5)",
+        "Falls smoothly over the whole run. For an embedding that starts from a fitting word.",
+    ),
+    _builtin(
+        "Embedding: warm restarts",
+        "restarts(0.005, 1e-5, t_0=25%)",
+        "Four cosine waves. Every wave ends at a low rate, so there are four points at which to compare copies.",
+    ),
+    _builtin(
+        "Embedding: hold, then fall",
+        "wsd(0.005, 1e-5, warmup=5%, decay=30%)",
+        "Holds its rate for most of the run. For when you may add steps later: continue from a copy made in the hold.",
+    ),
+    _builtin(
+        "Embedding: one cycle",
+        "onecycle(0.01)",
+        "One rise to a high rate and one long fall. For short runs of a few hundred steps.",
+    ),
+    _builtin(
+        "Embedding: fall when it stalls",
+        "plateau(0.005, factor=0.5, patience=20, every=10, min=1e-5)",
+        "Halves the rate when the loss has not improved for 20 looks, one every 10 steps. For when you do not know how long.",
+    ),
+    _builtin(
+        "Embedding: find a rate",
+        "range_test(1e-5, 0.5)",
+        "Not for training: the rate rises from low to high, and the loss shows which rates learn and which destroy.",
+    ),
+    _builtin(
+        "Hypernetwork: constant",
+        "1e-5",
+        "The WebUI's default for hypernetworks. Slow and safe.",
+    ),
+    _builtin(
+        "Hypernetwork: steps",
+        "5e-5:100, 5e-6:1500, 5e-7",
+        "How the community's long lists begin: fast at first, then in ever smaller moves. For runs of several thousand steps.",
+    ),
+    _builtin(
+        "Hypernetwork: warm-up and cosine",
+        "warmup(3e-5):5%, cosine(3e-5, 1e-6)",
+        "A gentle start for fresh layers and a slow end. Fits any length.",
+    ),
+    _builtin(
+        "Hypernetwork: warm restarts",
+        "restarts(2e-5, 1e-6, t_0=25%, peak_decay=0.8)",
+        "Four waves, each lower than the last. For when the pictures stop changing before the run is over.",
+    ),
+)

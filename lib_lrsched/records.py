@@ -1,0 +1,125 @@
+"""The lines of a history file: a header, records as JSON arrays, events as JSON objects.
+
+Text in, values out and back; it opens a file only to read the losses of a run.
+"""
+
+from __future__ import annotations
+
+import json
+from math import isfinite, nan
+from pathlib import Path
+from typing import NoReturn, TypedDict
+
+from .errors import RunStateError
+from .series import COLUMNS, Record
+
+FORMAT = 1
+
+MAX_STEP = 2**53 - 1
+"""Steps are held as float64, which counts exactly up to here."""
+
+
+class Event(TypedDict):
+    """Something that happened at a step; time_s is unix time in seconds."""
+
+    step: int
+    time_s: float
+    event: str
+    message: str
+
+
+def read_losses(path: Path, until: int) -> list[tuple[int, float]]:
+    """(step, loss) of the updates before step `until`, exactly as recorded, rising; a run that went back counts once.
+
+    Raises:
+        RunStateError: a line that is no record and no event.
+    """
+    losses: dict[int, float] = {}
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    for number, line in enumerate(lines[1:], 2):
+        if line.startswith(b"[") and line.endswith(b"\n"):
+            try:
+                record = as_record(decode(line))  # type: ignore[arg-type]
+            except ValueError as error:
+                raise RunStateError(f"line {number}: {error}", path) from error
+            losses[record.step] = record.loss
+    # The newest record of a step is last; what a run that went back has not reached again lies beyond `until`.
+    return sorted((step, loss) for step, loss in losses.items() if step < until)
+
+
+def header() -> bytes:
+    return json.dumps({"lrsched_history": FORMAT, "columns": COLUMNS}).encode() + b"\n"
+
+
+def line(entry: Record | Event) -> bytes:
+    if isinstance(entry, Record):
+        text = json.dumps([None if value is None or not isfinite(value) else value for value in entry])
+    else:
+        text = json.dumps(entry)
+    return text.encode() + b"\n"
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"expected JSON, found {constant}")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+def decode(line: bytes) -> object:
+    try:
+        return _DECODER.decode(line.decode())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"expected JSON, found {line[:40]!r}") from error
+
+
+def parsed(line: bytes, *, header: bool) -> Record | Event | None:
+    """What a line says; None for the header."""
+    entry = decode(line)
+    if header:
+        check_header(entry)
+        return None
+    if isinstance(entry, list):
+        return as_record(entry)
+    if isinstance(entry, dict):
+        return as_event(entry)
+    raise ValueError(f"expected a record or an event, found {entry!r}")
+
+
+def check_header(entry: object) -> None:
+    if not isinstance(entry, dict) or "lrsched_history" not in entry:
+        raise ValueError('expected a header {"lrsched_history": 1, ...}')
+    if entry != {"lrsched_history": FORMAT, "columns": list(COLUMNS)}:
+        raise ValueError(f"expected version {FORMAT} with the columns {', '.join(COLUMNS)}; another version wrote it")
+
+
+def as_record(entry: list[object]) -> Record:
+    if len(entry) != len(COLUMNS):
+        raise ValueError(f"expected {len(COLUMNS)} values in a record, found {len(entry)}")
+    step, *values = entry
+    if type(step) is not int or not 0 <= step <= MAX_STEP:
+        raise ValueError(f"expected a step, a whole number from 0, found {step!r}")
+    numbers = [_number(value, name) for value, name in zip(values, COLUMNS[1:], strict=True)]
+    return Record(step, *numbers)
+
+
+def _number(value: object, name: str) -> float:
+    if value is None:
+        return nan
+    if type(value) is not float and type(value) is not int:
+        raise ValueError(f"expected a number or null for {name}, found {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        return nan
+
+
+def as_event(entry: dict[str, object]) -> Event:
+    step, event, message = entry.get("step"), entry.get("event"), entry.get("message")
+    time_s = _number(entry.get("time_s"), "time_s")
+    if type(step) is not int or not isfinite(time_s) or not isinstance(event, str) or not isinstance(message, str):
+        raise ValueError("expected an event with step, time_s, event and message")
+    return Event(step=step, time_s=time_s, event=event, message=message)

@@ -1,0 +1,95 @@
+"""What the endpoints show of a run: its state, its numbers, its legs. Pure but for reading history files; no HTTP."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from .history import History
+from .preview import PastLeg
+from .runstate import RunState
+
+POINTS = 2000
+"""Most points of a curve in one answer."""
+
+ENDED = ("finished", "interrupted", "failed", "crashed")
+OPEN_HISTORIES = 8
+"""Histories of ended runs that are kept in memory between two requests."""
+
+_RUN_FIELDS = (
+    "id", "kind", "name", "state", "step", "initial_step", "total_steps", "created_s", "updated_s", "rate_text",
+    "clip_text", "clip_mode", "clip_exact", "batch", "accumulate", "pictures", "steps_per_epoch", "message",
+)  # fmt: skip
+
+
+def run_json(state: RunState) -> dict[str, Any]:
+    """What a list of runs shows of a state."""
+    return {name: getattr(state, name) for name in _RUN_FIELDS}
+
+
+def past_legs(state: RunState) -> list[PastLeg]:
+    """The legs of a run as the preview wants them; a leg that went back takes the place of those it undid."""
+    legs: list[PastLeg] = []
+    for leg in state.legs:
+        while legs and legs[-1].start_step >= leg.start_step:
+            legs.pop()
+        legs.append(PastLeg(leg.start_step, leg.rate_text, leg.total_steps, leg.steps_per_epoch, leg.images_per_step))
+    return legs
+
+
+def run_answer(state: RunState, history: History, since: int) -> dict[str, Any]:
+    """A run with its numbers from step `since` on; `next_since` is what to ask for the next time."""
+    points = history.since(since, POINTS)
+    last = history.last_step
+    complete = state.state in ENDED
+    pace = history.pace(state.initial_step)
+    # A run that went back has fewer steps than were asked for; asking again from there shows it. A step recorded
+    # since the points were taken must not be skipped.
+    next_since = points["step"][-1] + 1 if points["step"] else min(since, 0 if last is None else last + 1)
+    return {
+        "run": run_json(state),
+        "settings": state.settings,
+        "points": points,
+        "events": history.events(),
+        "next_since": next_since,
+        "complete": complete,
+        "s_per_step": pace,
+        "s_left": None if pace is None or complete else pace * max(0, state.total_steps - state.step),
+    }
+
+
+class Histories:
+    """Histories of ended runs, read once and kept while their files stay as they are. Safe for several threads."""
+
+    def __init__(self, size: int = OPEN_HISTORIES) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._held: OrderedDict[Path, tuple[tuple[int, int], History]] = OrderedDict()
+
+    def of(self, path: Path) -> History:
+        """The history in a file, read only.
+
+        Raises:
+            RunStateError: a damaged file.
+        """
+        stamp = _stamp(path)
+        with self._lock:
+            stamped = self._held.get(path)
+            if stamped is None or stamped[0] != stamp:
+                # Read under the lock, lest a page that asks several times reads a long file several times.
+                stamped = stamp, History.open(path, append=False)
+            self._held[path] = stamped
+            self._held.move_to_end(path)
+            while len(self._held) > self._size:
+                self._held.popitem(last=False)
+        return stamped[1]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size

@@ -1,0 +1,210 @@
+"""The numbers of a run in bounded memory: the newest steps exactly, the whole run thinned.
+
+Pure numpy; it knows no file and takes no lock. A row is
+`(step, planned, actual, loss, grad_norm, time_s, smooth, weight)` in float64; `weight` is what the debiased
+average of the loss has gathered so far, 1 - SMOOTHING^n after n finite losses.
+"""
+
+from __future__ import annotations
+
+from math import inf, isfinite, nan
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+SMOOTHING = 0.98
+"""Decay of the running average of the loss: it looks back over about 50 updates."""
+
+COLUMNS = ("step", "planned", "actual", "loss", "grad_norm", "time_s")
+_LOSS, _TIME, _SMOOTH, _WEIGHT, _WIDTH = 3, 5, 6, 7, 8
+
+PACE_STEPS = 100
+"""The time per step is measured over this many of the newest steps."""
+
+Row = tuple[float, float, float, float, float, float, float, float]
+Rows = NDArray[np.float64]
+
+
+class Record(NamedTuple):
+    """One update: 0-based step, planned and applied rate, loss, gradient norm, unix time in seconds."""
+
+    step: int
+    planned: float
+    actual: float
+    loss: float
+    grad_norm: float | None
+    time_s: float
+
+
+class Points(TypedDict):
+    """Lists of equal length, ready for JSON: what is not finite or not known is None."""
+
+    step: list[int]
+    planned: list[float | None]
+    actual: list[float | None]
+    loss: list[float | None]
+    smooth: list[float | None]
+    grad_norm: list[float | None]
+    time_s: list[float | None]
+
+
+class Series:
+    """Rows with rising steps. A record at an earlier step cuts off what lay from there on: training went back.
+
+    Args:
+        recent: at least this many of the newest rows are exact; up to twice as many are held.
+        overview: at most this many rows for the whole run.
+    """
+
+    def __init__(self, recent: int, overview: int) -> None:
+        if recent < 1 or overview < 2:
+            raise ValueError(f"expected recent >= 1 and overview >= 2, given recent={recent}, overview={overview}")
+        self._recent = recent
+        # Twice the length: rows are moved once in `recent` records, and are always one rising slice.
+        self._rows = np.empty((2 * recent, _WIDTH))
+        self._count = 0
+        self._overview = Overview(overview)
+        self._smooth, self._weight = nan, 0.0
+        self.last_step: int | None = None
+
+    def add(self, record: Record) -> None:
+        """Takes one record in; constant time on average."""
+        if self.last_step is not None and record.step <= self.last_step:
+            self._go_back(record.step)
+        step, planned, actual, loss, grad_norm, time_s = record
+        self._average(loss)
+        norm = nan if grad_norm is None else grad_norm
+        row = (float(step), planned, actual, loss, norm, time_s, self._smooth, self._weight)
+        if self._count == len(self._rows):
+            self._rows[: self._recent] = self._rows[self._recent :]
+            self._count = self._recent
+        self._rows[self._count] = row
+        self._count += 1
+        self._overview.add(row)
+        self.last_step = step
+
+    def rows(self, since: int) -> Rows:
+        """A copy of all rows with step >= since, float64 [n, 8]: thinned ones first, then the exact ones."""
+        exact = self._rows[: self._count]
+        if self._count and exact[0, 0] <= since:
+            return exact[np.searchsorted(exact[:, 0], since) :].copy()
+        older = self._overview.rows(since, exact[0, 0] if self._count else inf)
+        return np.concatenate([older, exact])
+
+    def pace(self, since: int) -> float | None:
+        """Seconds per step over the newest steps from `since` on; None with fewer than two or a clock set back."""
+        newest = self._rows[max(0, self._count - PACE_STEPS) : self._count]
+        newest = newest[newest[:, 0] >= since]
+        if len(newest) < 2:
+            return None
+        seconds = float((newest[-1, _TIME] - newest[0, _TIME]) / (newest[-1, 0] - newest[0, 0]))
+        return seconds if isfinite(seconds) and seconds > 0 else None
+
+    def _average(self, loss: float) -> None:
+        """Exponential average, divided by what an average of ones would be; a loss that is no number is left out."""
+        if not isfinite(loss):
+            return
+        total = 0.0 if self._weight == 0.0 else self._smooth * self._weight
+        self._weight = SMOOTHING * self._weight + (1.0 - SMOOTHING)
+        self._smooth = (SMOOTHING * total + (1.0 - SMOOTHING) * loss) / self._weight
+
+    def _go_back(self, step: int) -> None:
+        self._count = int(np.searchsorted(self._rows[: self._count, 0], step))
+        self._overview.cut(step)
+        before = self._rows[: self._count] if self._count else self._overview.rows(0, inf)
+        self._smooth, self._weight = (nan, 0.0) if not len(before) else before[-1, [_SMOOTH, _WEIGHT]].tolist()
+
+
+class Overview:
+    """The whole run in at most `capacity` rows: of every `stride` steps the row of least and of greatest loss.
+
+    When it is full the stride is doubled and neighbours are merged, so that no extreme is ever lost.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self.stride = 1
+        self._buckets: list[tuple[int, Row, Row]] = []
+
+    def add(self, row: Row) -> None:
+        """Takes in a row whose step is greater than all before it."""
+        self._put(int(row[0]) // self.stride, row, row)
+        while 2 * len(self._buckets) > self._capacity:
+            self._coarsen()
+
+    def cut(self, step: int) -> None:
+        """Leaves out the rows from `step` on."""
+        held, self._buckets = self._buckets, []
+        for _, low, high in held:
+            for row in (low, high):
+                if row[0] < step:
+                    self._put(int(row[0]) // self.stride, row, row)
+
+    def rows(self, since: int, before: float) -> Rows:
+        """Rows with since <= step < before in rising order, float64 [n, 8]."""
+        kept = {row[0]: row for _, low, high in self._buckets for row in (low, high) if since <= row[0] < before}
+        return np.array([kept[step] for step in sorted(kept)]).reshape(-1, _WIDTH)
+
+    def _coarsen(self) -> None:
+        held, self._buckets = self._buckets, []
+        self.stride *= 2
+        for index, low, high in held:
+            self._put(index // 2, low, high)
+
+    def _put(self, index: int, low: Row, high: Row) -> None:
+        if not self._buckets or self._buckets[-1][0] != index:
+            self._buckets.append((index, low, high))
+            return
+        _, least, greatest = self._buckets[-1]
+        if _height(low) < _height(least):
+            least = low
+        if _height(high) > _height(greatest):
+            greatest = high
+        self._buckets[-1] = (index, least, greatest)
+
+
+def thinned(rows: Rows, limit: int) -> Rows:
+    """At most `limit` of the rows: the first, the last, and each stretch's rows of least and greatest loss.
+
+    Raises:
+        ValueError: limit is below 4.
+    """
+    if limit < 4:
+        raise ValueError(f"expected a limit of 4 or more, given {limit}")
+    if len(rows) <= limit:
+        return rows
+    loss = np.where(np.isfinite(rows[:, _LOSS]), rows[:, _LOSS], inf)[1:-1]
+    width = -(-len(loss) // ((limit - 2) // 2))
+    stretches = np.arange(0, len(loss), width)
+    padding = np.zeros(len(stretches) * width - len(loss))
+    least = np.concatenate([loss, padding + inf]).reshape(-1, width).argmin(axis=1)
+    greatest = np.concatenate([loss, padding - inf]).reshape(-1, width).argmax(axis=1)
+    inner = 1 + np.concatenate([stretches + least, stretches + greatest])
+    return rows[np.unique(np.concatenate([[0], inner, [len(rows) - 1]]))]
+
+
+def points(rows: Rows) -> Points:
+    """Rows as lists for JSON."""
+    planned, actual, loss, grad_norm, time_s, smooth = (_plain(rows[:, column]) for column in range(1, _WEIGHT))
+    return Points(
+        step=rows[:, 0].astype(np.int64).tolist(),
+        planned=planned,
+        actual=actual,
+        loss=loss,
+        smooth=smooth,
+        grad_norm=grad_norm,
+        time_s=time_s,
+    )
+
+
+def _plain(column: Rows) -> list[float | None]:
+    finite = np.isfinite(column)
+    if finite.all():
+        return column.tolist()
+    return [value if good else None for value, good in zip(column.tolist(), finite.tolist(), strict=True)]
+
+
+def _height(row: Row) -> float:
+    """A loss that is no number counts as the greatest, so that it is kept and shows as a gap."""
+    return row[_LOSS] if isfinite(row[_LOSS]) else inf

@@ -1,0 +1,281 @@
+"""Runs and presets on disk: which there are, which belongs to an embedding, and nothing half-written.
+
+    ROOT/runs/ID/run.json        state of the run, replaced whole
+    ROOT/runs/ID/history.jsonl   its numbers, see `history`
+    ROOT/presets.json            the user's presets
+
+The folder must not be the host's embeddings folder, where files are loaded as embeddings. It knows no HTTP, no
+torch and nothing of the host.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+import unicodedata
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from . import process
+from .errors import RunStateError
+from .files import set_aside, write_whole
+from .presets import BUILTIN, Preset
+from .runstate import COUNT, LIST, TEXT, Known, Leg, OtherVersionError, RunState, checked, from_json, to_json
+
+__all__ = ["Known", "Leg", "PresetError", "RunState", "RunStateError", "Store", "UnknownRunError"]
+
+PRESETS_FORMAT = 1
+MAX_PRESETS = 500
+MAX_NAME_CHARS = 80
+MAX_TEXT_CHARS = 20_000
+MAX_MESSAGES = 100
+
+# The first character keeps "." and ".." and hidden files out.
+_ID = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,79}")
+_Stamp = tuple[int, int, int]
+
+
+class UnknownRunError(RunStateError):
+    """There is no run with that id, or it can be no id at all."""
+
+
+class PresetError(ValueError):
+    """A preset that cannot be saved or deleted, and why: it is wrong in itself, in the way of another, or missing."""
+
+    def __init__(self, message: str, why: Literal["wrong", "conflict", "missing"]) -> None:
+        super().__init__(message)
+        self.message = message
+        self.why = why
+
+
+class Store:
+    """The runs and presets below a folder. Safe to use from several threads.
+
+    Nothing is created before the first save. `messages` says what could not be read, each thing once.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+        self.messages: list[str] = []
+        self._lock = threading.RLock()
+        self._read: dict[str, tuple[_Stamp, RunState]] = {}
+        self._given_ids: set[str] = set()
+
+    def save(self, state: RunState) -> None:
+        """Replaces runs/ID/run.json whole, in the name of this process.
+
+        Raises:
+            OSError: the old file is still there.
+            RunStateError: a field of the state that could not be read back.
+        """
+        path = self._state_path(state.id)
+        pid, mark = process.own()
+        data = to_json(replace(state, pid=pid, process=mark))
+        with self._lock:
+            write_whole(path, data)
+            self._read.pop(state.id, None)
+
+    def load(self, run_id: str) -> RunState:
+        """The state of a run; "crashed" where its process went away while it ran.
+
+        Raises:
+            UnknownRunError: no such run.
+            RunStateError: a damaged file; names it and the field.
+        """
+        path = self._state_path(run_id)
+        try:
+            return _as_seen(self._load(run_id, path))
+        except FileNotFoundError:
+            raise UnknownRunError(f"no run {run_id}") from None
+        except OSError as error:
+            raise RunStateError(f"cannot be read: {error.strerror or error}", path) from error
+
+    def runs(self) -> list[RunState]:
+        """All runs, the one whose newest leg began last first. Damaged files are set aside and said in `messages`."""
+        with self._lock:
+            found = [state for run_id in self._ids() if (state := self._load_or_say(run_id))]
+            self._read = {state.id: self._read[state.id] for state in found if state.id in self._read}
+        return sorted(map(_as_seen, found), key=lambda state: (state.started_s, state.id), reverse=True)
+
+    def find(self, kind: str, name: str, *, step: int, digest: str, mtime_ns: int) -> RunState | None:
+        """The newest run of that kind and name that knows the thing in its present form; None where none does."""
+        for state in self.runs():
+            if (state.kind, state.name) == (kind, name) and state.knows(step, digest, mtime_ns):
+                return state
+        return None
+
+    def history_path(self, run_id: str) -> Path:
+        """Where the run's history is or will be.
+
+        Raises:
+            UnknownRunError: it can be no id.
+        """
+        return self._state_path(run_id).with_name("history.jsonl")
+
+    def new_id(self, kind: str, name: str, now_s: float) -> str:
+        """An id that is free: time (UTC), kind and what of the name is fit for a folder."""
+        ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+        words = re.sub(r"[^a-z0-9]+", "-", f"{kind}-{ascii_name}".lower())[:50].strip("-")
+        base = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now_s))}-{words}".strip("-")
+        with self._lock:
+            run_id, number = base, 2
+            while run_id in self._given_ids or self._state_path(run_id).parent.exists():
+                run_id, number = f"{base}-{number}", number + 1
+            self._given_ids.add(run_id)
+        return run_id
+
+    def presets(self) -> tuple[Preset, ...]:
+        """The builtin presets, then the user's in the order in which they were saved; `messages` says what went wrong."""
+        with self._lock:
+            try:
+                return BUILTIN + self._own_presets()
+            except OtherVersionError as error:
+                self._say(str(error))
+            except OSError as error:
+                self._say(f"{self.root / 'presets.json'}: cannot be read: {error.strerror or error}")
+        return BUILTIN
+
+    def save_preset(self, name: str, text: str, note: str = "") -> None:
+        """Adds a preset, or replaces the user's of the same name. Whether the text can be planned is not checked here.
+
+        Raises:
+            PresetError: a builtin name, or a name, text or note that is none.
+            OSError, RunStateError: the presets are as they were.
+        """
+        preset = _checked_preset(name, text, note)
+        with self._lock:
+            others = [one for one in self._own_presets() if one.name != preset.name]
+            if len(others) >= MAX_PRESETS:
+                raise PresetError(f"there are {MAX_PRESETS} presets already; delete one first", "conflict")
+            self._write_presets([*others, preset])
+
+    def delete_preset(self, name: str) -> None:
+        """Deletes a preset of the user's.
+
+        Raises:
+            PresetError: a builtin one, or none of that name.
+            OSError, RunStateError: the presets are as they were.
+        """
+        _refuse_builtin(name)
+        with self._lock:
+            own = self._own_presets()
+            others = [one for one in own if one.name != name]
+            if len(others) == len(own):
+                raise PresetError(f"there is no preset {name!r}", "missing")
+            self._write_presets(others)
+
+    def _state_path(self, run_id: str) -> Path:
+        if not isinstance(run_id, str) or not _ID.fullmatch(run_id):
+            raise UnknownRunError(f"a run's id has 1 to 80 of a-z, 0-9, _, . and -, and no . or - in front; given {run_id!r}")
+        return self.root / "runs" / run_id / "run.json"
+
+    def _ids(self) -> list[str]:
+        try:
+            return [folder.name for folder in (self.root / "runs").iterdir() if _ID.fullmatch(folder.name)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self._say(f"{self.root / 'runs'}: cannot be read: {error.strerror or error}")
+            return []
+
+    def _load(self, run_id: str, path: Path) -> RunState:
+        """Reads the file, or remembers it where it is still the same file."""
+        stamp = _stamp(path)
+        with self._lock:
+            known = self._read.get(run_id)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        state = from_json(path.read_bytes(), path)
+        if state.id != run_id:
+            raise RunStateError(f"id: expected the folder's name {run_id!r}, found {state.id!r}", path)
+        with self._lock:
+            self._read[run_id] = stamp, state
+        return state
+
+    def _load_or_say(self, run_id: str) -> RunState | None:
+        path = self._state_path(run_id)
+        try:
+            return self._load(run_id, path)
+        except (FileNotFoundError, NotADirectoryError):
+            # A run whose state was set aside or not yet saved, or a file that is no run.
+            return None
+        except OtherVersionError as error:
+            self._say(str(error))
+        except RunStateError as error:
+            self._set_aside(path, error)
+        except OSError as error:
+            self._say(f"{path}: cannot be read: {error.strerror or error}")
+        return None
+
+    def _set_aside(self, path: Path, damage: RunStateError) -> None:
+        try:
+            target = set_aside(path)
+        except OSError as error:
+            self._say(f"{damage}; it cannot be renamed: {error.strerror or error}")
+        else:
+            self._say(f"{damage}; it is set aside as {target.name}")
+
+    def _say(self, message: str) -> None:
+        if message not in self.messages:
+            self.messages = [*self.messages, message][-MAX_MESSAGES:]
+
+    def _own_presets(self) -> tuple[Preset, ...]:
+        path = self.root / "presets.json"
+        try:
+            return _read_presets(path)
+        except FileNotFoundError:
+            return ()
+        except OtherVersionError:
+            raise
+        except RunStateError as error:
+            self._set_aside(path, error)
+            return ()
+
+    def _write_presets(self, presets: list[Preset]) -> None:
+        entries = [{"name": one.name, "text": one.text, "note": one.note} for one in presets]
+        data = json.dumps({"lrsched_presets": PRESETS_FORMAT, "presets": entries}, indent=1).encode() + b"\n"
+        write_whole(self.root / "presets.json", data)
+
+
+def _stamp(path: Path) -> _Stamp:
+    """Changes with every replacement of the file: os.replace brings another inode."""
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _as_seen(state: RunState) -> RunState:
+    if state.state not in ("pending", "running") or process.alive(state.pid, state.process):
+        return state
+    return replace(state, state="crashed", message=state.message or "the WebUI went away while the run was going on")
+
+
+def _checked_preset(name: str, text: str, note: str) -> Preset:
+    limits = (("name", name, MAX_NAME_CHARS), ("text", text, MAX_TEXT_CHARS), ("note", note, MAX_TEXT_CHARS))
+    for field, value, limit in limits:
+        if not isinstance(value, str) or len(value) > limit:
+            raise PresetError(f"a preset's {field} is a text of at most {limit} characters", "wrong")
+    if not name.strip() or not name.isprintable():
+        raise PresetError("a preset needs a name of printable characters", "wrong")
+    _refuse_builtin(name.strip())
+    return Preset(name.strip(), text, note)
+
+
+def _refuse_builtin(name: str) -> None:
+    if any(one.name == name for one in BUILTIN):
+        message = f"the preset {name!r} comes with the extension and stays as it is; save under another name"
+        raise PresetError(message, "conflict")
+
+
+def _read_presets(path: Path) -> tuple[Preset, ...]:
+    try:
+        value: Any = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise RunStateError("expected JSON", path) from error
+    data = checked(value, {"lrsched_presets": COUNT, "presets": LIST}, path)
+    if data["lrsched_presets"] != PRESETS_FORMAT:
+        raise OtherVersionError(f"version {data['lrsched_presets']} of the presets; update the extension to read them", path)
+    rules = {"name": TEXT, "text": TEXT, "note": TEXT}
+    return tuple(Preset(**checked(one, rules, path, f"presets[{n}].")) for n, one in enumerate(data["presets"]))
