@@ -1,4 +1,4 @@
-"""JSON endpoints below /lrsched/v1: previews, runs with their numbers, what can be resumed, presets.
+"""JSON endpoints below /lrsched/v1: previews, exports, the shapes, runs with their numbers, what can be resumed, presets.
 
 Nothing here goes through gradio's queue or takes the host's lock. Endpoints are plain functions, which the server
 runs in its threads, so that disk and planning never stop the event loop. Every refusal has one form:
@@ -17,7 +17,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from .errors import RequestError, RunStateError
+from .convert import convert
+from .errors import RequestError, RunStateError, ScheduleError
+from .exports import ExportError
+from .forms import describe_shapes
 from .history import MAX_STEP, Event, History
 from .preview import preview
 from .run_view import Histories, past_legs, run_answer, run_json
@@ -68,6 +71,8 @@ def add_routes(app: FastAPI, runtime: Runtime) -> None:
     app.state.lrsched_endpoints = endpoints = Endpoints(runtime)
     router = APIRouter(prefix=PREFIX, route_class=_Route, tags=["lrsched"])
     router.add_api_route("/preview", endpoints.preview, methods=["POST"])
+    router.add_api_route("/export", endpoints.export, methods=["POST"])
+    router.add_api_route("/shapes", endpoints.shapes, methods=["GET"])
     router.add_api_route("/runs", endpoints.runs, methods=["GET"])
     router.add_api_route("/runs/{run_id:path}", endpoints.run, methods=["GET"])
     router.add_api_route("/resume", endpoints.resume, methods=["GET"])
@@ -94,6 +99,14 @@ class Endpoints:
             request["pictures"] = self.runtime.count_pictures(folder) or None
         run_id = request.get("run")
         return Answer(preview(request, () if run_id is None else past_legs(self._state(run_id))))
+
+    def export(self, body: Any = Body(...)) -> Response:  # noqa: B008
+        """A text in another program's words."""
+        return Answer(convert(_an_object(body)))
+
+    def shapes(self) -> Response:
+        """The table of shapes with their parameters, for forms."""
+        return Answer({"shapes": describe_shapes()})
 
     def runs(self) -> Response:
         """All runs, newest first; the state of those going on comes from memory, of the others from disk."""
@@ -128,6 +141,10 @@ class Endpoints:
         if found is None:
             return Answer(answer | {"message": f"there is no {kind} {name!r}"})
         step, digest, mtime_ns = found
+        for live in self.runtime.active().values():
+            now = live.state()
+            if (now.kind, now.name) == (kind, name):
+                return Answer(answer | {"step": now.step, "run": run_json(now), "settings": now.settings})
         state = self.runtime.store.find(kind, name, step=step, digest=digest, mtime_ns=mtime_ns)
         if state is None:
             message = f"no stored run belongs to {name!r} as it is now, at step {step}"
@@ -188,6 +205,8 @@ class _Route(APIRoute):
                 return error_answer(error.status_code, str(error.detail))
             except RequestError as error:
                 return error_answer(400, error.message)
+            except (ScheduleError, ExportError) as error:
+                return error_answer(400, error.message, error.span)
             except PresetError as error:
                 return error_answer(_PRESET_STATUS[error.why], error.message)
             except UnknownRunError as error:

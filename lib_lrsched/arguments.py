@@ -7,10 +7,11 @@ from fractions import Fraction
 from math import floor, isfinite
 from typing import Any
 
+from .errors import short
 from .shapes import REQUIRED, SHAPES, Built, Param, Shape, ShapeError
 from .suggest import nearest
 from .syntax import Arg, Call, Item, Quantity, Span, Word
-from .times import Clock, integer, rate, time
+from .times import Clock, rate, time
 
 
 def build(call: Call, length: int, before: float | None, clock: Clock) -> tuple[Built, Mapping[str, Any]]:
@@ -34,7 +35,7 @@ def match(call: Call, clock: Clock) -> tuple[Shape, dict[str, Arg]]:
     """The shape of this name, and its arguments by parameter name."""
     shape = SHAPES.get(call.name)
     if shape is None:
-        clock.fail(f"no shape `{call.name}`{nearest(call.name, [*SHAPES, 'repeat'])}", call.name_span)
+        clock.fail(f"no shape `{short(call.name)}`{nearest(call.name, [*SHAPES, 'repeat'])}", call.name_span)
     names = [p.name for p in shape.params]
     positional = [arg for arg in call.args if arg.name is None]
     given = {arg.name: arg for arg in call.args if arg.name is not None}
@@ -49,6 +50,13 @@ def match(call: Call, clock: Clock) -> tuple[Shape, dict[str, Arg]]:
         if p.default is REQUIRED and p.name not in given:
             clock.fail(f"{call.name} needs {p.name}, as in {shape.example}", call.span)
     return shape, given
+
+
+def check_arguments(call: Call, clock: Clock) -> None:
+    """Refuse what is wrong in any segment, for a call whose segment is never reached and has no length."""
+    shape, given = match(call, clock)
+    for p in shape.params:
+        value_of(p, given.get(p.name), SOME_LENGTH, clock)
 
 
 def _check_arguments(call: Call, shape: Shape, names: list[str], clock: Clock) -> None:
@@ -66,7 +74,7 @@ def _check_arguments(call: Call, shape: Shape, names: list[str], clock: Clock) -
                 plural = "" if len(names) == 1 else "s"
                 clock.fail(f"{call.name} takes {most}{len(names)} value{plural}", arg.span)
         elif arg.name not in names:
-            clock.fail(f"{call.name} has no `{arg.name}`{nearest(arg.name, names)}; it has {', '.join(names)}", arg.span)
+            clock.fail(f"{call.name} has no `{short(arg.name)}`{nearest(arg.name, names)}; it has {', '.join(names)}", arg.span)
         elif arg.name in seen:
             clock.fail(f"{arg.name} is given twice", arg.span)
         else:
@@ -83,7 +91,7 @@ def value_of(p: Param, arg: Arg | None, length: int, clock: Clock) -> Any:
         return _word(p, value, clock)
     if not isinstance(value, Quantity):
         assert isinstance(value, Word)
-        clock.fail(f"{p.name} is a {_KINDS[p.kind]}; given was `{value.text}`", value.span)
+        clock.fail(f"{p.name} is a {_KINDS[p.kind]}; given was `{short(value.text)}`", value.span)
     if p.kind == "rate":
         number: Any = rate(value, clock)
     elif p.kind == "time":
@@ -93,6 +101,9 @@ def value_of(p: Param, arg: Arg | None, length: int, clock: Clock) -> Any:
     _check_range(p, number, clock, value.span)
     return number
 
+
+SOME_LENGTH = 10**9
+"""Long enough that no percentage of it comes to 0 steps."""
 
 _KINDS = {"rate": "rate", "number": "number", "whole": "whole number", "time": "number of steps"}
 
@@ -113,11 +124,18 @@ def _number(p: Param, value: Quantity, clock: Clock) -> Any:
     if value.unit:
         clock.fail(f"{p.name} is a {_KINDS[p.kind]} without a unit; given was {value.text}{value.unit}", value.span)
     if p.kind == "whole":
-        return integer(value, clock)
+        return _whole(p, value, clock)
     number = float(value.text)
     if not isfinite(number):
         clock.fail(f"{p.name} is a finite number; given was {value.text}", value.span)
     return number
+
+
+def _whole(p: Param, value: Quantity, clock: Clock) -> int:
+    try:
+        return int(value.text)
+    except ValueError:
+        clock.fail(f"{p.name} is a whole number; given was {value.text}", value.span)
 
 
 def _check_range(p: Param, number: float, clock: Clock, span: Span) -> None:

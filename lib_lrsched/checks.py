@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -31,6 +32,15 @@ KEPT = (
 """The inputs of a training that are offered again when it goes on, by the host's parameter names."""
 
 
+PARAMETERS = (
+    "model_name", "learn_rate", "batch_size", "gradient_step", "data_root", "template_file", "template_filename", "steps",
+    "save_model_every", "create_image_every", "log_directory", "name",
+)
+"""Of the host's validate_train_inputs, in its order. Its signature may be hidden behind another extension's wrapper."""
+
+_COUNTED_TIME = re.compile(r"[\d.]\s*(ep|img)\b")
+
+
 class InputError(ValueError):
     """Something that the user gave and that no training can start with."""
 
@@ -50,11 +60,9 @@ def caller_locals(name: str) -> Mapping[str, Any]:
     return {}
 
 
-def bind_inputs(original: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+def bind_inputs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     """The arguments of the host's validate_train_inputs by name."""
-    given = inspect.signature(original).bind(*args, **kwargs)
-    given.apply_defaults()
-    return given.arguments
+    return {"name": "embedding", **dict(zip(PARAMETERS, args)), **kwargs}
 
 
 def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]) -> Asked:
@@ -157,6 +165,8 @@ def _check_log_folder(folder: Any) -> None:
     """The host makes the folder itself; say now if it will not be able to."""
     if not folder:
         return
+    if not isinstance(folder, str):
+        raise InputError(f'the log directory is a text such as "textual_inversion"; given was {folder!r}')
     path = Path(os.path.abspath(folder))  # noqa: PTH100 resolve() would follow a link that the host makes its folder under
     while not path.exists() and path != path.parent:
         path = path.parent
@@ -167,7 +177,7 @@ def _check_log_folder(folder: Any) -> None:
 
 def _check_pictures(host: Host, folder: Any, texts: str) -> int | None:
     """The number of pictures where a text needs it, else None. A folder without one is refused."""
-    needs_all = "ep" in texts or "img" in texts
+    needs_all = _COUNTED_TIME.search(texts) is not None
     try:
         pictures = count_pictures(folder, host.read_picture, None if needs_all else 1)
     except OSError as error:

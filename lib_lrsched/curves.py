@@ -9,7 +9,9 @@ This file knows numbers only: no text, no spans, no defaults.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
+from math import log2
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,9 @@ Curve = Callable[[Steps], Values]
 
 FAR = 2**62
 """Whole numbers of steps above this are cut to it before integer arithmetic: no run gets there."""
+
+_NOTHING = -1100.0
+"""2 to this power is 0: the smallest float is 2^-1074."""
 
 
 def _loop(ufunc: Any, *args: Any) -> Values:
@@ -36,7 +41,20 @@ def _cos(x: Values) -> Values:
 
 
 def _power(base: Any, exponent: Any) -> Values:
-    return _loop(np.power, base, exponent)
+    """base^exponent; ``base`` is from 0 to 1 where it is an array, and then ``exponent`` is a number above 0.
+
+    What lies below the smallest float is 0 by any road, and numpy's is ten times slower there than elsewhere.
+    """
+    if isinstance(base, np.ndarray) and exponent < 1e12:  # beyond that the bound itself would be rounded too much
+        alive = base >= 2.0 ** (_NOTHING / exponent)
+    elif isinstance(exponent, np.ndarray) and 0.0 < base < 1.0:
+        alive = exponent <= _NOTHING / log2(base)
+    else:
+        return _loop(np.power, base, exponent)
+    if not alive.all():
+        return np.where(alive, np.power(np.where(alive, base, 1.0), np.where(alive, exponent, 1.0)), 0.0)
+    # numpy 2 takes another road to squares and roots where all exponents are one number, and a single step would differ.
+    return np.power(base, exponent if isinstance(exponent, np.ndarray) else np.full(base.shape, exponent))
 
 
 def where(condition: Any, yes: Any, no: Any) -> Values:
@@ -149,19 +167,18 @@ def restarts(peak: float, floor: float, cycles: tuple[int, int], peak_decay: flo
     ``cycles`` is (t_0, t_mult). Each cycle opens with ``warm`` steps of linear warm-up.
     """
     t_0, t_mult = cycles
-    starts = [0]
-    length = t_0
-    while t_mult > 1 and starts[-1] + length < FAR:
-        starts.append(starts[-1] + length)
-        length *= t_mult
-    first, t_0 = np.array(starts), min(t_0, FAR)
+    starts, lengths = [0], [t_0]
+    while t_mult > 1 and starts[-1] + lengths[-1] < FAR:
+        starts.append(starts[-1] + lengths[-1])
+        lengths.append(lengths[-1] * t_mult)
+    first, whole_of, t_0 = np.array(starts), np.array(lengths, dtype=np.float64), min(t_0, FAR)
 
     def place(j: Steps) -> tuple[Any, Any, Any]:
         if t_mult == 1:
             cycle = j // t_0
             return cycle, j - cycle * t_0, float(t_0)
-        cycle = np.searchsorted(first, j, "right") - 1
-        return cycle, j - first[cycle], t_0 * _power(float(t_mult), cycle * 1.0)
+        cycle = np.searchsorted(first, j, "right") - 1 if isinstance(j, np.ndarray) else bisect_right(starts, j) - 1
+        return cycle, j - first[cycle], whole_of[cycle]
 
     def curve(j: Steps) -> Values:
         cycle, r, whole = place(j)
@@ -169,7 +186,7 @@ def restarts(peak: float, floor: float, cycles: tuple[int, int], peak_decay: flo
         fall = floor + (top - floor) * half_cosine((r - float(warm)) / (whole - float(warm)))
         if not warm:
             return fall
-        return where(r < float(warm), floor + (top - floor) * ((r + 1) / float(warm)), fall)
+        return where(r < float(warm), floor + (top - floor) * np.minimum((r + 1) / float(warm), 1.0), fall)
 
     return curve
 
@@ -181,12 +198,16 @@ def phases(ends: tuple[float, ...], levels: tuple[float, ...], anneal: str) -> C
     """
 
     def ramp(a: float, b: float, t: Values) -> Values:
-        return b + (a - b) / 2.0 * (1.0 + _cos(np.pi * t)) if anneal == "cos" else (b - a) * t + a
+        # A mean of the two ends: it stays between them to the last bit.
+        rest = half_cosine(t) if anneal == "cos" else 1.0 - t
+        return a * rest + b * (1.0 - rest)
 
     def phase(number: int, j: Steps) -> Values:
         start = ends[number - 1] if number else 0.0
         length = ends[number] - start
         t = (j - start) / length if length > 0 else j * 0.0 + 1.0
+        if isinstance(j, np.ndarray):
+            t = np.clip(t, 0.0, 1.0)  # steps of other phases are thrown away, but must not overflow
         return ramp(levels[number], levels[number + 1], t)
 
     def curve(j: Steps) -> Values:
@@ -204,7 +225,7 @@ def phases(ends: tuple[float, ...], levels: tuple[float, ...], anneal: str) -> C
 def warm_stable_decay(levels: tuple[float, float], warm: int, fall: int, kind: str, n: int) -> Curve:
     """Warm-up, hold, decay over the last ``fall`` steps; ``levels`` is (peak, floor). Hu et al. 2024."""
     peak, floor = levels
-    hold = float(n - fall)
+    hold = min(n - fall, FAR)
 
     def curve(j: Steps) -> Values:
         t = where(j < hold, 0.0, (j - hold) / float(max(fall, 1)))
@@ -215,7 +236,7 @@ def warm_stable_decay(levels: tuple[float, float], warm: int, fall: int, kind: s
         value = floor + (peak - floor) * factor
         if not warm:
             return value
-        return where(j < float(warm), floor + (peak - floor) * ((j + 1) / float(warm)), value)
+        return where(j < float(warm), floor + (peak - floor) * np.minimum((j + 1) / float(warm), 1.0), value)
 
     return curve
 

@@ -29,6 +29,7 @@ class ScheduleError(ValueError):
     def __init__(self, message: str, source: str, span: tuple[int, int]) -> None:
         start = min(max(span[0], 0), len(source))
         stop = min(max(span[1], start), len(source))
+        message = printable(message)
         super().__init__(message)
         self.message = message
         self.source = source
@@ -68,6 +69,16 @@ class RequestError(ValueError):
         self.message = message
 
 
+def printable(text: str) -> str:
+    """A blank for each tab, newline and control character: they would shift carets or break a line."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
+
+
+def short(text: str) -> str:
+    """What a message quotes of a text: its first 20 characters."""
+    return text if len(text) <= 20 else f"{text[:20]}..."
+
+
 def caret_lines(source: str, span: tuple[int, int]) -> str:
     """The source line of the span, indented by four, with carets under the span."""
     start, stop = span
@@ -80,6 +91,5 @@ def caret_lines(source: str, span: tuple[int, int]) -> str:
         lead = "..." if window > first else ""
         first, last = window, min(last, window + CONTEXT_CHARS)
     width = max(1, min(stop, last) - start)
-    # A tab or an unprintable character would shift the carets away from their place.
-    line = "".join(char if char.isprintable() else " " for char in source[first:last])
+    line = printable(source[first:last])
     return f"    {lead}{line}\n    {' ' * (len(lead) + start - first)}{'^' * width}"

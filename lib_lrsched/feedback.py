@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from math import inf, isfinite, nan
 from typing import Any, NamedTuple
 
+from .errors import ScheduleError
 from .plan import Plan
 from .schedule import Segment
 
@@ -74,6 +75,16 @@ def advance(watch: Watch, segment: Segment | None, step: int, loss: float) -> Wa
     if (step - segment.start + 1) % values["every"] == 0:
         plateau = look(plateau, mean / weight if isfinite(loss) else nan, values)
     return Watch(mean, weight, segment.start, plateau)
+
+
+def refuse_feedback(plan: Plan) -> None:
+    """For values that nothing watches, such as a clip threshold.
+
+    Raises:
+        ScheduleError: the plan has a shape that looks at the loss.
+    """
+    for segment in plan.feedback:
+        raise ScheduleError(f"{segment.shape} looks at the loss and lowers a learning rate; a threshold cannot follow it", plan.text, segment.item.span)
 
 
 def replay(plan: Plan, losses: Iterable[tuple[int, float]]) -> Watch:

@@ -37,7 +37,9 @@ class Runtime:
 
     def __init__(self, host: Host | NoTraining) -> None:
         self.host = host
+        self.key = _key(host)
         self.hooked = False
+        self.closing = False
         self._patches = Patches()
         self._sessions: dict[int, Session] = {}
         self._stores: dict[Path, Store] = {}
@@ -108,7 +110,15 @@ class Runtime:
         self.hooked = True
 
     def undo(self) -> list[str]:
+        """Put back what was there: at once, or when the trainings that are going on have ended. No new one is hooked."""
+        self.closing = True
+        return self._close_when_idle()
+
+    def _close_when_idle(self) -> list[str]:
+        if any(session.run.is_live for session in list(self._sessions.values())):
+            return []
         self.hooked = False
+        _installed.pop(self.key, None)
         return self._patches.undo()
 
     def _session(self) -> Session | None:
@@ -120,12 +130,15 @@ class Runtime:
             self._sessions.pop(threading.get_ident(), None)
             answer = original(*args, **kwargs)
             settings = self.host.settings()
-            if self.hooked and settings.enabled:
+            if self.hooked and not self.closing and settings.enabled:
                 assert isinstance(self.host, Host)
-                inputs = checks.bind_inputs(original, args, kwargs)
+                inputs = checks.bind_inputs(args, kwargs)
                 asked = checks.check_inputs(self.host, inputs, checks.caller_locals("clip_grad_mode"))
                 run = TrainingRun(asked, self.store, exact_clip=settings.exact_clip)
                 checks.check_plan(self.host, run)
+                found = self.lookup(asked.kind, asked.name)
+                if found is not None and found[1]:  # a hypernetwork whose file is known; it is not loaded yet
+                    checks.check_is_left(run, found[0])
                 self._sessions[threading.get_ident()] = Session(self.host, run)
             return answer
 
@@ -172,7 +185,11 @@ class Runtime:
             finally:
                 session = self._session()
                 if session is not None and session.run.is_live:
-                    session.guard(session.loop_ended)
+                    others = [other for other in list(self._sessions.values()) if other is not session and other.run.is_live]
+                    session.guard(lambda: session.loop_ended(others))
+                    session.run.is_live = False
+                    if self.closing and session.run.asked.kind == "embedding":
+                        self._close_when_idle()
 
         return remove
 
@@ -205,18 +222,25 @@ class Runtime:
             session = self._session()
             if session is not None:
                 session.guard(lambda: session.saved(hypernetwork.weights(), hypernetwork.step, filename))
+                if self.closing and not session.run.is_live:
+                    self._close_when_idle()
             return answer
 
         return save_hypernetwork
 
 
+def _key(host: Host | NoTraining) -> str:
+    return "none" if isinstance(host, NoTraining) else host.ti.__name__
+
+
 def install(host: Host | NoTraining) -> Runtime:
     """Hook a host's training, or only serve where there is none. A second call returns the first one's runtime."""
-    key = "none" if isinstance(host, NoTraining) else host.ti.__name__
+    key = _key(host)
     with _lock:
         runtime = _installed.get(key)
         if runtime is None:
             runtime = _installed[key] = Runtime(host)
+        runtime.closing = False
         runtime.host = host
         runtime.put()
         return runtime
@@ -225,8 +249,8 @@ def install(host: Host | NoTraining) -> Runtime:
 def uninstall(host: Host | NoTraining | None = None) -> list[str]:
     """Put back what was there, on one host or on all; returns the globals that somebody else has replaced since."""
     with _lock:
-        keys = list(_installed) if host is None else ["none" if isinstance(host, NoTraining) else host.ti.__name__]
-        return [name for key in keys if key in _installed for name in _installed.pop(key).undo()]
+        keys = list(_installed) if host is None else [_key(host)]
+        return [name for key in keys if key in _installed for name in _installed[key].undo()]
 
 
 __all__ = ["Runtime", "install", "uninstall"]

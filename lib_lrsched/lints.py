@@ -10,6 +10,10 @@ from .pieces import Pieces
 from .schedule import Segment
 from .syntax import Schedule, Span
 
+STOPS = "the schedule stops the run"
+JUMPS = "the rate jumps"
+"""How two messages begin that mean nothing for a clip threshold."""
+
 JUMP = 10.0
 """A rate that grows by more than this factor from one step to the next is worth a word."""
 
@@ -30,7 +34,13 @@ def lint(tree: Schedule, laid: list[Segment], reached: int, total: int, rate: Pi
 
 
 def _empty(tree: Schedule) -> list[Lint]:
-    return [Lint("nothing stands before this comma", span, tree.source[: span[0]] + tree.source[span[1] :]) for span in tree.empty]
+    if not tree.empty:
+        return []
+    cuts = [0, *(offset for span in tree.empty for offset in span), len(tree.source)]
+    fix = "".join(tree.source[start:stop] for start, stop in zip(cuts[::2], cuts[1::2], strict=True))
+    count = len(tree.empty)
+    message = "nothing stands before this comma" if count == 1 else f"nothing stands before this comma and {count - 1} more"
+    return [Lint(message, tree.empty[0], fix)]
 
 
 def _unreached(tree: Schedule, reached: int) -> list[Lint]:
@@ -46,7 +56,7 @@ def _late(tree: Schedule, laid: list[Segment], total: int) -> list[Lint]:
     first = next((i for i, segment in enumerate(laid) if i and segment.start >= total), None)
     if first is None:
         return []
-    span = (laid[first].item.span[0], laid[-1].item.span[1])
+    span = (laid[first].item.span[0], tree.items[-1].span[1])
     fix = tree.source[: laid[first - 1].item.span[1]] + tree.source[span[1] :]
     message = f"this starts at step {laid[first].start}, after the end of the run at {total}"
     return [Lint(message, span, fix)]
@@ -57,12 +67,12 @@ def _short(tree: Schedule, laid: list[Segment], total: int) -> list[Lint]:
     if last.stop >= total or last.item.end is None:
         if last.stop >= total:
             return []
-        return [Lint(f"the schedule stops the run at step {last.stop} of {total}", last.item.span)]
+        return [Lint(f"{STOPS} at step {last.stop} of {total}", last.item.span)]
     end = last.item.end
     fix = tree.source[: last.item.value.span[1]] + tree.source[end.span[1] :]
     if last.shape == "repeat":
-        return [Lint(f"the schedule stops the run at step {last.stop} of {total}", end.span)]
-    return [Lint(f"the schedule stops the run at step {last.stop} of {total}; without an end the last item goes on", end.span, fix)]
+        return [Lint(f"{STOPS} at step {last.stop} of {total}", end.span)]
+    return [Lint(f"{STOPS} at step {last.stop} of {total}; without an end the last item goes on", end.span, fix)]
 
 
 def _jumps(laid: list[Segment], total: int, rate: Pieces) -> list[Lint]:
@@ -72,6 +82,6 @@ def _jumps(laid: list[Segment], total: int, rate: Pieces) -> list[Lint]:
     starts = np.array([segment.start for segment in later], dtype=np.int64)
     before, after = rate(starts - 1), rate(starts)
     return [
-        Lint(f"the rate jumps from {before[i]:g} to {after[i]:g} at step {later[i].start}", later[i].item.value.span)
-        for i in np.flatnonzero((after > before * JUMP) & (after > 0))
+        Lint(f"{JUMPS} from {before[i]:g} to {after[i]:g} at step {later[i].start}", later[i].item.value.span)
+        for i in np.flatnonzero((after / JUMP > before) & (after > 0))
     ]

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .plan_lr import PlanLR as PlanLR
+
 
 def write_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set every param group's rate: ``rate`` times the group's ``lr_scale``, where it has one."""
@@ -37,6 +39,13 @@ def write_momentum(optimizer: torch.optim.Optimizer, momentum: float) -> bool:
     return found
 
 
+def restore_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Put back the momentum with which the optimizer was made; a loaded state has not changed that."""
+    own = optimizer.defaults.get("betas", (None,))[0] if "betas" in optimizer.defaults else optimizer.defaults.get("momentum")
+    if own is not None:
+        write_momentum(optimizer, own)
+
+
 def gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     """The gradients that the next update will use."""
     return [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -58,12 +67,21 @@ def clip(grads: list[Tensor], mode: str, limit: float | Tensor, norm: Tensor) ->
     gives the same bits as the host's own clipping.
     """
     if mode == "value":
+        ends: dict[str, Any] = {"min": -limit, "max": limit}  # numbers, or tensors on the gradients' device
         for grad in grads:
-            grad.clamp_(min=-limit, max=limit)  # type: ignore[arg-type] a tensor or a number, both ends alike
+            grad.clamp_(**ends)
     elif mode == "norm":
         scale = torch.clamp(limit / (norm + 1e-6), max=1.0)
         for grad in grads:
             grad.mul_(scale.to(grad.device))
+
+
+Guard = Callable[[Callable[[], None]], Any]
+
+
+def call(action: Callable[[], None]) -> None:
+    """The guard that guards nothing."""
+    action()
 
 
 class Gauge:
@@ -74,13 +92,15 @@ class Gauge:
 
     Args:
         limit: returns (mode, threshold) for the update about to be made, or None to leave gradients alone.
+        guard: calls what it is given; keeps exceptions away from the training loop.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, limit: Callable[[], tuple[str, float] | None]) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, limit: Callable[[], tuple[str, float] | None], guard: Guard = call) -> None:
         self.optimizer = optimizer
         self.rate: float | None = None
         self._limit = limit
         self._norm: Tensor | None = None
+        self._guard = guard
         self._hook = optimizer.register_step_pre_hook(self._before_step)
 
     def remove(self) -> None:
@@ -98,6 +118,10 @@ class Gauge:
         return rate, norm
 
     def _before_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
+        self._guard(lambda: self._look(optimizer))
+
+    def _look(self, optimizer: torch.optim.Optimizer) -> None:
+        self.rate = read_rate(optimizer)
         grads = gradients(optimizer)
         scale = getattr(optimizer, "grad_scale", None)
         with torch.no_grad():
@@ -108,7 +132,6 @@ class Gauge:
                 clip(grads, mode, threshold if scale is None else threshold * scale.to(norm.device), norm)
             if scale is not None:
                 norm = norm / scale.to(norm.device)
-        self.rate = read_rate(optimizer)
         self._norm = norm if norm.device.type == "cpu" else _to_cpu(norm)
 
 

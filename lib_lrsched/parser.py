@@ -5,8 +5,10 @@ The parser knows no shape by name; it only builds the tree and refuses what has 
 
 from __future__ import annotations
 
-from .errors import ScheduleError
-from .syntax import Arg, Call, Item, Quantity, Schedule, Word
+from typing import NoReturn
+
+from .errors import ScheduleError, short
+from .syntax import Arg, Call, Item, Quantity, Schedule, Span, Word, unparse
 from .tokens import Tokens
 
 MAX_DEPTH = 16
@@ -46,13 +48,15 @@ def parse(source: str) -> Schedule:
     return Schedule(tuple(items), source, tuple(empty))
 
 
-def _fail_after_item(tokens: Tokens, item: Item) -> None:
+def _fail_after_item(tokens: Tokens, item: Item) -> NoReturn:
     if tokens.kind == ":" and item.end is not None:
-        second = tokens.texts[tokens.position + 1] or "20"
-        head = tokens.source[item.span[0] : item.span[1]]
-        tokens.fail(f"one end per item; did you mean `{head}, ...:{second}`?",
-                    (tokens.start, tokens.starts[tokens.position + 1] + len(tokens.texts[tokens.position + 1])))
-    tokens.fail(f"expected a comma or the end of the text, found `{_short(tokens.text)}`")
+        colon, after = tokens.position, tokens.position + 1
+        is_word = tokens.kinds[after] == "word"
+        second = tokens.texts[after] if is_word else "20"
+        last = after if is_word else colon
+        span = (tokens.start, tokens.starts[last] + len(tokens.texts[last]))
+        tokens.fail(f"one end per item; did you mean `{short(unparse(item))}, ...:{short(second)}`?", span)
+    tokens.fail(f"expected a comma or the end of the text, found `{short(tokens.text)}`")
 
 
 def _item(tokens: Tokens, depth: int) -> Item:
@@ -74,7 +78,7 @@ def _value(tokens: Tokens, depth: int) -> Quantity | Call:
     try:
         float(text)
     except ValueError:
-        _fail_not_a_rate(tokens, text)
+        _fail_not_a_rate(tokens, text, span)
     tokens.position += 1
     _check_length(tokens, text, span)
     if tokens.kind == "%":
@@ -82,10 +86,10 @@ def _value(tokens: Tokens, depth: int) -> Quantity | Call:
     return Quantity(text, "", False, span)
 
 
-def _fail_not_a_rate(tokens: Tokens, text: str) -> None:
+def _fail_not_a_rate(tokens: Tokens, text: str, span: Span) -> NoReturn:
     if text[0].isalpha() and text.replace("_", "a").isalnum():
-        tokens.fail(f"expected a rate or a shape, found `{_short(text)}`; a shape has brackets, as in `cosine(1e-3, 1e-5)`")
-    tokens.fail(f"expected a rate such as 0.005 or 1e-3, found `{_short(text)}`")
+        tokens.fail(f"expected a rate or a shape, found `{short(text)}`; a shape has brackets, as in `cosine(1e-3, 1e-5)`", span)
+    tokens.fail(f"expected a rate such as 0.005 or 1e-3, found `{short(text)}`", span)
 
 
 def _call(tokens: Tokens, depth: int) -> Call:
@@ -103,7 +107,7 @@ def _call(tokens: Tokens, depth: int) -> Call:
     if not tokens.take(")"):
         if not tokens.kind:
             tokens.fail("this bracket is never closed", (opened, opened + 1))
-        tokens.fail(f"expected a comma or a closing bracket, found `{_short(tokens.text)}`")
+        tokens.fail(f"expected a comma or a closing bracket, found `{short(tokens.text)}`")
     return Call(name, tuple(args), (name_span[0], tokens.last_stop), name_span)
 
 
@@ -124,7 +128,7 @@ def _arg(tokens: Tokens, depth: int) -> Arg:
         value = _quantity_or_word(tokens)
     if tokens.kind == ":":
         if isinstance(value, Word):
-            _fail_not_a_rate(tokens, value.text)
+            _fail_not_a_rate(tokens, value.text, value.span)
         tokens.position += 1
         value = Item(value, _end(tokens), (start, tokens.last_stop))
         if tokens.kind == ":":
@@ -168,7 +172,7 @@ def _time(tokens: Tokens) -> Quantity:
         number, unit, stop = text, tokens.text, tokens.span[1]
         tokens.position += 1
     if not _is_number(number) or (relative and number[:1] in ("+", "-")):
-        tokens.fail(f"expected a number, found `{_short(text)}`", (start, stop))
+        tokens.fail(f"expected a number, found `{short(text or '+')}`", (start, stop))
     _check_length(tokens, number, (start, stop))
     return Quantity(number, unit, relative, (start, stop))
 
@@ -191,7 +195,3 @@ def _is_number(text: str) -> bool:
 def _check_length(tokens: Tokens, text: str, span: tuple[int, int]) -> None:
     if len(text) > MAX_NUMBER_CHARS:
         tokens.fail(f"a number has at most {MAX_NUMBER_CHARS} characters, this one has {len(text)}", span)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 20 else f"{text[:20]}..."

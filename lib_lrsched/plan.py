@@ -7,7 +7,7 @@ the tests all ask it, and nothing else evaluates a schedule.
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -103,6 +103,9 @@ class Plan:
         k = np.asarray(steps)
         if k.size == 0 and not isinstance(steps, np.ndarray):
             k = k.astype(np.int64)
+        if k.dtype == object and k.size:
+            for step in k.flat:  # whole numbers beyond 64 bits
+                self._step(step)
         if k.dtype.kind not in "iu":
             raise TypeError(f"steps are integers, these are {k.dtype}")
         if k.size and (k.min() < 0 or k.max() >= self.stop):
@@ -143,8 +146,21 @@ def plan(text: str, *, total_steps: int, steps_per_epoch: int | None = None, ima
     _check_finite(running, total, clock)
     rate, momentum = _pieces(running)
     stop = min(running[-1].stop, total)
-    warnings = lint(tree, laid, reached, total, rate)
+    warnings = tuple(_checked(warning, clock) for warning in lint(tree, laid, reached, total, rate))
     return Plan(text, total, per_epoch, per_step, stop, running, warnings, tree, rate, momentum)
+
+
+def _checked(warning: Lint, clock: Clock) -> Lint:
+    """The warning, without its fix where that text could not be planned."""
+    if warning.fix is None:
+        return warning
+    fixed = replace(clock, source=warning.fix)
+    try:
+        laid, _ = lay_out(parse(warning.fix), fixed)
+        _check_finite(tuple(s for s in laid if s.start < clock.total_steps), clock.total_steps, fixed)
+    except ScheduleError:
+        return warning._replace(fix=None)
+    return warning
 
 
 def _replan(text: str, total: int, per_epoch: int | None, per_step: int | None) -> Plan:
@@ -153,8 +169,10 @@ def _replan(text: str, total: int, per_epoch: int | None, per_step: int | None) 
 
 def _positive(name: str, number: int) -> int:
     value = operator.index(number)
-    if not 1 <= value < FAR:
+    if value < 1:
         raise ValueError(f"{name} is 1 or more, given was {value}")
+    if value >= FAR:
+        raise ValueError(f"{name} is below 2**62, given was {value}")
     return value
 
 

@@ -13,11 +13,10 @@ import numpy as np
 
 from .counting import Counts, count_steps
 from .errors import RequestError, ScheduleError
-from .lints import Lint
+from .lints import JUMPS, STOPS, Lint
 from .plan import Plan, plan
 from .sampling import sample_steps
 from .schedule import Segment
-from .syntax import Call, Item, Quantity
 
 MAX_POINTS = 2_000
 MAX_TEXTS = 8
@@ -52,6 +51,9 @@ def preview(request: dict[str, Any], past: Sequence[PastLeg] = ()) -> dict[str, 
     initial = _whole(request, "initial_step", 0, MAX_STEPS, 0)
     points = _whole(request, "points", 16, MAX_POINTS, MAX_POINTS)
     results = [_result(text, total, counts, initial, points, past) for text in texts]
+    if request.get("kind") == "clip":
+        for result in results:
+            _as_threshold(result)
     return {
         "id": request.get("id"), "pictures": pictures, "steps_per_epoch": counts.steps_per_epoch,
         "images_per_step": counts.images_per_step, "initial_step": initial, "results": results,
@@ -100,6 +102,16 @@ def _result(text: str, total: int, counts: Counts, initial: int, points: int, pa
         "rate_at_resume": made.value(initial) if 0 < initial < made.stop else None,
         "epochs_total": _in_epochs(made.stop, made),
     }
+
+
+def _as_threshold(result: dict[str, Any]) -> None:
+    """A clip threshold may jump, and where its schedule ends the last one holds: the host ignores its end."""
+    if not result["ok"]:
+        return
+    ends = [w for w in result["warnings"] if w["message"].startswith(STOPS)]
+    others = [w for w in result["warnings"] if not w["message"].startswith((STOPS, JUMPS))]
+    message = f"this ends at step {result['stop']}; from there on its last threshold holds"
+    result["warnings"] = others + [w | {"message": message} for w in ends]
 
 
 def describe_error(error: ScheduleError) -> dict[str, Any]:
@@ -152,27 +164,29 @@ def resume_lints(made: Plan, initial: int, past: Sequence[PastLeg] = ()) -> list
     if initial >= made.stop:
         return [Lint(f"the run goes on at step {initial} and the plan ends at {made.stop}: nothing is left to train", whole)]
     found = []
-    if not past or past[-1].total_steps != made.total_steps:
-        found += [
-            Lint("this stretches with max steps: the run has begun, and its rate jumps when max steps changes", segment.item.span)
-            for segment in made.segments if segment.stop > initial and _stretches(segment.item)
-        ]
+    stretched = None if past and past[-1].total_steps == made.total_steps else _first_stretched(made, initial)
+    if stretched is not None:
+        message = "this stretches with max steps: the run has begun, and its rate jumps when max steps changes"
+        found.append(Lint(message, stretched.item.span))
     before, now = _planned(past, initial), made.value(initial)
     if before is not None and abs(before - now) > 1e-9 * max(before, now):
         found.append(Lint(f"at step {initial} the rate changes from {before:g}, as planned before, to {now:g}", whole))
     return found
 
 
-def _stretches(item: Item) -> bool:
-    if isinstance(item.value, Quantity):
-        return item.end is not None and item.end.unit == "%"
-    if item.value.name == "repeat":
-        return _percent(item.value) or (item.end is not None and item.end.unit == "%")
-    return item.end is None or item.end.text == "-1" or item.end.unit == "%"
-
-
-def _percent(call: Call) -> bool:
-    return any(isinstance(arg.value, Item) and arg.value.end is not None and arg.value.end.unit == "%" for arg in call.args)
+def _first_stretched(made: Plan, initial: int) -> Segment | None:
+    """The first segment still to come whose rates would be others if max steps were."""
+    counts = {"steps_per_epoch": made.steps_per_epoch, "images_per_step": made.images_per_step}
+    try:
+        longer = plan(made.text, total_steps=2 * made.total_steps + 1, **counts)
+    except (ScheduleError, ValueError):
+        return None
+    steps = np.unique(np.concatenate([sample_steps(made, 256, initial), np.arange(initial, min(initial + 64, made.stop))]))
+    steps = steps[steps < longer.stop]
+    moved = steps[made.values(steps) != longer.values(steps)]
+    if not len(moved):
+        return None
+    return next(segment for segment in made.segments if segment.start <= moved[0] < segment.stop)
 
 
 def _planned(past: Sequence[PastLeg], step: int) -> float | None:

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import build
-from .curves import FAR, Curve, Steps, Values, where
+from .arguments import SOME_LENGTH, build, check_arguments, match
+from .curves import FAR, Curve, Steps, Values
+from .errors import short
 from .pieces import Pieces
 from .schedule import boundary
 from .shapes import Built
@@ -23,6 +24,10 @@ from .times import Clock, is_minus_one, rate, time
 EXAMPLE = "repeat(3, cosine(0.005, 1e-5):100)"
 
 
+Known = dict[tuple[Span, int | None, float | None], tuple[Built, int]]
+"""What inner repeats came to, by place, length and rate before: each pass would build them again, and they nest."""
+
+
 def build_repeat(call: Call, length: int | None, before: float | None, clock: Clock) -> tuple[Built, int]:
     """The curve of a repeat and the number of steps that its passes take.
 
@@ -30,16 +35,30 @@ def build_repeat(call: Call, length: int | None, before: float | None, clock: Cl
         length: the steps of its segment, or None where no end was written.
         before: the rate that the segment before leaves, or None.
     """
+    return _build(call, length, before, clock, {})
+
+
+def _build(call: Call, length: int | None, before: float | None, clock: Clock, known: Known) -> tuple[Built, int]:
+    key = call.span, length, before
+    if key not in known:
+        known[key] = _build_anew(call, length, before, clock, known)
+    return known[key]
+
+
+def _build_anew(call: Call, length: int | None, before: float | None, clock: Clock, known: Known) -> tuple[Built, int]:
     count, items = _arguments(call, clock)
-    first = _lay_pass(items, length, before, clock)
-    again = _lay_pass(items, length, first[-1][1].exit, clock) if first[-1][1].exit is not None else first
+    first = _lay_pass(items, length, before, clock, known)
+    again = first
+    if first[-1][1].exit is not None and _takes_over(items[0][0], clock):
+        again = _lay_pass(items, length, first[-1][1].exit, clock, known)
     per_pass = first[-1][0] + first[-1][2]
     steps = floor(count * per_pass + Fraction(1, 2))
     if steps == 0:
         clock.fail("this repeat comes to 0 steps", call.span)
     if length is not None and steps < length:
         clock.fail(f"the passes take {steps} steps and its segment has {length}; raise the count or leave out the end", call.span)
-    curve = _curve([(s, b.values) for s, b, _ in first], [(s, b.values) for s, b, _ in again], per_pass)
+    opening = [(s, b.values) for s, b, _ in first]
+    curve = _curve(opening, opening if again is first else [(s, b.values) for s, b, _ in again], per_pass)
     momentum = None
     if any(b.momentum for _, b, _ in first):
         parts: list[tuple[int, Any]] = [(s, b.momentum or float("nan")) for s, b, _ in first]
@@ -48,16 +67,26 @@ def build_repeat(call: Call, length: int | None, before: float | None, clock: Cl
 
 
 def _curve(first: list[tuple[int, Any]], again: list[tuple[int, Any]], per_pass: int) -> Curve:
-    opening, passes = Pieces(*zip(*first)), Pieces(*zip(*again))
+    opening = Pieces(*zip(*first))
+    passes = opening if again is first else Pieces(*zip(*again))
     whole = min(per_pass, FAR)
 
-    def curve(j: Steps) -> Values:
+    def later(j: Steps) -> Values:
         r = j - (j // whole) * whole
-        if isinstance(j, np.ndarray) and j.size > whole:
-            return np.where(j < whole, opening(np.arange(whole))[r], passes(np.arange(whole))[r])
+        return passes(np.arange(whole))[r] if isinstance(j, np.ndarray) and j.size > whole else passes(r)
+
+    def curve(j: Steps) -> Values:
         if not isinstance(j, np.ndarray):
-            return opening(r) if j < whole else passes(r)
-        return where(j < whole, opening(r), passes(r))
+            return opening(j) if j < whole else later(j)
+        is_first = j < whole
+        if is_first.all():
+            return opening(j)
+        if opening is passes:
+            return later(j)
+        values = np.empty(j.shape)
+        values[is_first] = opening(j[is_first])
+        values[~is_first] = later(j[~is_first])
+        return values
 
     return curve
 
@@ -74,7 +103,7 @@ def _arguments(call: Call, clock: Clock) -> tuple[Fraction, list[tuple[Any, Quan
             clock.fail(f"repeat has no `{arg.name}`; it takes a count and items, as in {EXAMPLE}", arg.span)
         value, end = (arg.value.value, arg.value.end) if isinstance(arg.value, Item) else (arg.value, None)
         if not isinstance(value, (Quantity, Call)):
-            clock.fail(f"expected an item such as 1e-3:50, found `{value.text}`", value.span)
+            clock.fail(f"expected an item such as 1e-3:50, found `{short(value.text)}`", value.span)
         items.append((value, end, arg.span))
     return count, items
 
@@ -90,14 +119,14 @@ def _count(arg: Arg, clock: Clock) -> Fraction:
 
 
 def _lay_pass(items: list[tuple[Any, Quantity | None, Span]], length: int | None, before: float | None,
-              clock: Clock) -> list[tuple[int, Built, int]]:
+              clock: Clock, known: Known) -> list[tuple[int, Built, int]]:
     """(start, built, duration) of each item within one pass."""
     laid: list[tuple[int, Built, int]] = []
     start = 0
     for value, end, span in items:
         steps = None if end is None else _duration(end, length, clock)
         if isinstance(value, Call) and value.name == "repeat":
-            built, natural = build_repeat(value, steps, before, clock)
+            built, natural = _build(value, steps, before, clock, known)
             steps = natural if steps is None else steps
         elif steps is None:
             clock.fail("inside repeat every item has an end, its duration, such as 1e-3:50", span)
@@ -107,6 +136,16 @@ def _lay_pass(items: list[tuple[Any, Quantity | None, Span]], length: int | None
         laid.append((start, built, steps))
         start, before = start + steps, built.exit
     return laid
+
+
+def _takes_over(value: Quantity | Call, clock: Clock) -> bool:
+    """Whether an item starts at the rate that the one before it leaves."""
+    if isinstance(value, Quantity):
+        return False
+    if value.name == "repeat":
+        return _takes_over(_arguments(value, clock)[1][0][0], clock)
+    shape, given = match(value, clock)
+    return shape.joins and "a" not in given
 
 
 def _inner(value: Quantity | Call, steps: int, before: float | None, clock: Clock) -> Built:
@@ -140,3 +179,17 @@ def is_finite(built: Built, last: int) -> bool:
         return False
     with np.errstate(all="ignore"):
         return isfinite(float(built.values(np.int64(0)))) and isfinite(float(built.values(np.int64(last))))
+
+
+def check_form(call: Call, clock: Clock) -> None:
+    """Refuse what is wrong in any segment, for a repeat that is never reached."""
+    _, items = _arguments(call, clock)
+    for value, end, _ in items:
+        if end is not None:
+            _duration(end, SOME_LENGTH, clock)
+        if isinstance(value, Quantity):
+            rate(value, clock)
+        elif value.name == "repeat":
+            check_form(value, clock)
+        else:
+            check_arguments(value, clock)

@@ -64,6 +64,7 @@ class TrainingRun:
         self._chunk: list[float] = []
         self._chunk_start = 0
         self._watch = feedback.Watch()
+        self._planned = (-1, 0.0)
         self._plan_texts(asked.pictures, asked.batch, asked.accumulate)
         self._state = self._first_state()
 
@@ -95,7 +96,7 @@ class TrainingRun:
         return self._chunk[index]
 
     def momentum_at(self, step: int) -> float | None:
-        return self.plan.momentum(step) if self._has_momentum else None
+        return self.plan.momentum(step) if self.drives_momentum else None
 
     def clip_at(self, step: int) -> float | None:
         """The clip threshold at an update; after the end of its schedule the last one holds, as in the host."""
@@ -110,25 +111,29 @@ class TrainingRun:
     def begin(self, initial_step: int, known: Known | None) -> None:
         """The loop starts: find the run that this one goes on with, or make a new one. Never raises."""
         self.initial_step = self._step = initial_step
+        self._planned = (-1, 0.0)
         self.is_live = True
         self._try(lambda: self._open(known))
 
-    def record(self, step: int, actual: float, loss: float, grad_norm: float | None) -> None:
-        """One update was made at ``step`` (0-based) with the rate ``actual``."""
-        now = self._clock()
-        planned = self.rate_at(step) if step < self.plan.stop else float("nan")
+    def look(self, step: int, loss: float) -> None:
+        """The loss of an update is known; once per step."""
+        self._planned = (step, self.rate_at(step) if step < self.plan.stop else float("nan"))
         self._step = step + 1
-        if self.plan.feedback:
-            self._look(step, loss)
-        self.history.record(Record(step, planned, actual, loss, grad_norm, now))
-        if not 0 <= now - self._saved_s < STATE_EVERY_S:
-            self._save(now)
-
-    def _look(self, step: int, loss: float) -> None:
+        if not self.plan.feedback:
+            return
         before = self._watch
         self._watch = feedback.advance(before, feedback.segment_at(self.plan, step), step, loss)
         if self._watch.plateau.cuts > before.plateau.cuts and self._watch.start == before.start:
             self.note(f"the loss stands still: the rate is cut to {self._watch.plateau.rate:g}", "plateau")
+
+    def record(self, step: int, actual: float, loss: float, grad_norm: float | None) -> None:
+        """One update was made at ``step`` (0-based) with the rate ``actual``."""
+        now = self._clock()
+        if self._planned[0] != step:
+            self.look(step, loss)
+        self.history.record(Record(step, self._planned[1], actual, loss, grad_norm, now))
+        if not 0 <= now - self._saved_s < STATE_EVERY_S:
+            self._save(now)
 
     def note(self, message: str, event: str = "note") -> None:
         """Something to be read in the run's log."""
@@ -165,8 +170,10 @@ class TrainingRun:
 
         self.plan = planned(asked.rate_text)
         self.clip_plan = None if asked.clip_mode == "disabled" else planned(asked.clip_text)
+        if self.clip_plan is not None:
+            feedback.refuse_feedback(self.clip_plan)
         self._watch = feedback.Watch()
-        self._has_momentum = self.plan.momenta([]) is not None
+        self.drives_momentum = self.plan.momenta([]) is not None
         self._chunk = []
 
     def _first_state(self) -> RunState:
@@ -199,7 +206,7 @@ class TrainingRun:
         self.history = self._open_history()
         if self.plan.feedback and found is not None:
             self._watch = feedback.replay(self.plan, read_losses(self._store.history_path(self.id), self.initial_step))
-        for message in self._store.messages:
+        for message in self._store.take_messages():
             self._trouble(message)
         word = "goes on" if found is not None else "starts"
         self.note(f"{word} at step {self.initial_step} of {asked.total_steps} with `{asked.rate_text}`", "resume" if found else "leg")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -41,19 +41,19 @@ def _extremes(plan: Plan, start: int, stop: int, buckets: int) -> np.ndarray:
     full = len(steps) // size * size
     rows = values[:full].reshape(-1, size)
     base = np.arange(0, full, size)
-    found = [base + rows.argmin(axis=1), base + rows.argmax(axis=1)]
+    lowest, highest = base + rows.argmin(axis=1), base + rows.argmax(axis=1)
     if full < len(steps):
-        found.append(np.array([full + values[full:].argmin(), full + values[full:].argmax()]))
-    picked = steps[np.concatenate(found)]
-    return picked if stride == 1 else _refine(plan, picked, stride, start, stop)
+        lowest = np.append(lowest, full + values[full:].argmin())
+        highest = np.append(highest, full + values[full:].argmax())
+    if stride > 1:
+        lows = _refine(plan, steps[lowest], stride, (start, stop), np.argmin)
+        highs = _refine(plan, steps[highest], stride, (start, stop), np.argmax)
+        return np.concatenate([lows, highs])
+    return steps[np.concatenate([lowest, highest])]
 
 
-def _refine(plan: Plan, picked: np.ndarray, stride: int, start: int, stop: int) -> np.ndarray:
+def _refine(plan: Plan, picked: np.ndarray, stride: int, within: tuple[int, int], best: Callable[..., np.ndarray]) -> np.ndarray:
     """Move each picked step to the extreme among its neighbours that the grid left out."""
-    around = np.clip(picked[:, None] + np.arange(1 - stride, stride), start, stop - 1)
-    values = plan.values(around)
-    rows = np.arange(len(picked))
-    lowest, highest = values.argmin(axis=1), values.argmax(axis=1)
-    half = len(picked) // 2
-    best = np.where(np.arange(len(picked)) < half, lowest, highest)
-    return around[rows, best]
+    nearest_first = np.array(sorted(range(1 - stride, stride), key=abs))
+    around = np.clip(picked[:, None] + nearest_first, within[0], within[1] - 1)
+    return around[np.arange(len(picked)), best(plan.values(around), axis=1)]

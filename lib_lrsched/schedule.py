@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .arguments import build, match, value_of
+from .arguments import build, check_arguments
 from .shapes import Built
 from .syntax import Item, Quantity, Schedule
 from .times import Clock, is_minus_one, rate, time
@@ -101,10 +101,11 @@ def _check_unreached(item: Item, clock: Clock) -> None:
     """Complain about an item that never runs as far as that needs no length."""
     if isinstance(item.value, Quantity):
         rate(item.value, clock)
-    elif item.value.name != "repeat":
-        shape, given = match(item.value, clock)
-        for p in shape.params:
-            if p.kind != "time":
-                value_of(p, given.get(p.name), 1, clock)
+    elif item.value.name == "repeat":
+        from .repeat import check_form
+
+        check_form(item.value, clock)
+    else:
+        check_arguments(item.value, clock)
     if item.end is not None and not is_minus_one(item.end):
         _end_steps(item.end, clock)

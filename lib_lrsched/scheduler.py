@@ -51,6 +51,8 @@ class RateScheduler:
         momentum = self._run.momentum_at(step_number)
         if momentum is not None:
             optim.write_momentum(optimizer, momentum)
+        elif self._run.drives_momentum:
+            optim.restore_momentum(optimizer)
         if is_new_segment:
             self._say(f"Step {step_number}: the rate is {self.learn_rate:g}; the next change of phase is at step {self.end_step}")
 

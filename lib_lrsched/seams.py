@@ -33,7 +33,7 @@ class Patches:
             for seam in seams:
                 original = unwrapped(getattr(seam.module, seam.name))
                 replacement = seam.wrap(original)
-                setattr(replacement, ORIGINAL, original)
+                setattr(replacement, ORIGINAL, (replacement, original))
                 setattr(seam.module, seam.name, replacement)
                 self._made.append((seam.module, seam.name, original, replacement))
         except BaseException:
@@ -54,6 +54,6 @@ class Patches:
 
 def unwrapped(value: Any) -> Any:
     """What stands behind a replacement of ours that is still in place."""
-    while hasattr(value, ORIGINAL):
-        value = getattr(value, ORIGINAL)
+    while (mark := getattr(value, ORIGINAL, None)) is not None and mark[0] is value:
+        value = mark[1]
     return value

@@ -78,6 +78,7 @@ class Session:
             message = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
             if message not in self._said:
                 self._said.add(message)
+                self.run.note(f"a hook failed: {message}", "error")
                 self.say(f"LR Schedule: a hook failed, training goes on: {message}")
             return None
 
@@ -97,7 +98,7 @@ class Session:
         """The optimizer of the loop is known."""
         if self._gauge is not None:
             self._gauge.remove()
-        self._gauge = optim.Gauge(optimizer, self._limit)
+        self._gauge = optim.Gauge(optimizer, self._limit, self.guard)
 
     def updated(self, steps_done: int, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """One update was made; ``steps_done`` is the host's count after it. Returns what the host shall log."""
@@ -110,6 +111,7 @@ class Session:
             if self._skipped == 1:
                 self.run.note(f"update {steps_done - 1} was skipped by GradScaler: its gradients overflowed", "skipped")
         self._waiting = (steps_done - 1, rate, float(values["loss"]), norm)
+        self.run.look(steps_done - 1, float(values["loss"]))
         if norm is None or not norm.is_pinned():
             self._record_waiting()
         return {**values, "learn_rate": rate}
@@ -123,20 +125,27 @@ class Session:
             self._final_save = True
         self.run.saved(Known(step, optim.digest(tensors), file_time(path)))
 
-    def loop_ended(self) -> None:
-        """The loop is over, in whatever way; the gauge goes off the optimizer."""
+    def loop_ended(self, others: Iterable[Session] = ()) -> None:
+        """The loop is over, in whatever way; the gauge goes off the optimizer. ``others`` still train."""
         self._record_waiting()
         if self._gauge is not None:
             self._gauge.remove()
             self._gauge = None
         known = self._known()
-        if known is not None and known.step > 0:
+        if known is not None and known.step > 0 and self.run.asked.kind == "embedding":
             self.run.saved(known)  # after an exception the host keeps the advanced embedding in memory and goes on from it
+        if self.run.asked.kind == "embedding" and self._trained is not None and not any(o.trains(self._trained) for o in others):
+            # The host leaves it on; a later hypernetwork training whose prompts name this embedding then fails at its second epoch.
+            self._trained.vec.requires_grad_(False)
         if self._skipped > 1:
             self.run.note(f"{self._skipped} updates were skipped by GradScaler: their gradients overflowed", "skipped")
         outcome, message = self._outcome()
         self.run.end(outcome, message)
         self._say_troubles()
+        self._scheduler = self._trained = None  # they hold the optimizer and the weights
+
+    def trains(self, thing: Any) -> bool:
+        return self._trained is thing
 
     def _record_waiting(self) -> None:
         if self._waiting is not None:

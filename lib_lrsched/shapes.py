@@ -107,7 +107,7 @@ def _grown(v: float, gamma: float, count: int) -> float:
     if gamma <= 1 or v == 0:
         return v
     try:
-        return v * gamma**count
+        return v * gamma ** float(count)
     except OverflowError:
         return INF
 
@@ -138,7 +138,8 @@ def _cyclic(p: Mapping[str, Any], n: int) -> Built:
 
     grows = p["mode"] == "exp_range" and p["gamma"] > 1
     swing = p["max_momentum"] - p["base_momentum"]
-    if grows and p["cycle_momentum"] and _grown(abs(swing), p["gamma"], n - 1) > p["max_momentum"]:
+    extreme = p["max_momentum"] - (_grown(swing, p["gamma"], n - 1) if swing > 0 else -_grown(-swing, p["gamma"], n - 1))
+    if grows and p["cycle_momentum"] and not 0.0 <= extreme < 1.0:
         raise ShapeError("gamma", f"gamma {p['gamma']:g} lets momentum leave 0 to 1 within {n} steps; cycle_momentum=no leaves it alone")
     return Built(rate, _at(rate, n), momentum if p["cycle_momentum"] else None,
                  (lambda j: low + _grown(high - low, p["gamma"], j)) if grows else None)
@@ -149,7 +150,11 @@ def _restarts(p: Mapping[str, Any], _: int) -> Built:
         raise ShapeError("warmup", f"the warm-up is shorter than a cycle: warmup is {p['warmup']} steps, t_0 is {p['t_0']}")
     curve = curves.restarts(p["peak"], p["floor"], (p["t_0"], p["t_mult"]), p["peak_decay"], p["warmup"])
     def largest(j: int) -> float:
-        cycles = j // p["t_0"] if p["t_mult"] == 1 else min(j // p["t_0"], 62)  # 62 doublings fill 64 bits
+        cycles, start, length = j // p["t_0"], 0, p["t_0"]
+        if p["t_mult"] > 1:
+            cycles = 0
+            while start + length <= j:
+                start, length, cycles = start + length, length * p["t_mult"], cycles + 1
         return _grown(p["peak"], p["peak_decay"], cycles)
 
     return Built(curve, p["floor"], largest=largest if p["peak_decay"] > 1 else None)

@@ -63,6 +63,7 @@ class Store:
         self._lock = threading.RLock()
         self._read: dict[str, tuple[_Stamp, RunState]] = {}
         self._given_ids: set[str] = set()
+        self._taken: set[str] = set()
 
     def save(self, state: RunState) -> None:
         """Replaces runs/ID/run.json whole, in the name of this process.
@@ -217,6 +218,13 @@ class Store:
             self._say(f"{damage}; it cannot be renamed: {error.strerror or error}")
         else:
             self._say(f"{damage}; it is set aside as {target.name}")
+
+    def take_messages(self) -> list[str]:
+        """The messages that nobody has taken yet."""
+        with self._lock:
+            new = [m for m in self.messages if m not in self._taken]
+            self._taken.update(new)
+        return new
 
     def _say(self, message: str) -> None:
         if message not in self.messages:

@@ -98,7 +98,7 @@ def integer(value: Quantity, clock: Clock) -> int:
         return int(value.text)
     except ValueError:
         number = float(value.text)
-        hint = f"; did you mean {number:.0f}?" if isfinite(number) and number == round(number) < 1e15 else ""
+        hint = f"; did you mean {number:.0f}?" if 1 <= number < 1e15 and number == round(number) else ""
         clock.fail(f"steps are counted in whole numbers; given was {value.text}{hint}", value.span)
 
 

@@ -1,0 +1,71 @@
+"""Writes the parameter tables of the shapes into the pages: `python docs/make_tables.py`.
+
+A table stands between the comments `<!-- parameters: NAME -->` and `<!-- end -->` and is made from the table of shapes that the
+planner reads.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from lib_lrsched.forms import describe_shapes
+
+FOLDER = Path(__file__).resolve().parent
+KINDS = {"rate": "rate", "number": "number", "whole": "whole number", "time": "steps, %, ep, img", "flag": "yes, no",
+         "items": "items"}  # fmt: skip
+HEAD = "| parameter | takes | default | meaning |\n|---|---|---|---|\n"
+PLACE = re.compile(r"(<!-- parameters: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def with_tables(page: str) -> str:
+    """The page with its tables made anew."""
+    shapes = {shape["name"]: shape["params"] for shape in describe_shapes()}
+    return PLACE.sub(lambda match: match[1] + HEAD + "".join(map(_row, shapes[match[2]])) + match[3], page)
+
+
+def _row(p: dict[str, Any]) -> str:
+    return f"| `{p['name']}` | {_takes(p)} | {_default(p)} | {p['meaning']} |\n"
+
+
+def _takes(p: dict[str, Any]) -> str:
+    if p["choices"]:
+        return ", ".join(f"`{choice}`" for choice in p["choices"])
+    return ", ".join(filter(None, (KINDS[p["kind"]], _limits(p))))
+
+
+def _limits(p: dict[str, Any]) -> str:
+    if p["kind"] in ("flag", "items"):
+        return ""
+    low = "" if not p["low"] and not p["open_low"] else f"{'above' if p['open_low'] else 'from'} {p['low']:g}"
+    high = "" if p["high"] is None else f"{'below' if p['open_high'] else 'to'} {p['high']:g}"
+    return f"{low} {high}".strip()
+
+
+def _default(p: dict[str, Any]) -> str:
+    if p["required"]:
+        return "has to be given"
+    if p["default"] is None:
+        return "see meaning"
+    return f"`{p['default']:g}`" if p["kind"] in ("rate", "number", "whole") else f"`{_word(p['default'])}`"
+
+
+def _word(default: Any) -> str:
+    return {True: "yes", False: "no"}[default] if isinstance(default, bool) else str(default)
+
+
+def main() -> None:
+    """Rewrites every page that has a table."""
+    for path in sorted(FOLDER.glob("*.md")):
+        page = path.read_text(encoding="utf-8")
+        if page != with_tables(page):
+            path.write_text(with_tables(page), encoding="utf-8")
+            print(path.name)
+
+
+if __name__ == "__main__":
+    main()

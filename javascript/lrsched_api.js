@@ -1,0 +1,105 @@
+// Talks to the server: one place for addresses, errors, pauses in typing and late answers.
+"use strict";
+
+(() => {
+    const lrsched = (globalThis.lrsched ??= {});
+    const PREFIX = "/lrsched/v1/";
+    const UNREACHABLE = "The server is not reachable.";
+
+    /** An answer that is not what was asked for; status 0 means that there was no answer at all. */
+    class ApiError extends Error {
+        constructor(message, {status = 0, span = null} = {}) {
+            super(message);
+            this.name = "ApiError";
+            this.status = status;
+            this.span = span;
+        }
+
+        /** True where asking again later may help. */
+        get passing() {
+            return this.status === 0 || this.status >= 502;
+        }
+    }
+
+    /** The path that the page lives under ("" or "/sub"): the WebUI may be served below a sub-path. */
+    function rootPath() {
+        const root = globalThis.gradio_config?.root;
+        const path = root ? new URL(root, location.href).pathname : location.pathname.replace(/[^/]*$/, "");
+        return path.replace(/\/+$/, "");
+    }
+
+    /** Sends a request and returns the parsed answer; every failure is an ApiError. */
+    async function request(method, path, body) {
+        const options = {method, credentials: "same-origin", cache: "no-store"};
+        if (body !== undefined) {
+            options.body = JSON.stringify(body);
+            options.headers = {"Content-Type": "application/json"};
+        }
+        let response;
+        try {
+            response = await fetch(rootPath() + PREFIX + path, options);
+        } catch (error) {
+            throw new ApiError(UNREACHABLE, {status: 0});
+        }
+        const answer = await response.json().catch(() => null);
+        if (response.ok && answer !== null) return answer;
+        const message = answer?.error?.message ?? `The server answered ${response.status} ${response.statusText}.`;
+        throw new ApiError(message, {status: response.ok ? 0 : response.status, span: answer?.error?.span ?? null});
+    }
+
+    /**
+     * Asks for previews: waits for a pause in typing, numbers its questions and lets only an answer through that is newer
+     * than the last one shown. A question that found no server is asked again, with growing pauses.
+     */
+    class Asker {
+        #number = 0;
+        #shown = 0;
+        #timer = null;
+        #pause_ms;
+        #retry_ms = 0;
+        #onAnswer;
+        #onError;
+
+        constructor(onAnswer, onError, pause_ms = 150) {
+            this.#onAnswer = onAnswer;
+            this.#onError = onError;
+            this.#pause_ms = pause_ms;
+        }
+
+        /** Asks after a pause, or at once. `question` is the preview request without its id. */
+        ask(question, {now = false} = {}) {
+            clearTimeout(this.#timer);
+            this.#timer = setTimeout(() => this.#send(question), now ? 0 : this.#pause_ms);
+        }
+
+        async #send(question) {
+            const number = ++this.#number;
+            let answer = null;
+            let failure = null;
+            try {
+                answer = await request("POST", "preview", {...question, id: number});
+            } catch (error) {
+                failure = error;
+            }
+            if (number < this.#shown) return;
+            this.#shown = number;
+            if (failure === null) {
+                this.#retry_ms = 0;
+                this.#onAnswer(answer, question);
+            } else {
+                this.#failed(failure, question, number);
+            }
+        }
+
+        #failed(failure, question, number) {
+            if (failure.passing && number === this.#number) {
+                this.#retry_ms = Math.min(15000, this.#retry_ms * 2 || 1000);
+                clearTimeout(this.#timer);
+                this.#timer = setTimeout(() => this.#send(question), this.#retry_ms);
+            }
+            this.#onError(failure, question);
+        }
+    }
+
+    lrsched.api = {ApiError, Asker, request, rootPath};
+})();

@@ -1,0 +1,240 @@
+// A line chart as SVG: crisp at any zoom, coloured by the style sheet, redrawn when its room changes.
+// It draws the points that the server sent and computes none.
+"use strict";
+
+(() => {
+    const lrsched = (globalThis.lrsched ??= {});
+    const DEFAULTS = {label: "", height: 280, compact: false, zero: true, xLabel: "step", axis: "linear"};
+    const MARK_ROOM_PX = 5;
+    const LEFT_PX = 54; // charts that stand below each other have their steps below each other
+
+    /**
+     * A chart inside `host`.
+     *
+     * Data: {series: [{name, x, y, look, weight}], marks: [{x, kind, label}], xLow, xHigh, shade}
+     *   series  the first is drawn on top
+     *   look    0 to 5 (colour and dashes), "past" or "raw"
+     *   weight  "thin", "thick", "wide" or nothing
+     *   kind    "boundary", "resume", "stop" or "event"
+     *   shade   [from, to]: steps that are not trained
+     */
+    class Chart {
+        constructor(host, options = {}) {
+            const {svg} = lrsched.dom;
+            this.host = host;
+            this.options = {format: lrsched.dom.formatRate, ...DEFAULTS, ...options};
+            this.axis = this.options.axis;
+            this.data = {series: [], marks: [], xLow: 0, xHigh: 1, shade: null};
+            this.band = null;
+            this.frame = null;
+            this.svg = svg("svg", {class: "lrsched-svg", "aria-hidden": "true"});
+            this.layers = svg("g");
+            this.svg.append(this.layers);
+            host.classList.add("lrsched-chart");
+            host.classList.toggle("lrsched-compact", this.options.compact);
+            host.replaceChildren(this.svg);
+            this.crosshair = new lrsched.Crosshair(this);
+            this.watcher = new ResizeObserver(() => this.redraw());
+            this.watcher.observe(host);
+        }
+
+        show(data) {
+            this.data = {marks: [], shade: null, ...data};
+            this.redraw();
+        }
+
+        setAxis(axis) {
+            this.axis = axis;
+            this.redraw();
+        }
+
+        /** Marks the steps [from, to) for the eye, or nothing. */
+        highlight(band) {
+            this.band = band;
+            this.redraw();
+        }
+
+        /** Draws before the next picture, once, however often it is called until then. */
+        redraw() {
+            if (this.pending) return;
+            this.pending = requestAnimationFrame(() => {
+                this.pending = null;
+                this.#draw();
+            });
+        }
+
+        #draw() {
+            const width = Math.floor(this.host.clientWidth);
+            if (width < 40) return;
+            const frame = (this.frame = this.#layOut(width, this.options.height));
+            this.svg.setAttribute("width", width);
+            this.svg.setAttribute("height", frame.height);
+            this.svg.setAttribute("viewBox", `0 0 ${width} ${frame.height}`);
+            this.layers.replaceChildren(
+                this.#shading(), this.#grid(), this.#marks(), this.#lines(), this.#labels(),
+            );
+            this.crosshair.redraw();
+        }
+
+        /** Sizes and scales: {width, height, left, right, top, bottom, x(step), y(value), yTicks, xTicks}. */
+        #layOut(width, height) {
+            const {compact, xLabel} = this.options;
+            const top = compact ? 6 : 18;
+            const bottom = height - (compact ? 18 : xLabel ? 38 : 22);
+            const y = this.#yAxis(bottom, top);
+            const longest = Math.max(1, ...y.ticks.map((tick) => tick.label.length));
+            const left = Math.max(compact ? 0 : LEFT_PX, Math.ceil(longest * (compact ? 6 : 6.9)) + 10);
+            const right = width - (compact ? 8 : 14);
+            const {xLow, xHigh} = this.data;
+            const x = lrsched.scale.linearScale(xLow, xHigh, left, right);
+            const xTicks = lrsched.scale.niceTicks(xLow, xHigh, (right - left) / (compact ? 60 : 90), {whole: true});
+            return {width, height, left, right, top, bottom, x, xTicks, y: y.toPixel, yTicks: y.ticks, minor: y.minor};
+        }
+
+        #yAxis(bottom, top) {
+            const seen = extent(this.data.series);
+            const {zero, compact} = this.options;
+            const format = (value) => this.options.format(value, 3);
+            if (this.axis === "log") return lrsched.scale.logAxis(seen.lowPositive, seen.high, bottom, top, {hasZero: seen.hasZero, format});
+            return lrsched.scale.linearAxis(seen.low, seen.high, bottom, top, {zero, count: compact ? 3 : 5, format});
+        }
+
+        #shading() {
+            const {svg} = lrsched.dom;
+            const group = svg("g");
+            if (this.data.shade) group.append(this.#column(this.data.shade, "lrsched-shade"));
+            if (this.band) group.append(this.#column(this.band, "lrsched-band"));
+            return group;
+        }
+
+        #column([from, to], className) {
+            const {x, top, bottom, left, right} = this.frame;
+            const start = Math.max(left, x(from));
+            const end = Math.min(right, x(to));
+            return lrsched.dom.svg("rect", {
+                class: className, x: start, y: top, width: Math.max(0, end - start), height: bottom - top,
+            });
+        }
+
+        #grid() {
+            const {svg} = lrsched.dom;
+            const {left, right, top, bottom, y, x, yTicks, xTicks, minor} = this.frame;
+            const across = (value, className) => svg("line", {class: className, x1: left, x2: right, y1: crisp(y(value)), y2: crisp(y(value))});
+            const down = (step) => svg("line", {class: "lrsched-grid", x1: crisp(x(step)), x2: crisp(x(step)), y1: bottom, y2: bottom + 4});
+            return svg("g", {},
+                ...minor.map((value) => across(value, "lrsched-grid-minor")),
+                ...yTicks.map((tick) => across(tick.value, "lrsched-grid")),
+                ...xTicks.map(down),
+                svg("line", {class: "lrsched-base", x1: left, x2: right, y1: crisp(bottom), y2: crisp(bottom)}),
+                svg("line", {class: "lrsched-base", x1: crisp(left), x2: crisp(left), y1: top, y2: bottom}));
+        }
+
+        #labels() {
+            const {svg} = lrsched.dom;
+            const {left, right, bottom, height, y, x, yTicks, xTicks} = this.frame;
+            const {compact, xLabel} = this.options;
+            const group = svg("g", {class: "lrsched-labels"});
+            for (const tick of yTicks) group.append(svg("text", {x: left - 6, y: y(tick.value) + 3.5, "text-anchor": "end", text: tick.label}));
+            for (const step of xTicks) {
+                const anchor = x(step) > right - 16 ? "end" : "middle";
+                group.append(svg("text", {x: anchor === "end" ? right : x(step), y: bottom + 15, "text-anchor": anchor, text: lrsched.dom.formatCount(step)}));
+            }
+            if (!compact && xLabel) group.append(svg("text", {x: (left + right) / 2, y: height - 4, "text-anchor": "middle", text: xLabel}));
+            return group;
+        }
+
+        #marks() {
+            const {svg} = lrsched.dom;
+            const {x, left, right, top, bottom} = this.frame;
+            const group = svg("g");
+            let last = -Infinity;
+            for (const mark of this.data.marks) {
+                const place = crisp(x(mark.x));
+                if (place < left || place > right) continue;
+                if (mark.kind === "boundary" && place - last < MARK_ROOM_PX) continue;
+                if (mark.kind === "boundary") last = place;
+                group.append(svg("line", {class: `lrsched-mark lrsched-mark-${mark.kind}`, x1: place, x2: place, y1: top, y2: bottom}));
+                if (mark.label && !this.options.compact) group.append(markLabel(mark, place, this.frame));
+            }
+            return group;
+        }
+
+        #lines() {
+            const {svg} = lrsched.dom;
+            const group = svg("g", {class: "lrsched-lines"});
+            for (const series of this.data.series.slice().reverse()) {
+                const weight = series.weight ? ` lrsched-${series.weight}` : "";
+                group.append(svg("path", {class: `lrsched-line lrsched-look-${series.look}${weight}`, d: this.#path(series)}));
+            }
+            return group;
+        }
+
+        /** One line per run of numbers; a missing value leaves a gap, a lone point becomes a dot. */
+        #path({x: steps, y: values}) {
+            const {x, y} = this.frame;
+            const parts = [];
+            let open = false;
+            for (let i = 0; i < steps.length; i++) {
+                if (values[i] === null || !Number.isFinite(values[i])) {
+                    open = false;
+                    continue;
+                }
+                const lone = !open && (i + 1 === steps.length || values[i + 1] === null);
+                parts.push(`${open ? "L" : "M"}${x(steps[i]).toFixed(1)} ${y(values[i]).toFixed(1)}${lone ? "h0.1" : ""}`);
+                open = true;
+            }
+            return parts.join("");
+        }
+    }
+
+    const crisp = (pixel) => Math.round(pixel - 0.5) + 0.5;
+
+    function markLabel(mark, place, {left, right, top}) {
+        const near = place > right - (right - left) / 3;
+        return lrsched.dom.svg("text", {
+            class: `lrsched-mark-label lrsched-mark-label-${mark.kind}`, x: place + (near ? -5 : 5), y: top - 6,
+            "text-anchor": near ? "end" : "start", text: mark.label,
+        });
+    }
+
+    /** Lowest, lowest positive and highest value of all series, and whether there is a 0. */
+    function extent(seriesList) {
+        const seen = {low: Infinity, lowPositive: Infinity, high: -Infinity, hasZero: false};
+        for (const {y} of seriesList) {
+            for (const value of y) {
+                if (value === null || !Number.isFinite(value)) continue;
+                if (value < seen.low) seen.low = value;
+                if (value > seen.high) seen.high = value;
+                if (value > 0 && value < seen.lowPositive) seen.lowPositive = value;
+                if (value <= 0) seen.hasZero = true;
+            }
+        }
+        return seen.high === -Infinity ? {low: 0, lowPositive: Infinity, high: 0, hasZero: true} : seen;
+    }
+
+    /** Ties a pair of buttons (linear, log) to a chart; `name` is where the choice is kept. */
+    function bindAxis(group, chart, name) {
+        const choose = (axis) => {
+            for (const side of group.querySelectorAll("button")) side.setAttribute("aria-pressed", String(side.dataset.axis === axis));
+            chart.setAxis(axis);
+        };
+        group.addEventListener("click", (event) => {
+            const axis = event.target.dataset?.axis;
+            if (!axis) return;
+            lrsched.dom.keep("axis." + name, axis);
+            choose(axis);
+        });
+        choose(lrsched.dom.recall("axis." + name, chart.axis));
+    }
+
+    /** A short piece of a line in the look of a series, for legends. */
+    function swatch(look) {
+        const {svg} = lrsched.dom;
+        return svg("svg", {class: "lrsched-swatch", width: 26, height: 10, "aria-hidden": "true"},
+            svg("path", {class: `lrsched-line lrsched-look-${look}`, d: "M1 5H25"}));
+    }
+
+    lrsched.Chart = Chart;
+    lrsched.bindAxis = bindAxis;
+    lrsched.swatch = swatch;
+})();

@@ -1,0 +1,99 @@
+// The fields of the host's Train tab: where they are, what they hold, how to set them.
+"use strict";
+
+(() => {
+    const lrsched = (globalThis.lrsched ??= {});
+    const IDS = {
+        embedding: "train_embedding",
+        hypernetwork: "train_hypernetwork",
+        embeddingRate: "train_embedding_learn_rate",
+        hypernetworkRate: "train_hypernetwork_learn_rate",
+        steps: "train_steps",
+        batch: "train_batch_size",
+        accumulate: "train_gradient_step",
+        folder: "train_dataset_directory",
+    };
+    const CLIP_PLACEHOLDER = "Gradient clip value";
+    const CLIP_LABEL = "Gradient Clipping";
+    const OPTIONS_WAIT_MS = 50;
+
+    /** The block (gradio's outer element) of a field, or null. */
+    function block(name) {
+        if (name === "clip") return clipInput()?.closest(".block") ?? null;
+        return lrsched.dom.root().querySelector("#" + IDS[name]);
+    }
+
+    /** The input or text area of a field, or null where the page has none. */
+    function input(name) {
+        return name === "clip" ? clipInput() : block(name)?.querySelector("textarea, input") ?? null;
+    }
+
+    function clipInput() {
+        return lrsched.dom.root().querySelector(`[placeholder="${CLIP_PLACEHOLDER}"]`);
+    }
+
+    /** The drop-down that chooses value or norm: the nearest one before the clip field, for it has no id. */
+    function clipModeInput() {
+        let place = clipInput()?.closest(".block") ?? null;
+        for (let level = 0; place && level < 4; level++, place = place.parentElement) {
+            const found = place.querySelector(`input[aria-label="${CLIP_LABEL}"]`) ?? labelled(place);
+            if (found) return found;
+        }
+        return null;
+    }
+
+    function labelled(place) {
+        const titles = [...place.querySelectorAll("label > span, .block span")];
+        return titles.find((title) => title.textContent.trim() === CLIP_LABEL)?.closest(".block")?.querySelector("input") ?? null;
+    }
+
+    function value(name) {
+        return input(name)?.value.trim() ?? "";
+    }
+
+    function number(name) {
+        return value(name) === "" ? null : Number(value(name));
+    }
+
+    /** Sets a field; false where the page has none. */
+    function set(name, text) {
+        const target = input(name);
+        if (target === null) return false;
+        lrsched.dom.typeInto(target, text);
+        return true;
+    }
+
+    /** Chooses from the clip drop-down as a hand would; resolves to false when it would not be moved. */
+    async function setClipMode(mode) {
+        const target = clipModeInput();
+        if (target === null) return false;
+        if (target.value === mode) return true;
+        target.focus();
+        await new Promise((resolve) => setTimeout(resolve, OPTIONS_WAIT_MS));
+        const options = [...document.querySelectorAll("ul.options li")];
+        const option = options.find((item) => item.dataset.value === mode || item.textContent.replace("✓", "").trim() === mode);
+        option?.dispatchEvent(new MouseEvent("mousedown", {bubbles: true, cancelable: true}));
+        target.blur();
+        await new Promise((resolve) => setTimeout(resolve, OPTIONS_WAIT_MS));
+        return target.value === mode;
+    }
+
+    /** What the Train tab holds, as part of a preview request. */
+    function context() {
+        return {
+            total_steps: number("steps"), pictures: null, batch: number("batch"), accumulate: number("accumulate"),
+            data_root: value("folder"),
+        };
+    }
+
+    /** True while the reader sees the Train tab. */
+    function isShown() {
+        return lrsched.dom.isShown(block("embeddingRate"));
+    }
+
+    lrsched.fields = {
+        block, input, value, number, set, setClipMode, context, isShown,
+        clipMode: () => clipModeInput()?.value.trim() ?? "",
+        exists: (name) => input(name) !== null,
+    };
+})();

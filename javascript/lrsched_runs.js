@@ -1,0 +1,135 @@
+// The list of runs, kept fresh while somebody looks at it: not in a hidden page, not behind another tab.
+"use strict";
+
+(() => {
+    const lrsched = (globalThis.lrsched ??= {});
+    const TRAINING_MS = 1000;
+    const IDLE_MS = 3000;
+    const MOST_PAUSE_MS = 15000;
+    const CHECK_MS = 250;
+    const STORE = "run";
+
+    /** Polls the runs and the chosen one; `onRuns(runs)` hears of every list. */
+    class RunsWatcher {
+        #due = 0;
+        #busy = false;
+        #failures = 0;
+        #active = new Set();
+
+        constructor({onRuns, onContinue, onOpen}) {
+            const {byId} = lrsched.dom;
+            this.onRuns = onRuns;
+            this.page = byId("page");
+            this.list = byId("runs");
+            this.chosen = lrsched.dom.recall(STORE, null);
+            this.runs = [];
+            this.view = new lrsched.RunView({onContinue, onOpen});
+            this.timer = setInterval(() => this.#check(), CHECK_MS);
+        }
+
+        /** Shows a run; kept over a reload. */
+        choose(id) {
+            this.chosen = id;
+            lrsched.dom.keep(STORE, id);
+            this.#drawList();
+            this.#due = 0;
+            this.#check();
+        }
+
+        #check() {
+            if (this.#busy || performance.now() < this.#due || !lrsched.dom.isShown(this.page)) return;
+            this.#busy = true;
+            this.#poll().finally(() => (this.#busy = false));
+        }
+
+        async #poll() {
+            try {
+                const answer = await lrsched.api.request("GET", "runs");
+                this.#take(answer);
+                const run = this.runs.find(({id}) => id === this.chosen);
+                if (run) await this.view.update(run, this.#active.has(run.id));
+                this.#failures = 0;
+                this.#due = performance.now() + (this.#active.size ? TRAINING_MS : IDLE_MS);
+            } catch (error) {
+                if (!(error instanceof lrsched.api.ApiError)) throw error;
+                this.#failures += 1;
+                this.#due = performance.now() + Math.min(MOST_PAUSE_MS, TRAINING_MS * 2 ** (this.#failures - 1));
+                this.#trouble(error);
+                return;
+            }
+            this.#trouble(null);
+        }
+
+        #take({runs, active, host}) {
+            const begun = active.find((id) => !this.#active.has(id));
+            this.#active = new Set(active);
+            this.runs = runs;
+            if (begun) this.chosen = begun;
+            if (!runs.some((run) => run.id === this.chosen)) this.chosen = runs[0]?.id ?? null;
+            lrsched.dom.keep(STORE, this.chosen);
+            this.#drawList();
+            this.#describeHost(host);
+            this.onRuns(runs);
+        }
+
+        #describeHost(host) {
+            const text = host?.hooked ? "" : ["Runs are not recorded here", host?.why].filter(Boolean).join(": ");
+            lrsched.dom.setText(lrsched.dom.byId("host"), text);
+        }
+
+        #trouble(error) {
+            const line = lrsched.dom.byId("runs_trouble");
+            if (error) lrsched.dom.setText(line, error.passing ? "Server not reachable, trying again." : error.message);
+            lrsched.dom.setHidden(line, error === null);
+        }
+
+        /** Redraws rows only where they changed, so that focus and selection stay. */
+        #drawList() {
+            const {el} = lrsched.dom;
+            if (this.runs.length === 0) {
+                const hint = "No runs yet. Start one in the Train tab: its rate and loss appear here while it trains.";
+                if (this.list.dataset.empty !== "yes") this.list.replaceChildren(el("li", {class: "lrsched-muted", text: hint}));
+                this.list.dataset.empty = "yes";
+                lrsched.dom.setHidden(lrsched.dom.byId("run_view"), true);
+                return;
+            }
+            if (this.list.dataset.empty === "yes") this.list.replaceChildren();
+            this.list.dataset.empty = "no";
+            this.#syncRows();
+        }
+
+        #syncRows() {
+            const rows = new Map([...this.list.children].map((row) => [row.dataset.id, row]));
+            this.runs.forEach((run, i) => {
+                const row = rows.get(run.id) ?? this.#newRow(run.id);
+                rows.delete(run.id);
+                this.#fillRow(row, run);
+                if (this.list.children[i] !== row) this.list.insertBefore(row, this.list.children[i] ?? null);
+            });
+            for (const row of rows.values()) row.remove();
+        }
+
+        #newRow(id) {
+            const {el} = lrsched.dom;
+            const button = el("button", {type: "button", class: "lrsched-run", on: {click: () => this.choose(id)}},
+                el("span", {class: "lrsched-run-name"}), el("span", {class: "lrsched-state"}),
+                el("span", {class: "lrsched-run-steps"}), el("span", {class: "lrsched-run-when"}));
+            return el("li", {data: {id}}, button);
+        }
+
+        #fillRow(row, run) {
+            const {setText, formatCount, formatShortMoment} = lrsched.dom;
+            const button = row.firstElementChild;
+            const [name, state, steps, when] = button.children;
+            setText(name, run.name);
+            setText(state, run.state);
+            if (state.dataset.state !== run.state) state.dataset.state = run.state;
+            setText(steps, `${run.kind}, ${formatCount(run.step)} of ${formatCount(run.total_steps)}`);
+            setText(when, formatShortMoment(run.updated_s));
+            const current = String(run.id === this.chosen);
+            if (button.getAttribute("aria-current") !== current) button.setAttribute("aria-current", current);
+        }
+    }
+
+    lrsched.RunsWatcher = RunsWatcher;
+})();

@@ -1,0 +1,149 @@
+// The upper half of the tab: editor, fields, chart, comparison, segments. The server computes, this draws.
+"use strict";
+
+(() => {
+    const lrsched = (globalThis.lrsched ??= {});
+
+    /** The planning part of the tab; made once, when its markup is on the page. */
+    class Planner {
+        constructor() {
+            const {byId} = lrsched.dom;
+            this.form = new lrsched.Form(() => this.ask());
+            const kept = this.form.recall();
+            if (kept) byId("text").value = kept.text;
+            this.editor = new lrsched.Editor({
+                area: byId("text"), backdrop: byId("backdrop"), messages: byId("messages"), onInput: () => this.ask(),
+            });
+            this.asker = new lrsched.api.Asker((answer, question) => this.#answered(answer, question), (error) => this.#failed(error));
+            this.#makeCharts();
+            this.comparison = new lrsched.Comparison({
+                list: byId("compare"), addButton: byId("compare_add"),
+                onChange: () => this.ask({now: true}), onOpen: (text) => this.editor.setText(text),
+            });
+            this.presets = new lrsched.Presets(this.editor);
+            this.continuation = new lrsched.Continuation(this, kept?.run ?? null);
+            this.#bind();
+        }
+
+        /** Asks the server to draw what the editor and the fields hold now. */
+        ask({now = false} = {}) {
+            this.form.keep(this.editor.text);
+            this.asker.ask(this.form.question([this.editor.text, ...this.comparison.texts]), {now});
+        }
+
+        /** Puts a text and field values in and asks once. */
+        open({text, ...fields}) {
+            if (typeof text === "string") this.editor.setText(text);
+            this.form.set(fields);
+        }
+
+        #makeCharts() {
+            const {byId} = lrsched.dom;
+            this.chart = new lrsched.Chart(byId("chart"), {label: "Rate over steps", height: 320});
+            this.momentum = new lrsched.Chart(byId("momentum_chart"), {label: "Momentum over steps", height: 130, zero: false});
+            lrsched.bindAxis(byId("chart_axis"), this.chart, "chart");
+            this.chart.onCursor = (step) => this.momentum.crosshair.moveTo(step);
+            this.momentum.onCursor = (step) => this.chart.crosshair.moveTo(step);
+        }
+
+        #bind() {
+            const {byId} = lrsched.dom;
+            byId("compare_add").addEventListener("click", () =>
+                this.comparison.add(this.editor.text, this.presets.current?.text === this.editor.text ? this.presets.current.name : ""));
+            for (const snippet of byId("page").querySelectorAll(".lrsched-snippet")) {
+                snippet.addEventListener("click", () => this.editor.insert(snippet.dataset.text));
+            }
+            byId("segments").addEventListener("pointerleave", () => this.#point(null));
+        }
+
+        #answered(answer, question) {
+            const [own, ...others] = answer.results;
+            this.editor.showResult(own);
+            this.comparison.showResults(others);
+            this.#say("");
+            this.#drawCharts(answer, question);
+            this.#describe(answer, own);
+            if (own.ok) this.#listSegments(own);
+        }
+
+        #drawCharts(answer, question) {
+            const [own, ...others] = answer.results;
+            const {byId, setHidden} = lrsched.dom;
+            if (own.ok) this.lastGood = own;
+            byId("chart").classList.toggle("lrsched-stale", !own.ok);
+            const named = [[this.lastGood, 0, "this schedule"], ...others.map((result, i) => [result, this.#look(result, i), this.#label(result, i)])];
+            const drawn = named.filter(([result]) => result?.ok);
+            const x = {xLow: 0, xHigh: Math.max(1, question.total_steps ?? 1, this.lastGood?.total_steps ?? 1)};
+            this.chart.show({...x, ...lrsched.curves.plan(drawn, answer.initial_step)});
+            const momenta = drawn.filter(([result]) => result.momentum);
+            setHidden(byId("momentum"), momenta.length === 0);
+            this.momentum.show({...x, series: momenta.map(([result, look, name]) => ({name, look, x: result.x, y: result.momentum}))});
+            lrsched.dom.setText(byId("chart_title"), question.kind === "clip" ? "Clip threshold over steps" : "Rate over steps");
+        }
+
+        /** The list may have changed since the question: only an item with the same text lends its look. */
+        #item(result, i) {
+            const item = this.comparison.items[i];
+            return item?.text === result.text ? item : null;
+        }
+
+        #look(result, i) {
+            return this.#item(result, i)?.look ?? i + 1;
+        }
+
+        #label(result, i) {
+            return this.#item(result, i)?.label ?? result.text;
+        }
+
+        #describe(answer, own) {
+            const {byId, setText, formatCount} = lrsched.dom;
+            byId("pictures").placeholder = answer.pictures === null ? "count" : `${answer.pictures} counted`;
+            const parts = [];
+            if (answer.steps_per_epoch) parts.push(`${formatCount(answer.steps_per_epoch)} steps per epoch`);
+            if (answer.steps_per_epoch && own.ok && own.epochs_total) parts.push(`${Number(own.epochs_total.toPrecision(4))} epochs`);
+            if (!answer.steps_per_epoch) parts.push("Epochs (ep) can be used once the pictures are known");
+            setText(byId("epochs"), parts.join(", ") + ".");
+        }
+
+        #listSegments({segments, segments_total: total}) {
+            const {byId, el, formatCount} = lrsched.dom;
+            const rows = segments.map((segment) => this.#segmentRow(segment));
+            const more = (total ?? 0) - segments.length;
+            if (more > 0) rows.push(el("tr", {}, el("td", {colspan: 6, class: "lrsched-muted", text: `and ${formatCount(more)} more`})));
+            byId("segments").replaceChildren(...rows);
+        }
+
+        #segmentRow(segment) {
+            const {el, formatCount, formatRate} = lrsched.dom;
+            const range = (pair, digits) => pair === null ? "–" : pair.map((value) => value.toFixed(digits)).join(" – ");
+            const images = segment.images === null ? "–" : segment.images.map(formatCount).join(" – ");
+            return el("tr", {on: {pointerenter: () => this.#point(segment), click: () => this.editor.select(segment.span)}},
+                el("td", {text: `${formatCount(segment.start)} – ${formatCount(segment.stop)}`}),
+                el("td", {}, el("button", {
+                    type: "button", class: "lrsched-code", text: segment.text, title: "Select it in the editor",
+                    on: {focus: () => this.#point(segment), blur: () => this.#point(null)},
+                })),
+                el("td", {class: "lrsched-num", text: formatRate(segment.first, 6)}),
+                el("td", {class: "lrsched-num", text: formatRate(segment.last, 6)}),
+                el("td", {class: "lrsched-num", text: range(segment.epochs, 1)}),
+                el("td", {class: "lrsched-num", text: images}));
+        }
+
+        #point(segment) {
+            this.chart.highlight(segment === null ? null : [segment.start, segment.stop]);
+            this.editor.hover(segment?.span ?? null);
+        }
+
+        #failed(error) {
+            this.#say(error.passing ? `${error.message} Trying again.` : error.message);
+        }
+
+        #say(text) {
+            const line = lrsched.dom.byId("status");
+            lrsched.dom.setText(line, text);
+            line.classList.toggle("lrsched-bad", text !== "");
+        }
+    }
+
+    lrsched.Planner = Planner;
+})();

@@ -1,0 +1,96 @@
+// Help inside the host's Train tab: a small chart and any error under each schedule field, as one types.
+"use strict";
+
+(() => {
+    const lrsched = (globalThis.lrsched ??= {});
+    const CHART_POINTS = 400;
+    const WATCHED = {
+        embeddingRate: {kind: "rate", name: "embedding", label: "Embedding rate over steps"},
+        hypernetworkRate: {kind: "rate", name: "hypernetwork", label: "Hypernetwork rate over steps"},
+        clip: {kind: "clip", name: null, label: "Clip threshold over steps"},
+    };
+
+    /** The chart and the messages below one field of the Train tab. */
+    class FieldHelp {
+        #asked = "";
+
+        constructor(field, resumes) {
+            const {el} = lrsched.dom;
+            this.field = field;
+            this.watched = WATCHED[field];
+            this.resumes = resumes;
+            this.place = el("div");
+            this.messages = el("div", {class: "lrsched-messages", role: "status", "aria-live": "polite"});
+            this.box = el("div", {class: "lrsched lrsched-inline", id: `lrsched_inline_${field}`}, this.place, this.messages);
+            this.chart = new lrsched.Chart(this.place, {label: this.watched.label, height: 96, compact: true});
+            this.asker = new lrsched.api.Asker((answer) => this.#answered(answer), (error) => this.#failed(error));
+        }
+
+        /** Puts the help below the field again where gradio has redrawn it, and asks when something changed. */
+        refresh() {
+            const block = lrsched.fields.block(this.field);
+            if (block === null) return;
+            if (this.box.parentElement !== block) block.append(this.box);
+            const text = lrsched.fields.value(this.field);
+            const isOff = text === "" || (this.watched.kind === "clip" && lrsched.fields.clipMode() === "disabled");
+            lrsched.dom.setHidden(this.box, isOff);
+            if (!isOff) this.#ask(text);
+        }
+
+        #ask(text) {
+            const resume = this.watched.name ? this.resumes[this.watched.name]?.current : null;
+            const question = {
+                texts: [text], kind: this.watched.kind, ...lrsched.fields.context(), points: CHART_POINTS,
+                initial_step: resume?.step ?? 0, run: resume?.run?.id ?? null,
+            };
+            const asked = JSON.stringify(question);
+            if (asked === this.#asked) return;
+            this.#asked = asked;
+            this.asker.ask(question);
+        }
+
+        #answered(answer) {
+            const [result] = answer.results;
+            this.place.classList.toggle("lrsched-stale", !result.ok);
+            if (result.ok) this.#draw(result, answer.initial_step);
+            lrsched.dom.setHidden(this.place, !result.ok && this.chart.data.series.length === 0);
+            this.messages.replaceChildren(...(result.ok ? result.warnings.map((lint) => this.#lint(lint)) : [lrsched.dom.caretBox(result.error)]));
+        }
+
+        #draw(result, initialStep) {
+            const drawn = lrsched.curves.plan([[result, 0, "rate"]], initialStep);
+            this.chart.show({xLow: 0, xHigh: Math.max(1, result.total_steps), ...drawn});
+        }
+
+        #lint({message, fix}) {
+            const {el} = lrsched.dom;
+            const button = fix === null ? null : el("button", {
+                type: "button", class: "lrsched-button lrsched-fix", text: "Fix", title: fix,
+                on: {click: () => lrsched.fields.set(this.field, fix)},
+            });
+            return el("div", {class: "lrsched-message lrsched-warning"}, el("span", {class: "lrsched-message-text", text: message}), button);
+        }
+
+        #failed(error) {
+            const text = error.passing ? "The server is not reachable, trying again." : error.message;
+            this.messages.replaceChildren(lrsched.dom.el("div", {class: "lrsched-message lrsched-muted", text}));
+        }
+    }
+
+    /** All helpers of the Train tab; refresh() may be called as often as one likes. */
+    class TrainHelpers {
+        constructor() {
+            this.resumes = {};
+            for (const kind of ["embedding", "hypernetwork"]) this.resumes[kind] = new lrsched.ResumeOffer(kind, () => this.refresh());
+            this.helps = Object.keys(WATCHED).map((field) => new FieldHelp(field, this.resumes));
+        }
+
+        refresh() {
+            if (!lrsched.fields.isShown()) return;
+            for (const offer of Object.values(this.resumes)) offer.refresh();
+            for (const help of this.helps) help.refresh();
+        }
+    }
+
+    lrsched.TrainHelpers = TrainHelpers;
+})();

@@ -1,0 +1,65 @@
+// Between the tab and the host's Train tab: send a schedule there, read the fields from there.
+"use strict";
+
+(() => {
+    const lrsched = (globalThis.lrsched ??= {});
+    const TARGETS = {
+        embedding: {field: "embeddingRate", label: "embedding rate", kind: "rate"},
+        hypernetwork: {field: "hypernetworkRate", label: "hypernetwork rate", kind: "rate"},
+        clip: {field: "clip", label: "clip threshold", kind: "clip"},
+    };
+    const SHARED = {steps: "max steps", batch: "batch", accumulate: "accumulation", folder: "folder"};
+
+    /** The buttons "Send to Train tab" and "Read from Train tab". */
+    class Transfer {
+        constructor(planner) {
+            const {byId} = lrsched.dom;
+            this.planner = planner;
+            for (const target of Object.keys(TARGETS)) {
+                byId("send_" + target).addEventListener("click", () => this.#send(TARGETS[target]));
+            }
+            byId("fetch_train").addEventListener("click", () => this.#fetch());
+            byId("kind").addEventListener("input", () => this.refresh());
+            this.refresh();
+        }
+
+        /** Shows the buttons that fit what the schedule is for. */
+        refresh() {
+            const kind = this.planner.form.get("kind");
+            for (const [name, target] of Object.entries(TARGETS)) lrsched.dom.setHidden(lrsched.dom.byId("send_" + name), target.kind !== kind);
+        }
+
+        #send({field, label}) {
+            const {form, editor} = this.planner;
+            if (!lrsched.fields.set(field, editor.text)) return this.#say(`There is no field for the ${label} on this page.`, true);
+            const sent = [label];
+            if (lrsched.dom.byId("send_fields").checked) {
+                for (const [name, word] of Object.entries(SHARED)) {
+                    if (form.get(name) !== "" && lrsched.fields.set(name, form.get(name))) sent.push(word);
+                }
+            }
+            this.#say(`Sent: ${sent.join(", ")}.`);
+        }
+
+        #fetch() {
+            const {form} = this.planner;
+            const kind = form.get("kind");
+            const field = kind === "clip" ? "clip" : "embeddingRate";
+            if (!lrsched.fields.exists(field)) return this.#say("There is no Train tab on this page.", true);
+            const {value} = lrsched.fields;
+            this.planner.open({
+                text: value(field), steps: value("steps"), batch: value("batch"), accumulate: value("accumulate"), folder: value("folder"),
+                pictures: "",
+            });
+            this.#say("Read from the Train tab.");
+        }
+
+        #say(text, isTrouble = false) {
+            const line = lrsched.dom.byId("transfer_said");
+            lrsched.dom.setText(line, text);
+            line.classList.toggle("lrsched-bad", isTrouble);
+        }
+    }
+
+    lrsched.Transfer = Transfer;
+})();

@@ -1,0 +1,158 @@
+"""PracticeModel: stands for the host's `shared.sd_model`, with the same names where the training loops look.
+
+Joins text encoder, diffusion network and noise schedule, and loads the weights. Knows nothing of training loops.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lib_lrsched.practice.diffusion import NoiseSchedule
+from lib_lrsched.practice.text import TextEncoder
+from lib_lrsched.practice.unet import CrossAttention, Hypernetwork, UNet
+
+__all__ = ["WEIGHTS", "CrossAttention", "LatentDist", "PracticeModel", "load_model"]
+
+WEIGHTS = Path(__file__).with_name("weights.safetensors")
+SHUFFLE = 2  # pixels per latent position, each way
+LATENT_CHANNELS = 3 * SHUFFLE * SHUFFLE
+LATENT_STD = 0.02
+
+
+class LatentDist:
+    """The normal distribution of a latent: `mean` [B, 12, H/2, W/2] and one `std`, which may be set to 0."""
+
+    def __init__(self, mean: Tensor, std: float) -> None:
+        self.mean = mean
+        self.std = std
+
+    def sample(self) -> Tensor:
+        """One draw; the noise comes from torch's global CPU generator, and nothing is drawn when std is 0."""
+        if self.std == 0:
+            return self.mean
+        return self.mean + self.std * torch.randn(self.mean.shape).to(self.mean.device)
+
+
+class FirstStage(nn.Module):
+    """Pixels <-> latents by moving 2x2 pixels into channels: the place of the host's VAE. Has no weights."""
+
+    def encode(self, x: Tensor) -> LatentDist:
+        """[B, 3, H, W] in [-1, 1] -> LatentDist. Raises ValueError for another shape or a size not a multiple of 4."""
+        if x.dim() != 4 or x.shape[1] != 3 or x.shape[2] % 4 or x.shape[3] % 4:
+            raise ValueError(
+                f"expected pictures of shape (B, 3, H, W), H and W multiples of 4, got {tuple(x.shape)}; "
+                "resize them, to 32x32 at best"
+            )
+        return LatentDist(functional.pixel_unshuffle(x, SHUFFLE), LATENT_STD)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """[B, 12, h, w] -> [B, 3, 2h, 2w], cut to [-1, 1]."""
+        return functional.pixel_shuffle(latent, SHUFFLE).clamp(-1, 1)
+
+
+class DiffusionWrapper(nn.Module):
+    """Holds the network where the host does: `sd_model.model.diffusion_model`."""
+
+    conditioning_key = "crossattn"
+
+    def __init__(self, diffusion_model: UNet) -> None:
+        super().__init__()
+        self.diffusion_model = diffusion_model
+
+    def forward(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
+        """Predicted velocity, the shape of x."""
+        return self.diffusion_model(x, t, context)
+
+
+class PracticeModel(nn.Module):
+    """A text-to-image diffusion model of about a million parameters for pictures of 32x32 pixels.
+
+    `forward` and `weighted_forward` draw the timesteps and then the noise from torch's global generator, on x's device.
+    """
+
+    sd_checkpoint_name = "practice"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cond_stage_model = TextEncoder()
+        self.first_stage_model = FirstStage()
+        self.model = DiffusionWrapper(UNet(LATENT_CHANNELS, self.cond_stage_model.context_width))
+        self.schedule = NoiseSchedule()
+        self.sd_model_hash = "untrained"
+        self.hypernetworks = []
+
+    @property
+    def hypernetworks(self) -> Sequence[Hypernetwork]:
+        """The loaded hypernetworks, applied in order. Set a list, or change the list that is there."""
+        return self._hypernetworks
+
+    @hypernetworks.setter
+    def hypernetworks(self, loaded: Sequence[Hypernetwork]) -> None:
+        self._hypernetworks = loaded
+        for layer in self.modules():
+            if isinstance(layer, CrossAttention):
+                layer.hypernetworks = loaded
+
+    def encode_first_stage(self, x: Tensor) -> LatentDist:
+        """Pictures float32 [B, 3, H, W] in [-1, 1] -> LatentDist."""
+        return self.first_stage_model.encode(x)
+
+    def get_first_stage_encoding(self, dist: LatentDist) -> Tensor:
+        """One latent [B, 12, H/2, W/2] of the distribution; see LatentDist.sample."""
+        return dist.sample()
+
+    def decode_first_stage(self, latent: Tensor) -> Tensor:
+        """Latents -> pictures [B, 3, H, W] in [-1, 1]."""
+        return self.first_stage_model.decode(latent)
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean squared error of the velocity for latents x and contexts c [B, T, D], and it again by name."""
+        t, noise = self._draw(x)
+        loss = self.loss_at(x, c, t, noise)
+        return loss, {"train/loss_simple": loss.detach()}
+
+    def weighted_forward(self, x: Tensor, c: Tensor, w: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """As forward, with each squared error multiplied by w, which has the shape of x."""
+        t, noise = self._draw(x)
+        loss = (self._squared_error(x, c, t, noise) * w).mean()
+        return loss, {"train/loss_simple": loss.detach()}
+
+    def loss_at(self, x: Tensor, c: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """The scalar loss for given timesteps int64 [B] and noise (the shape of x): nothing is drawn."""
+        return self._squared_error(x, c, t, noise).mean()
+
+    def _squared_error(self, x: Tensor, c: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        predicted = self.model(self.schedule.add_noise(x, t, noise), t, c)
+        return (predicted - self.schedule.velocity(x, t, noise)).square()
+
+    def _draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        t = torch.randint(0, self.schedule.num_timesteps, (x.shape[0],), device=x.device)
+        return t, torch.randn_like(x)
+
+
+def load_model(device: str | torch.device = "cpu", weights: Path = WEIGHTS) -> PracticeModel:
+    """The pretrained model in eval mode; its parameters require gradients, as the host's do.
+
+    Raises FileNotFoundError where the weights are missing.
+    """
+    if not weights.is_file():
+        raise FileNotFoundError(
+            f"the practice model's weights are not at {weights}; fetch the file from the repository, or make it "
+            "with `python -m lib_lrsched.practice.pretrain` (under an hour on two cores)"
+        )
+    model = PracticeModel()
+    model.load_state_dict(_as_float32(load_file(weights)))
+    model.sd_model_hash = hashlib.sha256(weights.read_bytes()).hexdigest()[:10]
+    return model.to(device).eval()
+
+
+def _as_float32(tensors: dict[str, Tensor]) -> dict[str, Any]:
+    return {name: tensor.float() for name, tensor in tensors.items()}

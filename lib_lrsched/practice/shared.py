@@ -1,0 +1,190 @@
+"""What the training loops share: options, folders, the state of the current job, the model.
+
+The counterpart of the host's `modules.shared`, with its names. Nothing is loaded or made before `setup`.
+"""
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import sys
+import threading
+import traceback
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+import tqdm
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from lib_lrsched.practice.hypernetwork import Hypernetwork
+    from lib_lrsched.practice.model import PracticeModel
+
+PACKAGED_TEMPLATES = Path(__file__).with_name("templates")
+
+device = torch.device("cpu")
+
+opts = SimpleNamespace(
+    dataset_filename_join_string=" ",
+    dataset_filename_word_regex="",
+    pin_memory=False,
+    practice_grad_scaler=False,  # ours: scale the loss as the host does on a GPU
+    practice_quiet=False,  # ours: no progress bar and no lines on the console
+    samples_format="png",
+    save_optimizer_state=False,
+    save_training_settings_to_txt=True,
+    training_enable_tensorboard=False,
+    training_image_repeats_per_epoch=1,
+    training_tensorboard_flush_every=120,
+    training_tensorboard_save_images=False,
+    training_write_csv_every=500,
+    training_xattention_optimizations=False,
+    unload_models_when_training=False,
+)
+
+cmd_opts = SimpleNamespace(
+    embeddings_dir="",
+    hypernetwork_dir="",
+    lowvram=False,
+    textual_inversion_dir="",
+    textual_inversion_templates_dir="",
+)
+
+
+class State:
+    """The job that runs now, as a progress bar on another thread reads it; the loops stop at `interrupted`."""
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self.current_image: Image.Image | None = None
+        self.id_live_preview = 0
+        self.job_timestamp = "0"
+        self.textinfo: str | None = None
+        self._name_job("", 0)
+
+    def begin(self, job: str = "(unknown)") -> None:
+        """Forgets the last job, an interruption of it included."""
+        self.interrupted = False
+        self.current_image = None
+        self.id_live_preview = 0
+        self.job_timestamp = dt.datetime.now().astimezone().strftime("%Y%m%d%H%M%S")
+        self.textinfo = None
+        self._name_job(job, -1)
+
+    def end(self) -> None:
+        """The job is over; picture and text stay to be read."""
+        self.job, self.job_count = "", 0
+
+    def interrupt(self) -> None:
+        """Asks the loop to stop before its next micro-batch."""
+        self.interrupted = True
+
+    def assign_current_image(self, image: Image.Image) -> None:
+        """Shows a picture; the count tells readers that there is a new one."""
+        self.current_image = image
+        self.id_live_preview += 1
+
+    def _name_job(self, job: str, job_count: int) -> None:
+        self.job, self.job_no, self.job_count = job, 0, job_count
+
+
+class Checkpoint(NamedTuple):
+    """What the saved files say about the model they were trained on."""
+
+    model_name: str
+    shorthash: str
+
+    def facts(self) -> dict[str, str]:
+        """As the settings file names them."""
+        return {"model_name": self.model_name, "model_hash": self.shorthash}
+
+
+state = State()
+sd_model: PracticeModel | Any = None
+hypernetworks: dict[str, str] = {}
+loaded_hypernetworks: list[Hypernetwork] = []
+parallel_processing_allowed = True
+_model_once: PracticeModel | None = None
+_model_lock = threading.Lock()
+
+
+def setup(root: Path | str, model: Any = None) -> None:
+    """Makes the folders below root, loads the model and lists embeddings, hypernetworks and templates.
+
+    The model is loaded once per process; another one, in eval mode, may be given instead. A later call changes
+    over to another root. Raises FileNotFoundError where the model's weights are missing.
+    """
+    global sd_model  # the host keeps it in a module global, where the loops look
+    from lib_lrsched.practice import sd_hijack, textual_inversion  # both need this module
+
+    _make_folders(Path(root))
+    sd_model = _model() if model is None else model
+    set_loaded_hypernetworks([])
+    sd_hijack.model_hijack.attach(sd_model, cmd_opts.embeddings_dir)
+    reload_hypernetworks()
+    textual_inversion.list_textual_inversion_templates()
+
+
+def reload_hypernetworks() -> None:
+    """Lists the .pt files in the hypernetworks folder anew."""
+    found = sorted(Path(cmd_opts.hypernetwork_dir).rglob("*.pt"), key=lambda path: str(path).lower())
+    hypernetworks.clear()
+    hypernetworks.update({path.stem: str(path) for path in found})
+
+
+def set_loaded_hypernetworks(loaded: list[Hypernetwork]) -> None:
+    """The hypernetworks that the model's attention layers apply, in this order."""
+    global loaded_hypernetworks  # as sd_model
+    loaded_hypernetworks = loaded
+    sd_model.hypernetworks = loaded
+
+
+def select_checkpoint() -> Checkpoint:
+    """The model's name and short hash."""
+    return Checkpoint(sd_model.sd_checkpoint_name, sd_model.sd_model_hash)
+
+
+def say(text: str) -> None:
+    """A line for the console that leaves a progress bar whole."""
+    if not opts.practice_quiet:
+        tqdm.tqdm.write(text)
+
+
+def report(message: str) -> None:
+    """Prints the exception that is being handled to standard error, as the host does before it goes on."""
+    print(f"*** {message}", file=sys.stderr)
+    traceback.print_exc(file=sys.stderr)
+
+
+def progress_bar(total: int) -> tqdm.tqdm:
+    """A bar on standard error that counts updates."""
+    return tqdm.tqdm(total=total, disable=opts.practice_quiet)
+
+
+def _make_folders(root: Path) -> None:
+    cmd_opts.embeddings_dir = str(root / "embeddings")
+    cmd_opts.hypernetwork_dir = str(root / "hypernetworks")
+    cmd_opts.textual_inversion_dir = str(root / "textual_inversion")
+    cmd_opts.textual_inversion_templates_dir = str(root / "textual_inversion_templates")
+    for folder in (cmd_opts.embeddings_dir, cmd_opts.hypernetwork_dir, cmd_opts.textual_inversion_dir):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    _copy_templates(Path(cmd_opts.textual_inversion_templates_dir))
+
+
+def _copy_templates(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for packaged in PACKAGED_TEMPLATES.glob("*.txt"):
+        if not (folder / packaged.name).exists():  # one that the user has changed stays
+            shutil.copyfile(packaged, folder / packaged.name)
+
+
+def _model() -> PracticeModel:
+    global _model_once  # loaded at the first need, then kept
+    from lib_lrsched.practice.model import load_model  # not needed where a model is given
+
+    with _model_lock:
+        if _model_once is None:
+            _model_once = load_model(device)
+        return _model_once

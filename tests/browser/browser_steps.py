@@ -1,0 +1,47 @@
+"""What the browser tests do again and again."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Locator, Page, expect
+
+LINE = "#lrsched_chart .lrsched-lines path"
+OWN_LINE = f"{LINE}.lrsched-look-0"
+
+
+def choose_tab(page: Page, name: str) -> None:
+    page.locator("#tabs > .tab-nav button").get_by_text(name, exact=True).click()
+
+
+def open_tab(page: Page, path: str = "/") -> None:
+    """Opens the page at the tab "LR Schedule" and waits for its chart."""
+    page.goto(path)
+    choose_tab(page, "LR Schedule")
+    expect(page.locator(OWN_LINE)).to_have_attribute("d", re.compile("^M.{40,}"))
+
+
+def write(page: Page, text: str) -> None:
+    """Types a schedule and waits until the server has answered to it."""
+    with page.expect_response(lambda answer: "/preview" in answer.url and f"{text!r}"[1:-1] in (answer.request.post_data or "")):
+        page.fill("#lrsched_text", text)
+
+
+def create_embedding(page: Page, name: str) -> None:
+    page.goto("/")
+    page.fill("#train_new_embedding_name textarea", name)
+    page.click("#train_create_embedding")
+    expect(page.locator("#train_embedding input")).to_have_value(name)
+
+
+def train(page: Page, rate: str, steps: int) -> None:
+    """Starts a training of the chosen embedding; does not wait for its end."""
+    page.fill("#train_embedding_learn_rate textarea", rate)
+    page.fill("#train_steps input", str(steps))
+    page.click("#train_train_embedding")
+
+
+def choose(page: Page, field: Locator, value: str) -> None:
+    """Chooses from one of gradio's drop-downs."""
+    field.click()
+    page.locator("ul.options li").filter(has_text=re.compile(rf"\b{value}\s*$")).click()

@@ -1,0 +1,114 @@
+"""A real browser on the standalone page: one server for all tests, a fresh browser profile for each.
+
+Without chromium the tests are skipped, unless LRSCHED_REQUIRE_BROWSER=1 asks for them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+START = """
+import sys
+from pathlib import Path
+from lib_lrsched import standalone
+standalone.serve(Path(sys.argv[1]), port=int(sys.argv[2]))
+"""
+START_S = 120
+WAIT_MS = 30_000  # for what the page is to show: a busy machine trains slowly
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        reason = "no chromium on the PATH"
+        if os.environ.get("LRSCHED_REQUIRE_BROWSER") == "1":
+            pytest.fail(f"{reason}, and LRSCHED_REQUIRE_BROWSER=1 asks for it")
+        pytest.skip(reason)
+    return found
+
+
+@pytest.fixture(scope="session")
+def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a standalone server over a fresh folder."""
+    root = tmp_path_factory.mktemp("standalone")
+    port = _free_port()
+    environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "OMP_NUM_THREADS": "1"}
+    with (root / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", START, str(root / "data"), str(port)],
+            cwd=REPOSITORY, env=environment, stdout=log, stderr=log,
+        )
+        try:
+            _wait_until_it_listens(process, port, root / "server.log")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture(scope="module")  # while playwright is open its event loop runs, and no other test could run one
+def browser(chromium: str) -> Iterator[playwright_api.Browser]:
+    with playwright_api.sync_playwright() as playwright:
+        playwright_api.expect.set_options(timeout=WAIT_MS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: playwright_api.Browser, server: str) -> Iterator[playwright_api.Page]:
+    """A page with empty storage; a script error in it fails the test."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000}, base_url=server)
+    page = context.new_page()
+    page.set_default_timeout(WAIT_MS)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert errors == []
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    for _ in range(START_S * 5):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            pass
+        else:
+            return
+        try:
+            process.wait(timeout=0.2)  # also the pause between two looks
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    pytest.fail(f"the server did not start:\n{log.read_text()[-4000:]}")

@@ -1,0 +1,261 @@
+"""The planning half of the tab: editor, chart, comparison, presets, the way to the Train tab."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from browser_steps import LINE, choose_tab, open_tab, write
+from playwright.sync_api import Page, Route, expect
+
+from lib_lrsched import ScheduleError, plan
+
+
+def labels(page: Page, chart: str = "#lrsched_chart") -> list[str]:
+    return page.locator(f"{chart} .lrsched-labels text").all_text_contents()
+
+
+def test_the_page_opens_with_a_drawn_chart_and_fetches_nothing_from_elsewhere(page: Page, server: str) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    open_tab(page)
+    assert page.input_value("#lrsched_text") == "warmup(0.005):5%, cosine(0.005, 1e-5)"
+    expect(page.locator("#lrsched_segments tr")).to_have_count(2)
+    assert [url for url in asked if not url.startswith((server, "data:", "blob:"))] == []
+
+
+def test_the_scripts_add_one_global_name(page: Page) -> None:
+    page.goto("/")
+    page.wait_for_function("globalThis.lrsched?.tab")
+    own = "Object.keys(globalThis).filter((name) => /lrsched|Chart|Planner|Editor|Crosshair/i.test(name))"
+    assert page.evaluate(own) == ["lrsched"]
+
+
+def test_the_fields_give_percent_and_epochs_their_meaning(page: Page) -> None:
+    open_tab(page)
+    page.fill("#lrsched_pictures", "12")
+    page.fill("#lrsched_batch", "2")
+    write(page, "0.005:3ep, 1e-3:50%, 1e-4")
+    expect(page.locator("#lrsched_segments tr td:first-child")).to_have_text(["0 – 18", "18 – 1,000", "1,000 – 2,000"])
+    expect(page.locator("#lrsched_epochs")).to_have_text("6 steps per epoch, 333.3 epochs.")
+
+
+def test_a_bad_text_is_marked_at_its_place_and_explained_with_carets(page: Page) -> None:
+    open_tab(page)
+    text = "warmup(0.005):5%, cosin(0.005, 1e-5)"
+    write(page, text)
+    expect(page.locator(".lrsched-mark-text-error")).to_have_text("cosin")
+    with pytest.raises(ScheduleError) as caught:
+        plan(text, total_steps=2000)
+    message, _, caret = str(caught.value).partition("\n")
+    expect(page.locator("#lrsched_messages .lrsched-message-text")).to_have_text(message)
+    assert page.locator("#lrsched_messages .lrsched-caret").inner_text() == caret
+    expect(page.locator("#lrsched_chart")).to_have_class(re.compile("lrsched-stale"))
+    expect(page.locator("#lrsched_text")).to_have_attribute("aria-invalid", "true")
+
+
+def test_a_mark_stands_at_its_place_after_characters_outside_the_basic_plane(page: Page) -> None:
+    open_tab(page)
+    write(page, "0.005:10, # 🙂🙂\ncosin(1, 2)")
+    expect(page.locator(".lrsched-mark-text-error")).to_have_text("cosin")
+
+
+def test_an_error_at_the_end_of_the_text_is_marked(page: Page) -> None:
+    open_tab(page)
+    write(page, "cosine(0.005, 1e-5")
+    expect(page.locator(".lrsched-mark-text-error")).to_have_count(1)
+
+
+def test_a_long_text_scrolls_with_its_marks(page: Page) -> None:
+    open_tab(page)
+    write(page, "\n".join(f"0.005:{step}," for step in range(1, 60)) + "\ncosin(1, 2)")
+    heights = page.eval_on_selector("#lrsched_text", "area => [area.clientHeight, area.scrollHeight]")
+    assert heights[0] == heights[1] > 1000
+    lines = "node => node.getClientRects()[0].bottom - document.querySelector('#lrsched_text').getBoundingClientRect().bottom"
+    assert -40 < page.locator(".lrsched-mark-text-error").evaluate(lines) < 0
+
+
+def test_a_fix_button_corrects_the_text_and_can_be_undone(page: Page) -> None:
+    open_tab(page)
+    write(page, "0.005, 1e-3:100")
+    page.click("#lrsched_messages button:text('Fix')")
+    expect(page.locator("#lrsched_text")).to_have_value("0.005")
+    expect(page.locator("#lrsched_messages")).to_be_empty()
+    page.keyboard.press("Control+z")
+    expect(page.locator("#lrsched_text")).to_have_value("0.005, 1e-3:100")
+
+
+def test_snippets_are_put_at_the_cursor_with_their_comma(page: Page) -> None:
+    open_tab(page)
+    page.click(".lrsched-snippet:text-is('warmup')")
+    expect(page.locator("#lrsched_text")).to_have_value("warmup(0.005):5%")
+    page.click(".lrsched-snippet:text-is('linear')")
+    expect(page.locator("#lrsched_text")).to_have_value("warmup(0.005):5%, linear(0.005, 1e-5)")
+
+
+def test_the_axis_can_be_linear_or_logarithmic_and_is_kept_over_a_reload(page: Page) -> None:
+    open_tab(page)
+    assert "0.002" in labels(page)
+    page.click("#lrsched_chart_axis [data-axis=log]")
+    expect(page.locator("#lrsched_chart .lrsched-labels")).to_contain_text("1e-5")
+    assert "0.002" not in labels(page)
+    page.reload()
+    choose_tab(page, "LR Schedule")
+    expect(page.locator("#lrsched_chart_axis [data-axis=log]")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#lrsched_chart .lrsched-labels")).to_contain_text("1e-5")
+
+
+def test_a_logarithmic_axis_gives_zero_a_place_of_its_own(page: Page) -> None:
+    open_tab(page)
+    write(page, "linear(0.005, 0):1000, 0")
+    page.click("#lrsched_chart_axis [data-axis=log]")
+    expect(page.locator("#lrsched_chart .lrsched-labels text").get_by_text("0", exact=True)).to_have_count(2)
+
+
+def test_the_crosshair_shows_step_and_value_to_mouse_and_keys(page: Page) -> None:
+    open_tab(page)
+    write(page, "0.005:1000, 0.001")
+    chart = page.locator("#lrsched_chart")
+    chart.focus()
+    page.keyboard.press("Home")
+    expect(chart).to_have_attribute("aria-valuetext", "step 0: 0.005")
+    page.keyboard.press("ArrowRight")
+    expect(chart).to_have_attribute("aria-valuetext", "step 1: 0.005")
+    page.keyboard.press("End")
+    expect(page.locator("#lrsched_chart .lrsched-tip")).to_have_text("step 1,9990.001")
+    page.keyboard.press("Escape")
+    expect(page.locator("#lrsched_chart .lrsched-tip")).to_be_hidden()
+    chart.hover(position={"x": 200, "y": 100})
+    expect(page.locator("#lrsched_chart .lrsched-tip")).to_contain_text("0.005")
+
+
+def test_schedules_can_be_laid_over_each_other_named_and_removed(page: Page) -> None:
+    open_tab(page)
+    for text in ("0.005", "0.004", "0.003", "0.002", "0.001"):
+        write(page, text)
+        page.click("#lrsched_compare_add")
+    write(page, "linear(0.005, 1e-5)")
+    expect(page.locator(LINE)).to_have_count(6)
+    expect(page.locator("#lrsched_compare_add")).to_be_disabled()
+    for look in ("stroke", "strokeDasharray"):
+        assert len(set(page.eval_on_selector_all(LINE, f"lines => lines.map(line => getComputedStyle(line).{look})"))) == 6
+    page.locator(".lrsched-compare-label").first.fill("steady")
+    page.locator(".lrsched-compare-label").first.press("Enter")
+    page.reload()
+    choose_tab(page, "LR Schedule")
+    expect(page.locator(".lrsched-compare-label").first).to_have_value("steady")
+    page.click("[aria-label='Remove steady']")
+    expect(page.locator(LINE)).to_have_count(5)
+
+
+def test_presets_are_saved_and_deleted_for_good(page: Page) -> None:
+    open_tab(page)
+    expect(page.locator("#lrsched_preset optgroup[label='Built in'] option").first).to_be_attached()
+    write(page, "exp(0.003, 1e-6)")
+    page.fill("#lrsched_preset_name", "my <b>own</b>")
+    page.click("#lrsched_preset_save")
+    expect(page.locator("#lrsched_preset_said")).to_have_text("Saved as my <b>own</b>.")
+    write(page, "0.001")
+    open_tab(page)
+    expect(page.locator("#lrsched_preset option", has_text="my <b>own</b>")).to_be_attached()
+    page.select_option("#lrsched_preset", "my <b>own</b>")
+    expect(page.locator("#lrsched_text")).to_have_value("exp(0.003, 1e-6)")
+    page.click("#lrsched_preset_delete")
+    expect(page.locator("#lrsched_preset_said")).to_have_text("Deleted my <b>own</b>.")
+    open_tab(page)
+    expect(page.locator("#lrsched_preset optgroup[label='Built in'] option").first).to_be_attached()
+    expect(page.locator("#lrsched_preset option", has_text="my <b>own</b>")).to_have_count(0)
+
+
+def test_error_a_preset_that_does_not_parse_is_refused_in_words(page: Page) -> None:
+    open_tab(page)
+    write(page, "1e-3:500, 1e-4:100")
+    page.fill("#lrsched_preset_name", "bad")
+    page.click("#lrsched_preset_save")
+    expect(page.locator("#lrsched_preset_said")).to_have_text("boundaries must rise: this one is at 100, the one before it at 500")
+
+
+def test_a_late_answer_does_not_overwrite_a_newer_one(page: Page) -> None:
+    open_tab(page)
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        texts = json.loads(route.request.post_data or "{}")["texts"]
+        if texts[0] == "0.111":
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/lrsched/v1/preview", hold_the_first)
+    with page.expect_request("**/lrsched/v1/preview"):
+        page.fill("#lrsched_text", "0.111")
+    write(page, "0.222")
+    segment = page.locator("#lrsched_segments tr td:nth-child(2)")
+    expect(segment).to_have_text(["0.222"])
+    with page.expect_response(lambda answer: "0.111" in (answer.request.post_data or "")):
+        held[0].continue_()
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    expect(segment).to_have_text(["0.222"])
+
+
+def test_text_and_fields_are_there_again_after_a_reload(page: Page) -> None:
+    open_tab(page)
+    page.fill("#lrsched_steps", "777")
+    write(page, "linear(0.004, 1e-6)")
+    page.reload()
+    choose_tab(page, "LR Schedule")
+    expect(page.locator("#lrsched_text")).to_have_value("linear(0.004, 1e-6)")
+    expect(page.locator("#lrsched_steps")).to_have_value("777")
+    expect(page.locator("#lrsched_segments tr td:first-child")).to_have_text(["0 – 777"])
+
+
+def test_error_a_field_that_the_server_refuses_is_named(page: Page) -> None:
+    open_tab(page)
+    page.fill("#lrsched_steps", "0")
+    expect(page.locator("#lrsched_status")).to_contain_text("total_steps is a whole number from 1")
+    page.fill("#lrsched_steps", "100")
+    expect(page.locator("#lrsched_status")).to_have_text("")
+
+
+def test_a_server_that_is_gone_is_said_and_asked_again(page: Page) -> None:
+    open_tab(page)
+    page.route("**/lrsched/v1/**", lambda route: route.abort())
+    page.fill("#lrsched_text", "0.003")
+    expect(page.locator("#lrsched_status")).to_have_text("The server is not reachable. Trying again.")
+    expect(page.locator("#lrsched_runs_trouble")).to_have_text("Server not reachable, trying again.")
+    page.unroute("**/lrsched/v1/**")
+    expect(page.locator("#lrsched_segments tr td:nth-child(2)")).to_have_text(["0.003"])
+    expect(page.locator("#lrsched_runs_trouble")).to_be_hidden()
+
+
+def test_send_to_train_tab_fills_the_fields_and_reads_them_back(page: Page) -> None:
+    open_tab(page)
+    page.fill("#lrsched_steps", "432")
+    page.fill("#lrsched_batch", "3")
+    write(page, "cosine(0.007, 1e-6)")
+    page.click("#lrsched_send_embedding")
+    expect(page.locator("#lrsched_transfer_said")).to_have_text("Sent: embedding rate, max steps, batch, accumulation.")
+    page.click("#lrsched_send_hypernetwork")
+    choose_tab(page, "Train")
+    expect(page.locator("#train_embedding_learn_rate textarea")).to_have_value("cosine(0.007, 1e-6)")
+    expect(page.locator("#train_hypernetwork_learn_rate textarea")).to_have_value("cosine(0.007, 1e-6)")
+    expect(page.locator("#train_steps input")).to_have_value("432")
+    expect(page.locator("#train_batch_size input")).to_have_value("3")
+    page.fill("#train_embedding_learn_rate textarea", "0.0123")
+    choose_tab(page, "LR Schedule")
+    page.click("#lrsched_fetch_train")
+    expect(page.locator("#lrsched_text")).to_have_value("0.0123")
+
+
+def test_a_clip_schedule_goes_to_the_clip_field(page: Page) -> None:
+    open_tab(page)
+    page.select_option("#lrsched_kind", "clip")
+    expect(page.locator("#lrsched_send_embedding")).to_be_hidden()
+    write(page, "linear(1, 0.1)")
+    expect(page.locator("#lrsched_chart_title")).to_have_text("Clip threshold over steps")
+    page.click("#lrsched_send_clip")
+    expect(page.locator("[placeholder='Gradient clip value']")).to_have_value("linear(1, 0.1)")

@@ -1,0 +1,50 @@
+"""How the tab looks: both themes, wide and narrow."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from browser_steps import open_tab, write
+from playwright.sync_api import Page
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_nothing_hangs_over_the_edge_and_both_themes_can_be_read(page: Page, theme: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    open_tab(page, f"/?__theme={theme}")
+    write(page, "0.005, " + "cosine(0.005, 1e-5):100, " * 4 + "1e-3:100")
+    page.click("#lrsched_compare_add")
+    widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert widths[0] <= widths[1]
+    outside = """() => [...document.querySelectorAll("#lrsched_page *")].filter((node) => {
+        const box = node.getBoundingClientRect();
+        return box.width > 0 && box.right > innerWidth + 1 && !node.closest(".lrsched-scroll, .lrsched-caret, code");
+    }).map((node) => node.outerHTML.slice(0, 80))"""
+    assert page.evaluate(outside) == []
+    assert contrast(page, "#lrsched_epochs", "#lrsched_page .lrsched-card") >= 4.5
+    assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
+
+
+def contrast(page: Page, text: str, ground: str) -> float:
+    """The WCAG contrast between a text's colour and an element's background."""
+    return float(
+        page.evaluate(
+            """([text, ground]) => {
+        const paint = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+        const light = (colour) => {
+            paint.fillStyle = colour;
+            paint.fillRect(0, 0, 1, 1);
+            const [r, g, b] = [...paint.getImageData(0, 0, 1, 1).data].map((c) => c / 255)
+                .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        };
+        const style = (selector) => getComputedStyle(document.querySelector(selector));
+        const pair = [light(style(text).color), light(style(ground).backgroundColor)].sort((a, b) => b - a);
+        return (pair[0] + 0.05) / (pair[1] + 0.05);
+    }""",
+            [text, ground],
+        )
+    )

@@ -1,0 +1,168 @@
+"""Runs of the practice host, started from the Train panel and watched in the tab."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from browser_steps import choose, choose_tab, create_embedding, open_tab, train, write
+from playwright.sync_api import Page, Route, expect
+
+
+def run_button(page: Page, name: str):
+    return page.locator(".lrsched-run", has=page.locator(".lrsched-run-name").get_by_text(name, exact=True))
+
+
+def test_a_training_is_seen_live_and_is_still_there_after_a_reload(page: Page) -> None:
+    create_embedding(page, "watched")
+    train(page, "warmup(0.005):10, linear(0.005, 1e-4)", 40)
+    choose_tab(page, "LR Schedule")
+    expect(run_button(page, "watched")).to_have_attribute("aria-current", "true")
+    numbers = page.locator("#lrsched_run_numbers > div")
+    expect(numbers.nth(0)).to_have_text(re.compile(r"Step\d+ of 40"))
+    expect(run_button(page, "watched")).to_contain_text("finished", timeout=60_000)
+    expect(numbers.nth(0)).to_have_text("Step40 of 40")
+    page.reload()
+    choose_tab(page, "LR Schedule")
+    expect(run_button(page, "watched")).to_contain_text("embedding, 40 of 40")
+    expect(numbers.nth(1)).to_contain_text("Rate0.000263")
+    for chart, lines in (("#lrsched_run_rate", 2), ("#lrsched_run_loss", 2)):
+        expect(page.locator(f"{chart} .lrsched-lines path")).to_have_count(lines)
+        expect(page.locator(f"{chart} .lrsched-lines path").first).to_have_attribute("d", re.compile("^M.{100,}"))
+
+
+def test_an_interrupted_run_is_offered_again_with_its_settings(page: Page) -> None:
+    create_embedding(page, "halfway")
+    train(page, "linear(0.005, 1e-5)", 5000)
+    choose_tab(page, "LR Schedule")
+    expect(run_button(page, "halfway")).to_contain_text("running")
+    expect(page.locator("#lrsched_run_numbers > div").nth(0)).to_have_text(re.compile(r"Step[1-9]\d* of 5,000"))
+    choose_tab(page, "Train")
+    page.click("#train_interrupt_training")
+    expect(page.locator("#ti_output textarea")).to_have_value(re.compile(r"^Training interrupted at \d+ steps"))
+    page.fill("#train_embedding_learn_rate textarea", "0.123")
+    page.fill("#train_steps input", "9")
+    offer = page.locator("#lrsched_resume_embedding")
+    expect(offer).to_contain_text(re.compile(r"Continues at step \d+ of 5,000 with"))
+    expect(offer).to_contain_text("linear(0.005, 1e-5)")
+    offer.get_by_role("button").click()
+    expect(page.locator("#train_embedding_learn_rate textarea")).to_have_value("linear(0.005, 1e-5)")
+    expect(page.locator("#train_steps input")).to_have_value("5000")
+    expect(page.locator("#lrsched_inline_embeddingRate .lrsched-mark-resume")).to_be_attached()
+
+
+def test_the_continuation_of_a_run_is_drawn_after_what_was_trained(page: Page) -> None:
+    create_embedding(page, "longer")
+    train(page, "0.005:10, 0.001", 20)
+    choose_tab(page, "LR Schedule")
+    expect(run_button(page, "longer")).to_contain_text("finished", timeout=60_000)
+    run_button(page, "longer").click()
+    expect(page.locator("#lrsched_run_title")).to_have_text("longer (embedding, finished)")
+    page.click("#lrsched_run_continue")
+    expect(page.locator("#lrsched_text")).to_have_value("0.005:10, 0.001")
+    expect(page.locator("#lrsched_run_note")).to_contain_text("Goes on at step 20 of 20.")
+    page.fill("#lrsched_steps", "60")
+    write(page, "0.005:10, 0.002")
+    expect(page.locator("#lrsched_chart .lrsched-mark-resume")).to_be_attached()
+    expect(page.locator("#lrsched_chart .lrsched-look-past")).to_be_attached()
+    page.locator("#lrsched_chart").focus()
+    page.keyboard.press("Home")
+    expect(page.locator("#lrsched_chart")).to_have_attribute("aria-valuetext", "step 0: 0.005")
+
+
+def test_error_a_bad_rate_is_shown_under_the_field_and_in_the_error_box(page: Page) -> None:
+    create_embedding(page, "mistaken")
+    page.fill("#train_embedding_learn_rate textarea", "1e-3:500, 1e-4:100")
+    message = "boundaries must rise: this one is at 100, the one before it at 500"
+    expect(page.locator("#lrsched_inline_embeddingRate .lrsched-message-text")).to_have_text(message)
+    page.click("#train_train_embedding")
+    box = page.locator("#ti_error .error")
+    expect(box).to_contain_text(message)
+    assert "\n    1e-3:500, 1e-4:100\n                   ^^^" in box.inner_text()
+    assert box.evaluate("node => getComputedStyle(node).whiteSpace") == "pre-wrap"
+    assert "monospace" in box.evaluate("node => getComputedStyle(node).fontFamily")
+
+
+def test_the_train_tab_shows_a_chart_as_one_types_and_the_clip_one_only_with_clipping(page: Page) -> None:
+    page.goto("/")
+    chart = page.locator("#lrsched_inline_embeddingRate .lrsched-lines path")
+    expect(chart).to_have_count(1)
+    before = chart.get_attribute("d")
+    page.fill("#train_embedding_learn_rate textarea", "cosine(0.005, 1e-5)")
+    expect(chart).not_to_have_attribute("d", before or "")
+    expect(page.locator("#lrsched_inline_clip")).to_be_hidden()
+    choose(page, page.get_by_label("Gradient Clipping"), "norm")
+    expect(page.locator("#lrsched_inline_clip .lrsched-lines path")).to_have_count(1)
+
+
+def test_the_clip_mode_is_chosen_by_the_resume_button(page: Page) -> None:
+    page.goto("/")
+    page.wait_for_function("globalThis.lrsched?.helpers")
+    assert page.evaluate("lrsched.fields.setClipMode('value')")
+    assert page.get_by_label("Gradient Clipping").input_value() == "value"
+
+
+def test_runs_are_asked_for_only_while_the_tab_is_seen(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/lrsched/v1/runs" in request.url else None)
+    page.clock.install()
+    page.goto("/")
+    page.wait_for_function("globalThis.lrsched?.tab")
+    page.clock.run_for(10_000)
+    assert asked == []
+    with page.expect_request("**/lrsched/v1/runs"):
+        choose_tab(page, "LR Schedule")
+        page.clock.run_for(1_000)
+    choose_tab(page, "Train")
+    page.clock.run_for(1_000)
+    page.wait_for_load_state("networkidle")
+    asked.clear()
+    page.clock.run_for(30_000)
+    assert asked == []
+
+
+def test_names_from_outside_are_shown_as_text(page: Page) -> None:
+    evil = "<img src=x onerror='globalThis.broken = 1'><script>globalThis.broken = 1</script>"
+    run = {
+        "id": "evil", "kind": "embedding", "name": evil, "state": "failed", "step": 3, "initial_step": 0, "total_steps": 9,
+        "created_s": 1.7e9, "updated_s": 1.7e9, "rate_text": evil, "clip_text": "", "clip_mode": "disabled", "clip_exact": False,
+        "batch": 1, "accumulate": 1, "pictures": 2, "steps_per_epoch": 2, "message": evil,
+    }
+    points = {"step": [0], "planned": [0.1], "actual": [0.1], "loss": [0.1], "smooth": [0.1], "grad_norm": [None], "time_s": [1.0]}
+    events = [{"step": 2, "time_s": 1.7e9, "event": evil, "message": evil}]
+    one = {"run": run, "settings": {}, "points": points, "events": events, "next_since": 1, "complete": True,
+           "s_per_step": None, "s_left": None}
+
+    def answer(route: Route) -> None:
+        listed = {"runs": [run], "active": [], "host": {"name": evil, "hooked": False, "why": evil}}
+        route.fulfill(content_type="application/json", body=json.dumps(one if "since=" in route.request.url else listed))
+
+    page.route("**/lrsched/v1/runs**", answer)
+    page.route("**/lrsched/v1/runs/**", answer)
+    open_tab(page)
+    expect(page.locator(".lrsched-run-name")).to_have_text(evil)
+    expect(page.locator("#lrsched_run_title")).to_have_text(f"{evil} (embedding, failed)")
+    expect(page.locator("#lrsched_run_message")).to_have_text(evil)
+    page.click(".lrsched-events summary")
+    expect(page.locator("#lrsched_run_events li")).to_contain_text(evil)
+    assert page.locator("#lrsched_page img, #lrsched_page script").count() == 0
+    assert page.evaluate("globalThis.broken") is None
+
+
+def test_a_hypernetwork_can_be_made_and_trained(page: Page) -> None:
+    page.goto("/")
+    page.locator("#train_tabs .tab-nav button", has_text="Create hypernetwork").click()
+    page.fill("#train_new_hypernetwork_name textarea", "net")
+    page.click("#train_create_hypernetwork")
+    expect(page.locator("#ti_output textarea")).to_have_value(re.compile("^Created: .*net"))
+    choose(page, page.locator("#train_hypernetwork input"), "net")
+    page.fill("#train_hypernetwork_learn_rate textarea", "1e-4:5, 1e-5")
+    page.fill("#train_steps input", "10")
+    page.click("#train_train_hypernetwork")
+    expect(page.locator("#ti_output textarea")).to_have_value(re.compile("^Training finished at 10 steps"), timeout=60_000)
+    choose_tab(page, "LR Schedule")
+    expect(run_button(page, "net")).to_contain_text("hypernetwork, 10 of 10")

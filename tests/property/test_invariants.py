@@ -1,0 +1,351 @@
+"""What holds for every text: written down as properties and tried on random ones."""
+
+from __future__ import annotations
+
+import string
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from lib_lrsched import Plan, ScheduleError, parse, plan
+from lib_lrsched.shapes import REQUIRED, SHAPES, Param
+from lib_lrsched.syntax import unparse
+
+STRETCHING = {"linear", "cosine", "exp", "poly", "rex", "warmup", "onecycle", "wsd", "range_test"}
+"""The shapes whose values depend on the length of their segment."""
+
+
+# Random texts ---------------------------------------------------------------------------------
+
+rates = st.one_of(st.sampled_from(["0.005", "1e-3", "0.5", "1", "1e-5"]), st.floats(1e-9, 1e3).map(repr))
+
+
+def whole(low: int, high: int) -> st.SearchStrategy[str]:
+    return st.integers(low, high).map(str)
+
+
+def argument(p: Param, percent: bool) -> st.SearchStrategy[str]:
+    """A value of a parameter that is mostly within its range."""
+    if p.kind == "rate":
+        return rates
+    if p.kind == "word":
+        return st.sampled_from(p.choices)
+    if p.kind == "flag":
+        return st.sampled_from(["yes", "no"])
+    if p.kind == "whole":
+        return whole(1, 6)
+    if p.kind == "time":
+        return whole(1, 40) if not percent else st.one_of(whole(1, 40), whole(3, 40).map("{}%".format))
+    return st.floats(0.05, 0.95).map(repr)
+
+
+@st.composite
+def shapes(draw: Callable[[Any], Any], names: tuple[str, ...] = tuple(SHAPES), percent: bool = True) -> str:
+    shape = SHAPES[draw(st.sampled_from(names))]
+    words = []
+    for p in shape.params:
+        if p.default is REQUIRED or p.name == "a" or draw(st.booleans()):  # with a, a shape needs no segment before it
+            words.append(f"{p.name}={draw(argument(p, percent))}")
+    return f"{shape.name}({', '.join(words)})"
+
+
+@st.composite
+def repeats(draw: Callable[[Any], Any], percent: bool = True) -> str:
+    inner = tuple(name for name in SHAPES if name != "plateau")
+    value = st.one_of(rates, shapes(inner, percent))
+    items = draw(st.lists(st.tuples(value, whole(1, 25)), min_size=1, max_size=3))
+    count = draw(st.sampled_from(["1", "2", "3.5", "0.7", "40"]))
+    return f"repeat({count}, {', '.join(f'{value}:{end}' for value, end in items)})"
+
+
+@st.composite
+def schedules(draw: Callable[[Any], Any], *, fixed: bool = False) -> str:
+    """A text that mostly can be planned. ``fixed``: nothing in it depends on max steps."""
+    value = st.one_of(rates, shapes(percent=not fixed), repeats(percent=not fixed))
+    units = ["+{}"] if fixed else ["+{}", "+{}%", "+{}ep", "+{}img"]
+    items = []
+    for _ in range(draw(st.integers(1, 4))):
+        end = draw(st.sampled_from(units)).format(draw(st.integers(1, 60)))
+        written = draw(value)
+        items.append(written if written.startswith("repeat") else f"{written}:{end}")
+    if draw(st.booleans()):
+        items.append(draw(st.one_of(rates, shapes(tuple(SHAPES.keys() - STRETCHING), False)) if fixed else value))
+    return draw(st.sampled_from([", ", ",", " ,\n"])).join(items)
+
+
+totals = st.integers(1, 300)
+
+
+def planned(text: str, total_steps: int = 120) -> Plan:
+    """The plan of a text; a text that has none ends the example."""
+    try:
+        return plan(text, total_steps=total_steps, steps_per_epoch=7, images_per_step=4)
+    except ScheduleError:
+        assume(False)
+        raise
+
+
+def same(one: Any, other: Any) -> bool:
+    return np.array_equal(one, other, equal_nan=True)
+
+
+# Values ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*SHAPES, "repeat"])
+@settings(max_examples=30)
+@given(st.data())
+def test_a_value_is_values_to_the_last_bit_for_every_shape(name: str, data: st.DataObject) -> None:
+    text = data.draw(repeats() if name == "repeat" else shapes((name,)))
+    made = planned(text, data.draw(totals))
+    every = made.values(range(made.stop))
+    assert every.tolist() == [made.value(k) for k in range(made.stop)]
+    momenta = made.momenta(range(made.stop))
+    if momenta is None:
+        assert {made.momentum(k) for k in range(made.stop)} == {None}
+    else:
+        assert [None if m != m else m for m in momenta.tolist()] == [made.momentum(k) for k in range(made.stop)]
+
+
+@given(schedules(), totals, st.randoms(use_true_random=False))
+def test_a_value_does_not_depend_on_what_else_is_asked(text: str, total: int, random: Any) -> None:
+    made = planned(text, total)
+    every = made.values(range(made.stop))
+    steps = [random.randrange(made.stop) for _ in range(50)]
+    assert made.values(steps).tolist() == [every[k] for k in steps] == [made.value(k) for k in steps]
+
+
+@given(schedules(), totals)
+def test_values_are_finite_and_0_or_more_and_momentum_is_below_1(text: str, total: int) -> None:
+    made = planned(text, total)
+    values = made.values(range(made.stop))
+    assert np.isfinite(values).all()
+    assert (values >= 0).all()
+    momenta = made.momenta(range(made.stop))
+    if momenta is not None:
+        scheduled = momenta[~np.isnan(momenta)]
+        assert ((scheduled >= 0) & (scheduled < 1)).all()
+
+
+# Time -----------------------------------------------------------------------------------------
+
+
+@given(schedules(fixed=True), totals, st.integers(1, 400))
+def test_raising_max_steps_changes_nothing_that_was_trained(text: str, total: int, more: int) -> None:
+    short, long = planned(text, total), planned(text, total + more)
+    assert long.stop >= short.stop
+    assert same(long.values(range(short.stop)), short.values(range(short.stop)))
+    before, after = short.momenta(range(short.stop)), long.momenta(range(short.stop))
+    assert before is None or (after is not None and same(before, after))
+
+
+@given(st.lists(st.tuples(rates, st.integers(1, 50)), min_size=1, max_size=8), totals)
+def test_a_boundary_belongs_to_the_segment_that_starts_there(items: list[tuple[str, int]], total: int) -> None:
+    """Numbers with absolute ends, spelt out step by step."""
+    expected: list[float] = []
+    text = []
+    for rate, length in items:
+        expected += [float(rate)] * length
+        text.append(f"{rate}:{len(expected)}")
+    made = plan(", ".join(text), total_steps=total)
+    assert made.stop == min(total, len(expected))
+    assert made.values(range(made.stop)).tolist() == expected[:total]
+    relative = plan(", ".join(f"{rate}:+{length}" for rate, length in items), total_steps=total)
+    assert relative.values(range(made.stop)).tolist() == expected[:total]
+
+
+@given(shapes(), st.integers(1, 60), st.integers(1, 60))
+def test_a_segment_is_the_same_wherever_it_starts(text: str, start: int, length: int) -> None:
+    alone = planned(f"{text}:{length}, 0", start + length + 5)
+    later = planned(f"1:{start}, {text}:+{length}, 0", start + length + 5)
+    assert same(later.values(range(start, start + length)), alone.values(range(length)))
+
+
+@given(st.lists(st.tuples(rates, st.integers(1, 9)), min_size=1, max_size=4), st.integers(1, 30), totals)
+def test_a_repeat_is_its_passes_spelt_out(items: list[tuple[str, int]], count: int, total: int) -> None:
+    inner = ", ".join(f"{rate}:{length}" for rate, length in items)
+    spelt = ", ".join(f"{rate}:+{length}" for _ in range(count) for rate, length in items)
+    made, expected = plan(f"repeat({count}, {inner})", total_steps=total), plan(spelt, total_steps=total)
+    assert made.stop == expected.stop
+    assert same(made.values(range(made.stop)), expected.values(range(made.stop)))
+
+
+@settings(max_examples=50)
+@given(repeats(percent=False), st.integers(1, 5), totals)
+def test_a_repeat_in_a_repeat_is_the_passes_of_both(text: str, count: int, total: int) -> None:
+    assume(text.startswith(("repeat(1,", "repeat(2,", "repeat(40,")))  # a fraction is cut before the next pass
+    once = planned(f"{text}, 0.5", 10**5)
+    length = once.segments[0].stop
+    made = planned(f"repeat({count}, {text})", total)
+    assert made.segments[0].stop == count * length
+    expected = np.concatenate([once.values(range(length))] * count)
+    assert same(made.values(range(made.stop)), expected[: made.stop])
+
+
+# Texts ----------------------------------------------------------------------------------------
+
+
+@given(schedules(), totals)
+def test_a_text_in_normal_form_plans_the_same(text: str, total: int) -> None:
+    made = planned(text, total)
+    normal = unparse(parse(text))
+    again = planned(normal, total)
+    assert unparse(parse(normal)) == normal
+    assert again.stop == made.stop
+    assert same(again.values(range(made.stop)), made.values(range(made.stop)))
+
+
+@given(schedules(), totals)
+def test_blank_space_and_comments_change_nothing(text: str, total: int) -> None:
+    made = planned(text, total)
+    spread = text.replace("(", " ( # a comment, with marks :)\n").replace(",", "\t, ").replace("=", " =\n") + " # end"
+    again = planned(spread, total)
+    assert same(again.values(range(made.stop)), made.values(range(made.stop)))
+    assert again.stop == made.stop
+
+
+@given(schedules(), totals)
+def test_warnings_point_into_the_text_and_their_corrections_can_be_planned(text: str, total: int) -> None:
+    made = planned(text, total)
+    for warning in made.warnings:
+        assert 0 <= warning.span[0] < warning.span[1] <= len(text)
+        if warning.fix is not None:
+            mended = plan(warning.fix, total_steps=total, steps_per_epoch=7, images_per_step=4)
+            assert warning.message not in [other.message for other in mended.warnings]
+            if mended.stop == made.stop:
+                assert same(mended.values(range(made.stop)), made.values(range(made.stop)))
+
+
+# Anything at all ------------------------------------------------------------------------------
+
+_WORDS = [
+    *SHAPES,
+    "repeat",
+    "cosin",
+    *sorted({p.name for shape in SHAPES.values() for p in shape.params}),
+    "count",
+    "yes",
+    "no",
+    "log",
+    "sqrt",
+    "rel",
+    "ep",
+    "img",
+    "0",
+    "1",
+    "-1",
+    "+5",
+    "100",
+    "1e-3",
+    "0.005",
+    "20",
+    "1e308",
+    "5e-324",
+    "nan",
+    "inf",
+    "1e400",
+    "-0",
+    "1_0",
+    "٣",
+    "9" * 40,
+    "9" * 41,
+    "2.5",
+    "1e15",
+    "4611686018427387904",
+]
+_MARKS = [*"(((()))),,,,::::==%%++--#\n \t", "\x00", "\u00a0", "é", "\ud800"]
+
+soup = st.lists(st.sampled_from(_WORDS + _MARKS * 3), max_size=40).map("".join)
+letters = st.text(alphabet=string.ascii_lowercase + string.digits + ".eE+-_%:,()=# \n" * 3 + "\x00é٣\u2028", max_size=60)
+
+
+@st.composite
+def mutated(draw: Callable[[Any], Any]) -> str:
+    text = draw(schedules())
+    for _ in range(draw(st.integers(1, 3))):
+        start = draw(st.integers(0, len(text)))
+        text = (
+            text[:start] + draw(st.sampled_from([*_WORDS, *_MARKS, ""])) + text[start + draw(st.sampled_from([0, 0, 1, 1, 3, 8])) :]
+        )
+    return text
+
+
+@settings(max_examples=1_500)
+@given(st.one_of(soup, letters, mutated()), st.sampled_from([1, 2, 100, 10**6, 2**61]), st.sampled_from([None, 1, 8]))
+@example("1e308:45, 1e308", 100, None)
+@example("1:150, 0.5, 0.25:50", 100, None)
+@example("f(1,\n 2):10:20", 100, None)
+@example("repeat(2, yes:5)", 100, None)
+@example("1:+", 100, None)
+def test_any_text_is_planned_or_refused_with_a_place(text: str, total: int, counts: int | None) -> None:
+    try:
+        made = plan(text, total_steps=total, steps_per_epoch=counts, images_per_step=counts)
+    except ScheduleError as refused:
+        check_refusal(refused, text)
+        return
+    check_plan(made)
+
+
+def check_refusal(error: ScheduleError, text: str) -> None:
+    start, stop = error.span
+    assert 0 <= start <= stop <= len(text)
+    assert start < stop or start == len(text)
+    assert error.source == text
+    assert error.message.isprintable()
+    assert "``" not in error.message
+    assert str(error).startswith(error.message + "\n    ")
+
+
+def check_plan(made: Plan) -> None:
+    steps = np.unique(np.linspace(0, made.stop - 1, 60).astype(np.int64).clip(0, made.stop - 1))
+    values = made.values(steps)
+    assert np.isfinite(values).all()
+    assert (values >= 0).all()
+    assert values.tolist() == [made.value(int(k)) for k in steps]
+    counts = {"steps_per_epoch": made.steps_per_epoch, "images_per_step": made.images_per_step}
+    assert plan(unparse(made.tree), total_steps=made.total_steps, **counts).stop == made.stop
+
+
+# Cost -----------------------------------------------------------------------------------------
+
+
+def cost(work: Callable[[], object]) -> float:
+    """The least of three times, in seconds of this process: other work on the machine does not count."""
+
+    def once() -> float:
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    return min(once() for _ in range(3))
+
+
+@pytest.mark.parametrize("item", ["0.5:+3", "cosine(0.5, 0.1):+3", "repeat(2, 0.5:3, 0.25:1)", "0.5:+3,", "1e-6:+1, 1:+1"])
+def test_planning_takes_time_in_proportion_to_the_text(item: str) -> None:
+    def work(count: int) -> Callable[[], object]:
+        return lambda: plan(", ".join([item] * count), total_steps=10**6)
+
+    work(10)()
+    assert cost(work(1_600)) < 40 * max(cost(work(200)), 1e-3)
+
+
+@pytest.mark.parametrize("text", ["0.5", "cosine(0.5, 0)", "restarts(1, t_0=10, t_mult=2)", "repeat(1e9, cosine(1, 0):7, 0.5:3)"])
+def test_a_value_costs_the_same_anywhere_in_any_run(text: str) -> None:
+    def work(total: int) -> Callable[[], object]:
+        made = plan(text, total_steps=total)
+        steps = [made.stop - 1 - i for i in range(300)]
+        return lambda: [made.value(k) for k in steps]
+
+    assert cost(work(10**9)) < 10 * max(cost(work(1_000)), 1e-4)
+
+
+@pytest.mark.parametrize("count", [100, 10_000])
+def test_a_value_of_a_text_of_many_items_is_a_look_up(count: int) -> None:
+    made = plan(", ".join(["0.5:+3", "cosine(0.5, 0.1):+3"] * (count // 2)), total_steps=10**6)
+    steps = np.random.default_rng(0).integers(0, made.stop, 300).tolist()
+    assert cost(lambda: [made.value(k) for k in steps]) < 0.1

@@ -1,0 +1,199 @@
+"""The documentation holds: its schedules plan, its tables and pictures are those of the library, its links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from lib_lrsched import plan
+from lib_lrsched.api import PREFIX
+from lib_lrsched.exports import FORMATS
+from lib_lrsched.forms import describe_shapes
+from lib_lrsched.imports import KINDS
+from lib_lrsched.parser import parse
+from lib_lrsched.shapes import SHAPES
+from lib_lrsched.syntax import unparse
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]
+SHAPE_PAGES = {
+    "shapes-piecewise.md": ("constant", "linear", "exp", "poly", "step", "decay"),
+    "shapes-cosine.md": ("cosine", "restarts", "onecycle", "rex", "wsd"),
+    "shapes-warmup.md": ("warmup", "inverse_sqrt"),
+    "shapes-cyclic.md": ("cyclic", "range_test", "repeat"),
+    "shapes-feedback.md": ("plateau",),
+}
+SIZE_BYTES = 60_000
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def blocks(page: str, kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def section(name: str) -> str:
+    """The text of a shape's section."""
+    (page,) = (page for page, names in SHAPE_PAGES.items() if name in names)
+    return re.split(r"^## ", read(DOCS / page).partition(f"\n## {name}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+SCHEDULES = [(path.name, text) for path in PAGES for text in blocks(read(path), "schedule")]
+
+
+@pytest.mark.parametrize(("page", "text"), SCHEDULES, ids=[f"{page}-{number}" for number, (page, _) in enumerate(SCHEDULES)])
+def test_every_schedule_on_a_page_can_be_planned(page: str, text: str):
+    made = plan(text, total_steps=2000, steps_per_epoch=20, images_per_step=1)
+    assert np.all(np.isfinite(made.values(np.arange(made.stop))))
+    assert not [w.message for w in made.warnings if "stops the run" not in w.message]
+
+
+def test_every_shape_has_its_section_on_one_page():
+    assert sorted(name for names in SHAPE_PAGES.values() for name in names) == sorted([*SHAPES, "repeat"])
+    for page, names in SHAPE_PAGES.items():
+        assert re.findall(r"^## ([a-z_]+)$", read(DOCS / page), re.MULTILINE) == list(names)
+
+
+@pytest.mark.parametrize("name", [*SHAPES, "repeat"])
+def test_a_shapes_section_has_formula_picture_table_text_and_origin(name: str):
+    text = section(name)
+    assert f"](pictures/shape-{name}.png)" in text
+    assert f"<!-- parameters: {name} -->\n" in text
+    assert blocks(text, "schedule")
+    assert any(f"{name}(" in block for block in blocks(text, "schedule")) or name == "constant"
+    assert "**Origin.**" in text
+    assert "**Embeddings" in text
+    assert "ypernetworks" in text
+    assert re.search(r"^    \S", text, re.MULTILINE) or name == "repeat"
+
+
+def test_the_parameter_tables_are_those_of_the_library():
+    tables = script("make_tables")
+    for page in SHAPE_PAGES:
+        assert tables.with_tables(read(DOCS / page)) == read(DOCS / page), f"run docs/make_tables.py: {page}"
+
+
+@pytest.mark.parametrize("shape", describe_shapes(), ids=lambda shape: shape["name"])
+def test_every_parameter_is_in_the_table_with_its_meaning(shape: dict):
+    text = section(shape["name"])
+    for param in shape["params"]:
+        assert f"| `{param['name']}` | " in text
+        assert f"| {param['meaning']} |" in text
+
+
+def test_a_table_that_is_not_the_librarys_is_noticed():
+    page = "<!-- parameters: decay -->\n| `gamma` | anything |\n<!-- end -->\n"
+    assert "| `gamma` | number | has to be given | factor of each step |\n" in script("make_tables").with_tables(page)
+
+
+def test_every_picture_is_small_and_shown():
+    shown = {name for path in PAGES for name in re.findall(r"pictures/(shape-[a-z_]+\.png)", read(path))}
+    drawn = {path.name for path in (DOCS / "pictures").glob("shape-*.png")}
+    assert drawn == shown
+    for name in drawn:
+        data = (DOCS / "pictures" / name).read_bytes()
+        assert data.startswith(b"\x89PNG")
+        assert len(data) < SIZE_BYTES
+
+
+def test_pictures_are_drawn_the_same_every_time(tmp_path: Path):
+    pictures = script("make_pictures")
+    names = {path.name for path in (DOCS / "pictures").glob("shape-*.png")}
+    assert {f"shape-{name}.png" for name in (*pictures.PICTURES, "plateau")} == names
+    for name in ("step", "plateau"):
+        first, second = pictures.draw(name, tmp_path / "a"), pictures.draw(name, tmp_path / "b")
+        assert first.read_bytes() == second.read_bytes()
+        assert first.stat().st_size < SIZE_BYTES
+
+
+def test_the_text_of_the_experiment_is_the_one_in_its_picture():
+    drawn = unparse(parse(script("make_pictures").EXPERIMENT))
+    texts = [unparse(parse(text)) for text in blocks(read(DOCS / "shapes-cyclic.md"), "schedule")]
+    assert drawn in [text.replace(", cycle_momentum=no", "") for text in texts]
+
+
+def test_both_ways_to_write_the_experiment_are_the_same():
+    first, second = (text for text in blocks(read(DOCS / "shapes-cyclic.md"), "schedule") if "5.65e-7" in text)
+    one, other = plan(first, total_steps=2000), plan(second, total_steps=2000)
+    assert one.stop == other.stop == 520
+    assert np.array_equal(one.values(range(520)), other.values(range(520)))
+    peaks = [k for k in range(1, 519) if one.value(k - 1) < one.value(k) > one.value(k + 1)]
+    assert peaks == [40, 120, 200, 280, 360, 440]
+    assert one.values([*peaks, 519]).tolist() == pytest.approx([1.13e-6] * 3 + [5.65e-7] * 2 + [2.83e-7, 2.83e-7 * 39 / 40])
+
+
+def anchors(page: Path) -> list[str]:
+    headings = re.findall(r"^#+ (.+)$", read(page), re.MULTILINE)
+    return [re.sub(r"[^a-z0-9_ -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("*.md")), ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path):
+    for target in re.findall(r"\]\(([^)\s]+)\)", read(path)):
+        if target.startswith("http"):
+            continue
+        name, _, place = target.partition("#")
+        page = path.parent / name if name else path
+        assert page.is_file(), target
+        assert not place or place in anchors(page), target
+
+
+def test_every_page_is_in_the_index():
+    index = read(DOCS / "README.md")
+    assert {path.name for path in DOCS.glob("*.md")} - {"README.md"} == set(re.findall(r"\]\(([a-z-]+\.md)\)", index))
+
+
+def test_the_endpoints_are_described_field_by_field():
+    page = read(DOCS / "api.md")
+    for path in ("POST /lrsched/v1/export", "GET /lrsched/v1/shapes"):
+        assert f"## {path}\n" in page
+        assert PREFIX in path
+    shape = describe_shapes()[0]
+    for field in ("text", "total_steps", "format", "error", "base", "note", "worst_error", *shape, *shape["params"][0]):
+        assert f"`{field}`" in page or f'"{field}"' in page
+    for name in FORMATS:
+        assert f"`{name}`" in page
+    for block in blocks(page, "json"):
+        json.loads(block)
+
+
+def test_every_format_has_its_section():
+    assert re.findall(r"^## (.+)$", read(DOCS / "formats.md"), re.MULTILINE) == list(FORMATS)
+    assert set(KINDS) <= set(FORMATS)
+
+
+def test_the_commands_of_the_formats_page_are_those_of_the_command_line(capsys: pytest.CaptureFixture[str]):
+    from lib_lrsched.cli import main
+
+    for line in "".join(blocks(read(DOCS / "formats.md"), "sh")).splitlines():
+        words = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|(\S+)', line.removeprefix("python -m lib_lrsched "))]
+        assert main(words) == 0
+    assert capsys.readouterr().out
+
+
+def test_deepspeeds_texts_on_the_page_are_exported_as_it_says():
+    from lib_lrsched.exports import export
+
+    rows = re.findall(r"^\| (\w+)(?:, \w+)? \| (`.*) \|$", read(DOCS / "formats.md"), re.MULTILINE)
+    found = [(name, text) for name, cell in rows for text in re.findall(r"`([^`]+)`", cell)]
+    assert len(found) == 7
+    for name, text in found:
+        assert json.loads(export(plan(text, total_steps=2000), "deepspeed").text)["scheduler"]["type"] == name

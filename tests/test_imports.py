@@ -1,0 +1,309 @@
+"""Imports, evaluated by the rules of the program that they come from, against the plan of the text."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from lib_lrsched import plan
+from lib_lrsched.exports import ExportError, export
+from lib_lrsched.imports import KINDS, ImportFormatError, import_text
+from lib_lrsched.practice.learn_schedule import LearnRateScheduler
+
+STEPS = 300
+
+
+def rates_of(text: str, steps: int = STEPS) -> list[float]:
+    made = plan(text, total_steps=steps)
+    return made.values(np.arange(made.stop)).tolist()
+
+
+# The WebUI's string -----------------------------------------------------------------------------
+
+
+def host_rates(text: str, max_steps: int) -> list[float]:
+    scheduler = LearnRateScheduler(text, max_steps, 0, verbose=False)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=scheduler.learn_rate)
+    rates: list[float] = []
+    for k in range(max_steps):
+        scheduler.apply(optimizer, k)
+        if scheduler.finished:
+            break
+        rates.append(optimizer.param_groups[0]["lr"])
+    return rates
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "note"),
+    [
+        ("0.005", "0.005", ""),
+        ("0.005:100, 1e-3:1000, 1e-5", "0.005:100, 1e-3:1000, 1e-5", ""),
+        (" 0.005 : 100 ,, 1e-3 :-1 ,", "0.005:100, 1e-3", ""),
+        ("0.005:100, 1e-3:200", "0.005:100, 1e-3:200", ""),
+        ("1e-3:+50, 1e-4", "1e-3:50, 1e-4", ""),
+        ("1e-3:0, 2e-3:-7, 1e-4:20, 1e-5", "1e-4:20, 1e-5", "`1e-3:0` never runs; `2e-3:-7` never runs"),
+        ("1e-3:10, 1e-4, 1e-5:20, what", "1e-3:10, 1e-4", "`1e-5:20` never runs; `what` never runs"),
+        ("1e-3:10:20", "1e-3", "`1e-3:10:20` was an open end there"),
+    ],
+)
+def test_a_string_keeps_the_meaning_that_it_has_in_the_webui(text: str, expected: str, note: str):
+    found = import_text(text, "a1111")
+    assert found == (expected, None, note)
+    assert rates_of(found.text) == host_rates(text, STEPS)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rates=st.lists(st.floats(0, 1), min_size=1, max_size=6),
+    ends=st.lists(st.integers(-2, 400), min_size=6, max_size=6),
+    bare=st.booleans(),
+)
+def test_every_string_of_the_webui_is_read_as_there_or_refused(rates: list[float], ends: list[int], bare: bool):
+    items = [f"{rate}:{end}" for rate, end in zip(rates, ends)] + (["0.25"] if bare else [])
+    text = ",".join(items)
+    try:
+        found = import_text(text, "a1111")
+    except ImportFormatError:
+        below = [end for end in ends[: len(rates)] if end > 0]
+        assert below != sorted(set(below)) or not (below or bare or -1 in ends)
+        return
+    # Where an item ends exactly at max steps and another follows, the WebUI makes one update more than it should.
+    assume(STEPS not in ends)
+    assert rates_of(found.text) == host_rates(text, STEPS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0.005:100, 0.001:250, 1e-5", "0.005:100", "warmup(0.005):60, cosine(0.005, 1e-5)", "0:10, linear(0, 0.005):40, rex(1e-4)"],
+)
+def test_what_was_exported_to_the_webui_comes_back_with_the_same_rates(text: str):
+    exported = export(plan(text, total_steps=STEPS), "a1111", error=0.05)
+    assert rates_of(import_text(exported.text, "a1111").text) == host_rates(exported.text, STEPS)
+
+
+# diffusers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rules", "base", "expected"),
+    [
+        ("1:10,0.1:20,0.01:30,0.005", 0.005, "0.005:10, 0.0005:20, 5e-5:30, 2.5e-5"),
+        ("0.1:20, 1:10, 0.01", 0.003, "0.003:10, 0.0003:20, 3e-5"),
+        ("0.3", 0.003, "0.0009"),
+        ("5:0,1:10,1:10,0.5:10,0", 0.001, "0.0005:10, 0"),
+    ],
+)
+def test_rules_become_absolute_rates_as_their_decimals_say(rules: str, base: float, expected: str):
+    found = import_text(rules, "diffusers", base=base)
+    assert found == (expected, None, "")
+    *parts, last = rules.split(",")
+    table = {int(part.split(":")[1]): float(part.split(":")[0]) for part in parts}
+    wanted = [base * next((table[end] for end in sorted(table) if k < end), float(last)) for k in range(60)]
+    assert rates_of(found.text, 60) == pytest.approx(wanted, rel=1e-15)
+
+
+def test_what_was_exported_to_diffusers_comes_back():
+    text = "0.003:40, 0.0007:90, 1e-5"
+    exported = export(plan(text, total_steps=STEPS), "diffusers")
+    assert import_text(exported.text, "diffusers", base=0.003).text == text
+
+
+# DeepSpeed --------------------------------------------------------------------------------------
+
+
+def section(name: str, **params: Any) -> str:
+    return json.dumps({"scheduler": {"type": name, "params": params}})
+
+
+def warm(j: int, size: int, kind: str) -> float:
+    if j >= size:
+        return 1.0
+    return math.log(j + 1) / math.log(size) if kind == "log" else j / size
+
+
+@pytest.mark.parametrize("kind", ["linear", "log"])
+@pytest.mark.parametrize("size", [2, 3, 40, 299, 500])
+def test_a_warm_up_is_one_step_late(kind: str, size: int):
+    given = section("WarmupLR", warmup_min_lr=1e-5, warmup_max_lr=0.01, warmup_num_steps=size, warmup_type=kind)
+    text = import_text(given, "deepspeed").text
+    wanted = [1e-5 + (0.01 - 1e-5) * (warm(k - 1, size, kind) if k else 0.0) for k in range(STEPS)]
+    assert rates_of(text) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_a_warm_up_of_one_step_is_one_of_two_as_there():
+    given = section("WarmupLR", warmup_max_lr=0.01, warmup_num_steps=1, warmup_type="linear")
+    assert rates_of(import_text(given, "deepspeed").text, 5) == pytest.approx([0, 0, 0.005, 0.01, 0.01])
+
+
+@pytest.mark.parametrize("kind", ["linear", "log"])
+@pytest.mark.parametrize("size", [2, 40, 299])
+def test_warm_up_and_decay(kind: str, size: int):
+    params = {"warmup_min_lr": 1e-5, "warmup_max_lr": 0.01, "warmup_num_steps": size, "warmup_type": kind}
+    given = section("WarmupDecayLR", total_num_steps=STEPS, **params)
+    found = import_text(given, "deepspeed")
+
+    def factor(j: int) -> float:
+        return warm(max(j, 0), size, kind) if j < size else (STEPS - j) / max(1, STEPS - size)
+
+    assert found.total_steps == STEPS
+    assert rates_of(found.text) == pytest.approx([1e-5 + (0.01 - 1e-5) * factor(k - 1) for k in range(STEPS)], rel=1e-12)
+
+
+@pytest.mark.parametrize("low", [0.0, 0.02])
+@pytest.mark.parametrize("size", [1, 2, 3, 40, 299])
+def test_warm_up_and_cosine_of_the_optimizers_rate(size: int, low: float):
+    params = {"total_num_steps": STEPS, "warmup_num_steps": size, "warmup_min_ratio": low}
+    given = {"optimizer": {"params": {"lr": 0.004}}, "scheduler": {"type": "WarmupCosineLR", "params": params}}
+    found = import_text(json.dumps(given), "deepspeed")
+    size = max(2, size)
+
+    def ratio(j: int) -> float:
+        if j < 0:
+            return 0.0
+        if j < size:
+            return low + (1 - low) * warm(j, size, "log")
+        return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (j - size + 1) / (STEPS - size))) / 2
+
+    assert found.total_steps == STEPS
+    assert rates_of(found.text) == pytest.approx([0.004 * ratio(k - 1) for k in range(STEPS)], rel=1e-11)
+
+
+def test_one_cycle_is_a_triangle_and_then_its_lowest_rate():
+    given = section("OneCycle", cycle_min_lr=1e-5, cycle_max_lr=1e-3, cycle_first_step_size=50, cycle_second_step_size=90)
+    found = import_text(given, "deepspeed")
+    wanted = [1e-5 + 99e-5 * (k / 50 if k <= 50 else max(0.0, (140 - k) / 90)) for k in range(STEPS)]
+    assert rates_of(found.text) == pytest.approx(wanted, rel=1e-12)
+    made = plan(found.text, total_steps=STEPS)
+    assert [made.momentum(k) for k in (0, 50, 140)] == pytest.approx([0.9, 0.8, None])
+    assert found.note == "DeepSpeed also sets Adam's beta2 to 0.99, and leaves beta1 at 0.9 after the cycle; a text does neither"
+
+
+def test_one_cycle_without_momentum_has_no_note():
+    given = section("OneCycle", cycle_min_lr=1e-5, cycle_max_lr=1e-3, cycle_momentum=False)
+    found = import_text(given, "deepspeed")
+    assert found.text == "cyclic(1e-5, 0.001, step_size=2000, step_size_down=2000, cycle_momentum=no):4000, 1e-5"
+    assert found.note == ""
+
+
+@pytest.mark.parametrize("stairs", [False, True])
+def test_a_range_test_rises_as_long_as_the_run_lasts(stairs: bool):
+    given = section("LRRangeTest", lr_range_test_min_lr=1e-4, lr_range_test_step_size=7, lr_range_test_step_rate=0.5,
+                    lr_range_test_staircase=stairs)
+    found = import_text(given, "deepspeed")
+    wanted = [1e-4 * (1 + 0.5 * (k // 7 if stairs else k / 7)) for k in range(STEPS)]
+    assert rates_of(found.text) == pytest.approx(wanted, rel=1e-12)
+    assert found.note == "DeepSpeed's rate rises without an end; max steps ends the test"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1e-6:1, linear(1e-6, 1e-3):+40, 1e-3", "0:1, linear(0, 1e-3):+40, linear(1e-3, 0):301",
+     "0:2, repeat(1, warmup(0.005, start=0, curve=log):39):40, cosine(0.005, 5e-7):300",
+     "cyclic(1e-5, 0.001, step_size=50, step_size_down=70, cycle_momentum=no):120, 1e-5"],
+)
+def test_what_was_exported_to_deepspeed_comes_back_with_the_same_rates(text: str):
+    exported = export(plan(text, total_steps=STEPS), "deepspeed")
+    assert rates_of(import_text(exported.text, "deepspeed", base=0.005).text) == pytest.approx(rates_of(text), rel=1e-11)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda s: s, lambda s: s["scheduler"], lambda s: {**s, "optimizer": {"params": {"lr": "auto"}}, "fp16": {}}]
+)
+def test_a_configuration_and_its_section_are_both_read(wrap: Any):
+    given = json.loads(section("WarmupLR", warmup_max_lr=0.01, warmup_num_steps=10, last_batch_iteration=-1))
+    assert import_text(json.dumps(wrap(given)), "deepspeed").text == "0:2, warmup(0.01, start=0, curve=log):11, 0.01"
+
+
+# What cannot be read ----------------------------------------------------------------------------
+
+LONG = f"0.{'1' * 50}"
+TYPES = "expected a scheduler section with a type of WarmupLR, WarmupDecayLR, WarmupCosineLR, OneCycle, LRRangeTest"
+RULE = "expected multiplier:step, such as 0.1:20, given was "
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("a1111", "", "no item that would run; expected rates with the steps where they end, such as 0.005:100, 1e-3"),
+        ("a1111", "1e-3:0", "no item that would run; expected rates with the steps where they end, such as 0.005:100, 1e-3"),
+        ("a1111", "fast", "`fast`: expected a rate, a finite number of 0 or more, given was `fast`"),
+        ("a1111", "inf", "`inf`: expected a rate, a finite number of 0 or more, given was `inf`"),
+        ("a1111", "-1e-3:10", "`-1e-3:10`: expected a rate, a finite number of 0 or more, given was `-1e-3`"),
+        ("a1111", "1e-3:1e2", "`1e-3:1e2`: expected a whole number of steps, given was `1e2`"),
+        ("a1111", "1e-3:500, 1e-4:100",
+         "`1e-4:100` ends at 100, not after the item before it (500); how long the WebUI keeps it is a matter of chance"),
+        ("a1111", LONG, f"this comes to `{LONG}`, which cannot be planned: a number has at most 40 characters, this one has 52"),
+        ("diffusers", "1:10,0.1", "diffusers' rules are multipliers: give the optimizer's rate as the base rate"),
+        ("deepspeed", "{", "this is no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("deepspeed", "[]", "expected a JSON object with a scheduler section"),
+        ("deepspeed", '{"scheduler": {"type": "CosineLR"}}', f"{TYPES}; given was 'CosineLR'"),
+        ("deepspeed", '{"type": "WarmupLR", "params": 3}', "WarmupLR: params is an object, given was 3"),
+        ("deepspeed", section("WarmupLR"), "WarmupLR: warmup_max_lr is missing"),
+        ("deepspeed", section("WarmupLR", warmup_max_lr="auto"),
+         "WarmupLR: warmup_max_lr is a finite number, 0 or more; given was 'auto'"),
+        ("deepspeed", section("WarmupLR", warmup_max_lr=[0.1]),
+         "WarmupLR: warmup_max_lr has a rate for each parameter group; a text has one"),
+        ("deepspeed", section("WarmupLR", warmup_max_lr=0.1, warmup_num_steps=0),
+         "WarmupLR: warmup_num_steps is a whole number from 1; given was 0"),
+        ("deepspeed", section("WarmupLR", warmup_max_lr=0.1, warmup_type="cosine"),
+         "WarmupLR: warmup_type is log or linear; given was 'cosine'"),
+        ("deepspeed", section("WarmupLR", warmup_max_lr=0.1, steps=3), "WarmupLR: it has no parameter 'steps'"),
+        ("deepspeed", section("WarmupDecayLR"), "WarmupDecayLR: total_num_steps is missing"),
+        ("deepspeed", section("WarmupDecayLR", total_num_steps=900),
+         "WarmupDecayLR: the run of 900 steps is over before the warm-up of 1000"),
+        ("deepspeed", section("WarmupCosineLR", total_num_steps=900),
+         "WarmupCosineLR: its numbers are ratios; give the optimizer's rate as the base rate"),
+        ("deepspeed", section("OneCycle", cycle_min_lr=1e-5, cycle_max_lr=1e-3, cycle_momentum="no"),
+         "OneCycle: cycle_momentum is true or false; given was 'no'"),
+        ("deepspeed", section("OneCycle", cycle_min_lr=1e-5, cycle_max_lr=1e-3, cycle_first_stair_count=3),
+         "OneCycle: cycle_first_stair_count: releases of DeepSpeed do not agree on stairs, and no text says them; leave it at 0"),
+        ("deepspeed", section("OneCycle", cycle_min_lr=1e-5, cycle_max_lr=1e-3, decay_lr_rate=0.1, decay_step_size=10),
+         "OneCycle: decay_lr_rate: its fall by 1 / (1 + rate x steps) is no shape of a text; leave it at 0"),
+        ("deepspeed", section("OneCycle", cycle_min_lr=1e-5, cycle_max_lr=1e-3, decay_mom_rate=0.1),
+         "OneCycle: decay_mom_rate: momentum after the cycle is not scheduled by a text; leave it at 0"),
+        ("json", "", "no format `json`; there are a1111, diffusers, deepspeed"),
+    ],
+)  # fmt: skip
+def test_error_says_what_was_expected_and_what_came(kind: str, text: str, message: str):
+    with pytest.raises(ImportFormatError) as caught:
+        import_text(text, kind)
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "base", "message"),
+    [
+        ("a1111", "0.1", 0.1, "a1111 strings have absolute rates: leave out the base rate"),
+        ("diffusers", "0.1", 0.0, "the base rate is a finite number above 0; given was 0"),
+        ("diffusers", "0.1", math.nan, "the base rate is a finite number above 0; given was nan"),
+        ("diffusers", "1:10", 0.1, "diffusers wants a bare multiplier at the end; the last one is `1:10`"),
+        ("diffusers", "1,0.1", 0.1, f"{RULE}`1`"),
+        ("diffusers", "1:2:3,0.1", 0.1, f"{RULE}`1:2:3`"),
+        ("diffusers", "1:x,0.1", 0.1, "`1:x`: expected a whole number of steps, given was `x`"),
+        ("diffusers", "", 0.1, "expected a multiplier, a finite number of 0 or more, given was ``"),
+        ("diffusers", "-1:10,0.1", 0.1, "expected a multiplier, a finite number of 0 or more, given was `-1`"),
+        ("diffusers", "nan", 0.1, "expected a multiplier, a finite number of 0 or more, given was `nan`"),
+        ("deepspeed", section("WarmupCosineLR", total_num_steps=2000, warmup_type="linear"), 0.1,
+         "WarmupCosineLR: with warmup_type linear its cosine begins one step in, without the peak, which no text says"),
+    ],
+)  # fmt: skip
+def test_error_says_what_a_base_rate_is_for(kind: str, text: str, base: float, message: str):
+    with pytest.raises(ImportFormatError) as caught:
+        import_text(text, kind, base=base)
+    assert caught.value.message == message
+
+
+def test_deepspeed_cannot_be_told_our_own_warm_up():
+    with pytest.raises(ExportError):
+        export(plan("warmup(0.01):40, 0.01", total_steps=STEPS), "deepspeed")
+
+
+def test_every_kind_is_in_the_table():
+    assert list(KINDS) == ["a1111", "diffusers", "deepspeed"]

@@ -1,0 +1,67 @@
+"""The standalone page without a browser: what is put into gradio's page and taken out of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="fastapi is not installed")
+
+from lib_lrsched import standalone
+
+PAGE = (
+    b'<head><link rel="preconnect" href="https://fonts.googleapis.com" />'
+    b'<link\n rel="preconnect"\n href="https://fonts.gstatic.com"\n/>'
+    b'<script\n src="https://cdnjs.cloudflare.com/x.js"\n async\n></script>'
+    b'<script src="./own.js"></script></head><body>\xc3\xa9</body>'
+)
+
+
+def answer(app: Any, path: str, method: str = "GET") -> tuple[dict[bytes, bytes], bytes]:
+    """Headers and body of what an ASGI application sends."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    with pytest.raises(StopIteration):  # nothing in it waits, so that it needs no event loop
+        app({"type": "http", "path": path, "method": method}, None, send).send(None)
+    return dict(sent[0]["headers"]), b"".join(message.get("body", b"") for message in sent[1:])
+
+
+async def gradio_page(scope: Any, receive: Any, send: Any) -> None:
+    headers = [(b"content-type", b"text/html"), (b"content-length", str(len(PAGE)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": PAGE[:50], "more_body": True})
+    await send({"type": "http.response.body", "body": PAGE[50:]})
+
+
+def test_the_page_gets_our_tags_and_loses_those_of_other_servers() -> None:
+    headers, body = answer(standalone.OwnPage(gradio_page, b"<script ours>"), "/")
+    assert body == b'<head><script src="./own.js"></script><script ours>\n</head><body>\xc3\xa9</body>'
+    assert headers == {b"content-type": b"text/html", b"content-length": str(len(body)).encode()}
+
+
+@pytest.mark.parametrize(("path", "method"), [("/config", "GET"), ("/", "POST")])
+def test_other_answers_pass_unchanged(path: str, method: str) -> None:
+    assert answer(standalone.OwnPage(gradio_page, b"<script ours>"), path, method)[1] == PAGE
+
+
+def test_the_assets_are_the_style_sheet_and_all_scripts_in_order() -> None:
+    assets = standalone.asset_files()
+    names = list(assets)
+    assert names[0] == "style.css"
+    assert names[1:] == sorted(names[1:])
+    tags = standalone.asset_tags(assets).decode().splitlines()
+    assert len(tags) == len(names)
+    assert tags[1].startswith(f'<script defer src="./lrsched/assets/{names[1]}?')
+
+
+def test_error_assets_that_are_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(standalone, "REPOSITORY", tmp_path)
+    with pytest.raises(FileNotFoundError) as caught:
+        standalone.asset_files()
+    expected = f"expected style.css and javascript/*.js in {tmp_path}; the page runs from a checkout of the repository"
+    assert str(caught.value) == expected

@@ -1,0 +1,138 @@
+"""The practice host has the signatures of a real WebUI, read from that WebUI's source without importing it.
+
+The checkout is the folder that the environment variable WEBUI_ROOT names, else the WebUI that this extension lies
+in, else ~/host/webui.
+"""
+from __future__ import annotations
+
+import ast
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TI = "modules/textual_inversion/textual_inversion.py"
+HN = "modules/hypernetworks/hypernetwork.py"
+REPO = Path(__file__).resolve().parents[2]
+PRACTICE = REPO / "lib_lrsched" / "practice"
+
+
+def _checkout() -> Path:
+    if "WEBUI_ROOT" in os.environ:
+        return Path(os.environ["WEBUI_ROOT"])
+    around = REPO.parents[1]  # WebUI/extensions/this
+    return around if (around / TI).is_file() else Path.home() / "host" / "webui"
+
+
+WEBUI = _checkout()
+
+# name, where the WebUI has it, where the practice host has it
+SEAMS = [
+    ("validate_train_inputs", TI, "train_inputs.py"),
+    ("train_embedding", TI, "textual_inversion.py"),
+    ("create_embedding", TI, "textual_inversion.py"),
+    ("save_embedding", TI, "textual_inversion.py"),
+    ("write_loss", TI, "textual_inversion.py"),
+    ("tensorboard_add", TI, "tensorboard.py"),
+    ("Embedding.__init__", TI, "sd_hijack.py"),
+    ("Embedding.save", TI, "sd_hijack.py"),
+    ("EmbeddingDatabase.load_textual_inversion_embeddings", TI, "sd_hijack.py"),
+    ("train_hypernetwork", HN, "hypernetwork.py"),
+    ("create_hypernetwork", HN, "hypernetwork_files.py"),
+    ("load_hypernetworks", HN, "hypernetwork_files.py"),
+    ("save_hypernetwork", HN, "hypernetwork.py"),
+    ("stack_conds", HN, "hypernetwork.py"),
+    ("Hypernetwork.__init__", HN, "hypernetwork_layers.py"),
+    ("Hypernetwork.save", HN, "hypernetwork_layers.py"),
+    ("Hypernetwork.load", HN, "hypernetwork_layers.py"),
+    ("HypernetworkModule.__init__", HN, "hypernetwork_layers.py"),
+    ("LearnRateScheduler.__init__", "modules/textual_inversion/learn_schedule.py", "learn_schedule.py"),
+    ("LearnRateScheduler.step", "modules/textual_inversion/learn_schedule.py", "learn_schedule.py"),
+    ("LearnRateScheduler.apply", "modules/textual_inversion/learn_schedule.py", "learn_schedule.py"),
+    ("PersonalizedBase.__init__", "modules/textual_inversion/dataset.py", "dataset.py"),
+    ("PersonalizedBase.create_text", "modules/textual_inversion/dataset.py", "dataset.py"),
+    ("PersonalizedDataLoader.__init__", "modules/textual_inversion/dataset.py", "dataset.py"),
+    ("GroupedBatchSampler.__init__", "modules/textual_inversion/dataset.py", "dataset.py"),
+    ("add", "modules/sd_hijack_checkpoint.py", "sd_hijack_checkpoint.py"),
+    ("remove", "modules/sd_hijack_checkpoint.py", "sd_hijack_checkpoint.py"),
+]
+
+# name, where the WebUI imports it by name, where the practice host does
+IMPORTS = [
+    ("LearnRateScheduler", TI, "textual_inversion.py"),
+    ("LearnRateScheduler", HN, "hypernetwork.py"),
+    ("train_embedding", "modules/api/api.py", None),
+    ("train_hypernetwork", "modules/api/api.py", None),
+]
+
+webui = pytest.mark.skipif(
+    not (WEBUI / TI).is_file(), reason=f"no WebUI checkout at {WEBUI}; set WEBUI_ROOT to one to compare with it"
+)
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf8"), filename=str(path))
+
+
+def _function(path: Path, dotted: str) -> ast.FunctionDef:
+    body: Any = _tree(path)
+    for name in dotted.split("."):
+        found = [node for node in body.body if getattr(node, "name", None) == name]
+        assert found, f"{path} has no {dotted}"
+        body = found[0]
+    return body
+
+
+def _signature(path: Path, dotted: str) -> list[tuple[str, str | None]]:
+    """Names of the parameters with their defaults as source, None for no default."""
+    arguments = _function(path, dotted).args
+    named = [*arguments.posonlyargs, *arguments.args]
+    defaults = [None] * (len(named) - len(arguments.defaults)) + arguments.defaults
+    pairs = [*zip(named, defaults), *zip(arguments.kwonlyargs, arguments.kw_defaults)]
+    return [(argument.arg, None if default is None else ast.unparse(default)) for argument, default in pairs]
+
+
+def _names(path: Path, dotted: str) -> list[str]:
+    return [name for name, _ in _signature(path, dotted)]
+
+
+def _imported_names(path: Path) -> set[str]:
+    imports = [node for node in _tree(path).body if isinstance(node, ast.ImportFrom)]
+    return {alias.asname or alias.name for node in imports for alias in node.names}
+
+
+@webui
+@pytest.mark.parametrize(("name", "theirs", "ours"), SEAMS, ids=[name for name, _, _ in SEAMS])
+def test_parameter_names_and_their_order_are_the_hosts(name, theirs, ours):
+    assert _names(PRACTICE / ours, name) == _names(WEBUI / theirs, name)
+
+
+@webui
+@pytest.mark.parametrize(
+    ("name", "theirs", "ours"),
+    [
+        ("LearnRateScheduler.__init__", "modules/textual_inversion/learn_schedule.py", "learn_schedule.py"),
+        ("save_embedding", TI, "textual_inversion.py"),
+        ("create_embedding", TI, "textual_inversion.py"),
+        ("train_embedding", TI, "textual_inversion.py"),
+        ("train_hypernetwork", HN, "hypernetwork.py"),
+        ("PersonalizedDataLoader.__init__", "modules/textual_inversion/dataset.py", "dataset.py"),
+    ],
+)
+def test_defaults_are_the_hosts(name, theirs, ours):
+    assert _signature(PRACTICE / ours, name) == _signature(WEBUI / theirs, name)
+
+
+@webui
+@pytest.mark.parametrize(("name", "theirs", "ours"), IMPORTS)
+def test_what_the_host_imports_by_name_the_practice_host_does_too(name, theirs, ours):
+    assert name in _imported_names(WEBUI / theirs)
+    assert ours is None or name in _imported_names(PRACTICE / ours)
+
+
+def test_the_comparison_sees_a_difference(tmp_path):
+    (tmp_path / "one.py").write_text("class A:\n    def f(self, a, b=1): ...\n")
+    (tmp_path / "two.py").write_text("class A:\n    def f(self, b, a=1): ...\n")
+    assert _signature(tmp_path / "one.py", "A.f") == [("self", None), ("a", None), ("b", "1")]
+    assert _names(tmp_path / "one.py", "A.f") != _names(tmp_path / "two.py", "A.f")
