@@ -69,6 +69,11 @@ def half_cosine(t: Values) -> Values:
     return (1.0 + _cos(np.pi * t)) / 2.0
 
 
+def between(a: float, b: float, rest: Values) -> Values:
+    """a where ``rest`` is 1, b where it is 0, both to the last bit; b + (a - b) rest would lose an a far below b."""
+    return a * rest + b * (1.0 - rest)
+
+
 def constant(v: float) -> Curve:
     return lambda j: np.full(np.shape(j), v) if isinstance(j, np.ndarray) else np.float64(v)
 
@@ -80,7 +85,7 @@ def linear(a: float, b: float, n: int) -> Curve:
 
 def cosine(a: float, b: float, n: int) -> Curve:
     """b + (a - b)(1 + cos(pi t)) / 2: SGDR without restarts (Loshchilov and Hutter 2017, eq. 5)."""
-    return lambda j: b + (a - b) * half_cosine(j / float(n))
+    return lambda j: between(a, b, half_cosine(j / float(n)))
 
 
 def exponential(a: float, b: float, n: int) -> Curve:
@@ -93,7 +98,7 @@ def exponential(a: float, b: float, n: int) -> Curve:
 
 def polynomial(a: float, b: float, power: float, n: int) -> Curve:
     """b + (a - b)(1 - t)^power"""
-    return lambda j: b + (a - b) * _power((float(n) - j) / float(n), power)
+    return lambda j: between(a, b, _power((float(n) - j) / float(n), power))
 
 
 def rex(a: float, b: float, d: float, n: int) -> Curve:
@@ -101,7 +106,7 @@ def rex(a: float, b: float, d: float, n: int) -> Curve:
 
     def curve(j: Steps) -> Values:
         rest = (float(n) - j) / float(n)
-        return b + (a - b) * (rest / ((1.0 - d) + d * rest))
+        return between(a, b, rest / ((1.0 - d) + d * rest))
 
     return curve
 
@@ -198,9 +203,7 @@ def phases(ends: tuple[float, ...], levels: tuple[float, ...], anneal: str) -> C
     """
 
     def ramp(a: float, b: float, t: Values) -> Values:
-        # A mean of the two ends: it stays between them to the last bit.
-        rest = half_cosine(t) if anneal == "cos" else 1.0 - t
-        return a * rest + b * (1.0 - rest)
+        return between(a, b, half_cosine(t) if anneal == "cos" else 1.0 - t)
 
     def phase(number: int, j: Steps) -> Values:
         start = ends[number - 1] if number else 0.0

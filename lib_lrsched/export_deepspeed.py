@@ -47,7 +47,7 @@ def to_deepspeed(plan: Plan) -> Exported:
     """
     refuse_feedback(plan, "DeepSpeed")
     values = all_values(plan)
-    if np.ptp(values) == 0:
+    if np.all(same(np.full(len(values), values[0]), values)):
         raise ExportError(f"a constant rate is no scheduler in DeepSpeed: set lr {short(values[0])} in its optimizer section")
     with np.errstate(all="ignore"):  # settings that do not fit may overflow; then they do not fit
         found = next((c for c in _candidates(values, parts_of(plan)) if np.all(same(c.rates, values))), None)
@@ -108,7 +108,7 @@ def _one_cycle(v: np.ndarray) -> Iterator[Candidate]:
     low, high, up = float(v[0]), float(v.max()), int(v.argmax())
     if not 0 < up < len(v) - 1 or v[up + 1] == high:
         return
-    down = round((high - low) / float(high - v[up + 1]))
+    down = max(1, round((high - low) / float(high - v[up + 1])))
     k = np.arange(len(v), dtype=np.float64)
     height = np.where(k <= up, k / up, np.maximum(0.0, (up + down - k) / down))
     settings = {"cycle_min_lr": low, "cycle_max_lr": high, "cycle_first_step_size": up, "cycle_second_step_size": down}

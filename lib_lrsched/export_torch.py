@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from . import formulas
@@ -165,8 +166,7 @@ def _table(parts: tuple[Part, ...]) -> list[str]:
 def _formulas(parts: tuple[Part, ...]) -> tuple[list[str], list[str]]:
     """The imports and the body: the formulas that are used, and how the plan joins them."""
     expression = _pieces(parts, "")
-    used = [name for name in _SOURCES if f"{name}(" in expression]
-    text = "\n\n".join(_SOURCES[name] for name in used)
+    text = "\n\n".join(source for name, source in _sources().items() if f"{name}(" in expression)
     imports = ["import math"] if "math." in text else []
     if "bisect_right" in text:
         imports.append("from bisect import bisect_right")
@@ -178,7 +178,11 @@ def _source(function: Callable[..., Any]) -> str:
     return inspect.getsource(function).replace("Callable[[int], float]", "object").replace("list[object]", "list")
 
 
-_SOURCES: dict[str, str] = {}
+@cache
+def _sources() -> dict[str, str]:
+    """Each formula's text by name; read from its file when the first snippet needs one."""
+    found = vars(formulas).items()
+    return {name: _source(f) for name, f in found if inspect.isfunction(f) and f.__module__ == formulas.__name__}
 
 
 def _pieces(parts: tuple[Part, ...], indent: str) -> str:
@@ -253,9 +257,3 @@ def _head(plan: Plan, *imports: str) -> list[str]:
 
 def _set_rate(rate: str) -> list[str]:
     return ["    for group in optimizer.param_groups:", f'        group["lr"] = group["initial_lr"] = {rate}']
-
-
-_SOURCES.update({
-    name: _source(function) for name, function in vars(formulas).items()
-    if inspect.isfunction(function) and function.__module__ == formulas.__name__
-})  # fmt: skip

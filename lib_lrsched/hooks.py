@@ -184,7 +184,7 @@ class Runtime:
                 return original()
             finally:
                 session = self._session()
-                if session is not None and session.run.is_live:
+                if session is not None and session.has_begun and not session.has_ended:
                     others = [other for other in list(self._sessions.values()) if other is not session and other.run.is_live]
                     session.guard(lambda: session.loop_ended(others))
                     session.run.is_live = False

@@ -7,7 +7,9 @@ the tests all ask it, and nothing else evaluates a schedule.
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,7 +37,6 @@ class Plan:
     Attributes:
         stop: first step that is not trained, ``total_steps`` or the schedule's own end if that is earlier.
         segments: the segments that run, in order; the last one's ``stop`` may lie beyond ``stop``.
-        warnings: lints, each with message, span and, where there is one, the corrected text.
         feedback: the segments whose rate depends on the loss (plateau).
     """
 
@@ -45,10 +46,10 @@ class Plan:
     images_per_step: int | None
     stop: int = field(compare=False)
     segments: tuple[Segment, ...] = field(compare=False, repr=False)
-    warnings: tuple[Lint, ...] = field(compare=False, repr=False)
     tree: Schedule = field(compare=False, repr=False)
     _rate: Pieces = field(compare=False, repr=False)
     _momentum: Pieces | None = field(compare=False, repr=False)
+    _lint: Callable[[], tuple[Lint, ...]] = field(compare=False, repr=False)
 
     def value(self, k: int) -> float:
         """The value at step ``k``; equal to ``values([k])[0]`` to the last bit.
@@ -83,6 +84,14 @@ class Plan:
         """Momentum at ``steps``, NaN where nothing schedules it; None if nothing ever does."""
         k = self._steps(steps)
         return None if self._momentum is None else self._momentum(k)
+
+    @cached_property
+    def warnings(self) -> tuple[Lint, ...]:
+        """Lints, each with message, span and, where there is one, the corrected text.
+
+        Found when they are first asked for: a corrected text is planned before it is offered, which costs as much again.
+        """
+        return self._lint()
 
     @property
     def feedback(self) -> tuple[Segment, ...]:
@@ -146,8 +155,11 @@ def plan(text: str, *, total_steps: int, steps_per_epoch: int | None = None, ima
     _check_finite(running, total, clock)
     rate, momentum = _pieces(running)
     stop = min(running[-1].stop, total)
-    warnings = tuple(_checked(warning, clock) for warning in lint(tree, laid, reached, total, rate))
-    return Plan(text, total, per_epoch, per_step, stop, running, warnings, tree, rate, momentum)
+
+    def warnings() -> tuple[Lint, ...]:
+        return tuple(_checked(warning, clock) for warning in lint(tree, laid, reached, total, rate))
+
+    return Plan(text, total, per_epoch, per_step, stop, running, tree, rate, momentum, warnings)
 
 
 def _checked(warning: Lint, clock: Clock) -> Lint:
@@ -179,7 +191,8 @@ def _positive(name: str, number: int) -> int:
 def _check_finite(segments: tuple[Segment, ...], total: int, clock: Clock) -> None:
     for segment in segments:
         if segment.built is not None and not is_finite(segment.built, min(segment.stop, total) - segment.start - 1):
-            raise ScheduleError("this rate grows beyond every number before its segment ends", clock.source, segment.item.value.span)
+            message = "this rate grows beyond every number before its segment ends"
+            raise ScheduleError(message, clock.source, segment.item.value.span)
 
 
 def _pieces(segments: tuple[Segment, ...]) -> tuple[Pieces, Pieces | None]:

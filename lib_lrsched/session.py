@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from . import optim
 from .checks import InputError, check_is_left, embedding_file, file_time
+from .freeze import Freeze
 from .host import Host
 from .run import TrainingRun
 from .runstate import Known
@@ -24,6 +25,7 @@ class Session:
     def __init__(self, host: Host, run: TrainingRun) -> None:
         self.run = run
         self.has_begun = False
+        self.has_ended = False
         self._host = host
         self._scheduler: RateScheduler | None = None
         self._clip: ClipScheduler | None = None
@@ -31,6 +33,7 @@ class Session:
         self._trained: Any = None
         self._initial_step = 0
         self._final_save = False
+        self._freeze: Freeze | None = None
         self._waiting: tuple[int, float, float, Any] | None = None
         self._skipped = 0
         self._said: set[str] = set()
@@ -85,6 +88,8 @@ class Session:
     def begin(self) -> None:
         """The loop starts."""
         self.has_begun = True
+        if self._host.settings().freeze:
+            self.guard(self._freeze_model)
         run = self.run
         run.begin(self._initial_step, self._known())
         self.say(self._describe())
@@ -93,6 +98,13 @@ class Session:
             run.note(f"{by}, exact: on true, unscaled gradients" if run.exact_clip
                      else f"{by}, the host's own: on gradients as they are scaled")
         self._say_troubles()
+
+    def _freeze_model(self) -> None:
+        thing = self._trained
+        if thing is None:
+            return
+        trained = [thing.vec] if self.run.asked.kind == "embedding" else list(thing.weights())
+        self._freeze = Freeze(self._host.shared.sd_model, trained)
 
     def attach(self, optimizer: Any) -> None:
         """The optimizer of the loop is known."""
@@ -127,6 +139,9 @@ class Session:
 
     def loop_ended(self, others: Iterable[Session] = ()) -> None:
         """The loop is over, in whatever way; the gauge goes off the optimizer. ``others`` still train."""
+        self.has_ended = True
+        if self._freeze is not None:
+            self._freeze.undo()
         self._record_waiting()
         if self._gauge is not None:
             self._gauge.remove()

@@ -12,9 +12,11 @@ class Settings:
     Attributes:
         enabled: apply schedules in the training loops; off leaves the host as it is.
         exact_clip: clip true, unscaled gradients; off restores the host's own clipping.
+        freeze: leave out the gradients that nobody uses, for the length of a run.
         state_dir: folder of run state; empty for the default beside the host's other data.
     """
 
     enabled: bool = True
     exact_clip: bool = True
     state_dir: str = ""
+    freeze: bool = True

@@ -167,7 +167,10 @@ def bench_plan() -> list[Line]:
 
     rates, shapes = text_of(80, "{:.10g}"), text_of(80, "cosine({:.10g}, 1e-5)")
     short_s, shaped_s = in_turn(lambda: planned_s(rates), lambda: planned_s(shapes), 51)
-    lines = [Line("parse and plan: 80 rates", short_s * 1e3, "ms", 1), Line("parse and plan: 80 shapes", shaped_s * 1e3, "ms", None)]
+    lines = [
+        Line("parse and plan: 80 rates", short_s * 1e3, "ms", 1), Line("parse and plan: 80 shapes", shaped_s * 1e3, "ms", None),
+        Line("parse, plan and warn: 80 rates", median(lambda: plan(rates, total_steps=MILLION).warnings, 51) * 1e3, "ms", None),
+    ]
     sizes = {1_000: None, 10_000: 150.0, 20_000: None}
     texts = {items: text_of(items, "{:.10g}") for items in sizes}
     rounds = [{items: planned_s(text) for items, text in texts.items()} for _ in range(11)]

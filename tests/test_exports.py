@@ -571,6 +571,30 @@ def test_error_a_plan_too_long_to_look_at_is_refused():
     assert caught.value.message == "an export looks at every step, at most 10000000 of them; this plan has 10000001"
 
 
+@pytest.mark.parametrize("to", ["a1111", "diffusers", "deepspeed", "kohya"])
+def test_error_rates_that_overflow_are_refused(to: str):
+    with pytest.raises(ExportError) as caught:
+        export(planned("1e-3:3, 1e300"), to)
+    assert caught.value.message == "an export takes rates up to 1e+100; this plan has 1e+300"
+
+
+def test_error_a_base_rate_too_far_away_is_refused():
+    with pytest.raises(ExportError) as caught:
+        export(planned("5e-324:3, 1e-3"), "diffusers")
+    assert caught.value.message == "no multiplier makes 0.001 of the base rate 5e-324; give one that is nearer"
+
+
+def test_the_tiniest_rates_are_phases_of_their_own():
+    made = planned("decay(1e-320, gamma=0.5)", 20)
+    assert host_rates(export(made, "a1111", error=0.5).text, 20) == values(made).tolist()
+
+
+def test_error_a_constant_with_dust_is_a_constant():
+    with pytest.raises(ExportError) as caught:
+        export(planned("warmup(0.005, start=0.005, curve=log)"), "deepspeed")
+    assert caught.value.message == "a constant rate is no scheduler in DeepSpeed: set lr 0.005 in its optimizer section"
+
+
 def test_an_error_points_at_the_item():
     with pytest.raises(ExportError) as caught:
         export(planned("0.005:5, onecycle(0.005)"), "a1111")

@@ -31,13 +31,13 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
         ("conversion", "imported import_deepspeed imports convert"),
         ("store", "store"),
         ("run", "run run_view settings pictures"),
-        ("torch", "optim plan_lr"),
+        ("torch", "optim plan_lr freeze"),
         ("host", "host seams checks scheduler session hooks options page ui api"),
         ("programs", "practice train_panel standalone demo run_picture cli __main__"),
     )
 )
 
-USES_TORCH = frozenset({"optim", "plan_lr", "practice"})
+USES_TORCH = frozenset({"optim", "plan_lr", "freeze", "practice"})
 """Modules that import torch when they are imported: plan_lr is a subclass of torch's LRScheduler."""
 
 USES_WEBUI = frozenset({"host", "options"})
