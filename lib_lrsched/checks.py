@@ -86,8 +86,8 @@ def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]
     settings: dict[str, Scalar] = {name: frame[name] for name in KEPT if _is_scalar(frame.get(name))}
     return Asked(
         kind=kind, name=_plain_name(kind, inputs["model_name"]), rate_text=rate, total_steps=inputs["steps"],
-        batch=inputs["batch_size"], accumulate=inputs["gradient_step"], clip_mode=mode, clip_text=clip, data_root=str(inputs["data_root"]),
-        pictures=pictures, settings=settings,
+        batch=inputs["batch_size"], accumulate=inputs["gradient_step"], clip_mode=mode, clip_text=clip,
+        data_root=str(inputs["data_root"]), pictures=pictures, settings=settings,
     )
 
 

@@ -87,8 +87,8 @@ def _report(args: argparse.Namespace, root: Path, result: Any, run: Any, runtime
     folder.mkdir(parents=True, exist_ok=True)
     picture = draw_run(points, f"{args.name}: {args.lr}", folder / f"{args.name}-run.png")
     samples = draw_samples(service.sample_concept(args.name, SAMPLES, seed=0), folder / f"{args.name}-samples.png")
-    files = {args.kind: str(result.path), "picture": str(picture), "samples": str(samples), "history": str(runtime.store.history_path(run.id))}
-    report = {"files": files, "first_step": run.initial_step, "rates": points["actual"]}
+    files = {args.kind: result.path, "picture": picture, "samples": samples, "history": runtime.store.history_path(run.id)}
+    report = {"files": {name: str(path) for name, path in files.items()}, "first_step": run.initial_step, "rates": points["actual"]}
     return {"report": report, "state": run.state, "message": run.message}
 
 

@@ -57,7 +57,9 @@ class NoTraining:
 
 
 NEEDED = {
-    "modules.textual_inversion.textual_inversion": ("validate_train_inputs", "LearnRateScheduler", "write_loss", "save_embedding", "train_embedding"),
+    "modules.textual_inversion.textual_inversion": (
+        "validate_train_inputs", "LearnRateScheduler", "write_loss", "save_embedding", "train_embedding",
+    ),
     "modules.hypernetworks.hypernetwork": ("LearnRateScheduler", "save_hypernetwork", "train_hypernetwork"),
     "modules.textual_inversion.dataset": ("PersonalizedBase",),
     "modules.sd_hijack_checkpoint": ("add", "remove"),

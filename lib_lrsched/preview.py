@@ -33,6 +33,14 @@ class PastLeg(NamedTuple):
     steps_per_epoch: int | None
     images_per_step: int | None
 
+    def plan(self) -> Plan:
+        """What was planned then.
+
+        Raises:
+            ScheduleError: a text of another version of the planner.
+        """
+        return plan(self.text, total_steps=self.total_steps, steps_per_epoch=self.steps_per_epoch, images_per_step=self.images_per_step)
+
 
 def preview(request: dict[str, Any], past: Sequence[PastLeg] = ()) -> dict[str, Any]:
     """Plan each text of a request.
@@ -145,9 +153,9 @@ def past_curve(past: Sequence[PastLeg], until: int, points: int) -> dict[str, li
     pieces = []
     for leg, following in zip(past, [*(leg.start_step for leg in past[1:]), until], strict=True):
         try:
-            made = plan(leg.text, total_steps=leg.total_steps, steps_per_epoch=leg.steps_per_epoch, images_per_step=leg.images_per_step)
+            made = leg.plan()
         except ScheduleError:
-            continue  # a text of another version of the planner; the rest of the past is still true
+            continue  # the rest of the past is still true
         if leg.start_step < min(following, until, made.stop):
             steps = sample_steps(made, max(16, points // len(past)), leg.start_step, min(following, until))
             pieces.append((steps, made.values(steps)))
@@ -194,7 +202,7 @@ def _planned(past: Sequence[PastLeg], step: int) -> float | None:
         return None
     leg = past[-1]
     try:
-        made = plan(leg.text, total_steps=leg.total_steps, steps_per_epoch=leg.steps_per_epoch, images_per_step=leg.images_per_step)
+        made = leg.plan()
     except ScheduleError:
         return None
     return made.value(step) if step < made.stop else None

@@ -181,7 +181,8 @@ class TrainingRun:
         return RunState(
             id="", kind=asked.kind, name=asked.name, state="pending", step=0, total_steps=asked.total_steps, created_s=now,
             updated_s=now, rate_text=asked.rate_text, clip_text=asked.clip_text, clip_mode=asked.clip_mode,
-            clip_exact=self.exact_clip and asked.clip_mode != "disabled", batch=self.counts.batch, accumulate=self.counts.accumulate,
+            clip_exact=self.exact_clip and asked.clip_mode != "disabled",
+            batch=self.counts.batch, accumulate=self.counts.accumulate,
             pictures=self.pictures, steps_per_epoch=self.counts.steps_per_epoch, settings=dict(asked.settings),
         )
 
@@ -208,8 +209,8 @@ class TrainingRun:
             self._watch = feedback.replay(self.plan, read_losses(self._store.history_path(self.id), self.initial_step))
         for message in self._store.take_messages():
             self._trouble(message)
-        word = "goes on" if found is not None else "starts"
-        self.note(f"{word} at step {self.initial_step} of {asked.total_steps} with `{asked.rate_text}`", "resume" if found else "leg")
+        word, event = ("starts", "leg") if found is None else ("goes on", "resume")
+        self.note(f"{word} at step {self.initial_step} of {asked.total_steps} with `{asked.rate_text}`", event)
 
     def _open_history(self) -> History:
         path = self._store.history_path(self.id)

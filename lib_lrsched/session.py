@@ -190,14 +190,16 @@ class Session:
         if thing is None:
             return None
         if self.run.asked.kind == "embedding":
-            return Known(thing.step or 0, optim.digest([thing.vec]), file_time(embedding_file(self._host, thing, self.run.asked.name)))
+            path = embedding_file(self._host, thing, self.run.asked.name)
+            return Known(thing.step or 0, optim.digest([thing.vec]), file_time(path))
         file = self._host.hypernetwork_file(self.run.asked.name)
         return Known(thing.step or 0, optim.digest(thing.weights()), file_time(Path(file) if file else None))
 
     def _describe(self) -> str:
         run = self.run
         first, last = run.rate_at(self._initial_step), run.plan.value(run.plan.stop - 1)
-        text = f"Training with the schedule `{run.asked.rate_text}`: from step {self._initial_step} at {first:g} to {run.plan.stop} at {last:g}"
+        text = f"Training with the schedule `{run.asked.rate_text}`: "
+        text += f"from step {self._initial_step} at {first:g} to {run.plan.stop} at {last:g}"
         if run.asked.clip_mode != "disabled":
             text += f"; clipping by {run.asked.clip_mode}, {'exact' if run.exact_clip else 'the host’s own'}"
         return text

@@ -140,7 +140,8 @@ def _cyclic(p: Mapping[str, Any], n: int) -> Built:
     swing = p["max_momentum"] - p["base_momentum"]
     extreme = p["max_momentum"] - (_grown(swing, p["gamma"], n - 1) if swing > 0 else -_grown(-swing, p["gamma"], n - 1))
     if grows and p["cycle_momentum"] and not 0.0 <= extreme < 1.0:
-        raise ShapeError("gamma", f"gamma {p['gamma']:g} lets momentum leave 0 to 1 within {n} steps; cycle_momentum=no leaves it alone")
+        message = f"gamma {p['gamma']:g} lets momentum leave 0 to 1 within {n} steps; cycle_momentum=no leaves it alone"
+        raise ShapeError("gamma", message)
     return Built(rate, _at(rate, n), momentum if p["cycle_momentum"] else None,
                  (lambda j: low + _grown(high - low, p["gamma"], j)) if grows else None)
 
@@ -181,7 +182,8 @@ def _onecycle(p: Mapping[str, Any], n: int) -> Built:
 
 def _wsd(p: Mapping[str, Any], n: int) -> Built:
     if p["warmup"] + p["decay"] > n:
-        raise ShapeError("decay", f"warm-up and decay fit into the segment: {p['warmup']} + {p['decay']} steps are more than its {n}")
+        steps = f"{p['warmup']} + {p['decay']}"
+        raise ShapeError("decay", f"warm-up and decay fit into the segment: {steps} steps are more than its {n}")
     curve = curves.warm_stable_decay((p["peak"], p["floor"]), p["warmup"], p["decay"], p["curve"], n)
     return Built(curve, p["floor"])
 
@@ -219,7 +221,8 @@ _ROWS = (
           (_v("rate to start with"), Param("timescale", "time", REQUIRED, "after three times this the rate is halved", low=1)),
           _inverse_sqrt, "transformers, after its warm-up; Vaswani et al. 2017"),
     Shape("rex", "rex(0.005, 1e-5)",
-          (_a(), _b(), Param("d", "number", 0.9, "0 is a straight line; near 1 the rate stays high for longer", high=1.0, open_high=True)),
+          (_a(), _b(),
+           Param("d", "number", 0.9, "0 is a straight line; near 1 the rate stays high for longer", high=1.0, open_high=True)),
           lambda p, n: Built(curves.rex(p["a"], p["b"], p["d"], n), p["b"]), "OneTrainer; Chen et al. 2021", joins=True),
     Shape("cyclic", "cyclic(1e-5, 0.005, step_size=50)",
           (Param("low", "rate", REQUIRED, "lowest rate"), Param("high", "rate", REQUIRED, "highest rate"),
@@ -231,7 +234,8 @@ _ROWS = (
            Param("wave", "word", "linear", "form of the ramps", choices=("linear", "cosine")), *_MOMENTUM),
           _cyclic, "torch CyclicLR; Smith 2017"),
     Shape("restarts", "restarts(0.005, 1e-5, t_0=200)",
-          (Param("peak", "rate", REQUIRED, "rate at which a cycle starts"), Param("floor", "rate", 0.0, "rate towards which it falls"),
+          (Param("peak", "rate", REQUIRED, "rate at which a cycle starts"),
+           Param("floor", "rate", 0.0, "rate towards which it falls"),
            Param("t_0", "time", REQUIRED, "length of the first cycle", low=1),
            Param("t_mult", "whole", 1, "each cycle is this many times as long as the one before", low=1),
            Param("peak_decay", "number", 1.0, "factor from one cycle's peak to the next"),
@@ -261,7 +265,8 @@ _ROWS = (
     Shape("range_test", "range_test(1e-6, 0.1)",
           (Param("low", "rate", REQUIRED, "rate on the first step"), Param("high", "rate", REQUIRED, "rate on the last step"),
            Param("mode", "word", "exp", "form of the climb", choices=("exp", "linear")),
-           Param("stair", "time", 1, "steps that share a rate", low=1)), _range_test, "torch-lr-finder; DeepSpeed LRRangeTest; Smith 2017"),
+           Param("stair", "time", 1, "steps that share a rate", low=1)),
+          _range_test, "torch-lr-finder; DeepSpeed LRRangeTest; Smith 2017"),
 )
 
 SHAPES: dict[str, Shape] = {shape.name: shape for shape in _ROWS}
