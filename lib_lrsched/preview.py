@@ -39,7 +39,8 @@ class PastLeg(NamedTuple):
         Raises:
             ScheduleError: a text of another version of the planner.
         """
-        return plan(self.text, total_steps=self.total_steps, steps_per_epoch=self.steps_per_epoch, images_per_step=self.images_per_step)
+        counts = {"steps_per_epoch": self.steps_per_epoch, "images_per_step": self.images_per_step}
+        return plan(self.text, total_steps=self.total_steps, **counts)
 
 
 def preview(request: dict[str, Any], past: Sequence[PastLeg] = ()) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from lib_lrsched.optim import PlanLR  # noqa: E402
 from lib_lrsched.preview import preview  # noqa: E402
 from lib_lrsched.run import Asked, TrainingRun  # noqa: E402
 from lib_lrsched.session import Session  # noqa: E402
+from lib_lrsched.settings import Settings  # noqa: E402
 from lib_lrsched.shapes import SHAPES  # noqa: E402
 from lib_lrsched.store import Store  # noqa: E402
 
@@ -173,7 +174,9 @@ def bench_plan() -> list[Line]:
     ]
     sizes = {1_000: None, 10_000: 150.0, 20_000: None}
     texts = {items: text_of(items, "{:.10g}") for items in sizes}
+    gc.freeze()  # else the collector goes through all of torch and gradio after so many items, and that is no growth of ours
     rounds = [{items: planned_s(text) for items, text in texts.items()} for _ in range(11)]
+    gc.unfreeze()
     found = {items: statistics.median(one[items] for one in rounds) * 1e3 for items in sizes}
     smaller = {10_000: 1_000, 20_000: 10_000}
     for items, limit in sizes.items():
@@ -199,7 +202,8 @@ class Loop:
         self.weight, self.optimizer = small_optimizer()
         self.other = np.ones(4 * MILLION) if clip == "cold" else None
         opts = SimpleNamespace(practice_quiet=True)
-        host: Any = SimpleNamespace(shared=SimpleNamespace(opts=opts, state=SimpleNamespace(interrupted=False)))
+        shared = SimpleNamespace(opts=opts, state=SimpleNamespace(interrupted=False))
+        host: Any = SimpleNamespace(shared=shared, settings=Settings)
         mode = "norm" if clip == "norm" else "disabled"
         asked = Asked("embedding", "bench", text, MILLION, clip_mode=mode, clip_text="0.01" if clip == "norm" else "")
         self.session = Session(host, TrainingRun(asked, Store(folder)))

@@ -6,9 +6,7 @@ import asyncio
 import dataclasses
 import json
 import math
-import statistics
 import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -203,19 +201,6 @@ def test_numbers_that_are_not_finite_and_half_characters_do_not_break_the_answer
     assert answer.status_code == 200
     assert json.loads(answer.text)["id"] == [None, {"x": None}, 5, "\ud800"]
     assert "NaN" not in answer.text
-
-
-def test_preview_of_a_hundred_thousand_steps_is_fast(client: Client):
-    text = "warmup(0.005):5%, repeat(20, cosine(0.005, 1e-4):+3000, 1e-4:+100), restarts(1e-4, 1e-6, t_0=500, t_mult=2)"
-    body = PREVIEW | {"texts": [text], "total_steps": 100_000}
-    assert post(client, "/preview", body)["results"][0]["ok"]
-    cost_s = []
-    for _ in range(20):
-        started_s = time.perf_counter()
-        post(client, "/preview", body)
-        cost_s.append(time.perf_counter() - started_s)
-    # Asked for are 30 ms in process at the 95th percentile; this is the median over HTTP on a machine that may be busy.
-    assert statistics.median(cost_s) < 0.06
 
 
 def test_runs_on_disk_and_in_memory_are_one_list(client: Client, runtime: FakeRuntime):

@@ -285,9 +285,9 @@ def test_error_message_quotes_a_long_item_in_part() -> None:
 def test_a_great_text_costs_time_in_proportion() -> None:
     def cost(count: int) -> float:
         text = ", ".join(f"cosine({i}, 0):{i}" for i in range(1, count))
-        start = time.perf_counter()
+        start = time.process_time()
         parse(text)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     cost(100)
     small, great = min(cost(1_000) for _ in range(3)), min(cost(8_000) for _ in range(3))

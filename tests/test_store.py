@@ -464,18 +464,6 @@ def test_readers_never_see_half_a_state(store: Store):
     assert store.messages == []
 
 
-def test_two_hundred_runs_are_listed_quickly(store: Store):
-    for number in range(200):
-        store.save(started(f"run-{number:03}", float(number), known=tuple(Known(step, "d" * 64, step) for step in range(64))))
-    assert len(store.runs()) == 200
-    cost_s = []
-    for _ in range(5):
-        started_s = time.perf_counter()
-        store.runs()
-        cost_s.append(time.perf_counter() - started_s)
-    assert min(cost_s) < 0.05
-
-
 def test_presets_are_added_replaced_and_deleted(store: Store):
     store.save_preset("mine", "0.005", "slow")
     store.save_preset(" Käse / 猫 ", "1e-3")

@@ -13,7 +13,7 @@ from lib_lrsched.practice.vocabulary import COLOURS, GENERIC_WORD, SHAPES
 
 CARRIERS = ("", "a picture of ", "a drawing of ", "a photo of ", "an image of ", "a painting of ", "the picture of ")
 P_SILENT = 0.1
-P_GENERIC = 0.2  # nothing but the generic word, as in the first step of training an embedding
+P_GENERIC = 0.15  # nothing but the generic word, as in the first step of training an embedding
 P_SECOND = 0.15  # a second description behind a comma, as in a template with [filewords]
 P_UNKNOWN = 0.05
 _NAMES = tuple(COLOURS)
@@ -49,7 +49,7 @@ def _subject(scenes: Scenes, index: int, random: Random) -> list[str]:
         return [*words, GENERIC_WORD]
     if random.random() < 0.8:
         words.append(_NAMES[scenes.colour[index]])
-    words.append(SHAPES[scenes.shape[index]] if random.random() < 0.8 else GENERIC_WORD)
+    words.append(SHAPES[scenes.shape[index]] if random.random() < 0.9 else GENERIC_WORD)
     if random.random() < 0.6:
         words += ["on", "a", _NAMES[scenes.background[index]], "background"]
     return words

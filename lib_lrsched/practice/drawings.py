@@ -16,9 +16,9 @@ from torch import Tensor
 from lib_lrsched.practice.vocabulary import COLOURS, SHAPES, SIZES
 
 PICTURE_SIZE = 32  # pixels, each way
-RADIUS = (0.5, 0.75)  # of half the picture
-OFF_CENTRE = 0.2  # at most, each way; more, and pretraining would have to be many times longer
-SIZE_LIMITS = (0.57, 0.68)  # below the first a shape is called small, above the second large
+RADIUS = (0.62, 0.85)  # of half the picture
+OFF_CENTRE = 0.1  # at most, each way; more, and pretraining would have to be many times longer
+SIZE_LIMITS = (0.69, 0.78)  # below the first a shape is called small, above the second large
 COLOUR_JITTER = 0.04
 
 
@@ -52,7 +52,7 @@ def random_scenes(count: int, generator: torch.Generator) -> Scenes:
         background=(colour + offset) % len(COLOURS),
         centre=uniform(-OFF_CENTRE, OFF_CENTRE, 2),
         radius=uniform(*RADIUS),
-        angle=uniform(-0.2, 0.2),
+        angle=uniform(-0.15, 0.15),
         jitter=uniform(-COLOUR_JITTER, COLOUR_JITTER, 2, 3),
     )
 

@@ -15,7 +15,10 @@ from pathlib import Path
 
 import pytest
 
-playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+if os.environ.get("LRSCHED_REQUIRE_BROWSER") == "1":
+    import playwright.sync_api as playwright_api
+else:
+    playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START = """

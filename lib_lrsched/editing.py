@@ -1,0 +1,284 @@
+"""One edit of a schedule text, from a form or from the chart: a new text in which all else stands as it stood.
+
+Every edit is a list of changes at spans of the source, so that comments, blank space and the other items are kept.
+Whatever the edit, the new text can be planned for the same run, or the edit is refused.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from .arguments import match
+from .errors import RequestError, ScheduleError
+from .items import Path, Place, find, given_values, siblings
+from .parser import parse
+from .plan import Plan
+from .shapes import REQUIRED
+from .syntax import Arg, Call, Quantity, Schedule, Span, Word
+from .times import Clock, is_minus_one
+from .tokens import Tokens
+
+Planner = Callable[[str], Plan]
+"""Plans a text for the run that is being edited."""
+
+
+class Change(NamedTuple):
+    """``source[start:stop]`` becomes ``text``."""
+
+    start: int
+    stop: int
+    text: str
+
+
+class Draft(NamedTuple):
+    """A text that is being edited, and the run that it is for."""
+
+    source: str
+    tree: Schedule
+    planner: Planner
+
+    def plan(self) -> Plan:
+        return self.planner(self.source)
+
+
+class Edited(NamedTuple):
+    """The new text, and the item that the reader is at."""
+
+    text: str
+    path: Path
+    span: Span
+
+
+def draft(source: str, planner: Planner) -> Draft:
+    """Raises ScheduleError where the text cannot be read."""
+    return Draft(source, parse(source), planner)
+
+
+def finish(old: Draft, changes: Iterable[Change], path: Path) -> Edited:
+    """The text with its changes.
+
+    Raises:
+        ScheduleError: it cannot be planned; its source is the new text.
+    """
+    text = apply(old.source, changes)
+    made = old.planner(text)
+    return Edited(text, path, find(made.tree, path).span)
+
+
+def apply(source: str, changes: Iterable[Change]) -> str:
+    """All changes at once; their spans do not overlap.
+
+    >>> apply("0.005:100, 1e-3", [Change(0, 5, "0.004"), Change(9, 9, ", 0.002:200")])
+    '0.004:100, 0.002:200, 1e-3'
+    """
+    parts, stop = [], len(source)
+    for change in sorted(changes, reverse=True):
+        parts += [source[change.stop : stop], change.text]
+        stop = change.start
+    return source[:stop] + "".join(reversed(parts))
+
+
+def rate_text(rate: float) -> str:
+    """The shortest text for a rate's first three digits.
+
+    >>> rate_text(0.0050012), rate_text(1.25e-5), rate_text(0.0), rate_text(1e-5)
+    ('0.005', '1.25e-5', '0', '1e-5')
+    """
+    mantissa, e, exponent = f"{rate:.3g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else mantissa
+
+
+# Parameters -----------------------------------------------------------------------------------
+
+
+def set_param(old: Draft, path: Path, name: str, text: str) -> list[Change]:
+    """A parameter's value, written where it stands, or added as ``name=value``.
+
+    Raises:
+        RequestError: there is no such parameter, or ``text`` is no single value.
+    """
+    value = find(old.tree, path).value
+    written = _one_value(text, name)
+    given = given_values(value, old.source)
+    if name in given:
+        return [Change(*given[name].span, written)]
+    return _added(_call_with(value, name, old.source), name, written, old.source)
+
+
+def unset_param(old: Draft, path: Path, name: str) -> list[Change]:
+    """Takes a parameter out, so that its default holds. Values behind it that had no name get theirs."""
+    call = _call_with(find(old.tree, path).value, name, old.source)
+    shape, given = match(call, _clock(old.source))
+    if name not in given:
+        return []
+    if next(p for p in shape.params if p.name == name).default is REQUIRED:
+        raise RequestError(f"{call.name} needs {name}")
+    number = call.args.index(given[name])
+    stays = "b" if shape.joins and name == "a" else ""
+    named = [
+        Change(arg.span[0], arg.span[0], f"{other}=")
+        for other, arg in given.items() if arg.name is None and call.args.index(arg) > number and other != stays
+    ]  # fmt: skip
+    return named + _without(old.source, [arg.span for arg in call.args], number)
+
+
+def _call_with(value: Quantity | Call, name: str, source: str) -> Call:
+    """The call, where it takes the parameter."""
+    if isinstance(value, Call) and value.name != "repeat":
+        shape, _ = match(value, _clock(source))
+        if name in (p.name for p in shape.params):
+            return value
+    shape_name = value.name if isinstance(value, Call) else "constant"
+    raise RequestError(f"{shape_name} has no `{name}` to change")
+
+
+def _added(call: Call, name: str, written: str, source: str) -> list[Change]:
+    shape, given = match(call, _clock(source))
+    if shape.joins and name == "a":
+        b, first = given["b"], call.args[0]
+        place, lead = (b.span[0], "") if b.name is None else (first.span[0], "a=")
+        return [Change(place, place, f"{lead}{written}, ")]
+    place = call.args[-1].span[1]
+    return [Change(place, place, f", {name}={written}")]
+
+
+def _one_value(text: str, name: str) -> str:
+    """The text, where it is one number, time or word and nothing else."""
+    written = text.strip()
+    arg = _only_arg(written, name)
+    if arg is None or not isinstance(arg.value, (Quantity, Word)) or arg.span != (2, 2 + len(written)):
+        raise RequestError(f"{name} is one value, such as 0.005 or 20%; given was `{written}`")
+    return written
+
+
+def _only_arg(written: str, name: str) -> Arg | None:
+    if not written:
+        raise RequestError(f"{name} has no value")
+    try:
+        items = parse(f"x({written}\n)").items
+    except ScheduleError as error:
+        raise RequestError(f"{name}: {error.message}") from error
+    call = items[0].value
+    return call.args[0] if len(items) == 1 and isinstance(call, Call) and len(call.args) == 1 and call.args[0].name is None else None
+
+
+def _clock(source: str) -> Clock:
+    return Clock(source, 1)
+
+
+# Ends -----------------------------------------------------------------------------------------
+
+
+def set_end(old: Draft, path: Path, text: str | None) -> list[Change]:
+    """An item's end as typed, without its colon; None takes it away."""
+    place = find(old.tree, path)
+    if text is None:
+        return _without_end(old.source, place)
+    written = _one_end(text)
+    if place.end is not None:
+        return [Change(*place.end.span, written)]
+    return [Change(place.value.span[1], place.value.span[1], f":{written}")]
+
+
+def _without_end(source: str, place: Place) -> list[Change]:
+    if place.end is None:
+        return []
+    after, (start, stop) = place.value.span[1], place.end.span
+    if "#" not in source[after:start]:
+        return [Change(after, stop, "")]
+    (colon,) = (mark for mark in _marks(source, ":") if after <= mark < start)
+    return [Change(colon, colon + 1, ""), Change(start, stop, "")]
+
+
+def _one_end(text: str) -> str:
+    written = text.strip()
+    try:
+        tree = parse(f"1:{written}\n")
+    except ScheduleError as error:
+        raise RequestError(f"the end: {error.message}") from error
+    end = tree.items[0].end
+    if len(tree.items) != 1 or tree.empty or end is None or end.span != (2, 2 + len(written)):
+        raise RequestError(f"an end is one time, such as 100, 20%, 3ep or +50; given was `{written}`")
+    return written
+
+
+# Items ----------------------------------------------------------------------------------------
+
+
+def insert_after(old: Draft, path: Path) -> list[Change]:
+    """An item that holds the rate that the one at ``path`` ends with, for half of the room that there is."""
+    place = find(old.tree, path)
+    if len(path) > 1:
+        duration = "" if place.end is None else old.source[slice(*place.end.span)]
+        return [Change(place.span[1], place.span[1], f", {_some_rate(place, old.source)}:{duration or '10'}")]
+    segments = old.plan().segments
+    if path[0] >= len(segments):
+        raise RequestError("this item starts after the end of the run; nothing can follow it")
+    segment = segments[path[0]]
+    rate = rate_text(segment.exit if segment.exit is not None else old.plan().value(min(segment.stop, old.plan().stop) - 1))
+    if segment.open:
+        middle = _between(segment.start, segment.stop)
+        return [*set_end(old, path, str(middle)), Change(place.span[1], place.span[1], f", {rate}")]
+    if path[0] + 1 == len(old.tree.items):
+        return [Change(place.span[1], place.span[1], f", {rate}")]
+    following = segments[path[0] + 1] if path[0] + 1 < len(segments) else None
+    if following is None:
+        raise RequestError("the item after this one starts after the end of the run; there is no room between them")
+    return [Change(place.span[1], place.span[1], f", {rate}:{_between(following.start, following.stop)}")]
+
+
+def _between(start: int, stop: int) -> int:
+    if stop - start < 2:
+        raise RequestError(f"there is no room for another item between step {start} and step {stop}")
+    return (start + stop) // 2
+
+
+def _some_rate(place: Place, source: str) -> str:
+    """A rate that the item names: its last one, as a rule where it ends."""
+    values = given_values(place.value, source)
+    for name in ("b", "v", "peak", "max_lr", "high"):
+        if name in values:
+            return source[slice(*values[name].span)]
+    return "0.001"
+
+
+def delete(old: Draft, path: Path) -> list[Change]:
+    """Takes an item and its comma out; comments stay."""
+    around = siblings(old.tree, path)
+    if len(around) == 1:
+        raise RequestError("a schedule has at least one item, and a repeat too")
+    return _without(old.source, [place.span for place in around], path[-1])
+
+
+def _without(source: str, spans: Sequence[Span], number: int) -> list[Change]:
+    """One of several spans that commas part, and the comma behind it, or before it where it is the last."""
+    start, stop = spans[number]
+    commas = _marks(source, ",")
+    at = bisect_left(commas, stop)
+    if number < len(spans) - 1:
+        comma = commas[at]
+        after = comma + 1 + len(source[comma + 1 :]) - len(source[comma + 1 :].lstrip(" \t"))
+        return _cut(source, (start, stop), (comma, after))
+    if number == 0:
+        return [Change(start, stop, "")]
+    comma = commas[bisect_left(commas, start) - 1]
+    return _cut(source, (comma, comma + 1), (start, stop))
+
+
+def _cut(source: str, first: Span, second: Span) -> list[Change]:
+    """Two spans and the blank space between them; a comment between them stays."""
+    if "#" not in source[first[1] : second[0]]:
+        return [Change(first[0], second[1], "")]
+    return [Change(*first, ""), Change(*second, "")]
+
+
+def _marks(source: str, mark: str) -> list[int]:
+    tokens = Tokens(source)
+    return [start for kind, start in zip(tokens.kinds, tokens.starts) if kind == mark]
+
+
+def is_written(end: Quantity | None) -> bool:
+    """Whether an end says a step: there is one, and it is not the host's word for the end of the run."""
+    return end is not None and not is_minus_one(end)
