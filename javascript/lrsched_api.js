@@ -101,5 +101,21 @@
         }
     }
 
-    lrsched.api = {ApiError, Asker, request, rootPath};
+    /** Sends questions of one kind; the answer to one that was overtaken by a newer is null. */
+    class Latest {
+        #number = 0;
+
+        async ask(method, path, body) {
+            const number = ++this.#number;
+            try {
+                const answer = await request(method, path, body);
+                return number === this.#number ? answer : null;
+            } catch (error) {
+                if (number !== this.#number) return null;
+                throw error;
+            }
+        }
+    }
+
+    lrsched.api = {ApiError, Asker, Latest, request, rootPath};
 })();

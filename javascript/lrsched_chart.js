@@ -40,6 +40,7 @@
 
         show(data) {
             this.data = {marks: [], shade: null, ...data};
+            this.ghost = null;
             this.redraw();
         }
 
@@ -51,6 +52,12 @@
         /** Marks the steps [from, to) for the eye, or nothing. */
         highlight(band) {
             this.band = band;
+            this.redraw();
+        }
+
+        /** A curve {x, y} that is not there yet, over the others and in their scale, until something else is shown; or nothing. */
+        showGhost(curve) {
+            this.ghost = curve;
             this.redraw();
         }
 
@@ -71,12 +78,13 @@
             this.svg.setAttribute("height", frame.height);
             this.svg.setAttribute("viewBox", `0 0 ${width} ${frame.height}`);
             this.layers.replaceChildren(
-                this.#shading(), this.#grid(), this.#marks(), this.#lines(), this.#labels(),
+                this.#shading(), this.#grid(), this.#marks(), this.#lines(), this.#ghost(), this.#labels(),
             );
             this.crosshair.redraw();
+            this.onDraw?.();
         }
 
-        /** Sizes and scales: {width, height, left, right, top, bottom, x(step), y(value), yTicks, xTicks}. */
+        /** Sizes and scales: {width, height, left, right, top, bottom, x(step), y(value), stepAt(pixel), valueAt(pixel), yTicks, xTicks}. */
         #layOut(width, height) {
             const {compact, xLabel} = this.options;
             const top = compact ? 6 : 18;
@@ -88,7 +96,9 @@
             const {xLow, xHigh} = this.data;
             const x = lrsched.scale.linearScale(xLow, xHigh, left, right);
             const xTicks = lrsched.scale.niceTicks(xLow, xHigh, (right - left) / (compact ? 60 : 90), {whole: true});
-            return {width, height, left, right, top, bottom, x, xTicks, y: y.toPixel, yTicks: y.ticks, minor: y.minor};
+            const stepAt = lrsched.scale.linearScale(left, right, xLow, xHigh);
+            const scales = {x, stepAt, y: y.toPixel, valueAt: y.toValue};
+            return {width, height, left, right, top, bottom, ...scales, xTicks, yTicks: y.ticks, minor: y.minor};
         }
 
         #yAxis(bottom, top) {
@@ -167,6 +177,10 @@
                 group.append(svg("path", {class: `lrsched-line lrsched-look-${series.look}${weight}`, d: this.#path(series)}));
             }
             return group;
+        }
+
+        #ghost() {
+            return this.ghost ? lrsched.dom.svg("path", {class: "lrsched-ghost", d: this.#path(this.ghost)}) : lrsched.dom.svg("g");
         }
 
         /** One line per run of numbers; a missing value leaves a gap, a lone point becomes a dot. */

@@ -108,14 +108,21 @@
 
         #listen() {
             const {host} = this.chart;
-            const follow = (event) => this.#choose(this.#stepAt(event));
-            host.addEventListener("pointermove", follow);
-            host.addEventListener("pointerdown", follow);
+            host.addEventListener("pointermove", (event) => this.follow(event));
+            host.addEventListener("pointerdown", (event) => this.follow(event));
+            host.addEventListener("click", () => {
+                if (this.step !== null) this.chart.onPick?.(this.step);
+            });
             host.addEventListener("pointerleave", (event) => {
                 if (event.pointerType === "mouse") this.#choose(null);
             });
             host.addEventListener("blur", () => this.#choose(null));
             host.addEventListener("keydown", (event) => this.#key(event));
+        }
+
+        /** Goes where a pointer event is, also one of something that lies over the chart. */
+        follow(event) {
+            this.#choose(this.#stepAt(event));
         }
 
         #stepAt(event) {

@@ -5,7 +5,7 @@
     const lrsched = (globalThis.lrsched ??= {});
     const RANK = {error: 0, warning: 1, hover: 2};
 
-    /** Ties the text area, its backdrop and the list of messages together; `onInput(text)` hears of every change. */
+    /** Ties the text area, its backdrop and the list of messages together; `onInput(text)` hears of every change, `onCaret()` of moves. */
     class Editor {
         #marks = [];
         #hover = null;
@@ -22,6 +22,7 @@
                 this.#typed();
             });
             area.addEventListener("focus", () => (this.#touched = true));
+            for (const name of ["click", "keyup", "select"]) area.addEventListener(name, () => this.onCaret?.());
             this.#paint();
         }
 
@@ -54,6 +55,34 @@
             const [start, end] = lrsched.dom.toUnits(this.text, span);
             this.area.focus({preventScroll: true});
             this.area.setSelectionRange(start, end);
+        }
+
+        /** Where the cursor stands, in JavaScript's count; it stays there while the focus is elsewhere. */
+        get caret() {
+            return this.area.selectionStart;
+        }
+
+        /** Puts the cursor at the start of a span without taking the focus. */
+        placeCaret(span) {
+            const [start] = lrsched.dom.toUnits(this.text, span);
+            this.area.setSelectionRange(start, start);
+            this.onCaret?.();
+        }
+
+        /** Writes what differs in `text`, puts the cursor at the span's start, and gives the focus back; undo takes it back. */
+        replace(text, span) {
+            const before = this.text;
+            const focused = document.activeElement;
+            if (text !== before) {
+                const [start, tail] = difference(before, text);
+                this.isReplacing = true;
+                this.area.focus({preventScroll: true});
+                this.area.setSelectionRange(start, before.length - tail);
+                this.#write(text.slice(start, text.length - tail));
+            }
+            this.placeCaret(span);
+            if (focused !== this.area) focused?.focus({preventScroll: true});
+            this.isReplacing = false;
         }
 
         /** Marks a segment while the pointer is on its row; null takes the mark away. */
@@ -138,6 +167,15 @@
         if (covering.length === 0) return text;
         const kind = covering.map((one) => one.kind).sort((a, b) => RANK[a] - RANK[b])[0];
         return lrsched.dom.el("mark", {class: `lrsched-mark-text lrsched-mark-text-${kind}`, text});
+    }
+
+    /** How many characters two texts share at their start and, beyond that, at their end. */
+    function difference(a, b) {
+        const start = commonStart(a, b);
+        const most = Math.min(a.length, b.length) - start;
+        let tail = 0;
+        while (tail < most && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail++;
+        return [start, tail];
     }
 
     function commonStart(a, b) {

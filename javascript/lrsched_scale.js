@@ -25,7 +25,7 @@
 
     /**
      * The y axis of linear charts.
-     * Returns {toPixel, ticks: [{value, label}], minor: []}.
+     * Returns {toPixel, toValue, ticks: [{value, label}], minor: []}.
      */
     function linearAxis(low, high, from, to, {zero = true, count = 5, format}) {
         let bottom = zero ? Math.min(0, low) : low;
@@ -36,7 +36,7 @@
         if (bottom !== 0) bottom -= room;
         top += room;
         const ticks = steps.map((value) => ({value, label: format(value)}));
-        return {toPixel: linearScale(bottom, top, from, to), ticks, minor: []};
+        return {toPixel: linearScale(bottom, top, from, to), toValue: linearScale(from, to, bottom, top), ticks, minor: []};
     }
 
     /** A range to draw for a single value. */
@@ -59,9 +59,11 @@
         const base = hasFloor ? from + (to - from) * 0.09 : from;
         const scale = linearScale(bottom, ceiling, base, to);
         const toPixel = (value) => (value > 0 && Math.log10(value) >= bottom - 1e-9 ? scale(Math.log10(value)) : from);
+        const back = linearScale(base, to, bottom, ceiling);
+        const toValue = (pixel) => (hasFloor && pixel > (base + from) / 2 ? 0 : 10 ** back(hasFloor ? Math.min(pixel, base) : pixel));
         const {ticks, minor} = logTicks(bottom, ceiling, format);
         if (hasFloor) ticks.unshift({value: 0, label: hasZero ? "0" : "less"});
-        return {toPixel, ticks, minor};
+        return {toPixel, toValue, ticks, minor};
     }
 
     function logLimits(lowest, top) {
@@ -88,7 +90,7 @@
     }
 
     function floorOnly(from, to) {
-        return {toPixel: () => from, ticks: [{value: 0, label: "0"}], minor: [], top: to};
+        return {toPixel: () => from, toValue: () => 0, ticks: [{value: 0, label: "0"}], minor: [], top: to};
     }
 
     /** The index of the value in the rising list `xs` that lies nearest to `x`; -1 for an empty list. */

@@ -12,14 +12,18 @@
             const kept = this.form.recall();
             if (kept) byId("text").value = kept.text;
             this.editor = new lrsched.Editor({
-                area: byId("text"), backdrop: byId("backdrop"), messages: byId("messages"), onInput: () => this.ask(),
+                area: byId("text"), backdrop: byId("backdrop"), messages: byId("messages"), onInput: () => this.#typed(),
             });
+            this.items = new lrsched.Items(this.editor, () => this.context(), () => this.#itemsRead());
             this.asker = new lrsched.api.Asker((answer, question) => this.#answered(answer, question), (error) => this.#failed(error));
             this.#makeCharts();
             this.comparison = new lrsched.Comparison({
                 list: byId("compare"), addButton: byId("compare_add"),
                 onChange: () => this.ask({now: true}), onOpen: (text) => this.editor.setText(text),
             });
+            this.itemForm = new lrsched.ItemForm(this.editor, this.items);
+            this.editor.onCaret = () => this.itemForm.refresh();
+            this.exchange = new lrsched.Exchange(this);
             this.presets = new lrsched.Presets(this.editor);
             this.continuation = new lrsched.Continuation(this, kept?.run ?? null);
             this.#bind();
@@ -29,6 +33,12 @@
         ask({now = false} = {}) {
             this.form.keep(this.editor.text);
             this.asker.ask(this.form.question([this.editor.text, ...this.comparison.texts]), {now});
+        }
+
+        /** The run's numbers, as other questions than previews take them; counted pictures are known from the last answer. */
+        context() {
+            const {total_steps, pictures, batch, accumulate} = this.form.question([]);
+            return {total_steps, pictures: pictures ?? this.counted, batch, accumulate};
         }
 
         /** Puts a text and field values in and asks once. */
@@ -42,6 +52,8 @@
             this.chart = new lrsched.Chart(byId("chart"), {label: "Rate over steps", height: 320});
             this.momentum = new lrsched.Chart(byId("momentum_chart"), {label: "Momentum over steps", height: 130, zero: false});
             lrsched.bindAxis(byId("chart_axis"), this.chart, "chart");
+            this.grips = new lrsched.Grips(byId("grips"), this.chart, this);
+            this.chart.onPick = (step) => this.#pick(step);
             this.chart.onCursor = (step) => this.momentum.crosshair.moveTo(step);
             this.momentum.onCursor = (step) => this.chart.crosshair.moveTo(step);
         }
@@ -60,10 +72,40 @@
             const [own, ...others] = answer.results;
             this.editor.showResult(own);
             this.comparison.showResults(others);
-            this.#say("");
+            this.say("");
+            this.counted = answer.pictures;
+            this.initialStep = answer.initial_step;
             this.#drawCharts(answer, question);
             this.#describe(answer, own);
             if (own.ok) this.#listSegments(own);
+            if (own.text === this.editor.text) this.items.read();
+            if (own.ok) this.exchange.refresh();
+        }
+
+        #typed() {
+            this.grips.setWaiting(true);
+            this.itemForm.refresh();
+            this.ask();
+        }
+
+        #itemsRead() {
+            this.itemForm.refresh();
+            this.showGrips();
+        }
+
+        /** Puts the chart's grips where they belong; a text that cannot be drawn has none that could be used. */
+        showGrips() {
+            const isDrawn = this.items.isFresh && this.lastGood?.text === this.editor.text;
+            this.grips.setWaiting(!isDrawn);
+            if (isDrawn) this.grips.show(this.items.known, this.initialStep);
+        }
+
+        /** Goes to the item that trains a step, without taking the focus. */
+        #pick(step) {
+            const segment = this.lastGood?.segments.find(({start, stop}) => start <= step && step < stop);
+            if (!segment || this.lastGood.text !== this.editor.text) return;
+            this.editor.placeCaret(segment.span);
+            this.editor.hover(segment.span);
         }
 
         #drawCharts(answer, question) {
@@ -135,10 +177,11 @@
         }
 
         #failed(error) {
-            this.#say(error.passing ? `${error.message} Trying again.` : error.message);
+            this.say(error.passing ? `${error.message} Trying again.` : error.message);
         }
 
-        #say(text) {
+        /** Says what went wrong below the chart; an empty text takes it away. */
+        say(text) {
             const line = lrsched.dom.byId("status");
             lrsched.dom.setText(line, text);
             line.classList.toggle("lrsched-bad", text !== "");

@@ -19,9 +19,11 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from .convert import convert
 from .errors import RequestError, RunStateError, ScheduleError
-from .exports import ExportError
+from .exported import ExportError
+from .form_requests import edit_answer, import_answer, items_answer
 from .forms import describe_shapes
 from .history import MAX_STEP, Event, History
+from .imported import ImportFormatError
 from .preview import preview
 from .run_view import Histories, past_legs, run_answer, run_json
 from .runstate import RunState
@@ -72,6 +74,9 @@ def add_routes(app: FastAPI, runtime: Runtime) -> None:
     router = APIRouter(prefix=PREFIX, route_class=_Route, tags=["lrsched"])
     router.add_api_route("/preview", endpoints.preview, methods=["POST"])
     router.add_api_route("/export", endpoints.export, methods=["POST"])
+    router.add_api_route("/import", endpoints.import_, methods=["POST"])
+    router.add_api_route("/items", endpoints.items, methods=["POST"])
+    router.add_api_route("/edit", endpoints.edit, methods=["POST"])
     router.add_api_route("/shapes", endpoints.shapes, methods=["GET"])
     router.add_api_route("/runs", endpoints.runs, methods=["GET"])
     router.add_api_route("/runs/{run_id:path}", endpoints.run, methods=["GET"])
@@ -103,6 +108,18 @@ class Endpoints:
     def export(self, body: Any = Body(...)) -> Response:  # noqa: B008
         """A text in another program's words."""
         return Answer(convert(_an_object(body)))
+
+    def import_(self, body: Any = Body(...)) -> Response:  # noqa: B008
+        """Another program's schedule as a text."""
+        return Answer(import_answer(_an_object(body)))
+
+    def items(self, body: Any = Body(...)) -> Response:  # noqa: B008
+        """What a form shows of a text, and what a chart can drag."""
+        return Answer(items_answer(_an_object(body)))
+
+    def edit(self, body: Any = Body(...)) -> Response:  # noqa: B008
+        """A text after one edit."""
+        return Answer(edit_answer(_an_object(body)))
 
     def shapes(self) -> Response:
         """The table of shapes with their parameters, for forms."""
@@ -203,7 +220,7 @@ class _Route(APIRoute):
                 return error_answer(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
             except StarletteHTTPException as error:
                 return error_answer(error.status_code, str(error.detail))
-            except RequestError as error:
+            except (RequestError, ImportFormatError) as error:
                 return error_answer(400, error.message)
             except (ScheduleError, ExportError) as error:
                 return error_answer(400, error.message, error.span)

@@ -6,7 +6,6 @@ from typing import Any
 
 from .counting import count_steps
 from .errors import RequestError
-from .exports import export
 from .plan import plan
 
 MOST_STEPS = 1_000_000
@@ -25,6 +24,8 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
         ScheduleError: the text cannot be planned.
         ExportError: the format cannot say it.
     """
+    from .exports import export  # not before somebody asks: the page's start does not wait for the exporters
+
     text, to = (_text(request, name) for name in ("text", "format"))
     total = _whole(request, "total_steps", MOST_STEPS)
     pictures = None if request.get("pictures") in (None, 0) else _whole(request, "pictures", 10**7)

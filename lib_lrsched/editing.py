@@ -6,8 +6,7 @@ Whatever the edit, the new text can be planned for the same run, or the edit is 
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from .arguments import match
@@ -16,20 +15,12 @@ from .items import Path, Place, find, given_values, siblings
 from .parser import parse
 from .plan import Plan
 from .shapes import REQUIRED
+from .splices import Change, apply, marks, without
 from .syntax import Arg, Call, Quantity, Schedule, Span, Word
 from .times import Clock, is_minus_one
-from .tokens import Tokens
 
 Planner = Callable[[str], Plan]
 """Plans a text for the run that is being edited."""
-
-
-class Change(NamedTuple):
-    """``source[start:stop]`` becomes ``text``."""
-
-    start: int
-    stop: int
-    text: str
 
 
 class Draft(NamedTuple):
@@ -65,19 +56,6 @@ def finish(old: Draft, changes: Iterable[Change], path: Path) -> Edited:
     text = apply(old.source, changes)
     made = old.planner(text)
     return Edited(text, path, find(made.tree, path).span)
-
-
-def apply(source: str, changes: Iterable[Change]) -> str:
-    """All changes at once; their spans do not overlap.
-
-    >>> apply("0.005:100, 1e-3", [Change(0, 5, "0.004"), Change(9, 9, ", 0.002:200")])
-    '0.004:100, 0.002:200, 1e-3'
-    """
-    parts, stop = [], len(source)
-    for change in sorted(changes, reverse=True):
-        parts += [source[change.stop : stop], change.text]
-        stop = change.start
-    return source[:stop] + "".join(reversed(parts))
 
 
 def rate_text(rate: float) -> str:
@@ -121,7 +99,7 @@ def unset_param(old: Draft, path: Path, name: str) -> list[Change]:
         Change(arg.span[0], arg.span[0], f"{other}=")
         for other, arg in given.items() if arg.name is None and call.args.index(arg) > number and other != stays
     ]  # fmt: skip
-    return named + _without(old.source, [arg.span for arg in call.args], number)
+    return named + without(old.source, [arg.span for arg in call.args], number)
 
 
 def _call_with(value: Quantity | Call, name: str, source: str) -> Call:
@@ -161,7 +139,9 @@ def _only_arg(written: str, name: str) -> Arg | None:
     except ScheduleError as error:
         raise RequestError(f"{name}: {error.message}") from error
     call = items[0].value
-    return call.args[0] if len(items) == 1 and isinstance(call, Call) and len(call.args) == 1 and call.args[0].name is None else None
+    if len(items) > 1 or not isinstance(call, Call) or len(call.args) != 1 or call.args[0].name is not None:
+        return None
+    return call.args[0]
 
 
 def _clock(source: str) -> Clock:
@@ -188,7 +168,7 @@ def _without_end(source: str, place: Place) -> list[Change]:
     after, (start, stop) = place.value.span[1], place.end.span
     if "#" not in source[after:start]:
         return [Change(after, stop, "")]
-    (colon,) = (mark for mark in _marks(source, ":") if after <= mark < start)
+    (colon,) = (mark for mark in marks(source, ":") if after <= mark < start)
     return [Change(colon, colon + 1, ""), Change(start, stop, "")]
 
 
@@ -210,23 +190,31 @@ def _one_end(text: str) -> str:
 def insert_after(old: Draft, path: Path) -> list[Change]:
     """An item that holds the rate that the one at ``path`` ends with, for half of the room that there is."""
     place = find(old.tree, path)
+    end = "" if place.end is None else old.source[slice(*place.end.span)]
     if len(path) > 1:
-        duration = "" if place.end is None else old.source[slice(*place.end.span)]
-        return [Change(place.span[1], place.span[1], f", {_some_rate(place, old.source)}:{duration or '10'}")]
-    segments = old.plan().segments
-    if path[0] >= len(segments):
+        return _appended(place, f"{_some_rate(place, old.source)}:{end or '10'}")
+    made = old.plan()
+    if path[0] >= len(made.segments):
         raise RequestError("this item starts after the end of the run; nothing can follow it")
-    segment = segments[path[0]]
-    rate = rate_text(segment.exit if segment.exit is not None else old.plan().value(min(segment.stop, old.plan().stop) - 1))
-    if segment.open:
-        middle = _between(segment.start, segment.stop)
-        return [*set_end(old, path, str(middle)), Change(place.span[1], place.span[1], f", {rate}")]
+    segment = made.segments[path[0]]
+    last = min(segment.stop, made.stop)
+    rate = rate_text(made.value(last - 1) if segment.exit is None else segment.exit)
+    if segment.open or segment.stop >= made.total_steps:
+        return _halved(place, _between(segment.start, last), rate + (f":{end}" if is_written(place.end) else ""))
     if path[0] + 1 == len(old.tree.items):
-        return [Change(place.span[1], place.span[1], f", {rate}")]
-    following = segments[path[0] + 1] if path[0] + 1 < len(segments) else None
-    if following is None:
-        raise RequestError("the item after this one starts after the end of the run; there is no room between them")
-    return [Change(place.span[1], place.span[1], f", {rate}:{_between(following.start, following.stop)}")]
+        return _appended(place, rate)
+    following = made.segments[path[0] + 1]
+    return _appended(place, f"{rate}:{_between(following.start, following.stop)}")
+
+
+def _appended(place: Place, item: str) -> list[Change]:
+    return [Change(place.span[1], place.span[1], f", {item}")]
+
+
+def _halved(place: Place, middle: int, item: str) -> list[Change]:
+    if place.end is None:
+        return [Change(place.span[1], place.span[1], f":{middle}, {item}")]
+    return [Change(*place.end.span, f"{middle}, {item}")]
 
 
 def _between(start: int, stop: int) -> int:
@@ -249,34 +237,7 @@ def delete(old: Draft, path: Path) -> list[Change]:
     around = siblings(old.tree, path)
     if len(around) == 1:
         raise RequestError("a schedule has at least one item, and a repeat too")
-    return _without(old.source, [place.span for place in around], path[-1])
-
-
-def _without(source: str, spans: Sequence[Span], number: int) -> list[Change]:
-    """One of several spans that commas part, and the comma behind it, or before it where it is the last."""
-    start, stop = spans[number]
-    commas = _marks(source, ",")
-    at = bisect_left(commas, stop)
-    if number < len(spans) - 1:
-        comma = commas[at]
-        after = comma + 1 + len(source[comma + 1 :]) - len(source[comma + 1 :].lstrip(" \t"))
-        return _cut(source, (start, stop), (comma, after))
-    if number == 0:
-        return [Change(start, stop, "")]
-    comma = commas[bisect_left(commas, start) - 1]
-    return _cut(source, (comma, comma + 1), (start, stop))
-
-
-def _cut(source: str, first: Span, second: Span) -> list[Change]:
-    """Two spans and the blank space between them; a comment between them stays."""
-    if "#" not in source[first[1] : second[0]]:
-        return [Change(first[0], second[1], "")]
-    return [Change(*first, ""), Change(*second, "")]
-
-
-def _marks(source: str, mark: str) -> list[int]:
-    tokens = Tokens(source)
-    return [start for kind, start in zip(tokens.kinds, tokens.starts) if kind == mark]
+    return without(old.source, [place.span for place in around], path[-1])
 
 
 def is_written(end: Quantity | None) -> bool:

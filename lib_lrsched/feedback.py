@@ -84,7 +84,8 @@ def refuse_feedback(plan: Plan) -> None:
         ScheduleError: the plan has a shape that looks at the loss.
     """
     for segment in plan.feedback:
-        raise ScheduleError(f"{segment.shape} looks at the loss and lowers a learning rate; a threshold cannot follow it", plan.text, segment.item.span)
+        message = f"{segment.shape} looks at the loss and lowers a learning rate; a threshold cannot follow it"
+        raise ScheduleError(message, plan.text, segment.item.span)
 
 
 def replay(plan: Plan, losses: Iterable[tuple[int, float]]) -> Watch:

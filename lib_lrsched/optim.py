@@ -55,6 +55,8 @@ def total_norm(grads: list[Tensor]) -> Tensor:
     """Their common 2-norm, a float32 scalar on their device; 0 where there are none."""
     if not grads:
         return torch.zeros(())
+    if len(grads) == 1:  # the same bits as below, without the norm of a norm
+        return torch.linalg.vector_norm(grads[0])
     if hasattr(torch.nn.utils, "get_total_norm"):
         return torch.nn.utils.get_total_norm(grads)
     return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads]))
@@ -76,6 +78,7 @@ def clip(grads: list[Tensor], mode: str, limit: float | Tensor, norm: Tensor) ->
             grad.mul_(scale.to(grad.device))
 
 
+Limit = Callable[[], tuple[str, float] | None]
 Guard = Callable[[Callable[[], None]], Any]
 
 
@@ -95,7 +98,7 @@ class Gauge:
         guard: calls what it is given; keeps exceptions away from the training loop.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, limit: Callable[[], tuple[str, float] | None], guard: Guard = call) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, limit: Limit, guard: Guard = call) -> None:
         self.optimizer = optimizer
         self.rate: float | None = None
         self._limit = limit

@@ -42,12 +42,20 @@ SNIPPETS = (
 )
 
 
+EXPORTS = (
+    ("a1111", "WebUI phases"), ("pytorch", "PyTorch"), ("diffusers", "diffusers"),
+    ("deepspeed", "DeepSpeed"), ("kohya", "sd-scripts"),
+)  # fmt: skip
+IMPORTS = (("a1111", "WebUI phases"), ("diffusers", "diffusers"), ("deepspeed", "DeepSpeed"))
+"""What the menus offer: the server's name of the format, and ours."""
+
+
 def page() -> str:
     """The whole tab: editor and chart side by side, the runs below."""
     return f"""<div id="lrsched_page" class="lrsched">
 <div class="lrsched-columns">
 <div class="lrsched-column">{_editor()}{_fields()}{_presets()}</div>
-<div class="lrsched-column">{_chart()}{_compare()}{_segments()}{_transfer()}</div>
+<div class="lrsched-column">{_chart()}{_compare()}{_segments()}{_transfer()}{_exchange()}</div>
 </div>
 {_runs()}
 </div>"""
@@ -98,6 +106,7 @@ def _editor() -> str:
 <textarea id="lrsched_text" spellcheck="false" autocomplete="off" autocapitalize="off" wrap="soft"
  aria-label="Schedule" aria-describedby="lrsched_messages">{escape(DEFAULT_TEXT)}</textarea></div></div>
 <div id="lrsched_messages" class="lrsched-messages" role="status" aria-live="polite"></div>
+<div id="lrsched_item" class="lrsched-item" role="group" aria-label="The item at the cursor" hidden></div>
 {_help()}
 </section>"""
 
@@ -149,6 +158,48 @@ def _transfer() -> str:
 </section>"""
 
 
+def menu(name: str, label: str, entries: tuple[tuple[str, str], ...]) -> str:
+    """A button and the list that it opens; `entries` are (format, label) pairs."""
+    items = "".join(
+        f'<button type="button" role="menuitem" tabindex="-1" data-format="{escape(value)}">{escape(text)}</button>'
+        for value, text in entries
+    )
+    return f"""<span class="lrsched-menu"><button type="button" id="lrsched_{name}" class="lrsched-button"
+ aria-haspopup="menu" aria-expanded="false">{escape(label)} <span aria-hidden="true">▾</span></button>
+<span id="lrsched_{name}_menu" role="menu" aria-label="{escape(label)}" hidden>{items}</span></span>"""
+
+
+def option_field(name: str, label: str, placeholder: str) -> str:
+    """A labelled box for a number that may be left out."""
+    return f"""<label id="lrsched_{name}_field" class="lrsched-field"><span>{escape(label)}</span>
+<input id="lrsched_{name}" type="text" inputmode="decimal" spellcheck="false" placeholder="{escape(placeholder)}"></label>"""
+
+
+def _exchange() -> str:
+    return f"""<section class="lrsched-card" aria-labelledby="lrsched_exchange_title">
+<header class="lrsched-head"><h3 id="lrsched_exchange_title">Other programs</h3>
+<span class="lrsched-row">{menu("copy_as", "Copy as", EXPORTS)}{menu("paste_from", "Paste from", IMPORTS)}</span></header>
+<div id="lrsched_export" class="lrsched-exchange" hidden>
+<header class="lrsched-head"><h4 id="lrsched_export_title"></h4>
+<span class="lrsched-row">{button("export_copy", "Copy", kind="primary")}{button("export_close", "Close")}</span></header>
+<div class="lrsched-params">{option_field("export_error", "Largest deviation, %", "")}
+{option_field("export_base", "Optimizer's rate", "the first rate above 0")}</div>
+<textarea id="lrsched_export_text" class="lrsched-box" readonly spellcheck="false" wrap="soft"
+ aria-labelledby="lrsched_export_title"></textarea>
+<p id="lrsched_export_note" class="lrsched-muted"></p>
+<p id="lrsched_export_trouble" class="lrsched-trouble" role="alert"></p>
+<p id="lrsched_export_said" class="lrsched-said" role="status"></p></div>
+<div id="lrsched_import" class="lrsched-exchange" hidden>
+<header class="lrsched-head"><h4 id="lrsched_import_title"></h4>
+<span class="lrsched-row">{button("import_use", "Put into the editor", kind="primary")}
+{button("import_close", "Close")}</span></header>
+<textarea id="lrsched_import_text" class="lrsched-box" rows="4" spellcheck="false"
+ aria-labelledby="lrsched_import_title"></textarea>
+<div class="lrsched-params">{option_field("import_base", "Optimizer's rate", "needed for multipliers")}</div>
+<p id="lrsched_import_said" class="lrsched-said" role="status"></p></div>
+</section>"""
+
+
 def _help() -> str:
     shapes = "".join(snippet_button(snippet) for snippet in SNIPPETS)
     return f"""<div class="lrsched-help">
@@ -162,7 +213,8 @@ from where the item starts. Without an end it goes on to the last step.</p>
 def _chart() -> str:
     return f"""<section class="lrsched-card" aria-labelledby="lrsched_chart_title">
 <header class="lrsched-head"><h3 id="lrsched_chart_title">Rate over steps</h3>{axis_toggle("chart")}</header>
-<div id="lrsched_chart" class="lrsched-chart"></div>
+<div class="lrsched-stage"><div id="lrsched_chart" class="lrsched-chart"></div>
+<div id="lrsched_grips" class="lrsched-grips" role="group" aria-label="Boundaries and rates that can be dragged"></div></div>
 <div id="lrsched_momentum" class="lrsched-momentum" hidden><h4>Momentum</h4>
 <div id="lrsched_momentum_chart" class="lrsched-chart"></div></div>
 <p id="lrsched_status" class="lrsched-said" role="status" aria-live="polite"></p>

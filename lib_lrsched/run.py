@@ -62,6 +62,7 @@ class TrainingRun:
         self._saved_s = 0.0
         self._step = 0
         self._chunk: list[float] = []
+        self._momenta: list[float] = []
         self._chunk_start = 0
         self._watch = feedback.Watch()
         self._planned = (-1, 0.0)
@@ -88,15 +89,26 @@ class TrainingRun:
             segment = feedback.segment_at(self.plan, step)
             if segment is not None:
                 return feedback.rate_at(self._watch, segment)
-        index = step - self._chunk_start
-        if not 0 <= index < len(self._chunk):
-            self._chunk_start = step
-            self._chunk = self.plan.values(range(step, min(step + CHUNK, self.plan.stop))).tolist()
-            index = 0
-        return self._chunk[index]
+        return self._chunk[self._index(step)]
 
     def momentum_at(self, step: int) -> float | None:
-        return self.plan.momentum(step) if self.drives_momentum else None
+        """The planned momentum at an update, or None where nothing schedules it."""
+        if not self.drives_momentum:
+            return None
+        momentum = self._momenta[self._index(step)]
+        return None if momentum != momentum else momentum
+
+    def _index(self, step: int) -> int:
+        """Where the step stands in the values that are held ready."""
+        index = step - self._chunk_start
+        if 0 <= index < len(self._chunk):
+            return index
+        steps = range(step, min(step + CHUNK, self.plan.stop))
+        self._chunk_start = step
+        self._chunk = self.plan.values(steps).tolist()
+        momenta = self.plan.momenta(steps)
+        self._momenta = [] if momenta is None else momenta.tolist()
+        return 0
 
     def clip_at(self, step: int) -> float | None:
         """The clip threshold at an update; after the end of its schedule the last one holds, as in the host."""
@@ -123,7 +135,8 @@ class TrainingRun:
             return
         before = self._watch
         self._watch = feedback.advance(before, feedback.segment_at(self.plan, step), step, loss)
-        if self._watch.plateau.cuts > before.plateau.cuts and self._watch.start == before.start:
+        cuts_before = before.plateau.cuts if before.start == self._watch.start else 0
+        if self._watch.plateau.cuts > cuts_before:
             self.note(f"the loss stands still: the rate is cut to {self._watch.plateau.rate:g}", "plateau")
 
     def record(self, step: int, actual: float, loss: float, grad_norm: float | None) -> None:

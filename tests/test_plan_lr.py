@@ -357,8 +357,9 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, di
 
 def _start(file: Path, variables: dict[str, str]) -> subprocess.Popen[str]:
     paths = os.pathsep.join([str(Path(__file__).parent.parent), *sys.path])
-    return subprocess.Popen([sys.executable, worker.__file__, str(file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                            env=os.environ | variables | {"PYTHONPATH": paths})
+    environment = os.environ | variables | {"PYTHONPATH": paths}
+    command = [sys.executable, worker.__file__, str(file)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
 def alone(text: str) -> dict[str, list[float]]:

@@ -1,0 +1,245 @@
+"""The chart's points that can be dragged, and what dragging them writes: boundaries, and rates at the points where a
+parameter is the rate.
+
+A point that two items share, such as the end of a warm-up and the start of the fall after it, moves both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from itertools import pairwise
+from math import floor
+from typing import Any, NamedTuple
+
+from .arguments import build
+from .editing import Draft, is_written, rate_text, set_end, set_param
+from .errors import RequestError
+from .items import Path, given_values
+from .plan import Plan
+from .schedule import Segment
+from .splices import Change
+from .syntax import Call
+from .times import Clock
+
+MOST_SEGMENTS = 40
+"""With more of them nobody could hit a point."""
+
+MOST_DIGITS = 4
+"""Behind the point of a percentage or an epoch; what needs more is written in steps."""
+
+
+class Boundary(NamedTuple):
+    """An item's end: it is at ``step``, and can be anywhere from ``low`` to ``high``."""
+
+    item: int
+    step: int
+    low: int
+    high: int
+
+
+class Point(NamedTuple):
+    """A place where ``rate`` is the value of a parameter: the rate at ``step``, or the one that is reached there from the left."""
+
+    item: int
+    param: str
+    step: int
+    rate: float
+
+
+class Handle(NamedTuple):
+    """A point, and the parameters that it moves: its own, and those that it is joined to."""
+
+    point: Point
+    moves: tuple[tuple[int, str], ...]
+
+
+# Boundaries -----------------------------------------------------------------------------------
+
+
+def boundaries_of(plan: Plan) -> list[Boundary]:
+    """The written ends within the run."""
+    if len(plan.segments) > MOST_SEGMENTS:
+        return []
+    return [_boundary(plan, i) for i, s in enumerate(plan.segments) if is_written(s.item.end) and s.stop <= plan.total_steps]
+
+
+def _boundary(plan: Plan, number: int) -> Boundary:
+    segment, later = plan.segments[number], plan.segments[number + 1 :]
+    high = plan.total_steps - 1 if later else plan.total_steps
+    fixed = next((s for s in later if _is_absolute(s)), None)
+    if fixed is not None:  # what lies between moves along
+        high = min(high, segment.stop + fixed.stop - fixed.start - 1)
+    return Boundary(number, segment.stop, segment.start + 1, high)
+
+
+def _is_absolute(segment: Segment) -> bool:
+    end = segment.item.end
+    return end is not None and is_written(end) and not end.relative
+
+
+def move_boundary(old: Draft, path: Path, step: int) -> list[Change]:
+    """Writes an item's end as ``step``, in the unit that it had where that is short, else in steps."""
+    plan, segment = old.plan(), _segment(old.plan(), path)
+    end = segment.item.end
+    if end is None or not is_written(end):
+        raise RequestError("this item has no written end to move")
+    steps = step - segment.start if end.relative else step
+    text = time_text(steps, end.unit, plan) or str(steps)
+    return set_end(old, path, ("+" if end.relative else "") + text)
+
+
+def change_unit(old: Draft, path: Path, unit: str, *, relative: bool) -> list[Change]:
+    """Writes an item's end in another unit; the step at which it ends stays, where the unit can say it."""
+    plan, segment = old.plan(), _segment(old.plan(), path)
+    steps = segment.stop - segment.start if relative else segment.stop
+    text = time_text(steps, unit, plan)
+    if text is None:
+        unknown = {"ep": plan.steps_per_epoch, "img": plan.images_per_step}.get(unit, 1) is None
+        why = "the data set's size is not known" if unknown else f"that takes more than {MOST_DIGITS} digits"
+        raise RequestError(f"{steps} steps cannot be said in {unit}: {why}")
+    return set_end(old, path, ("+" if relative else "") + text)
+
+
+def time_text(steps: int, unit: str, plan: Plan) -> str | None:
+    """The shortest text that comes to so many steps; None where the unit has none.
+
+    >>> from lib_lrsched.plan import plan
+    >>> run = plan("1", total_steps=2000, steps_per_epoch=24, images_per_step=2)
+    >>> [time_text(233, unit, run) for unit in ("", "%", "ep", "img")]
+    ['233', '11.65%', '9.7ep', '466img']
+    """
+    if not unit:
+        return str(steps)
+    if unit == "img":
+        return None if plan.images_per_step is None else f"{steps * plan.images_per_step}img"
+    if unit == "ep" and plan.steps_per_epoch is None:
+        return None
+    scale = Fraction(plan.total_steps, 100) if unit == "%" else Fraction(plan.steps_per_epoch or 1)
+    for digits in range(MOST_DIGITS + 1):
+        amount = Fraction(round(steps / scale * 10**digits), 10**digits)
+        if amount > 0 and floor(amount * scale + Fraction(1, 2)) == steps:
+            return f"{_decimal(amount, digits)}{unit}"
+    return None
+
+
+def _decimal(amount: Fraction, digits: int) -> str:
+    """A number of so many decimals at most, exactly."""
+    whole, rest = divmod(round(amount * 10**digits), 10**digits)
+    return f"{whole}.{rest:0{digits}}" if digits else str(whole)
+
+
+def _segment(plan: Plan, path: Path) -> Segment:
+    if len(path) != 1:
+        raise RequestError("inside a repeat an end is a duration; write it in the text or in the form")
+    if not 0 <= path[0] < len(plan.segments):
+        raise RequestError("this item does not run: it starts after the end, or after an item without one")
+    return plan.segments[path[0]]
+
+
+# Rates ----------------------------------------------------------------------------------------
+
+
+def set_rate(old: Draft, path: Path, param: str, rate: float) -> list[Change]:
+    """Writes a dragged rate, three digits of it, into the point's parameter and those that it is joined to."""
+    handles = handles_of(old.plan())
+    handle = next((h for h in handles if len(path) == 1 and (path[0], param) in h.moves), None)
+    if handle is None:
+        raise RequestError(f"item {list(path)} has no point for `{param}`")
+    return [change for item, name in handle.moves for change in set_param(old, (item,), name, rate_text(rate))]
+
+
+def handles_of(plan: Plan) -> list[Handle]:
+    """The points that can be dragged up and down, from left to right."""
+    if len(plan.segments) > MOST_SEGMENTS:
+        return []
+    points = [_points(plan, number) for number in range(len(plan.segments))]
+    groups = {(p.item, p.param): {(p.item, p.param)} for row in points for p in row}
+    doubled = set()
+    for row, following in pairwise(points):
+        joint = _joint(row, following, plan)
+        if joint is not None:
+            before, after = joint
+            doubled.add(before)
+            _unite(groups, (before.item, before.param), (after.item, after.param))
+    return [Handle(p, tuple(sorted(groups[p.item, p.param]))) for row in points for p in row if p not in doubled]
+
+
+def _unite(groups: dict[tuple[int, str], set[tuple[int, str]]], one: tuple[int, str], other: tuple[int, str]) -> None:
+    whole = groups[one] | groups[other]
+    groups.update(dict.fromkeys(whole, whole))
+
+
+def _joint(before: list[Point], after: list[Point], plan: Plan) -> tuple[Point, Point] | None:
+    """The last point of a segment and the first one of the next, where they are one to the eye and no step between phases."""
+    if not before or not after:
+        return None
+    last, first = before[-1], after[0]
+    stop = plan.segments[first.item].start
+    if plan.segments[last.item].shape == plan.segments[first.item].shape == "constant":
+        return None
+    return (last, first) if last.step >= stop - 1 and first.step == stop and last.rate == first.rate else None
+
+
+def _points(plan: Plan, number: int) -> list[Point]:
+    segment = plan.segments[number]
+    value = segment.item.value
+    stop = min(segment.stop, plan.stop)
+    if not isinstance(value, Call):
+        values: Mapping[str, Any] = {"v": segment.value}
+    elif segment.shape == "repeat":
+        return []
+    else:
+        before = plan.segments[number - 1].exit if number else None
+        clock = Clock(plan.tree.source, plan.total_steps, plan.steps_per_epoch, plan.images_per_step)
+        _, values = build(value, segment.length, before, clock)
+    given = given_values(value, plan.tree.source)
+    found = _PLACES[segment.shape](values, segment.length, stop - segment.start)
+    inherited = {"a"} - set(given)
+    return [
+        Point(number, name, segment.start + j, values[name])
+        for name, j in found if name not in inherited and (segment.start + j < stop or j == segment.length <= stop - segment.start)
+    ]  # fmt: skip
+
+
+_Places = Callable[[Mapping[str, Any], int, int], Iterable[tuple[str, int]]]
+
+
+def _join(_: Mapping[str, Any], n: int, __: int) -> Iterable[tuple[str, int]]:
+    return ("a", 0), ("b", n)
+
+
+def _start(_: Mapping[str, Any], __: int, ___: int) -> Iterable[tuple[str, int]]:
+    return (("v", 0),)
+
+
+def _constant(_: Mapping[str, Any], __: int, trained: int) -> Iterable[tuple[str, int]]:
+    return (("v", 0), ("v", trained - 1)) if trained > 1 else (("v", 0),)
+
+
+def _cyclic(p: Mapping[str, Any], _: int, __: int) -> Iterable[tuple[str, int]]:
+    fades = p["mode"] == "exp_range" and p["gamma"] != 1
+    return (("low", 0),) if fades else (("low", 0), ("high", p["step_size"]))
+
+
+def _onecycle(p: Mapping[str, Any], n: int, _: int) -> Iterable[tuple[str, int]]:
+    return (("max_lr", max(0, round(p["pct_start"] * n - 1))),) if n > 1 else ()
+
+
+def _wsd(p: Mapping[str, Any], n: int, _: int) -> Iterable[tuple[str, int]]:
+    peak = ("peak", max(0, p["warmup"] - 1))
+    return (peak, ("floor", n)) if p["decay"] else (peak,)
+
+
+def _range_test(p: Mapping[str, Any], n: int, _: int) -> Iterable[tuple[str, int]]:
+    return (("low", 0), ("high", n - 1)) if (n - 1) // p["stair"] else (("high", n - 1),)
+
+
+_PLACES: dict[str, _Places] = {
+    "constant": _constant, "warmup": lambda _, n, __: (("v", n - 1),),
+    "cyclic": _cyclic, "onecycle": _onecycle, "wsd": _wsd, "range_test": _range_test,
+    "restarts": lambda p, _, __: (("peak", p["warmup"]), ("floor", p["t_0"])),
+    **dict.fromkeys(("linear", "cosine", "exp", "poly", "rex"), _join),
+    **dict.fromkeys(("step", "decay", "inverse_sqrt", "plateau"), _start),
+}  # fmt: skip
+"""Where in a segment of n steps, of which so many are trained, which parameter is the rate."""
