@@ -89,13 +89,15 @@ class TrainingRun:
             segment = feedback.segment_at(self.plan, step)
             if segment is not None:
                 return feedback.rate_at(self._watch, segment)
-        return self._chunk[self._index(step)]
+        index = self._index(step)  # which may fill the list anew
+        return self._chunk[index]
 
     def momentum_at(self, step: int) -> float | None:
         """The planned momentum at an update, or None where nothing schedules it."""
         if not self.drives_momentum:
             return None
-        momentum = self._momenta[self._index(step)]
+        index = self._index(step)
+        momentum = self._momenta[index]
         return None if momentum != momentum else momentum
 
     def _index(self, step: int) -> int:
