@@ -87,9 +87,10 @@
             this.inner = el("div", {class: "lrsched-snippets"});
             this.host.replaceChildren(
                 this.head,
-                el("div", {class: "lrsched-params"}, el("label", {class: "lrsched-field"}, el("span", {text: "Shape"}), this.shape), this.end.node),
+                el("div", {class: "lrsched-params lrsched-first"},
+                    el("label", {class: "lrsched-field"}, el("span", {text: "Shape"}), this.shape), this.end.node),
                 ...this.#fields(), this.inner, this.message,
-                el("p", {class: "lrsched-muted", text: `Values as in: ${shape.reference}.`}));
+                el("p", {class: "lrsched-muted", text: `Reference: ${shape.reference}.`}));
         }
 
         #field(param) {
