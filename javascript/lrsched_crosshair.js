@@ -125,6 +125,11 @@
             this.#choose(this.#stepAt(event));
         }
 
+        /** Goes away, here and where it is followed. */
+        leave() {
+            this.#choose(null);
+        }
+
         #stepAt(event) {
             const {frame, data, host} = this.chart;
             if (!frame) return null;

@@ -63,6 +63,7 @@
             byId("export_text").value = text;
             byId("export_text").rows = Math.min(12, Math.max(2, text.split("\n").length));
             byId("export_copy").disabled = text === "";
+            lrsched.dom.setHidden(byId("export_text"), text === "");
             setText(byId("export_note"), note);
             setText(byId("export_said"), "");
         }

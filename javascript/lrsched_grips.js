@@ -26,7 +26,7 @@
 
         /** Shows the grips of what POST items answered; steps before `from` are trained and stay. */
         show(known, from) {
-            this.#letGo();
+            if (this.held) return; // they are those of the same text: another one would have made it let go
             const boundaries = known.boundaries.filter(({step}) => step > from).map((one) => ({...one, kind: "boundary"}));
             const rates = known.handles.filter(({step}) => step >= from).map((one) => ({...one, kind: "rate"}));
             const wanted = new Map([...boundaries, ...rates].map((one, i, all) => [key(one, all.slice(0, i)), one]));
@@ -38,8 +38,8 @@
 
         /** While the text is not that of the grips they cannot be moved. */
         setWaiting(isWaiting) {
+            this.isWaiting = isWaiting;
             this.layer.classList.toggle("lrsched-waiting", isWaiting);
-            this.layer.inert = isWaiting && this.held === null;
             if (isWaiting) this.#letGo();
         }
 
@@ -62,7 +62,7 @@
             node.addEventListener("pointermove", (event) => this.#follow(grip, event));
             node.addEventListener("pointerup", () => this.#drop());
             node.addEventListener("pointercancel", () => this.#letGo());
-            node.addEventListener("pointerleave", () => this.chart.crosshair.moveTo(null));
+            node.addEventListener("pointerleave", () => this.chart.crosshair.leave());
             node.addEventListener("blur", () => this.held?.byKey && this.#letGo());
             node.addEventListener("keydown", (event) => this.#key(grip, event));
             return grip;
@@ -107,6 +107,7 @@
 
         #key(grip, event) {
             const {key: pressed} = event;
+            if (this.isWaiting) return;
             if (pressed === "Escape" && this.held) this.#letGo();
             else if (pressed === "Enter" && this.held) this.#drop();
             else if (pressed in KEYS && pressed.match(grip.spot.kind === "boundary" ? /Left|Right/ : /Up|Down/)) {
@@ -122,7 +123,7 @@
             const {spot} = grip;
             const [value, pixel] = spot.kind === "boundary" ? [spot.step, x(spot.step)] : [spot.rate, y(spot.rate)];
             this.held = {grip, value, pixel, offset: 0, ...how};
-            this.chart.crosshair.moveTo(null);
+            this.chart.crosshair.leave();
         }
 
         /** Moves what is held so many pixels away from where it was. */
@@ -186,10 +187,13 @@
             const pause = new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
             const {held} = this;
             const {value} = held;
-            await this.#ask(held);
-            await pause;
-            this.isAsking = false;
-            if (this.held && this.held.value !== (this.held === held ? value : undefined)) this.#askSoon();
+            try {
+                await this.#ask(held);
+                await pause;
+            } finally {
+                this.isAsking = false;
+            }
+            if (this.held?.isMoved && (this.held !== held || held.value !== value)) this.#askSoon();
         }
 
         async #ask(held) {

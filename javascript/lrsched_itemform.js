@@ -26,7 +26,7 @@
             this.#shapes ??= await this.#loadShapes();
             const isStale = !this.items.isFresh;
             this.host.classList.toggle("lrsched-waiting", isStale);
-            this.host.inert = isStale && !this.host.contains(document.activeElement);
+            this.host.inert = isStale && !this.editor.isReplacing && !this.host.contains(document.activeElement);
             if (isStale || this.#shapes === null) return;
             const item = this.items.at(this.editor.caret);
             lrsched.dom.setHidden(this.host, item === null);
