@@ -16,7 +16,7 @@ from lib_lrsched.practice.sampling import to_pictures
 from lib_lrsched.practice.vocabulary import GENERIC_WORD
 
 FOLDER = Path(__file__).with_name("concept")
-SHAPE, COLOUR, BACKGROUND = "star", "green", "purple"
+SHAPE, COLOUR, BACKGROUND = "ring", "green", "purple"
 TRUE_CAPTION = full_caption(SHAPE, COLOUR, BACKGROUND)
 COUNT = 12
 SEED = 12
