@@ -70,7 +70,7 @@ def take(url: str) -> None:
         for theme in ("light", "dark"):
             page = browser.new_page(viewport={"width": 1280, "height": 1200})
             page.goto(f"{url}?__theme={theme}")
-            page.get_by_role("tab", name="LR Schedule").click()
+            page.locator("#tabs > .tab-nav button", has_text="LR Schedule").click()
             page.locator("#lrsched_text").fill("warmup(0.005):5%, cosine(0.005, 1e-5):70%, linear(1e-6)")
             page.wait_for_timeout(2500)
             page.screenshot(path=PICTURES / f"tab-{theme}.png", full_page=True)

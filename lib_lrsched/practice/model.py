@@ -6,7 +6,6 @@ Joins text encoder, diffusion network and noise schedule, and loads the weights.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +89,12 @@ class PracticeModel(nn.Module):
         self.hypernetworks = []
 
     @property
-    def hypernetworks(self) -> Sequence[Hypernetwork]:
+    def hypernetworks(self) -> list[Hypernetwork]:
         """The loaded hypernetworks, applied in order. Set a list, or change the list that is there."""
         return self._hypernetworks
 
     @hypernetworks.setter
-    def hypernetworks(self, loaded: Sequence[Hypernetwork]) -> None:
+    def hypernetworks(self, loaded: list[Hypernetwork]) -> None:
         self._hypernetworks = loaded
         for layer in self.modules():
             if isinstance(layer, CrossAttention):
