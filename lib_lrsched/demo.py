@@ -16,7 +16,7 @@ from typing import Any
 
 from .errors import ScheduleError
 
-LINE_EVERY_S = 0.4
+LINE_EVERY_S = 0.25
 """Where the output is no terminal, a line with k/N comes at least this often."""
 
 SAMPLES = 6
@@ -39,8 +39,9 @@ def train_command(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(made["report"]))
     else:
-        for name, path in made["report"]["files"].items():
-            print(f"{name}: {path}")
+        files = made["report"]["files"]
+        for name in ("history", "samples", args.kind, "picture"):
+            print(f"{name}: {files[name]}")
     if made["state"] == "failed":
         print(f"the training failed: {made['message']}", file=sys.stderr)
         return 1
@@ -62,7 +63,9 @@ def _train(args: argparse.Namespace) -> dict[str, Any]:
         choices["data"] = args.data
     if args.clip is not None:
         choices |= {"clip": args.clip, "clip_mode": args.clip_mode}
-    with _progress(shared, args.steps, sys.stderr):
+    # JSON has standard output for itself; a bar goes where bars go.
+    lines = sys.stderr if args.json else sys.stdout
+    with _progress(shared, args.steps, sys.stderr if sys.stderr.isatty() else lines):
         result = service.train(args.kind, args.name, args.lr, args.steps, **choices)
     run = next((state for state in runtime.store.runs() if state.kind == args.kind and state.name == args.name), None)
     if run is None:

@@ -21,6 +21,7 @@ class RateScheduler:
         self._attach = attach
         self._say = say
         self._optimizer: Any = None
+        self._has_warned = False
         self.finished = run.is_over(initial_step)
         self.learn_rate = 0.0 if self.finished else run.rate_at(initial_step)
         self.end_step = self._end_of(initial_step)
@@ -49,12 +50,20 @@ class RateScheduler:
             self._attach(optimizer)
         optim.write_rate(optimizer, self.learn_rate)
         momentum = self._run.momentum_at(step_number)
-        if momentum is not None:
-            optim.write_momentum(optimizer, momentum)
-        elif self._run.drives_momentum:
+        if momentum is not None and not optim.write_momentum(optimizer, momentum):
+            self._warn_no_momentum(optimizer)
+        if momentum is None and self._run.drives_momentum:
             optim.restore_momentum(optimizer)
         if is_new_segment:
             self._say(f"Step {step_number}: the rate is {self.learn_rate:g}; the next change of phase is at step {self.end_step}")
+
+    def _warn_no_momentum(self, optimizer: Any) -> None:
+        if self._has_warned:
+            return
+        self._has_warned = True
+        message = f"{type(optimizer).__name__} has neither betas nor momentum: only the rate follows the schedule"
+        self._run.note(message)
+        self._say(f"LR Schedule: {message}")
 
     def _end_of(self, step: int) -> int:
         plan = self._run.plan
