@@ -79,8 +79,8 @@ def _word_vectors(encoder: TextEncoder, *words: str) -> Tensor:
 
 def test_embedding_with_the_vectors_of_words_reads_as_those_words(model: PracticeModel) -> None:
     encoder = model.cond_stage_model
-    plain = _encode(encoder, "a picture of a green star on a red background")
-    with measure.embedding_named(model, "Mine.v1-2_b", _word_vectors(encoder, "green", "star")):
+    plain = _encode(encoder, "a picture of a green cross on a red background")
+    with measure.embedding_named(model, "Mine.v1-2_b", _word_vectors(encoder, "green", "cross")):
         for name in ("Mine.v1-2_b", "mine.v1-2_b", "MINE.V1-2_B"):
             torch.testing.assert_close(_encode(encoder, f"a picture of a {name} on a red background"), plain, rtol=0, atol=0)
 
@@ -88,7 +88,7 @@ def test_embedding_with_the_vectors_of_words_reads_as_those_words(model: Practic
 def test_embedding_name_inside_a_longer_word_is_not_replaced(model: PracticeModel) -> None:
     encoder = model.cond_stage_model
     before = _encode(encoder, "mine-2 xmine")
-    with measure.embedding_named(model, "mine", _word_vectors(encoder, "star")):
+    with measure.embedding_named(model, "mine", _word_vectors(encoder, "cross")):
         torch.testing.assert_close(_encode(encoder, "mine-2 xmine"), before, rtol=0, atol=0)
         assert not torch.equal(_encode(encoder, "mine"), _encode(encoder, "xmine"))
 
@@ -107,15 +107,15 @@ def test_context_has_one_chunk_or_as_many_as_the_longest_prompt_needs(model: Pra
     width = encoder.context_width
     assert _encode(encoder, "").shape == (1, CHUNK_TOKENS, width)
     with torch.no_grad():
-        both = encoder(["star", "star " * (CHUNK_TOKENS + 1)])
+        both = encoder(["cross", "cross " * (CHUNK_TOKENS + 1)])
     assert both.shape == (2, 2 * CHUNK_TOKENS, width)
-    torch.testing.assert_close(both[:1, :CHUNK_TOKENS], _encode(encoder, "star"))
+    torch.testing.assert_close(both[:1, :CHUNK_TOKENS], _encode(encoder, "cross"))
     torch.testing.assert_close(both[:1, CHUNK_TOKENS:], _encode(encoder, ""))
 
 
 def test_embedding_that_would_be_torn_apart_moves_to_the_next_chunk(model: PracticeModel) -> None:
     encoder = model.cond_stage_model
-    words = "star " * (CHUNK_TOKENS - 1)
+    words = "cross " * (CHUNK_TOKENS - 1)
     with measure.embedding_named(model, "mine", _word_vectors(encoder, "red", "ring")):
         context = _encode(encoder, words + "mine")
     torch.testing.assert_close(context[:, CHUNK_TOKENS:], _encode(encoder, "red ring"))
@@ -133,10 +133,10 @@ def test_punctuation_and_case_do_not_change_a_prompt(model: PracticeModel) -> No
     [
         ("*", 1, ["thing"]),
         ("", 2, ["thing", "thing"]),
-        ("nonesuch star", 2, ["thing", "star"]),
-        ("Green star", 1, ["green"]),
-        ("green star", 4, ["green", "green", "star", "star"]),
-        ("small green star ring", 2, ["small", "star"]),
+        ("nonesuch cross", 2, ["thing", "cross"]),
+        ("Green cross", 1, ["green"]),
+        ("green cross", 4, ["green", "green", "cross", "cross"]),
+        ("small green cross ring", 2, ["small", "cross"]),
     ],
 )
 def test_init_text_gives_the_vectors_of_its_words(model: PracticeModel, text: str, count: int, words: list[str]) -> None:
@@ -148,7 +148,7 @@ def test_init_text_gives_the_vectors_of_its_words(model: PracticeModel, text: st
 
 
 def test_size_of_an_embedding_counts_not_only_its_direction(model: PracticeModel, held: measure.HeldOut) -> None:
-    vec = _word_vectors(model.cond_stage_model, "star")
+    vec = _word_vectors(model.cond_stage_model, "cross")
     sane = measure.embedding_loss(model, vec, held)
     assert measure.embedding_loss(model, vec * 300, held) > 1.5 * sane
 
@@ -387,10 +387,10 @@ def test_picture_depends_on_seed_prompt_negative_prompt_and_guidance(model: Prac
 
     looks = [
         look("a ring", 1, 3.0, ""),
-        look("a star", 1, 3.0, ""),
+        look("a cross", 1, 3.0, ""),
         look("a ring", 2, 3.0, ""),
         look("a ring", 1, 1.0, ""),
-        look("a ring", 1, 3.0, "star " * 21),
+        look("a ring", 1, 3.0, "cross " * 21),
     ]
     assert len(set(looks)) == 5
 

@@ -115,18 +115,6 @@ def _triangle(x: Tensor, y: Tensor) -> Tensor:
     return torch.maximum(slanted, y - 0.2) - 0.55
 
 
-def _star(x: Tensor, y: Tensor) -> Tensor:
-    """Five points, one up: every tenth of the circle is folded onto one edge, from a tip to an inner corner."""
-    fifth = 2 * math.pi / 5
-    angle = torch.atan2(x, -y)
-    folded = (angle - fifth * torch.round(angle / fifth)).abs()
-    length = torch.hypot(x, y)
-    inner_x, inner_y = 0.42 * math.cos(fifth / 2), 0.42 * math.sin(fifth / 2)
-    edge = math.hypot(inner_y, 1.05 - inner_x)
-    along, across = length * folded.cos(), length * folded.sin()
-    return ((along - 1.05) * inner_y + across * (1.05 - inner_x)) / edge
-
-
 def _cross(x: Tensor, y: Tensor) -> Tensor:
     x, y = x.abs(), y.abs()
     return torch.minimum(torch.maximum(x - 0.95, y - 0.3), torch.maximum(x - 0.3, y - 0.95))
@@ -140,7 +128,6 @@ _BY_NAME: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "circle": _circle,
     "square": _square,
     "triangle": _triangle,
-    "star": _star,
     "cross": _cross,
     "ring": _ring,
 }

@@ -23,7 +23,7 @@ from lib_lrsched.practice.captions import caption
 from lib_lrsched.practice.drawings import draw, random_scenes
 from lib_lrsched.practice.model import WEIGHTS, PracticeModel
 
-TOKEN_SHRINK = 10.0  # see rescale_tokens
+TOKEN_SHRINK = 20.0  # see rescale_tokens
 EMA_DECAY = 0.999
 REPORT_EVERY = 100
 
@@ -32,7 +32,7 @@ REPORT_EVERY = 100
 class Settings:
     """How to pretrain. Rates are AdamW's, per update."""
 
-    updates: int = 7000
+    updates: int = 3200
     batch: int = 32
     peak_lr: float = 2e-3
     warmup: int = 200

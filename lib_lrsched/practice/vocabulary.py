@@ -15,7 +15,7 @@ COLOURS: dict[str, tuple[float, float, float]] = {  # RGB in [0, 1]
     "white": (0.96, 0.96, 0.96),
     "black": (0.06, 0.06, 0.06),
 }
-SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
+SHAPES = ("circle", "square", "triangle", "cross", "ring")
 SIZES = ("small", "large")
 
 GENERIC_WORD = "thing"  # stands for any subject; where a new embedding starts
