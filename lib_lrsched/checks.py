@@ -91,23 +91,16 @@ def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]
     )
 
 
-def check_plan(host: Host, run: TrainingRun) -> None:
+def check_is_left(run: TrainingRun, step: int) -> None:
     """Refuse a plan that is over before it begins.
 
     Raises:
         ScheduleError: nothing is left to train. The host itself answers where max steps is reached.
     """
-    embedding = host.embedding(run.asked.name) if run.asked.kind == "embedding" else None
-    if embedding is not None:
-        check_is_left(run, embedding.step)
-
-
-def check_is_left(run: TrainingRun, step: int) -> None:
-    """As check_plan, for a known step."""
     plan = run.plan
-    if plan.stop <= step < plan.total_steps:
+    if run.stop <= step < run.asked.total_steps:
         raise ScheduleError(
-            f"nothing is left to train: the schedule ends at step {plan.stop} and {step} updates are made; "
+            f"nothing is left to train: the schedule ends at step {run.stop} and {step} updates are made; "
             "leave out the last end, or add an item", plan.text, plan.tree.items[-1].span,
         )
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import ScheduleError
+from .errors import RunStateError, ScheduleError
+from .settings import Settings
 
 LINE_EVERY_S = 0.25
 """Where the output is no terminal, a line with k/N comes at least this often."""
@@ -28,7 +29,7 @@ def train_command(args: argparse.Namespace) -> int:
 
     try:
         made = _train(args)
-    except (ScheduleError, InputError, AssertionError) as error:
+    except (ScheduleError, InputError, RunStateError, AssertionError) as error:
         if args.json:
             span = error.span if isinstance(error, ScheduleError) else None
             message = error.message if isinstance(error, ScheduleError) else str(error)
@@ -55,9 +56,12 @@ def _train(args: argparse.Namespace) -> dict[str, Any]:
 
     root = args.out.absolute()
     service.open_at(root)
-    runtime = hooks.install(practice_host(root))
+    runtime = hooks.install(practice_host(root, lambda: _settings(args)))
     shared.opts.practice_quiet = True  # the bar below says more, and keeps JSON on standard output clean
-    _make_if_new(service, args.kind, args.name)
+    if args.seed is not None:
+        service.seed(args.seed)  # a new hypernetwork draws its first weights
+    _make_if_new(service, args.kind, args.name, fresh=args.fresh)
+    runtime.choose(args.kind, args.name, "file" if args.fresh else args.go_on)
     choices: dict[str, Any] = {"batch": args.batch, "accumulate": args.accumulate, "seed": args.seed}
     if args.data is not None:
         choices["data"] = args.data
@@ -73,10 +77,16 @@ def _train(args: argparse.Namespace) -> dict[str, Any]:
     return _report(args, root, result, run, runtime)
 
 
-def _make_if_new(service: Any, kind: str, name: str) -> None:
+def _settings(args: argparse.Namespace) -> Settings:
+    if args.autosave_every is None:
+        return Settings()
+    return Settings(autosave_every=args.autosave_every, autosave_minutes=Settings.autosave_minutes if args.autosave_every else 0.0)
+
+
+def _make_if_new(service: Any, kind: str, name: str, *, fresh: bool) -> None:
     names = service.embeddings() if kind == "embedding" else service.hypernetworks()
-    if name not in names:
-        service.create(kind, name)
+    if fresh or name not in names:
+        service.create(kind, name, overwrite=True)
 
 
 def _report(args: argparse.Namespace, root: Path, result: Any, run: Any, runtime: Any) -> dict[str, Any]:

@@ -105,3 +105,20 @@ def rate_at(watch: Watch, segment: Segment) -> float:
     """The rate in force at the next update of a feedback segment."""
     assert segment.feedback is not None
     return watch.plateau.rate if watch.start == segment.start else segment.feedback["v"]
+
+
+def from_parts(parts: Any) -> Watch | None:
+    """A Watch from the tuples that it is made of, as it comes back from a file.
+
+    Raises:
+        ValueError: no such state.
+    """
+    if parts is None:
+        return None
+    kinds = (float, float, int, tuple)
+    if not isinstance(parts, tuple) or [type(one) for one in parts] != list(kinds):
+        raise ValueError("expected mean, weight, start and plateau")
+    plateau = parts[3]
+    if [type(one) for one in plateau] != [float, float, int, int, int]:
+        raise ValueError("expected rate, best, bad, resting and cuts")
+    return Watch(parts[0], parts[1], parts[2], Plateau(*plateau))

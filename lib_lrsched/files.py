@@ -7,8 +7,10 @@ It knows nothing of runs or histories; it moves bytes. The manner of the whole r
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 LEFTOVER_AGE_S = 3600.0
@@ -28,19 +30,41 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         OSError: nothing was changed at `path`; the temporary file is gone.
     """
+    write_with(path, lambda temporary: temporary.write_bytes(data))
+
+
+def write_with(path: Path, write: Callable[[Path], object]) -> None:
+    """As write_whole, for a library that writes a file by its name: `write` gets the name of the temporary file.
+
+    Raises:
+        OSError, or what `write` raises: nothing was changed at `path`; the temporary file is gone.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        _replace(temporary, path)
-    except OSError:
+        write(temporary)
+        sync_file(temporary)
+        replace(temporary, path)
+    except Exception:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Brings a file that somebody has written from the system's buffers to the disk."""
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def numbered(folder: Path, suffix: str) -> list[tuple[int, Path]]:
+    """Number and path of the files in a folder that are named by a number of 8 digits or more, the highest first."""
+    try:
+        found = [path for path in folder.iterdir() if path.suffix == suffix and re.fullmatch(r"[0-9]{8,18}", path.stem)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(((int(path.stem), path) for path in found), reverse=True)
 
 
 def set_aside(path: Path) -> Path:
@@ -89,6 +113,15 @@ class LineFile:
             raise
         self._torn = False
         self._size_bytes += len(data)
+
+    def sync(self) -> None:
+        """Brings the lines from the system's buffers to the disk.
+
+        Raises:
+            OSError: some of them may not be there after a power cut.
+        """
+        if self._fd is not None:
+            os.fsync(self._fd)
 
     def close(self) -> None:
         """Brings the lines from the system's buffers to the disk and closes. A later `append` opens again.
@@ -149,8 +182,8 @@ def _whole_lines_bytes(fd: int) -> int:
     return 0
 
 
-def _replace(source: Path, target: Path) -> None:
-    """Asked again while Windows says that another thread has the target open for reading."""
+def replace(source: Path, target: Path) -> None:
+    """Renames a file over another; asked again while Windows says that another thread has the target open for reading."""
     if os.name == "nt" and any(_replaced(source, target) for _ in range(REPLACE_TRIES)):
         return
     source.replace(target)
@@ -180,7 +213,7 @@ def _age_s(path: Path) -> float:
         return 0.0
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Makes the new name durable. Windows cannot open folders and needs no such thing."""
     if os.name == "nt":
         return

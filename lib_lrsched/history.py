@@ -136,6 +136,17 @@ class History:
             except OSError as error:
                 self._keep(batch, error)
 
+    def sync(self) -> None:
+        """Flushes and brings the file to the disk: what is saved after this stands on these lines. Any thread may call it."""
+        self.flush()
+        if self._file is None:
+            return
+        with self._disk_lock:
+            try:
+                self._file.sync()
+            except OSError as error:
+                self._keep([], error)
+
     def close(self) -> None:
         """Flushes, brings the file to the disk and closes it. What is in memory can still be read."""
         self.flush()

@@ -2,7 +2,9 @@
 
     validate_train_inputs   the host's own check, then ours: texts, pictures, folders      -> a pending run
     LearnRateScheduler x2   the plan takes its place, first for the rate, then for the clip
+    Hypernetwork            loads the saved state of a run over its file
     PersonalizedBase        the data set's own numbers: planned again
+    GroupedBatchSampler     the batches, so that a run can go on within an epoch
     checkpoint.add          the loop starts: the run is live
     apply, step pre-hook    rate and clip, see scheduler.py and optim.py
     save_*, write_loss      what was saved, what the optimizer really got
@@ -15,80 +17,31 @@ our errors reach the user; from then on a hook never raises, for the host swallo
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
-from . import checks
+from . import checks, going_on
+from .answers import Answers
 from .host import Host, NoTraining
-from .pictures import count_pictures
 from .run import TrainingRun
+from .runstate import KNOWN_KEPT, Known
 from .seams import Patches, Seam
 from .session import Session
-from .store import Store
 
 _lock = threading.Lock()
 _installed: dict[str, Runtime] = {}
 
 
-class Runtime:
-    """An installation on one host: its runs by thread, its store, and what the JSON endpoints ask."""
+class Runtime(Answers):
+    """An installation on one host: its seams, and its runs by thread."""
 
     def __init__(self, host: Host | NoTraining) -> None:
-        self.host = host
+        super().__init__(host)
         self.key = _key(host)
-        self.hooked = False
         self.closing = False
         self._patches = Patches()
-        self._sessions: dict[int, Session] = {}
-        self._stores: dict[Path, Store] = {}
-
-    @property
-    def store(self) -> Store:
-        """The store in the folder that is set now."""
-        root = Path(self.host.settings().state_dir or self.host.data_dir)
-        return self._stores.setdefault(root, Store(root))
-
-    def host_info(self) -> Mapping[str, Any]:
-        why = self.host.why if isinstance(self.host, NoTraining) else ""
-        if not why and not self.hooked:
-            why = "the hooks are not installed"
-        elif not why and not self.host.settings().enabled:
-            why = "switched off in the settings: the WebUI's own schedules are in force"
-        return {"name": self.host.name, "hooked": not why, "why": why}
-
-    def active(self) -> Mapping[str, TrainingRun]:
-        return {s.run.id: s.run for s in list(self._sessions.values()) if s.run.is_live and s.run.id}
-
-    def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
-        """Step, digest and file time of what the host has under a name now."""
-        if isinstance(self.host, NoTraining):
-            return None
-        if kind == "embedding":
-            known = checks.known_embedding(self.host, name)
-            return None if known is None else (known.step, known.digest, known.mtime_ns)
-        file = self.host.hypernetwork_file(name)
-        return None if file is None else self._known_file(kind, name, Path(file))
-
-    def count_pictures(self, folder: str) -> int | None:
-        read = None if isinstance(self.host, NoTraining) else self.host.read_picture
-        try:
-            return count_pictures(folder, read)
-        except OSError:
-            return None
-
-    def _known_file(self, kind: str, name: str, file: Path) -> tuple[int, str, int] | None:
-        """A hypernetwork is too large to be read for an answer: its file time says which saved form it is."""
-        try:
-            mtime_ns = file.stat().st_mtime_ns
-        except OSError:
-            return None
-        for state in self.store.runs():
-            for known in reversed(state.known):
-                if (state.kind, state.name, known.mtime_ns) == (kind, name, mtime_ns):
-                    return known.step, known.digest, mtime_ns
-        return 0, "", mtime_ns
 
     # The seams -----------------------------------------------------------------------------
 
@@ -100,7 +53,9 @@ class Runtime:
             Seam(host.ti, "validate_train_inputs", self._validate),
             Seam(host.ti, "LearnRateScheduler", self._scheduler),
             Seam(host.hn, "LearnRateScheduler", self._scheduler),
+            Seam(host.hn, "Hypernetwork", self._hypernetwork),
             Seam(host.dataset, "PersonalizedBase", self._data_set),
+            Seam(host.dataset, "GroupedBatchSampler", self._sampler),
             Seam(host.ti, "write_loss", self._write_loss),
             Seam(host.ti, "save_embedding", self._save_embedding),
             Seam(host.hn, "save_hypernetwork", self._save_hypernetwork),
@@ -134,15 +89,58 @@ class Runtime:
                 assert isinstance(self.host, Host)
                 inputs = checks.bind_inputs(args, kwargs)
                 asked = checks.check_inputs(self.host, inputs, checks.caller_locals("clip_grad_mode"))
-                run = TrainingRun(asked, self.store, exact_clip=settings.exact_clip)
-                checks.check_plan(self.host, run)
-                found = self.lookup(asked.kind, asked.name)
-                if found is not None and found[1]:  # a hypernetwork whose file is known; it is not loaded yet
-                    checks.check_is_left(run, found[0])
-                self._sessions[threading.get_ident()] = Session(self.host, run)
+                now = self.lookup(asked.kind, asked.name)
+                known = None if now is None else Known(*now)
+                resumed, bundle = going_on.find(self.store, asked.kind, asked.name, known, self.chosen(asked.kind, asked.name))
+                run = TrainingRun(asked, self.store, exact_clip=settings.exact_clip, resumed=resumed)
+                if known is not None and (asked.kind == "embedding" or known.digest):  # else a file that is not loaded yet
+                    checks.check_is_left(run, known.step if resumed.step is None else resumed.step)
+                session = Session(self.host, run, bundle)
+                if asked.kind == "embedding" and bundle is not None:
+                    self._restore_embedding(session, asked.name)
+                self._sessions[threading.get_ident()] = session
+                self._forget_choice(asked.kind, asked.name)
             return answer
 
         return validate_train_inputs
+
+    def _restore_embedding(self, session: Session, name: str) -> None:
+        """The host reads the step of its own object next, and trains that."""
+        assert isinstance(self.host, Host), "there is an embedding"
+        session.restore(self.host.embedding(name))
+        known = checks.known_embedding(self.host, name)
+        state = session.run.resumed.state
+        # The form is known from now on, also if the training does not come to begin.
+        if known is not None and state is not None and known not in state.known:
+            self.store.save(replace(state, known=(*state.known, known)[-KNOWN_KEPT:]))
+
+    def _hypernetwork(self, original: type[Any]) -> type[Any]:
+        runtime = self
+
+        class Hypernetwork(original):  # the host's class, with its name
+            """Loads the bundle's weights over the file's where a training goes on with a bundle."""
+
+            def load(self, filename: Any) -> Any:
+                answer = super().load(filename)
+                session = runtime._session()
+                if session is not None and session.run.asked.kind == "hypernetwork":
+                    session.restore(self)
+                return answer
+
+        Hypernetwork.__qualname__ = original.__qualname__
+        Hypernetwork.__module__ = original.__module__
+        return Hypernetwork
+
+    def _sampler(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original, updated=())
+        def grouped_batch_sampler(data_source: Any, *args: Any, **kwargs: Any) -> Any:
+            inner = original(data_source, *args, **kwargs)
+            session = self._session()
+            if session is None or session.has_begun:
+                return inner
+            return session.guard(lambda: session.keeper.order_of(inner, data_source)) or inner
+
+        return grouped_batch_sampler
 
     def _scheduler(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original, updated=())
@@ -162,6 +160,7 @@ class Runtime:
             session = self._session()
             if session is not None and not session.has_begun:
                 session.run.bind(len(dataset), dataset.batch_size, dataset.gradient_step)
+                session.guard(lambda: session.data_made(dataset, kwargs))
             return dataset
 
         return personalized_base
@@ -185,6 +184,8 @@ class Runtime:
             finally:
                 session = self._session()
                 if session is not None and session.has_begun and not session.has_ended:
+                    if session.run.asked.kind == "embedding" and not session.saves.has_final:
+                        session.guard(session.saves.rescue_final)
                     others = [other for other in list(self._sessions.values()) if other is not session and other.run.is_live]
                     session.guard(lambda: session.loop_ended(others))
                     session.run.is_live = False
@@ -199,6 +200,10 @@ class Runtime:
             session = self._session()
             if session is not None and session.run.is_live:
                 values = session.guard(lambda: session.updated(step, values)) or values
+                try:
+                    return original(log_directory, filename, step, epoch_len, values)
+                except OSError as error:  # the disk is full, or the folder gone: that is no reason to stop training
+                    return session.tell_once(f"the loss cannot be written to {filename}, training goes on: {error}")
             return original(log_directory, filename, step, epoch_len, values)
 
         return write_loss
@@ -207,23 +212,30 @@ class Runtime:
         @wraps(original)
         def save_embedding(embedding: Any, optimizer: Any, checkpoint: Any, embedding_name: str, filename: str,
                            *args: Any, **kwargs: Any) -> Any:
-            answer = original(embedding, optimizer, checkpoint, embedding_name, filename, *args, **kwargs)
+            def write(to: str) -> Any:
+                return original(embedding, optimizer, checkpoint, embedding_name, to, *args, **kwargs)
+
             session = self._session()
-            if session is not None:
-                session.guard(lambda: session.saved([embedding.vec], embedding.step, filename))
-            return answer
+            return write(filename) if session is None else session.saves.save(embedding, filename, write)
 
         return save_embedding
 
     def _save_hypernetwork(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         def save_hypernetwork(hypernetwork: Any, checkpoint: Any, hypernetwork_name: str, filename: str) -> Any:
-            answer = original(hypernetwork, checkpoint, hypernetwork_name, filename)
+            def write(to: str) -> Any:
+                before, hypernetwork.filename = hypernetwork.filename, to  # the host's hash is that of the file behind this name
+                try:
+                    return original(hypernetwork, checkpoint, hypernetwork_name, to)
+                finally:
+                    hypernetwork.filename = before
+
             session = self._session()
-            if session is not None:
-                session.guard(lambda: session.saved(hypernetwork.weights(), hypernetwork.step, filename))
-                if self.closing and not session.run.is_live:
-                    self._close_when_idle()
+            if session is None:
+                return original(hypernetwork, checkpoint, hypernetwork_name, filename)
+            answer = session.saves.save(hypernetwork, filename, write)
+            if self.closing and not session.run.is_live:
+                self._close_when_idle()
             return answer
 
         return save_hypernetwork

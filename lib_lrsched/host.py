@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -25,10 +26,11 @@ class Host:
         shared: has ``state.interrupted``, ``opts``, ``cmd_opts``, ``hypernetworks``.
         embedding: the loaded embedding object of a name, or None.
         hypernetwork_file: the file of a hypernetwork's name, or None.
-        embeddings_dir: where the host's final save of an embedding goes.
+        embeddings_dir, hypernetworks_dir: where the host's final save goes.
         data_dir: folder for run state when the user set none.
         settings: the settings as they are now.
         read_picture: decodes a file as the data set does, or raises.
+        autocast: the context in which the host's data set encodes prompts.
         why: empty, or why training cannot be hooked.
     """
 
@@ -41,9 +43,11 @@ class Host:
     embedding: Callable[[str], Any]
     hypernetwork_file: Callable[[str], str | None]
     embeddings_dir: Callable[[], str]
+    hypernetworks_dir: Callable[[], str]
     data_dir: Path
     settings: Callable[[], Settings] = Settings
     read_picture: Callable[[str], Any] | None = None
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ NEEDED = {
     "modules.textual_inversion.textual_inversion": (
         "validate_train_inputs", "LearnRateScheduler", "write_loss", "save_embedding", "train_embedding",
     ),
-    "modules.hypernetworks.hypernetwork": ("LearnRateScheduler", "save_hypernetwork", "train_hypernetwork"),
-    "modules.textual_inversion.dataset": ("PersonalizedBase",),
+    "modules.hypernetworks.hypernetwork": ("Hypernetwork", "LearnRateScheduler", "save_hypernetwork", "train_hypernetwork"),
+    "modules.textual_inversion.dataset": ("PersonalizedBase", "GroupedBatchSampler"),
     "modules.sd_hijack_checkpoint": ("add", "remove"),
 }
 
@@ -74,14 +78,16 @@ def find_webui(settings: Callable[[], Settings] = Settings) -> Host | NoTraining
     found, why = _modules()
     if why:
         return NoTraining(_name(), why, data_dir, settings)
-    from modules import images, sd_hijack
+    from modules import devices, images, sd_hijack
 
     return Host(
         name=_name(), ti=found[0], hn=found[1], dataset=found[2], checkpoint=found[3], shared=shared,
         embedding=lambda name: sd_hijack.model_hijack.embedding_db.word_embeddings.get(name),
         hypernetwork_file=lambda name: shared.hypernetworks.get(name),
         embeddings_dir=lambda: str(shared.cmd_opts.embeddings_dir),
+        hypernetworks_dir=lambda: str(shared.cmd_opts.hypernetwork_dir),
         data_dir=data_dir, settings=settings, read_picture=getattr(images, "read", None),
+        autocast=devices.autocast,
     )
 
 

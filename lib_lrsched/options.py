@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import inf
+from typing import Any
+
 from .settings import Settings
+
+HIGHEST = {"guard_factor": 1.0}
 
 SECTION = ("lrsched", "LR Schedule")
 
@@ -19,6 +25,16 @@ def register() -> None:
                                "off: the WebUI's own clipping, which on CUDA clips gradients while they are still scaled"),
         "lrsched_freeze": (default.freeze, "Leave out gradients that nobody uses",
                            "faster, less memory, same result: the WebUI computes gradients for the whole model at every update"),
+        "lrsched_autosave_every": (default.autosave_every, "Save the state of a run every N updates",
+                                   "weights, optimizer, random numbers, place in the data: to go on exactly; 0: never"),
+        "lrsched_autosave_minutes": (default.autosave_minutes, "Save it also after this many minutes", "0: never"),
+        "lrsched_guard": (default.guard, "Rescue a run that goes wrong",
+                          "after a NaN or an exploding loss: back to the last good state, at a lower rate from there on"),
+        "lrsched_guard_loss": (default.guard_loss, "A loss has exploded at this many times the highest of the last 200",
+                               "0: only a loss that is no number counts"),
+        "lrsched_guard_factor": (default.guard_factor, "A rescue multiplies the rate by", "above 0, at most 1"),
+        "lrsched_guard_rescues": (default.guard_rescues, "Rescues of a run before it is stopped",
+                                  "it stops at its last good state"),
         "lrsched_state_dir": (default.state_dir, "Folder for run state and history",
                               "empty: the folder lrsched beside the WebUI's own data; never the embeddings folder"),
     }
@@ -31,9 +47,25 @@ def read() -> Settings:
     from modules import shared
 
     default, data = Settings(), shared.opts
-    return Settings(
-        enabled=bool(getattr(data, "lrsched_enabled", default.enabled)),
-        exact_clip=bool(getattr(data, "lrsched_exact_clip", default.exact_clip)),
-        freeze=bool(getattr(data, "lrsched_freeze", default.freeze)),
-        state_dir=str(getattr(data, "lrsched_state_dir", default.state_dir) or "").strip(),
-    )
+    own = {name: getattr(data, f"lrsched_{name}", getattr(default, name)) for name in Settings.__dataclass_fields__}
+    return checked(own, default)
+
+
+def checked(own: Mapping[str, Any], default: Settings) -> Settings:
+    """Settings of the right types; a number that cannot be is the default, for a settings page refuses nothing."""
+    found: dict[str, Any] = {}
+    for name, value in own.items():
+        usual = getattr(default, name)
+        if isinstance(usual, bool):
+            found[name] = bool(value)
+        elif isinstance(usual, str):
+            found[name] = str(value or "").strip()
+        else:
+            found[name] = type(usual)(value) if _is_number(value, HIGHEST.get(name, inf)) else usual
+    if found["guard_factor"] == 0.0:
+        found["guard_factor"] = default.guard_factor
+    return Settings(**found)
+
+
+def _is_number(value: Any, highest: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= highest and value < inf

@@ -7,16 +7,19 @@ says what is in force at a step. It knows no tensor and nothing of the host: hoo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
-from . import feedback
+from . import feedback, resumption
+from .asked import Asked as Asked
 from .counting import Counts, count_steps
 from .errors import RunStateError
 from .files import set_aside
 from .history import History, Record, read_losses
 from .plan import PLANNER_VERSION, Plan, plan
-from .runstate import KNOWN_KEPT, Known, Leg, RunState, Scalar
+from .resumption import Resumption
+from .runstate import KNOWN_KEPT, Known, Leg, RunState
 from .store import Store
 
 STATE_EVERY_S = 10.0
@@ -25,33 +28,20 @@ STATE_EVERY_S = 10.0
 CHUNK = 1024
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a training was started with, as the host's train functions got it."""
-
-    kind: str
-    name: str
-    rate_text: str
-    total_steps: int
-    batch: int = 1
-    accumulate: int = 1
-    clip_mode: str = "disabled"
-    clip_text: str = ""
-    data_root: str = ""
-    pictures: int | None = None
-    settings: Mapping[str, Scalar] = field(default_factory=dict)
-
-
 class TrainingRun:
     """One run, from the check of its inputs to its end. One thread trains; others read ``state`` and ``history``."""
 
-    def __init__(self, asked: Asked, store: Store, *, exact_clip: bool = True, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, asked: Asked, store: Store, *, exact_clip: bool = True, clock: Callable[[], float] = time.time,
+                 resumed: Resumption = Resumption()) -> None:  # noqa: B008 a frozen value
         """Plans the texts.
 
         Raises:
             ScheduleError: a text that cannot be planned.
         """
         self.asked = asked
+        self.resumed = resumed
+        self.origin = 0
+        self.multiplier = resumed.multiplier
         self.exact_clip = exact_clip
         self.troubles: list[str] = []
         self.history = History(None)
@@ -66,8 +56,19 @@ class TrainingRun:
         self._chunk_start = 0
         self._watch = feedback.Watch()
         self._planned = (-1, 0.0)
+        if resumed.step is not None:
+            self.origin = self._origin(resumed.step)
         self._plan_texts(asked.pictures, asked.batch, asked.accumulate)
         self._state = self._first_state()
+
+    @property
+    def bundles_path(self) -> Path:
+        """Where the bundles of this run go; it has begun."""
+        return self._store.bundles_path(self.id)
+
+    def data_path(self, run_id: str) -> Path:
+        """Where a run keeps its data set's prompts and latents."""
+        return self._store.bundles_path(run_id).with_name("data.safetensors")
 
     # What is in force ---------------------------------------------------------------------
 
@@ -83,10 +84,39 @@ class TrainingRun:
         """
         self._plan_texts(pictures, batch, accumulate)
 
+    def go_on_from(self, initial_step: int) -> None:
+        """The step at which the training begins is known: plan again if the schedule's own beginning lies elsewhere.
+
+        Raises:
+            ScheduleError: as bind().
+        """
+        origin = self._origin(initial_step)
+        if origin != self.origin:
+            self.origin = origin
+            self._plan_texts(self.pictures, self.counts.batch, self.counts.accumulate)
+
+    def _origin(self, initial_step: int) -> int:
+        last = self._last_leg()
+        origin = resumption.origin_of(resumption.mode_of(self.resumed.way, last, self.asked.rate_text), last, initial_step)
+        return min(origin, self.asked.total_steps - 1)
+
+    def _last_leg(self) -> Leg | None:
+        state = self.resumed.state
+        return state.legs[-1] if state is not None and state.legs else None
+
+    @property
+    def stop(self) -> int:
+        """The step of the run's life at which the plan ends."""
+        return self.origin + self.plan.stop
+
     def rate_at(self, step: int) -> float:
-        """The planned rate at an update; step in [0, plan.stop). Where the plan looks at the loss, the rate it has come to."""
+        """The rate at an update; step in [origin, stop): the planned one times the guard's multiplier."""
+        return self.planned_at(step) * self.multiplier
+
+    def planned_at(self, step: int) -> float:
+        """The planned rate at an update. Where the plan looks at the loss, the rate it has come to."""
         if self.plan.feedback:
-            segment = feedback.segment_at(self.plan, step)
+            segment = feedback.segment_at(self.plan, step - self.origin)
             if segment is not None:
                 return feedback.rate_at(self._watch, segment)
         index = self._index(step)  # which may fill the list anew
@@ -105,7 +135,8 @@ class TrainingRun:
         index = step - self._chunk_start
         if 0 <= index < len(self._chunk):
             return index
-        steps = range(step, min(step + CHUNK, self.plan.stop))
+        own = step - self.origin
+        steps = range(own, min(own + CHUNK, self.plan.stop))
         self._chunk_start = step
         self._chunk = self.plan.values(steps).tolist()
         momenta = self.plan.momenta(steps)
@@ -114,11 +145,16 @@ class TrainingRun:
 
     def clip_at(self, step: int) -> float | None:
         """The clip threshold at an update; after the end of its schedule the last one holds, as in the host."""
-        return None if self.clip_plan is None else self.clip_plan.value(min(step, self.clip_plan.stop - 1))
+        return None if self.clip_plan is None else self.clip_plan.value(min(step - self.origin, self.clip_plan.stop - 1))
 
     def is_over(self, step: int) -> bool:
         """Whether no update is planned at this step any more."""
-        return step >= self.plan.stop
+        return step >= self.stop
+
+    def end_of_segment(self, step: int) -> int:
+        """The step at which the segment in which ``step`` lies ends."""
+        own, plan = step - self.origin, self.plan
+        return self.origin + next((min(s.stop, plan.stop) for s in plan.segments if s.start <= own < s.stop), plan.stop)
 
     # What happened ------------------------------------------------------------------------
 
@@ -131,12 +167,12 @@ class TrainingRun:
 
     def look(self, step: int, loss: float) -> None:
         """The loss of an update is known; once per step."""
-        self._planned = (step, self.rate_at(step) if step < self.plan.stop else float("nan"))
+        self._planned = (step, self.planned_at(step) if step < self.stop else float("nan"))
         self._step = step + 1
         if not self.plan.feedback:
             return
-        before = self._watch
-        self._watch = feedback.advance(before, feedback.segment_at(self.plan, step), step, loss)
+        before, own = self._watch, step - self.origin
+        self._watch = feedback.advance(before, feedback.segment_at(self.plan, own), own, loss)
         cuts_before = before.plateau.cuts if before.start == self._watch.start else 0
         if self._watch.plateau.cuts > cuts_before:
             self.note(f"the loss stands still: the rate is cut to {self._watch.plateau.rate:g}", "plateau")
@@ -154,10 +190,23 @@ class TrainingRun:
         """Something to be read in the run's log."""
         self._try(lambda: self.history.event(self._step, event, message))
 
-    def saved(self, known: Known) -> None:
-        """The trained thing was saved in a form by which the run can be known again."""
+    def lower(self, multiplier: float) -> None:
+        """From now on the planned rate is multiplied by this; the plan stays."""
+        self.multiplier = multiplier
+        self._state = replace(self._state, multiplier=multiplier)
+        self._save(self._clock())
+
+    @property
+    def watch(self) -> feedback.Watch | None:
+        """The state of shapes that look at the loss, where the plan has one."""
+        return self._watch if self.plan.feedback else None
+
+    def saved(self, known: Known, *, is_main: bool = True) -> None:
+        """The trained thing was saved in a form by which the run can be known again; ``is_main``: in the host's own file."""
         if known not in self._state.known[-1:]:
             self._state = replace(self._state, known=(*self._state.known, known)[-KNOWN_KEPT:])
+        if is_main:
+            self._state = replace(self._state, main_digest=known.digest)
         self._save(self._clock())
 
     def end(self, outcome: str, message: str = "") -> None:
@@ -180,7 +229,7 @@ class TrainingRun:
         self.pictures = pictures
 
         def planned(text: str) -> Plan:
-            return plan(text, total_steps=asked.total_steps, steps_per_epoch=self.counts.steps_per_epoch,
+            return plan(text, total_steps=asked.total_steps - self.origin, steps_per_epoch=self.counts.steps_per_epoch,
                         images_per_step=self.counts.images_per_step)
 
         self.plan = planned(asked.rate_text)
@@ -199,33 +248,52 @@ class TrainingRun:
             clip_exact=self.exact_clip and asked.clip_mode != "disabled",
             batch=self.counts.batch, accumulate=self.counts.accumulate,
             pictures=self.pictures, steps_per_epoch=self.counts.steps_per_epoch, settings=dict(asked.settings),
+            multiplier=self.multiplier,
         )
 
     def _open(self, known: Known | None) -> None:
         """Take up the stored run that knows the trained thing in its present form, else a new id."""
-        now, asked = self._clock(), self.asked
-        found = None
-        if known is not None:
-            found = self._store.find(asked.kind, asked.name, step=known.step, digest=known.digest, mtime_ns=known.mtime_ns)
-        if found is not None and found.state in ("pending", "running"):
-            found = None  # the same thing is being trained by somebody else at this moment
+        now, asked, resumed = self._clock(), self.asked, self.resumed
+        found = self._found(known)
+        mode = resumption.mode_of(resumed.way, found.legs[-1] if found is not None and found.legs else None, asked.rate_text)
         leg = Leg(self.initial_step, now, asked.total_steps, asked.rate_text, self.counts.steps_per_epoch,
-                  self.counts.images_per_step, PLANNER_VERSION)
+                  self.counts.images_per_step, PLANNER_VERSION, self.origin, mode)
         state = replace(self._first_state(), state="running", step=self.initial_step, pictures=self.pictures)
         if found is None:
             state = replace(state, id=self._store.new_id(asked.kind, asked.name, now), legs=(leg,))
         else:
             legs = (*(old for old in found.legs if old.start_step < self.initial_step), leg)
-            state = replace(state, id=found.id, created_s=found.created_s, legs=legs, known=found.known)
-        self._state = state if known is None else replace(state, known=(*state.known, known))
+            floor = found.floor if resumed.step is not None else self._store.newest_bundle(found.id)
+            state = replace(state, id=found.id, created_s=found.created_s, legs=legs, known=found.known, floor=floor)
+        if known is not None:
+            # With a bundle, what is trained is newer than the host's file, and that is what the file will be known by.
+            main = known.digest if found is None or resumed.step is None else found.main_digest
+            state = replace(state, known=(*state.known, known), main_digest=main)
+        self._state = state
         self._save(now)
         self.history = self._open_history()
-        if self.plan.feedback and found is not None:
-            self._watch = feedback.replay(self.plan, read_losses(self._store.history_path(self.id), self.initial_step))
-        for message in self._store.take_messages():
+        if self.plan.feedback and found is not None and mode != "restart":
+            if resumed.watch is not None and mode == "continue":
+                self._watch = resumed.watch
+            else:
+                losses = read_losses(self._store.history_path(self.id), self.initial_step)
+                self._watch = feedback.replay(self.plan, [(k - self.origin, loss) for k, loss in losses if k >= self.origin])
+        for message in [*self._store.take_messages(), *resumed.messages]:
             self._trouble(message)
-        word, event = ("starts", "leg") if found is None else ("goes on", "resume")
-        self.note(f"{word} at step {self.initial_step} of {asked.total_steps} with `{asked.rate_text}`", event)
+        event = "leg" if found is None else "resume"
+        said = f"{resumption.SAID[mode]} at step {self.initial_step} of {asked.total_steps} with `{asked.rate_text}`"
+        self.note(said if self.multiplier == 1.0 else f"{said}, times {self.multiplier:g} since the guard stepped in", event)
+
+    def _found(self, known: Known | None) -> RunState | None:
+        """The stored run that this one goes on with."""
+        found = self.resumed.state
+        if self.resumed.way == "file":
+            return None
+        if found is None and known is not None:
+            asked = self.asked
+            found = self._store.find(asked.kind, asked.name, step=known.step, digest=known.digest, mtime_ns=known.mtime_ns)
+        # While it is pending or running, the same thing is being trained by somebody else at this moment.
+        return None if found is None or found.state in ("pending", "running") else found
 
     def _open_history(self) -> History:
         path = self._store.history_path(self.id)

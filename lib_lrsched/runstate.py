@@ -22,6 +22,9 @@ KNOWN_KEPT = 64
 KINDS = ("embedding", "hypernetwork")
 STATES = ("pending", "running", "finished", "interrupted", "failed", "crashed")
 CLIP_MODES = ("disabled", "value", "norm")
+MODES = ("start", "continue", "new", "restart")
+"""How a leg came about: a run's first one, the same plan as before, another text at the same absolute steps, or the text
+over the steps that were left."""
 
 Scalar = str | int | float | bool | None
 
@@ -37,7 +40,10 @@ class Known:
 
 @dataclass(frozen=True)
 class Leg:
-    """A stretch of training without a break; `planner` is the version of the planner that made its rates."""
+    """A stretch of training without a break; `planner` is the version of the planner that made its rates.
+
+    `origin` is the step of the run's life at which the text's own step 0 lies; `mode` is one of MODES.
+    """
 
     start_step: int
     started_s: float
@@ -46,6 +52,8 @@ class Leg:
     steps_per_epoch: int | None
     images_per_step: int | None
     planner: int
+    origin: int = 0
+    mode: str = "start"
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,8 @@ class RunState:
     """Everything to know about a run besides its numbers. Times are unix seconds, `step` is updates made.
 
     `known` and `legs` have the newest last. `pid` and `process` say which process saved the state; the
-    store fills them in.
+    store fills them in. `main_digest` is the digest of what the host's own file held when last seen, `multiplier` what the
+    guard multiplies the planned rate by, `floor` the number up to which bundles belong to a future that was given up.
     """
 
     id: str
@@ -76,6 +85,9 @@ class RunState:
     settings: dict[str, Scalar] = field(default_factory=dict)
     legs: tuple[Leg, ...] = ()
     known: tuple[Known, ...] = ()
+    main_digest: str = ""
+    multiplier: float = 1.0
+    floor: int = 0
     pid: int = 0
     process: str = ""
     version: int = FORMAT
@@ -135,6 +147,7 @@ POSITIVE = Rule("a whole number from 1", lambda value: _whole(value, 1))
 POSITIVE_OR_NULL = Rule("a whole number from 1, or null", lambda value: value is None or _whole(value, 1))
 SECONDS = Rule("a time in seconds from 0", _seconds)
 LIST = Rule("a list", lambda value: isinstance(value, list))
+TEXTS = Rule("a list of texts", lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value))
 SCALARS = Rule(
     "an object of texts, numbers, booleans and nulls",
     lambda value: isinstance(value, dict) and all(map(_scalar, value.values())),
@@ -149,6 +162,8 @@ LEG_RULES = {
     "steps_per_epoch": POSITIVE_OR_NULL,
     "images_per_step": POSITIVE_OR_NULL,
     "planner": COUNT,
+    "origin": COUNT,
+    "mode": _one_of(MODES),
 }
 STATE_RULES = {
     "version": COUNT,
@@ -172,9 +187,16 @@ STATE_RULES = {
     "settings": SCALARS,
     "legs": LIST,
     "known": LIST,
+    "main_digest": TEXT,
+    "multiplier": Rule("a number above 0, at most 1", lambda value: type(value) in (int, float) and 0 < value <= 1),
+    "floor": COUNT,
     "pid": COUNT,
     "process": TEXT,
 }
+
+ADDED = {"main_digest": "", "multiplier": 1.0, "floor": 0}
+ADDED_TO_LEGS = {"origin": 0, "mode": "start"}
+"""Fields that files of an earlier version of the extension do not have, with what they would have said."""
 
 
 def to_json(state: RunState) -> bytes:
@@ -222,8 +244,9 @@ def _checked_state(value: Any, path: Path | None) -> RunState:
     checked(value, {"version": COUNT}, path)
     if value["version"] != FORMAT:
         raise OtherVersionError(f"version: expected {FORMAT}, found {value['version']}; update the extension to read it", path)
-    data = checked(value, STATE_RULES, path)
-    legs = (checked(leg, LEG_RULES, path, f"legs[{n}].") for n, leg in enumerate(data["legs"]))
+    data = checked(ADDED | value, STATE_RULES, path)
+    added = [ADDED_TO_LEGS | leg if isinstance(leg, dict) else leg for leg in data["legs"]]
+    legs = (checked(leg, LEG_RULES, path, f"legs[{n}].") for n, leg in enumerate(added))
     known = (checked(one, KNOWN_RULES, path, f"known[{n}].") for n, one in enumerate(data["known"]))
     data["legs"] = tuple(Leg(**leg) for leg in legs)
     data["known"] = tuple(Known(**one) for one in known)

@@ -22,22 +22,23 @@ class RateScheduler:
         self._say = say
         self._optimizer: Any = None
         self._has_warned = False
+        self.stopped = False  # the guard ends the training before its next update
         self.finished = run.is_over(initial_step)
         self.learn_rate = 0.0 if self.finished else run.rate_at(initial_step)
-        self.end_step = self._end_of(initial_step)
+        self.end_step = run.end_of_segment(initial_step)
         self.step_number = initial_step
         self.verbose = True
 
     def step(self, step_number: int) -> bool:
         """Move to an update; whether another segment has begun since the last call."""
         self.step_number = step_number
-        if self._run.is_over(step_number):
+        if self.stopped or self._run.is_over(step_number):
             self.finished = True
             return False
         self.learn_rate = self._run.rate_at(step_number)
         if step_number < self.end_step:
             return False
-        self.end_step = self._end_of(step_number)
+        self.end_step = self._run.end_of_segment(step_number)
         return True
 
     def apply(self, optimizer: Any, step_number: int) -> None:
@@ -65,10 +66,6 @@ class RateScheduler:
         self._run.note(message)
         self._say(f"LR Schedule: {message}")
 
-    def _end_of(self, step: int) -> int:
-        plan = self._run.plan
-        return next((min(s.stop, plan.stop) for s in plan.segments if s.start <= step < s.stop), plan.stop)
-
 
 class ClipScheduler:
     """The clip threshold as the loop sees it.
@@ -80,7 +77,7 @@ class ClipScheduler:
     def __init__(self, run: TrainingRun, initial_step: int) -> None:
         self._run = run
         self.finished = False
-        self.end_step = run.plan.stop
+        self.end_step = run.stop
         self.verbose = False
         self.learn_rate = 0.0
         self.step(initial_step)

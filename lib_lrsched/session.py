@@ -3,27 +3,54 @@
 from __future__ import annotations
 
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import optim
-from .checks import InputError, check_is_left, embedding_file, file_time
+import torch
+
+from . import going_on, optim
+from .bundle import Bundle, Facts, Folder
+from .checks import InputError, caller_locals, check_is_left, embedding_file, file_time
 from .freeze import Freeze
 from .host import Host
+from .keeper import Keeper, When
+from .plan import PLANNER_VERSION
+from .rescue import Rescuer
 from .run import TrainingRun
 from .runstate import Known
+from .saves import Saves
 from .scheduler import ClipScheduler, RateScheduler
 
 T = TypeVar("T")
 
 
+DESIGN = (
+    "layer_structure", "activation_func", "weight_init", "add_layer_norm", "use_dropout", "activate_output", "last_layer_dropout",
+    "dropout_structure",
+)
+"""What the host's Hypernetwork needs to be made anew, besides its widths."""
+
+
+def hypernetwork_design(thing: Any) -> dict[str, Any]:
+    """Widths and design of a hypernetwork, as plain values."""
+    return {"enable_sizes": [int(size) for size in thing.layers], **{name: getattr(thing, name, None) for name in DESIGN}}
+
+
 class Session:
     """From the check of the inputs to the end of the loop, and the host's final save after it."""
 
-    def __init__(self, host: Host, run: TrainingRun) -> None:
+    def __init__(self, host: Host, run: TrainingRun, bundle: Bundle | None = None) -> None:
         self.run = run
+        settings = host.settings()
+        when = When(settings.autosave_every, settings.autosave_minutes)
+        self.keeper = Keeper(when, self._facts, self._extra_parts, bundle, self.tell)
+        self.saves = Saves(host, self)
+        self._rescuer = Rescuer(run, self.keeper, settings, self._stop, self.say)
+        self._preview_every = 0
         self.has_begun = False
         self.has_ended = False
         self._host = host
@@ -32,7 +59,6 @@ class Session:
         self._gauge: optim.Gauge | None = None
         self._trained: Any = None
         self._initial_step = 0
-        self._final_save = False
         self._freeze: Freeze | None = None
         self._waiting: tuple[int, float, float, Any] | None = None
         self._skipped = 0
@@ -50,8 +76,10 @@ class Session:
         if self.has_begun:
             return None
         if self._scheduler is None and text == self.run.asked.rate_text:
+            self.run.go_on_from(initial_step)
             check_is_left(self.run, initial_step)
             self._initial_step = initial_step
+            self._preview_every = int(frame.get("create_image_every") or 0)
             self._trained = frame.get("embedding") if self.run.asked.kind == "embedding" else frame.get("hypernetwork")
             self._make_log_folder(frame.get("log_directory"))
             self._scheduler = RateScheduler(self.run, initial_step, self.attach, self.say)
@@ -85,6 +113,35 @@ class Session:
                 self.say(f"LR Schedule: a hook failed, training goes on: {message}")
             return None
 
+    def restore(self, thing: Any) -> bool:
+        """Put the bundle's weights and step into the host's object, if there is a bundle; whether it was done.
+
+        Raises:
+            RunStateError: they are of another design.
+        """
+        bundle = self.keeper.bundle
+        if bundle is None or self.has_begun:
+            return False
+        going_on.restore(going_on.trained_tensors(self.run.asked.kind, thing), bundle)
+        thing.step = bundle.facts.step
+        if self.run.asked.kind == "hypernetwork":
+            thing.optimizer_name, thing.optimizer_state_dict = bundle.facts.optimizer, None
+        return True
+
+    def data_made(self, data: Any, arguments: Mapping[str, Any]) -> None:
+        """The host has made its data set: it becomes the stored run's again, where there is one."""
+        if not self.keeper.is_needed:
+            return
+        state = self.run.resumed.state
+        model: Any = arguments.get("cond_model")
+
+        def encode(text: str) -> Any:
+            with self._host.autocast(), torch.no_grad():
+                return model([text]).detach().to("cpu").squeeze(0)
+
+        file = None if state is None else self.run.data_path(state.id)
+        self.keeper.data_made(data, arguments, file, encode if arguments.get("include_cond") else None)
+
     def begin(self) -> None:
         """The loop starts."""
         self.has_begun = True
@@ -92,6 +149,8 @@ class Session:
             self.guard(self._freeze_model)
         run = self.run
         run.begin(self._initial_step, self._known())
+        if run.id and self._trained is not None:
+            self.guard(self._begin_keeping)
         self.say(self._describe())
         if run.asked.clip_mode != "disabled":
             by = f"gradient clipping by {run.asked.clip_mode}"
@@ -99,43 +158,81 @@ class Session:
                      else f"{by}, the host's own: on gradients as they are scaled")
         self._say_troubles()
 
+    def _begin_keeping(self) -> None:
+        run, keeper = self.run, self.keeper
+        folder = Folder(run.bundles_path, run.id)
+        thing, kind = self._trained, run.asked.kind
+        keeper.begin(self._initial_step, folder, lambda: going_on.trained_tensors(kind, thing), run.history.sync)
+
+    def _say_how_it_goes_on(self) -> None:
+        """After the state was put back: what the run goes on with, and what it could not."""
+        keeper, run = self.keeper, self.run
+        if keeper.bundle is None:
+            return
+        for message in keeper.messages:
+            self.tell(message)
+        if keeper.is_exact:
+            run.note("exactly as if there had been no break: weights, optimizer, random numbers and place in the data are back")
+        else:
+            self.tell("weights and step are back; because of what is named above the run is not exactly what it would have been")
+
+    def _facts(self) -> Facts:
+        run, asked = self.run, self.run.asked
+        return Facts(
+            run=run.id, kind=asked.kind, name=asked.name, step=0, digest="", rate_text=asked.rate_text, clip_text=asked.clip_text,
+            total_steps=asked.total_steps, origin=run.origin, multiplier=float(run.multiplier), planner=PLANNER_VERSION,
+            optimizer="", time_s=time.time(), torch=str(torch.__version__),
+        )
+
+    def _extra_parts(self) -> Mapping[str, Any]:
+        extra = {} if self.run.asked.kind == "embedding" else hypernetwork_design(self._trained)
+        return {"watch": self.run.watch, "guard": self._rescuer.to_parts(), "extra": extra}
+
+    def _stop(self) -> None:
+        if self._scheduler is not None:
+            self._scheduler.stopped = True
+
     def _freeze_model(self) -> None:
         thing = self._trained
         if thing is None:
             return
-        trained = [thing.vec] if self.run.asked.kind == "embedding" else list(thing.weights())
-        self._freeze = Freeze(self._host.shared.sd_model, trained)
+        self._freeze = Freeze(self._host.shared.sd_model, going_on.trained_tensors(self.run.asked.kind, thing))
 
     def attach(self, optimizer: Any) -> None:
         """The optimizer of the loop is known."""
         if self._gauge is not None:
             self._gauge.remove()
         self._gauge = optim.Gauge(optimizer, self._limit, self.guard)
+        scaler = caller_locals("scaler").get("scaler")
+        self.guard(lambda: self.keeper.attach(optimizer, scaler))
+        self.guard(self._say_how_it_goes_on)
 
     def updated(self, steps_done: int, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """One update was made; ``steps_done`` is the host's count after it. Returns what the host shall log."""
         assert self._gauge is not None, "an update was made without apply()"
-        self._record_waiting()
+        late = self._record_waiting()
         rate, norm = self._gauge.take()
+        was_skipped = rate is None
         if rate is None:
             rate = optim.read_rate(self._gauge.optimizer)
             self._skipped += 1
             if self._skipped == 1:
                 self.run.note(f"update {steps_done - 1} was skipped by GradScaler: its gradients overflowed", "skipped")
-        self._waiting = (steps_done - 1, rate, float(values["loss"]), norm)
-        self.run.look(steps_done - 1, float(values["loss"]))
+        step, loss = steps_done - 1, float(values["loss"])
+        self._waiting = (step, rate, loss, norm)
+        self.run.look(step, loss)
         if norm is None or not norm.is_pinned():
-            self._record_waiting()
+            late = self._record_waiting()
+        is_good = self._rescuer.look(step, loss, late, was_skipped=was_skipped)
+        disturbed = self._preview_every > 0 and (steps_done + 1) % self._preview_every == 0
+        self.keeper.boundary(steps_done, disturbed=disturbed, is_good=is_good)
+        self.saves.after_update(steps_done)
         return {**values, "learn_rate": rate}
 
-    def saved(self, tensors: Iterable[Any], step: int, filename: str) -> None:
+    def saved(self, tensors: Iterable[Any], step: int, filename: str, *, is_main: bool) -> None:
         """The host has saved the trained thing."""
-        if not self.has_begun:
-            return
-        path = Path(filename)
-        if self.run.asked.kind == "embedding" and path.parent == Path(self._host.embeddings_dir()):
-            self._final_save = True
-        self.run.saved(Known(step, optim.digest(tensors), file_time(path)))
+        if self.has_begun:
+            self.run.saved(Known(step, optim.digest(tensors), file_time(Path(filename))), is_main=is_main)
 
     def loop_ended(self, others: Iterable[Session] = ()) -> None:
         """The loop is over, in whatever way; the gauge goes off the optimizer. ``others`` still train."""
@@ -144,14 +241,20 @@ class Session:
             self._freeze.undo()
         self._record_waiting()
         if self._gauge is not None:
+            # A step that was taken and that nobody was told of: the loop broke off in the middle of an update.
+            is_whole = self._gauge.rate is None
+            self.guard(lambda: self.keeper.close(is_good=is_whole))
             self._gauge.remove()
             self._gauge = None
+        self.guard(self.saves.loop_ended)
         known = self._known()
         if known is not None and known.step > 0 and self.run.asked.kind == "embedding":
-            self.run.saved(known)  # after an exception the host keeps the advanced embedding in memory and goes on from it
+            self.run.saved(known, is_main=False)  # after an exception the host keeps the advanced embedding in memory and goes on from it
         if self.run.asked.kind == "embedding" and self._trained is not None and not any(o.trains(self._trained) for o in others):
             # The host leaves it on; a later hypernetwork training whose prompts name this embedding then fails at its second epoch.
             self._trained.vec.requires_grad_(False)
+            # What was accumulated for an update that did not come would be added to the next training's first.
+            self._trained.vec.grad = None
         if self._skipped > 1:
             self.run.note(f"{self._skipped} updates were skipped by GradScaler: their gradients overflowed", "skipped")
         outcome, message = self._outcome()
@@ -159,18 +262,31 @@ class Session:
         self._say_troubles()
         self._scheduler = self._trained = None  # they hold the optimizer and the weights
 
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer of the loop, while it goes on."""
+        return None if self._gauge is None else self._gauge.optimizer
+
     def trains(self, thing: Any) -> bool:
         return self._trained is thing
 
-    def _record_waiting(self) -> None:
-        if self._waiting is not None:
-            step, rate, loss, norm = self._waiting
-            self._waiting = None
-            self.run.record(step, rate, loss, None if norm is None else float(norm))
+    def _record_waiting(self) -> float | None:
+        """Records the update whose gradient norm was still on its way; gives that norm."""
+        if self._waiting is None:
+            return None
+        step, rate, loss, norm = self._waiting
+        self._waiting = None
+        number = None if norm is None else float(norm)
+        self.run.record(step, rate, loss, number)
+        return number
 
     def _outcome(self) -> tuple[str, str]:
-        if self.run.asked.kind == "embedding" and not self._final_save:
-            return "failed", "the loop ended with an exception, and the host did not save; its traceback is on the console"
+        if self._rescuer.stopped:
+            return "failed", self._rescuer.stopped
+        if self.saves.was_rescued:
+            return "failed", "the loop ended with an exception, and what was trained is saved; the traceback is on the console"
+        if self.run.asked.kind == "embedding" and not self.saves.has_final:
+            return "failed", "the loop ended with an exception, and nothing could be saved; its traceback is on the console"
         if self._scheduler is not None and self._scheduler.finished:
             return "finished", ""
         if self._host.shared.state.interrupted:
@@ -193,13 +309,16 @@ class Session:
             path = embedding_file(self._host, thing, self.run.asked.name)
             return Known(thing.step or 0, optim.digest([thing.vec]), file_time(path))
         file = self._host.hypernetwork_file(self.run.asked.name)
-        return Known(thing.step or 0, optim.digest(thing.weights()), file_time(Path(file) if file else None))
+        known = Known(thing.step or 0, optim.digest(thing.weights()), file_time(Path(file) if file else None))
+        state = self.run.resumed.state
+        is_newer = self.keeper.bundle is not None and state is not None and state.main_digest != known.digest
+        return replace(known, mtime_ns=0) if is_newer else known
 
     def _describe(self) -> str:
         run = self.run
-        first, last = run.rate_at(self._initial_step), run.plan.value(run.plan.stop - 1)
+        first, last = run.rate_at(self._initial_step), run.plan.value(run.plan.stop - 1) * run.multiplier
         text = f"Training with the schedule `{run.asked.rate_text}`: "
-        text += f"from step {self._initial_step} at {first:g} to {run.plan.stop} at {last:g}"
+        text += f"from step {self._initial_step} at {first:g} to {run.stop} at {last:g}"
         if run.asked.clip_mode != "disabled":
             text += f"; clipping by {run.asked.clip_mode}, {'exact' if run.exact_clip else 'the host’s own'}"
         return text
@@ -209,6 +328,17 @@ class Session:
             if message not in self._said:
                 self._said.add(message)
                 self.say(f"LR Schedule: {message}")
+
+    def tell(self, message: str) -> None:
+        """On the console and in the run's log."""
+        self.run.note(message)
+        self.say(f"LR Schedule: {message}")
+
+    def tell_once(self, message: str) -> None:
+        """The same, but each thing only the first time."""
+        if message not in self._said:
+            self._said.add(message)
+            self.tell(message)
 
     def say(self, message: str) -> None:
         """A line on the console that does not tear the progress bar."""

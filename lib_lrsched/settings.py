@@ -13,6 +13,12 @@ class Settings:
         enabled: apply schedules in the training loops; off leaves the host as it is.
         exact_clip: clip true, unscaled gradients; off restores the host's own clipping.
         freeze: leave out the gradients that nobody uses, for the length of a run.
+        autosave_every: save all that it takes to go on exactly every so many updates; 0 for never.
+        autosave_minutes: and when this many minutes have passed since the last time; 0 for never.
+        guard: go back to the last good state, at a lower rate, where a run has gone wrong.
+        guard_loss: a loss this many times the highest of the recent ones counts as wrong; 0 for never.
+        guard_factor: what the rate is multiplied by when that happens.
+        guard_rescues: after this many times the run is stopped at its last good state.
         state_dir: folder of run state; empty for the default beside the host's other data.
     """
 
@@ -20,3 +26,9 @@ class Settings:
     exact_clip: bool = True
     state_dir: str = ""
     freeze: bool = True
+    autosave_every: int = 50
+    autosave_minutes: float = 5.0
+    guard: bool = True
+    guard_loss: float = 10.0
+    guard_factor: float = 0.5
+    guard_rescues: int = 3

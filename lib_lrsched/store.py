@@ -2,6 +2,7 @@
 
     ROOT/runs/ID/run.json        state of the run, replaced whole
     ROOT/runs/ID/history.jsonl   its numbers, see `history`
+    ROOT/runs/ID/bundles/        what it takes to go on exactly, see `bundle`
     ROOT/presets.json            the user's presets
 
 The folder must not be the host's embeddings folder, where files are loaded as embeddings. It knows no HTTP, no
@@ -21,7 +22,7 @@ from typing import Any, Literal
 
 from . import process
 from .errors import RunStateError
-from .files import set_aside, write_whole
+from .files import numbered, set_aside, write_whole
 from .presets import BUILTIN, Preset
 from .runstate import COUNT, LIST, TEXT, Known, Leg, OtherVersionError, RunState, checked, from_json, to_json
 
@@ -115,6 +116,19 @@ class Store:
             UnknownRunError: it can be no id.
         """
         return self._state_path(run_id).with_name("history.jsonl")
+
+    def bundles_path(self, run_id: str) -> Path:
+        """The folder of the run's bundles, see `bundle`; it need not be there.
+
+        Raises:
+            UnknownRunError: it can be no id.
+        """
+        return self._state_path(run_id).with_name("bundles")
+
+    def newest_bundle(self, run_id: str) -> int:
+        """The number of the newest bundle, good or not; 0 where there is none."""
+        there = numbered(self.bundles_path(run_id), ".safetensors")
+        return there[0][0] if there else 0
 
     def new_id(self, kind: str, name: str, now_s: float) -> str:
         """An id that is free: time (UTC), kind and what of the name is fit for a folder."""

@@ -347,8 +347,6 @@ def test_a_plain_host_text_trains_to_the_same_bits(ground, kind, text):
     "choices",
     [
         {"batch": 2, "accumulate": 2},
-        {"previews_every": 2, "preview_steps": 2},
-        {"previews_every": 3, "preview_steps": 2, "preview_prompt": "a red thing", "preview_seed": 7},
         {"shuffle_tags": True, "tag_drop_out": 0.3, "latent_sampling": "random"},
         {"clip_mode": "value", "clip": "1e-3:2, 1e-2"},
         {"clip_mode": "norm", "clip": "1e-2:4, 1e-3"},
@@ -406,7 +404,8 @@ def test_run_state_goes_to_the_folder_that_is_set(ground):
 def test_run_state_is_kept_outside_the_embeddings_folder(ground):
     ground.install()
     ground.train("embedding", "0.01", 3)
-    assert [path.name for path in Path(shared.cmd_opts.embeddings_dir).iterdir()] == [f"{NAME}.pt"]
+    names = sorted(path.name for path in Path(shared.cmd_opts.embeddings_dir).iterdir())
+    assert names == [f"{NAME}.pt", f"{NAME}.pt.bak"]  # the file and what it was before, which no host takes for an embedding
 
 
 # Ends of a run ----------------------------------------------------------------------------

@@ -26,19 +26,19 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
     for name, modules in (
         ("grammar", "errors syntax suggest tokens parser"),
         ("plan", "curves shapes times pieces arguments schedule repeat lints plan counting sampling"),
-        ("views", "feedback preview forms files series records history process presets runstate"),
+        ("views", "feedback preview forms files series records history process presets runstate resumption guard asked"),
         ("edits", "items splices editing reshaping dragging"),
         ("formats", "formulas parts exported export_deepspeed export_kohya export_phases export_torch exports"),
-        ("conversion", "imported import_deepspeed imports convert form_requests"),
+        ("conversion", "imported import_deepspeed import_kohya imports convert form_requests"),
         ("store", "store"),
         ("run", "run run_view settings pictures"),
-        ("torch", "optim plan_lr freeze"),
-        ("host", "host seams checks scheduler session hooks options page ui api"),
+        ("torch", "optim plan_lr freeze codec randomness bundle batches data_state writer safe_save"),
+        ("host", "host seams checks scheduler keeper rescue saves going_on session answers hooks options page ui api"),
         ("programs", "practice train_panel standalone demo run_picture cli __main__"),
     )
 )
 
-USES_TORCH = frozenset({"optim", "plan_lr", "freeze", "practice"})
+USES_TORCH = frozenset({"optim", "plan_lr", "freeze", "codec", "randomness", "bundle", "data_state", "keeper", "going_on", "session", "practice"})
 """Modules that import torch when they are imported: plan_lr is a subclass of torch's LRScheduler."""
 
 USES_WEBUI = frozenset({"host", "options"})

@@ -386,7 +386,7 @@ def test_windows_is_asked_again_while_a_reader_has_the_file(store: Store, monkey
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "name", "nt")
         patch.setattr(Path, "replace", refuse_thrice)
-        files._replace(source, target)
+        files.replace(source, target)
     assert target.read_text() == "x"
 
 

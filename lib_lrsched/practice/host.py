@@ -22,6 +22,7 @@ def practice_host(root: str | Path, settings: Callable[[], Settings] = Settings)
         embedding=lambda name: sd_hijack.model_hijack.embedding_db.word_embeddings.get(name),
         hypernetwork_file=lambda name: shared.hypernetworks.get(name),
         embeddings_dir=lambda: str(shared.cmd_opts.embeddings_dir),
+        hypernetworks_dir=lambda: str(shared.cmd_opts.hypernetwork_dir),
         data_dir=Path(root) / "lrsched",
         settings=settings,
     )

@@ -86,6 +86,12 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def seed(number: int) -> None:
+    """Seeds the two generators that the host draws from."""
+    random.seed(number)
+    torch.manual_seed(number)
+
+
 def open_at(root: str | Path) -> None:
     """Works in this folder from now on; the model is loaded at the first call. Raises as shared.setup."""
     shared.setup(root)
@@ -115,8 +121,7 @@ def train(kind: str, name: str, lr: str, steps: int, **choices: Any) -> Result:
     _check_kind(kind)
     chosen = Choices(**choices)
     if chosen.seed is not None:
-        random.seed(chosen.seed)
-        torch.manual_seed(chosen.seed)
+        seed(chosen.seed)
     trainers: dict[str, Callable[..., tuple[Any, str]]] = {
         "embedding": textual_inversion.train_embedding,
         "hypernetwork": hypernetwork.train_hypernetwork,

@@ -1,0 +1,97 @@
+"""What an installation on a host knows, asked by the JSON endpoints and by the hooks: runs, files, choices.
+
+The endpoints call from the server's threads. It replaces nothing in the host; hooks.py does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from . import checks
+from .host import Host, NoTraining
+from .pictures import count_pictures
+from .resumption import WAYS
+from .run import TrainingRun
+from .session import Session
+from .store import Store
+
+
+class Answers:
+    """Of one host; hooks.Runtime adds the seams."""
+
+    def __init__(self, host: Host | NoTraining) -> None:
+        self.host = host
+        self.hooked = False
+        self._sessions: dict[int, Session] = {}
+        self._stores: dict[Path, Store] = {}
+        self._ways: dict[tuple[str, str], str] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def store(self) -> Store:
+        """The store in the folder that is set now."""
+        root = Path(self.host.settings().state_dir or self.host.data_dir)
+        return self._stores.setdefault(root, Store(root))
+
+    def host_info(self) -> Mapping[str, Any]:
+        why = self.host.why if isinstance(self.host, NoTraining) else ""
+        if not why and not self.hooked:
+            why = "the hooks are not installed"
+        elif not why and not self.host.settings().enabled:
+            why = "switched off in the settings: the WebUI's own schedules are in force"
+        return {"name": self.host.name, "hooked": not why, "why": why}
+
+    def active(self) -> Mapping[str, TrainingRun]:
+        return {s.run.id: s.run for s in list(self._sessions.values()) if s.run.is_live and s.run.id}
+
+    def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
+        """Step, digest and file time of what the host has under a name now."""
+        if isinstance(self.host, NoTraining):
+            return None
+        if kind == "embedding":
+            known = checks.known_embedding(self.host, name)
+            return None if known is None else (known.step, known.digest, known.mtime_ns)
+        file = self.host.hypernetwork_file(name)
+        return None if file is None else self._known_file(kind, name, Path(file))
+
+    def count_pictures(self, folder: str) -> int | None:
+        read = None if isinstance(self.host, NoTraining) else self.host.read_picture
+        try:
+            return count_pictures(folder, read)
+        except OSError:
+            return None
+
+    def _known_file(self, kind: str, name: str, file: Path) -> tuple[int, str, int] | None:
+        """A hypernetwork is too large to be read for an answer: its file time says which saved form it is."""
+        try:
+            mtime_ns = file.stat().st_mtime_ns
+        except OSError:
+            return None
+        for state in self.store.runs():
+            for known in reversed(state.known):
+                if (state.kind, state.name, known.mtime_ns) == (kind, name, mtime_ns):
+                    return known.step, known.digest, mtime_ns
+        return 0, "", mtime_ns
+
+    def choose(self, kind: str, name: str, way: str) -> None:
+        """How the next training of this name goes on with its stored run: for that one training.
+
+        Raises:
+            ValueError: no such way.
+        """
+        if way not in WAYS:
+            raise ValueError(f"expected one of {', '.join(WAYS)}, got {way!r}")
+        with self._lock:
+            self._ways[kind, name] = way
+
+    def chosen(self, kind: str, name: str) -> str:
+        """What was chosen for the next training of this name; the plan goes on where nobody chose."""
+        with self._lock:
+            return self._ways.get((kind, name), "continue")
+
+    def _forget_choice(self, kind: str, name: str) -> None:
+        with self._lock:
+            self._ways.pop((kind, name), None)

@@ -1,0 +1,103 @@
+"""Nested values as JSON and named tensors: what an optimizer's state_dict needs to lie in a safetensors file.
+
+Every dict becomes `{"dict": [[key, value], ...]}`, so that a JSON object is always a tag of ours and keys keep their
+type; tuples, tensors and numbers that JSON cannot say have tags too. Nothing that is read can be code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MAX_DEPTH = 32
+
+
+def split(value: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
+    """The value as JSON; its tensors go into ``tensors`` under names that begin with ``name``.
+
+    A tensor is kept as it is: copy it first where somebody else may change it.
+
+    Raises:
+        TypeError: something that can be neither.
+
+    >>> found = {}
+    >>> split({"step": 3, "betas": (0.9, float("inf")), "avg": torch.ones(2)}, found, "adam")
+    {'dict': [['step', 3], ['betas', {'tuple': [0.9, {'float': 'inf'}]}], ['avg', {'tensor': 'adam.avg'}]]}
+    >>> list(found)
+    ['adam.avg']
+    """
+    if isinstance(value, Tensor):
+        tensors[name] = value
+        return {"tensor": name}
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if isfinite(value) else {"float": repr(float(value))}
+    if isinstance(value, Mapping):
+        return {"dict": [[_key(key), split(one, tensors, f"{name}.{key}")] for key, one in value.items()]}
+    if isinstance(value, (list, tuple)):
+        parts = [split(one, tensors, f"{name}.{n}") for n, one in enumerate(value)]
+        return {"tuple": parts} if isinstance(value, tuple) else parts
+    raise TypeError(f"{name}: a {type(value).__name__} can be kept neither as JSON nor as a tensor")
+
+
+def join(plain: Any, tensors: Mapping[str, Tensor], depth: int = 0) -> Any:
+    """What was split, from its JSON and its tensors.
+
+    Raises:
+        ValueError: JSON that ``split`` does not write, or a tensor that is not there.
+    """
+    if depth > MAX_DEPTH:
+        raise ValueError("values are nested too deeply")
+    if plain is None or isinstance(plain, (bool, int, float, str)):
+        return plain
+    if isinstance(plain, list):
+        return [join(one, tensors, depth + 1) for one in plain]
+    if not isinstance(plain, dict) or len(plain) != 1:
+        raise ValueError(f"expected one tag, found {str(plain)[:60]}")
+    ((tag, held),) = plain.items()
+    if tag == "tensor" and isinstance(held, str) and held in tensors:
+        return tensors[held]
+    if tag == "float" and held in ("nan", "inf", "-inf"):
+        return float(held)
+    if tag == "tuple" and isinstance(held, list):
+        return tuple(join(held, tensors, depth + 1))
+    if tag == "dict" and isinstance(held, list) and all(_is_pair(one) for one in held):
+        return {key: join(one, tensors, depth + 1) for key, one in held}
+    raise ValueError(f"expected a value behind the tag {tag!r}, found {str(held)[:60]}")
+
+
+def copied(value: Any) -> Any:
+    """The value with a copy of each tensor on the CPU; the one wait for the device that a snapshot makes."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True).contiguous()
+    if isinstance(value, Mapping):
+        return {key: copied(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(copied, value)) if type(value) in (list, tuple) else tuple(map(copied, value))
+    return value
+
+
+def is_finite(value: Any) -> bool:
+    """Whether no tensor of floats in the value holds a NaN or an infinity."""
+    if isinstance(value, Tensor):
+        return not value.is_floating_point() or bool(torch.isfinite(value).all())
+    if isinstance(value, Mapping):
+        return all(map(is_finite, value.values()))
+    return all(map(is_finite, value)) if isinstance(value, (list, tuple)) else True
+
+
+def _key(key: Any) -> str | int:
+    if isinstance(key, (str, int)) and not isinstance(key, bool):
+        return key
+    raise TypeError(f"a key of type {type(key).__name__} cannot be kept")
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], (str, int))

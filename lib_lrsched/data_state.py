@@ -1,0 +1,158 @@
+"""The data set of a run, so that it can be had again: which pictures, and the prompt and latent drawn for each.
+
+A data set draws a template for every picture and, with the usual latent sampling, noise for every latent, once, while
+it is made. A run that goes on must train on the same ones: they are written beside its bundles when it starts, and
+put into the new data set, picture by picture, wherever the folder's listing has them now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from .bundle import read_tensors, write_tensors
+from .errors import RunStateError
+from .runstate import COUNT, LIST, SCALARS, TEXT, TEXTS, OtherVersionError, checked
+
+FORMAT = 1
+
+COMPARED = ("width", "height", "varsize", "shuffle_tags", "tag_drop_out", "latent_sampling_method", "use_weight",
+            "placeholder_token")
+"""Arguments of the host's PersonalizedBase that decide what is in a batch, besides batch size and accumulation."""
+
+SHOWN = 3
+"""So many names are in a message; of the rest, the number."""
+
+_PICTURE = {"name": TEXT, "digest": TEXT, "text": TEXT, "prompt": TEXT}
+
+Encode = Callable[[str], Tensor]
+
+
+def describe(data: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The data set as JSON: its pictures in order, with digests of their files, and what its batches depend on."""
+    settings = {name: arguments.get(name) for name in COMPARED}
+    settings |= {"batch size": int(data.batch_size), "accumulation": int(data.gradient_step)}
+    pictures = [
+        {"name": Path(entry.filename).name, "digest": _file_digest(entry.filename), "text": str(entry.filename_text or ""),
+         "prompt": str(entry.cond_text or "")}
+        for entry in data.dataset
+    ]  # fmt: skip
+    return {"lrsched_data": FORMAT, "settings": settings, "lines": list(data.lines), "pictures": pictures}
+
+
+def save(path: Path, data: Any, described: Mapping[str, Any]) -> None:
+    """Writes the description, and the latents where they were drawn once.
+
+    Raises:
+        OSError: what was there is there.
+    """
+    found = ((n, entry.latent_sample) for n, entry in enumerate(data.dataset))
+    # With "random" sampling an entry has only the last latent that was drawn from it, or none.
+    once = described["settings"]["latent_sampling_method"] != "random"
+    latents = {f"latent.{n}": latent.detach().cpu().contiguous() for n, latent in found if once and isinstance(latent, Tensor)}
+    write_tensors(path, dict(described), latents)
+
+
+def take_up(path: Path, data: Any, now: Mapping[str, Any], encode: Encode | None) -> list[str]:
+    """Makes the new data set the stored one, as far as the pictures are the same; says every difference.
+
+    Args:
+        data: the host's data set, just made.
+        now: its description.
+        encode: what the host made of a prompt for ``entry.cond``; None where entries have none.
+
+    Returns:
+        what has changed; empty where the data set is now exactly the stored one.
+
+    Raises:
+        RunStateError: no such file, or a damaged one.
+    """
+    stored, latents = _read(path)
+    names = [picture["name"] for picture in stored["pictures"]]
+    differences = _differences(stored, now)
+    if sorted(names) == sorted(picture["name"] for picture in now["pictures"]):
+        _reorder(data, names, [picture["name"] for picture in now["pictures"]])
+    same = all(stored["settings"].get(name) == now["settings"].get(name) for name in COMPARED)
+    if same and stored["lines"] == now["lines"]:  # else the old prompts and latents are not what was asked for
+        _put_back(data, {p["name"]: (n, p) for n, p in enumerate(stored["pictures"])}, now, latents, encode)
+    return differences
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    value, latents = read_tensors(path)
+    checked(value, {"lrsched_data": COUNT}, path)
+    if value["lrsched_data"] != FORMAT:
+        raise OtherVersionError(f"version {value['lrsched_data']} of a data file; update the extension to read it", path)
+    data = checked(value, {"settings": SCALARS, "lines": TEXTS, "pictures": LIST}, path)
+    data["pictures"] = [checked(one, _PICTURE, path, f"pictures[{n}].") for n, one in enumerate(data["pictures"])]
+    if len({picture["name"] for picture in data["pictures"]}) != len(data["pictures"]):
+        raise RunStateError("pictures: expected names that differ", path)
+    return data, latents
+
+
+def _differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    old = {p["name"]: p for p in stored["pictures"]}
+    new = {p["name"]: p for p in now["pictures"]}
+    both = [name for name in old if name in new]
+    found = [
+        _listed("removed", [name for name in old if name not in new]),
+        _listed("added", [name for name in new if name not in old]),
+        _listed("changed", [name for name in both if old[name]["digest"] != new[name]["digest"]]),
+        _listed("with another caption", [name for name in both if old[name]["text"] != new[name]["text"]]),
+    ]
+    settings = stored["settings"]
+    found += [f"{name.replace('_', ' ')} is {value}, was {settings.get(name)}" for name, value in now["settings"].items()
+              if value != settings.get(name)]
+    if stored["lines"] != now["lines"]:
+        found.append("the prompt template has changed")
+    return [one for one in found if one]
+
+
+def _listed(word: str, names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    return f"{len(names)} picture{'s' if len(names) > 1 else ''} {word}: {shown}"
+
+
+def _reorder(data: Any, names: list[str], now: list[str]) -> None:
+    """os.listdir does not sort: the same pictures may come in another order."""
+    if names == now:
+        return
+    place = {name: n for n, name in enumerate(names)}
+    moved = [place[name] for name in now]  # new index by present index
+    data.dataset[:] = [entry for _, entry in sorted(zip(moved, data.dataset, strict=True), key=lambda pair: pair[0])]
+    data.groups[:] = sorted(sorted(moved[index] for index in group) for group in data.groups)
+
+
+def _put_back(data: Any, stored: Mapping[str, tuple[int, Mapping[str, Any]]], now: Mapping[str, Any],
+              latents: Mapping[str, Tensor], encode: Encode | None) -> None:
+    """Prompts and latents of the pictures that are the same."""
+    digests = {picture["name"]: (picture["digest"], picture["text"]) for picture in now["pictures"]}
+    for entry in data.dataset:
+        name = Path(entry.filename).name
+        number, picture = stored.get(name, (0, None))
+        if picture is None or digests[name] != (picture["digest"], picture["text"]):
+            continue
+        latent = latents.get(f"latent.{number}")
+        if latent is not None and isinstance(entry.latent_sample, Tensor) and latent.shape == entry.latent_sample.shape:
+            entry.latent_sample = latent.to(entry.latent_sample)
+        if entry.cond_text and entry.cond_text != picture["prompt"]:
+            entry.cond_text = picture["prompt"]
+            if encode is not None and entry.cond is not None:
+                entry.cond = encode(entry.cond_text)
+
+
+def _file_digest(path: str) -> str:
+    total = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as stream:
+            while block := stream.read(1 << 20):
+                total.update(block)
+    except OSError:
+        return ""  # it was there a moment ago; that it cannot be compared shows as a change
+    return total.hexdigest()

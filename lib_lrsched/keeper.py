@@ -1,0 +1,253 @@
+"""The bundles of one training: taken between two updates, large ones written by a thread of their own, gone on with.
+
+    order_of     the loop's batches pass through `batches`: where the run stands in its data
+    data_made    the data set is the stored run's again
+    attach       optimizer and GradScaler get their state back, before the first update
+    boundary     after each update: where the generators stand; from time to time a bundle
+    close        the loop is over, in whatever way: the bundle of its last update
+
+It knows no schedule and no host module; hooks and session bring it what it keeps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import data_state, optim, randomness
+from .batches import Batches, Hooks, Place, place_from_parts, place_to_parts
+from .bundle import Bundle, Facts, Folder
+from .codec import copied, is_finite
+from .errors import RunStateError
+from .writer import Writer
+
+SMALL_BYTES = 4 << 20
+SMALL_EVERY = 25
+LARGE_EVERY = 500
+"""What is trained and no larger than SMALL_BYTES is copied to memory every so many updates, for the guard; larger things
+when they are saved, or this often where nothing is saved."""
+
+OWN_FLAGS = ("foreach", "fused", "capturable", "differentiable")
+"""Settings of an optimizer that belong to the machine it runs on, not to the run."""
+
+
+@dataclass(frozen=True)
+class When:
+    """How often a bundle is written; 0 for never."""
+
+    updates: int = 50
+    minutes: float = 5.0
+
+    @property
+    def is_on(self) -> bool:
+        return self.updates > 0 or self.minutes > 0
+
+
+class Keeper:
+    """See the module.
+
+    Args:
+        when: how often to save.
+        facts: of a bundle taken now; asked for at every bundle.
+        extra: parts of the run that others keep (watch, guard, extra), likewise.
+        bundle: what to go on with, or None.
+        say: tells the user.
+    """
+
+    def __init__(self, when: When, facts: Callable[[], Facts], extra: Callable[[], Mapping[str, Any]],
+                 bundle: Bundle | None, say: Callable[[str], None]) -> None:
+        self.bundle = bundle
+        self.is_exact = bundle is not None
+        self.good: Bundle | None = None
+        self.messages: list[str] = []
+        self._when, self._facts, self._extra, self._say = when, facts, extra, say
+        self._trained: Callable[[], list[Tensor]] = list
+        self._optimizer: Any = None
+        self._scaler: Any = None
+        self._batches: Batches | None = None
+        self._data: tuple[Any, dict[str, Any]] | None = None
+        self._folder: Folder | None = None
+        self._sync: Callable[[], None] = lambda: None
+        self._writer = Writer(self._write)
+        self._draws: randomness.Draws | None = None
+        self._place: Place | None = None
+        self._step = self._saved_step = self._good_step = 0
+        self._saved_s = time.monotonic()
+        self._disturbed = False
+        self._is_small = True
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether anything is to be kept or put back."""
+        return self._when.is_on or self.bundle is not None
+
+    # Before the loop --------------------------------------------------------------------------
+
+    def order_of(self, inner: Any, data: Any) -> Batches:
+        """What takes the place of the host's batch sampler."""
+        rest = None
+        if self.bundle is not None and self.is_exact and self.bundle.parts["order"] is not None:
+            try:
+                rest = place_from_parts(self.bundle.parts["order"], data, len(inner))
+            except ValueError as error:
+                self._inexact(f"the order of the pictures starts anew: {error}")
+        hooks = Hooks(self._put_draws, self._undo_disturbance, randomness.draw_base_seed)
+        self._batches = Batches(inner, data, hooks, rest)
+        return self._batches
+
+    def data_made(self, data: Any, arguments: Mapping[str, Any], file: Path | None, encode: data_state.Encode | None) -> None:
+        """The host has made its data set; ``file`` is the stored run's, which it is compared with."""
+        described = data_state.describe(data, arguments)
+        if self.bundle is not None and file is not None:
+            try:
+                for difference in data_state.take_up(file, data, described, encode):
+                    self._inexact(difference)
+            except RunStateError as error:
+                self._inexact(f"prompts and latents are drawn anew: {error}")
+        # What was put back is part of what is written.
+        self._data = (data, data_state.describe(data, arguments) if self.bundle is not None else described)
+
+    def begin(self, step: int, folder: Folder, trained: Callable[[], list[Tensor]], sync: Callable[[], None]) -> None:
+        """The loop starts at ``step``. ``trained`` gives the tensors; ``sync`` brings the history to the disk."""
+        self._folder, self._trained, self._sync = folder, trained, sync
+        self._step = self._saved_step = self._good_step = step
+        self._is_small = sum(t.numel() * t.element_size() for t in trained()) <= SMALL_BYTES
+        if self._data is not None and self._when.is_on and not (self.is_exact and _data_file(folder).exists()):
+            try:
+                data_state.save(_data_file(folder), *self._data)
+            except OSError as error:
+                self._say(f"the data set's prompts and latents cannot be saved: {error}")
+        self._data = None
+
+    def attach(self, optimizer: Any, scaler: Any) -> None:
+        """Optimizer and GradScaler of the loop are known; the stored state goes into them."""
+        self._optimizer, self._scaler = optimizer, scaler
+        if self.bundle is not None:
+            parts = self.bundle.parts
+            if type(optimizer).__name__ != self.bundle.facts.optimizer:
+                before = self.bundle.facts.optimizer
+                self._inexact(f"the optimizer is {type(optimizer).__name__}, was {before}: its state starts anew")
+            else:
+                self._load(parts)
+        self.good = self._snapshot()
+
+    # In the loop --------------------------------------------------------------------------------
+
+    def boundary(self, step: int, *, disturbed: bool, is_good: bool) -> None:
+        """An update was made, ``step`` in all; the next batch is not fetched yet.
+
+        Args:
+            disturbed: a preview follows before the next batch, and may draw from the generators.
+            is_good: nothing speaks against the weights as they are.
+        """
+        self._draws, self._step, self._disturbed = randomness.take(), step, disturbed
+        self._place = None if self._batches is None else self._batches.place()
+        if not is_good:
+            return
+        when = self._when
+        if (when.updates and step - self._saved_step >= when.updates) or (
+            when.minutes and time.monotonic() - self._saved_s >= 60.0 * when.minutes
+        ):
+            self._save()
+        elif step - self._good_step >= (SMALL_EVERY if self._is_small else LARGE_EVERY) and (self._is_small or not when.is_on):
+            snapshot = self._snapshot()
+            if is_finite([snapshot.parts["trained"], snapshot.parts["optimizer"]]):
+                self.good, self._good_step = snapshot, step
+
+    def roll_back(self) -> int:
+        """Puts the last good state back into what is trained, its optimizer and its GradScaler; gives its step."""
+        good = self.good
+        assert good is not None, "an update was made without apply()"
+        with torch.no_grad():
+            for tensor, kept in zip(self._trained(), good.trained, strict=True):
+                tensor.copy_(kept)
+        self._load(good.parts)
+        return good.facts.step
+
+    def close(self, *, is_good: bool) -> None:
+        """The loop is over; writes the bundle of its last update, and waits until it is written.
+
+        Args:
+            is_good: what is trained is still what it was after that update.
+        """
+        if is_good and self._draws is not None and self._step != self._saved_step and self._when.is_on:
+            self._save()
+        self._writer.close()
+        self._optimizer = self._scaler = self._batches = None
+        self.say_troubles()
+
+    def say_troubles(self) -> None:
+        """What went wrong in the thread that writes, told by the one that trains."""
+        for trouble in self._writer.take_troubles():
+            self._say(trouble)
+
+    # ----------------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        self._saved_step, self._saved_s = self._step, time.monotonic()
+        # What takes milliseconds is on the disk before the next update; a thread is for what would hold the training up.
+        (self._writer.write_now if self._is_small else self._writer.submit)(self._snapshot())
+        self.say_troubles()
+
+    def _snapshot(self) -> Bundle:
+        """A copy of everything on the CPU: the one thing here that waits for the device."""
+        place = self._place
+        parts = {
+            "trained": copied(self._trained()),
+            "optimizer": copied(self._optimizer.state_dict()),
+            "scaler": copied(self._scaler.state_dict()) if self._scaler is not None else {},
+            "random": randomness.to_parts(self._draws or randomness.take()),
+            "order": None if place is None or not place.taken else place_to_parts(place),
+            **self._extra(),
+        }
+        return Bundle(replace(self._facts(), step=self._step, optimizer=type(self._optimizer).__name__), parts)
+
+    def _write(self, bundle: Bundle) -> None:
+        """In the writer's thread."""
+        if not is_finite([bundle.parts["trained"], bundle.parts["optimizer"]]):
+            raise ValueError(f"what is trained is not finite after update {bundle.facts.step}: it is not saved")
+        facts = replace(bundle.facts, digest=optim.digest(bundle.trained))
+        self.good, self._good_step = bundle, facts.step
+        self._sync()
+        assert self._folder is not None, "a bundle was taken before the loop began"
+        self._folder.add(replace(bundle, facts=facts))
+
+    def _load(self, parts: Mapping[str, Any]) -> None:
+        own = [{flag: group[flag] for flag in OWN_FLAGS if flag in group} for group in self._optimizer.param_groups]
+        try:
+            # Copies: the optimizer keeps what it is given, and goes on changing it.
+            self._optimizer.load_state_dict(copied(parts["optimizer"]))
+            for group, flags in zip(self._optimizer.param_groups, own, strict=True):
+                group.update(flags)
+            if self._scaler is not None and self._scaler.is_enabled() and parts["scaler"]:
+                self._scaler.load_state_dict(copied(parts["scaler"]))
+        except (ValueError, KeyError, TypeError, RuntimeError, IndexError) as error:
+            self._inexact(f"the optimizer's saved state does not fit and starts anew: {error}")
+
+    def _put_draws(self) -> None:
+        """The first batch is about to be drawn: the generators stand where they stood."""
+        if self.bundle is None:
+            return
+        try:
+            randomness.put(randomness.from_parts(self.bundle.parts["random"]))
+        except (ValueError, TypeError, KeyError, RuntimeError) as error:
+            self._inexact(f"the random numbers are others: {error}")
+
+    def _undo_disturbance(self) -> None:
+        if self._disturbed and self._draws is not None:
+            randomness.put(self._draws)
+        self._disturbed = False
+
+    def _inexact(self, message: str) -> None:
+        self.is_exact = False
+        self.messages.append(message)
+
+
+def _data_file(folder: Folder) -> Path:
+    return folder.path.with_name("data.safetensors")
