@@ -31,7 +31,7 @@
             const rates = known.handles.filter(({step}) => step >= from).map((one) => ({...one, kind: "rate"}));
             const wanted = new Map([...boundaries, ...rates].map((one, i, all) => [key(one, all.slice(0, i)), one]));
             for (const [name, grip] of this.grips) if (!wanted.has(name)) this.#remove(name, grip);
-            for (const [name, spot] of wanted) this.#put(name, spot, known.items[spot.item]?.text ?? "");
+            for (const [name, spot] of wanted) this.#put(name, spot, this.planner.items.byPath(spot.item)?.text ?? "");
             this.layer.append(...[...wanted.keys()].map((name) => this.grips.get(name).node).filter((node) => !node.isConnected));
             this.redraw();
         }
@@ -229,14 +229,13 @@
         }
     }
 
-    function edit({grip: {spot}, value}) {
-        const item = [spot.item];
-        return spot.kind === "boundary" ? {do: "boundary", item, step: value} : {do: "rate", item, param: spot.param, value};
+    function edit({grip: {spot: {kind, item, param}}, value}) {
+        return kind === "boundary" ? {do: "boundary", item, step: value} : {do: "rate", item, param, value};
     }
 
     /** The same name for the same point in the next answer: an item has one boundary, and a parameter one point or two. */
     function key({kind, item, param = ""}, before) {
-        const twin = before.some((other) => other.kind === kind && other.item === item && other.param === param);
+        const twin = before.some((other) => other.kind === kind && String(other.item) === String(item) && other.param === param);
         return `${kind} ${item} ${param}${twin ? " again" : ""}`;
     }
 

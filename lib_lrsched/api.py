@@ -102,8 +102,12 @@ class Endpoints:
         folder = request.get("data_root")
         if request.get("pictures") is None and isinstance(folder, str) and folder.strip():
             request["pictures"] = self.runtime.count_pictures(folder) or None
-        run_id = request.get("run")
-        return Answer(preview(request, () if run_id is None else past_legs(self._state(run_id))))
+        if request.get("run") is None:
+            return Answer(preview(request))
+        state = self._state(request["run"])
+        if request.get("optimizer") is None:
+            request["optimizer"] = state.settings.get("optimizer")
+        return Answer(preview(request, past_legs(state)))
 
     def export(self, body: Any = Body(...)) -> Response:  # noqa: B008
         """A text in another program's words."""

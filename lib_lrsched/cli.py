@@ -47,6 +47,7 @@ def _add_eval(commands: Any) -> None:
     command = commands.add_parser("eval", help="print a schedule's values as JSON")
     _add_plan(command)
     command.add_argument("--at", type=_steps, metavar="K,K", help="only these steps, such as 0,99")
+    command.add_argument("--optimizer", metavar="NAME", help="its class, such as SGD: warns where it lacks driven momentum")
     command.add_argument("--json", action="store_true", help="print an error as JSON too")
     command.set_defaults(run=_eval)
 
@@ -71,7 +72,8 @@ def _eval(args: argparse.Namespace) -> int:
         return _refuse(args, error.message, error.span, str(error))
     except IndexError as error:
         return _refuse(args, f"--at: {error}", None, f"--at: {error}")
-    print(json.dumps({"stop": made.stop, "values": values, "warnings": [w._asdict() for w in made.warnings]}))
+    warnings = [warning._asdict() for warning in made.warnings_for(args.optimizer)]
+    print(json.dumps({"stop": made.stop, "values": values, "warnings": warnings}))
     return 0
 
 
@@ -102,7 +104,7 @@ def _export(args: argparse.Namespace) -> int:
 def _add_import(commands: Any) -> None:
     command = commands.add_parser("import", help="print another program's schedule as a schedule text")
     command.add_argument("text", metavar="TEXT", help="the schedule, or - to read it from standard input")
-    command.add_argument("--from", dest="kind", required=True, metavar="FORMAT", help="a1111, diffusers or deepspeed")
+    command.add_argument("--from", dest="kind", required=True, metavar="FORMAT", help="a1111, diffusers, deepspeed or kohya")
     command.add_argument("--base", type=float, metavar="RATE", help="the optimizer's rate, where the format has multipliers of it")
     command.add_argument("--json", action="store_true", help="print text, total_steps and note, or an error, as JSON")
     command.set_defaults(run=_import)
@@ -150,6 +152,10 @@ def _positive(text: str) -> int:
     return value
 
 
+def _count(text: str) -> int:
+    return 0 if text.strip() == "0" else _positive(text)
+
+
 def _part(text: str) -> float:
     try:
         value = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
@@ -180,6 +186,10 @@ def _add_train(commands: Any) -> None:
     command.add_argument("--accumulate", type=_positive, default=1, metavar="A")
     command.add_argument("--seed", type=int, metavar="S")
     command.add_argument("--out", type=Path, default=Path("practice-runs"), metavar="DIR")
+    command.add_argument("--fresh", action="store_true", help="start over; else a run of that name goes on where it was")
+    command.add_argument("--go-on", choices=("continue", "new", "restart"), default="continue",
+                         help="how: with the plan (default), with another text from here, or with the text restarted over what is left")
+    command.add_argument("--autosave-every", type=_count, metavar="N", help="save the run's state every N updates; 0: never")
     command.add_argument("--json", action="store_true", help="print files and rates as JSON at the end")
     command.set_defaults(run=_train)
 

@@ -1,12 +1,13 @@
 """The chart's points that can be dragged, and what dragging them writes: boundaries, and rates at the points where a
 parameter is the rate.
 
-A point that two items share, such as the end of a warm-up and the start of the fall after it, moves both.
+A point that two items share, such as the end of a warm-up and the start of the fall after it, moves both. Items inside a
+repeat have their points in its first pass; a rate that is moved there moves in every pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import pairwise
 from math import floor
@@ -17,10 +18,12 @@ from .editing import Draft, is_written, rate_text, set_end, set_param
 from .errors import RequestError
 from .items import Path, given_values
 from .plan import Plan
+from .repeat import first_pass
 from .schedule import Segment
 from .splices import Change
-from .syntax import Call
+from .syntax import Call, Quantity
 from .times import Clock
+from .times import rate as rate_of
 
 MOST_SEGMENTS = 40
 """With more of them nobody could hit a point."""
@@ -32,7 +35,7 @@ MOST_DIGITS = 4
 class Boundary(NamedTuple):
     """An item's end: it is at ``step``, and can be anywhere from ``low`` to ``high``."""
 
-    item: int
+    item: Path
     step: int
     low: int
     high: int
@@ -41,7 +44,7 @@ class Boundary(NamedTuple):
 class Point(NamedTuple):
     """A place where ``rate`` is the value of a parameter: the rate at ``step``, or the one that is reached there from the left."""
 
-    item: int
+    item: Path
     param: str
     step: int
     rate: float
@@ -51,7 +54,7 @@ class Handle(NamedTuple):
     """A point, and the parameters that it moves: its own, and those that it is joined to."""
 
     point: Point
-    moves: tuple[tuple[int, str], ...]
+    moves: tuple[tuple[Path, str], ...]
 
 
 # Boundaries -----------------------------------------------------------------------------------
@@ -70,7 +73,7 @@ def _boundary(plan: Plan, number: int) -> Boundary:
     fixed = next((s for s in later if _is_absolute(s)), None)
     if fixed is not None:  # what lies between moves along
         high = min(high, segment.stop + fixed.stop - fixed.start - 1)
-    return Boundary(number, segment.stop, segment.start + 1, high)
+    return Boundary((number,), segment.stop, segment.start + 1, high)
 
 
 def _is_absolute(segment: Segment) -> bool:
@@ -143,63 +146,99 @@ def _segment(plan: Plan, path: Path) -> Segment:
 def set_rate(old: Draft, path: Path, param: str, rate: float) -> list[Change]:
     """Writes a dragged rate, three digits of it, into the point's parameter and those that it is joined to."""
     handles = handles_of(old.plan())
-    handle = next((h for h in handles if len(path) == 1 and (path[0], param) in h.moves), None)
+    handle = next((h for h in handles if (path, param) in h.moves), None)
     if handle is None:
         raise RequestError(f"item {list(path)} has no point for `{param}`")
-    return [change for item, name in handle.moves for change in set_param(old, (item,), name, rate_text(rate))]
+    return [change for item, name in handle.moves for change in set_param(old, item, name, rate_text(rate))]
 
 
 def handles_of(plan: Plan) -> list[Handle]:
     """The points that can be dragged up and down, from left to right."""
     if len(plan.segments) > MOST_SEGMENTS:
         return []
-    points = [_points(plan, number) for number in range(len(plan.segments))]
-    groups = {(p.item, p.param): {(p.item, p.param)} for row in points for p in row}
+    clock = Clock(plan.tree.source, plan.total_steps, plan.steps_per_epoch, plan.images_per_step)
+    rows = [_Row(one, _points(one, clock)) for one in _stretches(plan, clock)]
+    groups = {(p.item, p.param): {(p.item, p.param)} for row in rows for p in row.points}
     doubled = set()
-    for row, following in pairwise(points):
-        joint = _joint(row, following, plan)
+    for row, following in pairwise(rows):
+        joint = _joint(row, following)
         if joint is not None:
             before, after = joint
             doubled.add(before)
             _unite(groups, (before.item, before.param), (after.item, after.param))
-    return [Handle(p, tuple(sorted(groups[p.item, p.param]))) for row in points for p in row if p not in doubled]
+    return [Handle(p, tuple(sorted(groups[p.item, p.param]))) for row in rows for p in row.points if p not in doubled]
 
 
-def _unite(groups: dict[tuple[int, str], set[tuple[int, str]]], one: tuple[int, str], other: tuple[int, str]) -> None:
+class _Stretch(NamedTuple):
+    """An item that is ``length`` steps long from ``start`` on (None: a repeat without an end), as far as ``stop`` is trained."""
+
+    path: Path
+    value: Quantity | Call
+    start: int
+    length: int | None
+    stop: int
+    before: float | None
+
+    @property
+    def shape(self) -> str:
+        return "constant" if isinstance(self.value, Quantity) else self.value.name
+
+
+class _Row(NamedTuple):
+    stretch: _Stretch
+    points: list[Point]
+
+
+def _stretches(plan: Plan, clock: Clock) -> list[_Stretch]:
+    """The items that are trained, from left to right; where they are not too many, a repeat's own in its place."""
+    exits = [None, *(segment.exit for segment in plan.segments)]
+    whole = [
+        _Stretch((i,), s.item.value, s.start, None if s.item.end is None and s.shape == "repeat" else s.length,
+                 min(s.stop, plan.stop), before)
+        for i, (s, before) in enumerate(zip(plan.segments, exits))
+    ]  # fmt: skip
+    opened = [inner for one in whole for inner in _opened(one, clock)]
+    return opened if len(opened) <= MOST_SEGMENTS else whole
+
+
+def _opened(one: _Stretch, clock: Clock) -> Iterator[_Stretch]:
+    if not isinstance(one.value, Call) or one.shape != "repeat":
+        yield one
+        return
+    for number, inner in enumerate(first_pass(one.value, one.length, one.before, clock)):
+        start = one.start + inner.start
+        if start < one.stop:
+            stop = min(start + inner.steps, one.stop)
+            yield from _opened(_Stretch((*one.path, number), inner.value, start, inner.length, stop, inner.before), clock)
+
+
+def _unite(groups: dict[tuple[Path, str], set[tuple[Path, str]]], one: tuple[Path, str], other: tuple[Path, str]) -> None:
     whole = groups[one] | groups[other]
     groups.update(dict.fromkeys(whole, whole))
 
 
-def _joint(before: list[Point], after: list[Point], plan: Plan) -> tuple[Point, Point] | None:
-    """The last point of a segment and the first one of the next, where they are one to the eye and no step between phases."""
-    if not before or not after:
+def _joint(before: _Row, after: _Row) -> tuple[Point, Point] | None:
+    """The last point of an item and the first one of the next, where they are one to the eye and no step between phases."""
+    if not before.points or not after.points or before.stretch.shape == after.stretch.shape == "constant":
         return None
-    last, first = before[-1], after[0]
-    stop = plan.segments[first.item].start
-    if plan.segments[last.item].shape == plan.segments[first.item].shape == "constant":
-        return None
+    last, first, stop = before.points[-1], after.points[0], after.stretch.start
     return (last, first) if last.step >= stop - 1 and first.step == stop and last.rate == first.rate else None
 
 
-def _points(plan: Plan, number: int) -> list[Point]:
-    segment = plan.segments[number]
-    value = segment.item.value
-    stop = min(segment.stop, plan.stop)
-    if not isinstance(value, Call):
-        values: Mapping[str, Any] = {"v": segment.value}
-    elif segment.shape == "repeat":
+def _points(one: _Stretch, clock: Clock) -> list[Point]:
+    if one.length is None or one.shape == "repeat":
         return []
+    if isinstance(one.value, Call):
+        _, values = build(one.value, one.length, one.before, clock)
     else:
-        before = plan.segments[number - 1].exit if number else None
-        clock = Clock(plan.tree.source, plan.total_steps, plan.steps_per_epoch, plan.images_per_step)
-        _, values = build(value, segment.length, before, clock)
-    given = given_values(value, plan.tree.source)
-    found = _PLACES[segment.shape](values, segment.length, stop - segment.start)
-    inherited = {"a"} - set(given)
+        values = {"v": rate_of(one.value, clock)}
+    trained = one.stop - one.start
+    inherited = {"a"} - set(given_values(one.value, clock.source))
     return [
-        Point(number, name, segment.start + j, values[name])
-        for name, j in found if name not in inherited and (segment.start + j < stop or j == segment.length <= stop - segment.start)
-    ]  # fmt: skip
+        Point(one.path, name, one.start + j, values[name])
+        for name, j in _PLACES[one.shape](values, one.length, trained)
+        if name not in inherited and (j < trained or j == one.length <= trained)
+    ]
 
 
 _Places = Callable[[Mapping[str, Any], int, int], Iterable[tuple[str, int]]]

@@ -12,6 +12,7 @@ from math import isfinite
 from .errors import ScheduleError
 from .exported import short, tidy
 from .import_deepspeed import from_deepspeed
+from .import_kohya import from_kohya
 from .imported import Imported, ImportFormatError
 from .plan import plan
 
@@ -22,8 +23,8 @@ def import_text(text: str, kind: str, *, base: float | None = None) -> Imported:
     """A schedule of another program as a schedule text.
 
     Args:
-        text: a WebUI string ("a1111"), ``step_rules`` ("diffusers"), or a JSON configuration or its scheduler section
-            ("deepspeed").
+        text: a WebUI string ("a1111"), ``step_rules`` ("diffusers"), a JSON configuration or its scheduler section
+            ("deepspeed"), or arguments of sd-scripts ("kohya").
         kind: one of KINDS.
         base: the optimizer's rate, which diffusers' multipliers need, and DeepSpeed's WarmupCosineLR without an optimizer
             section.
@@ -136,6 +137,6 @@ def _product(multiple: str, base: float) -> str:
 
 
 KINDS: dict[str, Callable[[str, float | None], Imported]] = {
-    "a1111": from_a1111, "diffusers": from_diffusers, "deepspeed": from_deepspeed,
+    "a1111": from_a1111, "diffusers": from_diffusers, "deepspeed": from_deepspeed, "kohya": from_kohya,
 }  # fmt: skip
 """Each format's reader, which takes the text and the base rate."""

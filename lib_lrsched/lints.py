@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from .arguments import match
+from .errors import short
 from .pieces import Pieces
 from .schedule import Segment
-from .syntax import Schedule, Span
+from .syntax import Call, Item, Quantity, Schedule, Span
+from .times import Clock
 
 STOPS = "the schedule stops the run"
 JUMPS = "the rate jumps"
@@ -16,6 +20,10 @@ JUMPS = "the rate jumps"
 
 JUMP = 10.0
 """A rate that grows by more than this factor from one step to the next is worth a word."""
+
+WITH_MOMENTUM = frozenset({"Adam", "AdamW", "Adamax", "Muon", "NAdam", "RAdam", "RMSprop", "SGD", "SparseAdam"})
+WITHOUT_MOMENTUM = frozenset({"ASGD", "Adadelta", "Adafactor", "Adagrad", "LBFGS", "Rprop"})
+"""torch's optimizers by whether their param groups have betas or momentum. A momentum of 0, SGD's default, can be driven."""
 
 
 class Lint(NamedTuple):
@@ -85,3 +93,38 @@ def _jumps(laid: list[Segment], total: int, rate: Pieces) -> list[Lint]:
         Lint(f"{JUMPS} from {before[i]:g} to {after[i]:g} at step {later[i].start}", later[i].item.value.span)
         for i in np.flatnonzero((after / JUMP > before) & (after > 0))
     ]
+
+
+def momentum_lints(source: str, segments: tuple[Segment, ...], optimizer: str) -> list[Lint]:
+    """What an optimizer of this name cannot follow; ``segments`` are those that run."""
+    drivers = [found for segment in segments for found in _drivers(segment.item.value, source)]
+    if not drivers or optimizer in WITH_MOMENTUM:
+        return []
+    (first, _), *_ = drivers
+    if optimizer not in WITHOUT_MOMENTUM:
+        return [Lint(f"this drives momentum, and whether {short(optimizer)} has betas or momentum is not known here", first)]
+    fix, done = "", 0
+    for _, ((start, stop), written) in drivers:
+        fix, done = fix + source[done:start] + written, stop
+    message = f"this drives momentum, and {optimizer} has neither betas nor momentum: only the rate will follow"
+    return [Lint(message, first, fix + source[done:])]
+
+
+def _drivers(value: Quantity | Call, source: str) -> Iterator[tuple[Span, tuple[Span, str]]]:
+    """Each shape that drives momentum: where it stands, and the change that makes it leave momentum alone."""
+    if isinstance(value, Quantity):
+        return
+    if value.name == "repeat":
+        for arg in value.args[1:]:
+            inner = arg.value.value if isinstance(arg.value, Item) else arg.value
+            assert isinstance(inner, (Quantity, Call))  # it was planned
+            yield from _drivers(inner, source)
+        return
+    shape, given = match(value, Clock(source, 1))
+    if "cycle_momentum" not in (p.name for p in shape.params):
+        return
+    if "cycle_momentum" not in given:
+        place = value.args[-1].span[1]
+        yield value.span, ((place, place), ", cycle_momentum=no")
+    elif (word := given["cycle_momentum"].value).text != "no":  # type: ignore[union-attr]
+        yield value.span, (word.span, "no")

@@ -46,7 +46,7 @@ EXPORTS = (
     ("a1111", "WebUI phases"), ("pytorch", "PyTorch"), ("diffusers", "diffusers"),
     ("deepspeed", "DeepSpeed"), ("kohya", "sd-scripts"),
 )  # fmt: skip
-IMPORTS = (("a1111", "WebUI phases"), ("diffusers", "diffusers"), ("deepspeed", "DeepSpeed"))
+IMPORTS = (("a1111", "WebUI phases"), ("diffusers", "diffusers"), ("deepspeed", "DeepSpeed"), ("kohya", "sd-scripts"))
 """What the menus offer: the server's name of the format, and ours."""
 
 

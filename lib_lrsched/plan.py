@@ -16,7 +16,7 @@ import numpy as np
 
 from .curves import FAR
 from .errors import ScheduleError
-from .lints import Lint, lint
+from .lints import Lint, lint, momentum_lints
 from .parser import parse
 from .pieces import Pieces
 from .repeat import is_finite
@@ -92,6 +92,13 @@ class Plan:
         Found when they are first asked for: a corrected text is planned before it is offered, which costs as much again.
         """
         return self._lint()
+
+    def warnings_for(self, optimizer: str | None) -> tuple[Lint, ...]:
+        """The warnings, and whether an optimizer of that class name has the momentum that is driven; None is an unknown one."""
+        if optimizer is None or self._momentum is None:
+            return self.warnings
+        found = momentum_lints(self.text, self.segments, optimizer)
+        return tuple(sorted((*self.warnings, *found), key=lambda warning: warning.span))
 
     @property
     def feedback(self) -> tuple[Segment, ...]:

@@ -59,7 +59,8 @@ def preview(request: dict[str, Any], past: Sequence[PastLeg] = ()) -> dict[str, 
     counts = count_steps(pictures, _whole(request, "batch", 1, 10**6, 1), _whole(request, "accumulate", 1, 10**6, 1))
     initial = _whole(request, "initial_step", 0, MAX_STEPS, 0)
     points = _whole(request, "points", 16, MAX_POINTS, MAX_POINTS)
-    results = [_result(text, total, counts, initial, points, past) for text in texts]
+    run = _Run(total, counts, initial, points, _optimizer(request))
+    results = [_result(text, run, past) for text in texts]
     if request.get("kind") == "clip":
         for result in results:
             _as_threshold(result)
@@ -67,6 +68,16 @@ def preview(request: dict[str, Any], past: Sequence[PastLeg] = ()) -> dict[str, 
         "id": request.get("id"), "pictures": pictures, "steps_per_epoch": counts.steps_per_epoch,
         "images_per_step": counts.images_per_step, "initial_step": initial, "results": results,
     }
+
+
+class _Run(NamedTuple):
+    """What the texts of a request are planned for."""
+
+    total_steps: int
+    counts: Counts
+    initial_step: int
+    points: int
+    optimizer: str | None
 
 
 def _texts(request: dict[str, Any]) -> list[str]:
@@ -89,17 +100,27 @@ def _whole(request: dict[str, Any], name: str, low: int, high: int, default: int
     return value
 
 
-def _result(text: str, total: int, counts: Counts, initial: int, points: int, past: Sequence[PastLeg]) -> dict[str, Any]:
+def _optimizer(request: dict[str, Any]) -> str | None:
+    """The class name of the optimizer that the rate is for, where it is known; a clip threshold drives none."""
+    name = request.get("optimizer")
+    if name is not None and not isinstance(name, str):
+        raise RequestError(f"optimizer is a class name such as AdamW, or null; given was {name!r}")
+    return None if request.get("kind") == "clip" else name
+
+
+def _result(text: str, run: _Run, past: Sequence[PastLeg]) -> dict[str, Any]:
+    counts, initial, points = run.counts, run.initial_step, run.points
+    known = {"steps_per_epoch": counts.steps_per_epoch, "images_per_step": counts.images_per_step}
     try:
-        made = plan(text, total_steps=total, steps_per_epoch=counts.steps_per_epoch, images_per_step=counts.images_per_step)
+        made = plan(text, total_steps=run.total_steps, **known)
     except ScheduleError as error:
         return {"ok": False, "text": text, "error": describe_error(error)}
     steps = sample_steps(made, points)
     values = made.values(steps)
     momenta = made.momenta(steps)
-    warnings = [*made.warnings, *resume_lints(made, initial, past)]
+    warnings = [*made.warnings_for(run.optimizer), *resume_lints(made, initial, past)]
     return {
-        "ok": True, "text": text, "total_steps": total, "stop": made.stop,
+        "ok": True, "text": text, "total_steps": run.total_steps, "stop": made.stop,
         "x": steps.tolist(), "y": values.tolist(),
         "momentum": None if momenta is None else [None if m != m else m for m in momenta.tolist()],
         "min": float(values.min()), "max": float(values.max()),
@@ -114,9 +135,10 @@ def _result(text: str, total: int, counts: Counts, initial: int, points: int, pa
 
 
 def _as_threshold(result: dict[str, Any]) -> None:
-    """A clip threshold may jump, and where its schedule ends the last one holds: the host ignores its end."""
+    """A clip threshold may jump and drives no momentum; where its schedule ends the last one holds: the host ignores its end."""
     if not result["ok"]:
         return
+    result["momentum"] = None
     ends = [w for w in result["warnings"] if w["message"].startswith(STOPS)]
     others = [w for w in result["warnings"] if not w["message"].startswith((STOPS, JUMPS))]
     message = f"this ends at step {result['stop']}; from there on its last threshold holds"

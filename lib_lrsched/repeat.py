@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import floor, isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,31 @@ from .times import Clock, is_minus_one, rate, time
 EXAMPLE = "repeat(3, cosine(0.005, 1e-5):100)"
 
 
-Known = dict[tuple[Span, int | None, float | None], tuple[Built, int]]
+class _Opening(NamedTuple):
+    """What depends on the rate before: the steps of the innermost first item, and its curve. All that follows does not."""
+
+    length: int
+    curve: Curve
+
+
+class _Repeat(NamedTuple):
+    """A repeat for a rate before, and the steps that its passes take."""
+
+    built: Built
+    steps: int
+    opening: _Opening
+
+
+class _Laid(NamedTuple):
+    """An item within one pass."""
+
+    start: int
+    built: Built
+    steps: int
+    opening: _Opening
+
+
+Known = dict[tuple[Span, int | None, float | None], _Repeat]
 """What inner repeats came to, by place, length and rate before: each pass would build them again, and they nest."""
 
 
@@ -35,57 +59,59 @@ def build_repeat(call: Call, length: int | None, before: float | None, clock: Cl
         length: the steps of its segment, or None where no end was written.
         before: the rate that the segment before leaves, or None.
     """
-    return _build(call, length, before, clock, {})
+    found = _build(call, length, before, clock, {})
+    return found.built, found.steps
 
 
-def _build(call: Call, length: int | None, before: float | None, clock: Clock, known: Known) -> tuple[Built, int]:
+def _build(call: Call, length: int | None, before: float | None, clock: Clock, known: Known) -> _Repeat:
     key = call.span, length, before
     if key not in known:
         known[key] = _build_anew(call, length, before, clock, known)
     return known[key]
 
 
-def _build_anew(call: Call, length: int | None, before: float | None, clock: Clock, known: Known) -> tuple[Built, int]:
+def _build_anew(call: Call, length: int | None, before: float | None, clock: Clock, known: Known) -> _Repeat:
     count, items = _arguments(call, clock)
     first = _lay_pass(items, length, before, clock, known)
     again = first
-    if first[-1][1].exit is not None and _takes_over(items[0][0], clock):
-        again = _lay_pass(items, length, first[-1][1].exit, clock, known)
-    per_pass = first[-1][0] + first[-1][2]
+    if first[-1].built.exit is not None and _takes_over(items[0][0], clock):
+        again = _lay_pass(items, length, first[-1].built.exit, clock, known)
+    per_pass = first[-1].start + first[-1].steps
     steps = floor(count * per_pass + Fraction(1, 2))
     if steps == 0:
         clock.fail("this repeat comes to 0 steps", call.span)
     if length is not None and steps < length:
         clock.fail(f"the passes take {steps} steps and its segment has {length}; raise the count or leave out the end", call.span)
-    opening = [(s, b.values) for s, b, _ in first]
-    curve = _curve(opening, opening if again is first else [(s, b.values) for s, b, _ in again], per_pass)
+    opening = None if again is first else first[0].opening
+    curve = _curve([(one.start, one.built.values) for one in again], per_pass, opening)
     momentum = None
-    if any(b.momentum for _, b, _ in first):
-        parts: list[tuple[int, Any]] = [(s, b.momentum or float("nan")) for s, b, _ in first]
-        momentum = _curve(parts, parts, per_pass)
-    return Built(curve, first[-1][1].exit, momentum), steps
+    if any(one.built.momentum for one in first):
+        momentum = _curve([(one.start, one.built.momentum or float("nan")) for one in first], per_pass)
+    return _Repeat(Built(curve, first[-1].built.exit, momentum), steps, first[0].opening)
 
 
-def _curve(first: list[tuple[int, Any]], again: list[tuple[int, Any]], per_pass: int) -> Curve:
-    opening = Pieces(*zip(*first))
-    passes = opening if again is first else Pieces(*zip(*again))
+def _curve(parts: list[tuple[int, Any]], per_pass: int, opening: _Opening | None = None) -> Curve:
+    """The passes, and in their place at the very start what begins at the rate before."""
+    passes = Pieces(*zip(*parts))
     whole = min(per_pass, FAR)
 
     def later(j: Steps) -> Values:
         r = j - (j // whole) * whole
         return passes(np.arange(whole))[r] if isinstance(j, np.ndarray) and j.size > whole else passes(r)
 
+    if opening is None:
+        return later
+    length, begin = opening
+
     def curve(j: Steps) -> Values:
         if not isinstance(j, np.ndarray):
-            return opening(j) if j < whole else later(j)
-        is_first = j < whole
-        if is_first.all():
-            return opening(j)
-        if opening is passes:
+            return begin(j) if j < length else later(j)
+        begins = j < length
+        if not begins.any():
             return later(j)
         values = np.empty(j.shape)
-        values[is_first] = opening(j[is_first])
-        values[~is_first] = later(j[~is_first])
+        values[begins] = begin(j[begins])
+        values[~begins] = later(j[~begins])
         return values
 
     return curve
@@ -119,23 +145,45 @@ def _count(arg: Arg, clock: Clock) -> Fraction:
 
 
 def _lay_pass(items: list[tuple[Any, Quantity | None, Span]], length: int | None, before: float | None,
-              clock: Clock, known: Known) -> list[tuple[int, Built, int]]:
-    """(start, built, duration) of each item within one pass."""
-    laid: list[tuple[int, Built, int]] = []
+              clock: Clock, known: Known) -> list[_Laid]:
+    laid: list[_Laid] = []
     start = 0
     for value, end, span in items:
         steps = None if end is None else _duration(end, length, clock)
         if isinstance(value, Call) and value.name == "repeat":
-            built, natural = _build(value, steps, before, clock, known)
-            steps = natural if steps is None else steps
+            inner = _build(value, steps, before, clock, known)
+            built, opening = inner.built, inner.opening
+            steps = inner.steps if steps is None else steps
         elif steps is None:
             clock.fail("inside repeat every item has an end, its duration, such as 1e-3:50", span)
         else:
             built = _inner(value, steps, before, clock)
+            opening = _Opening(steps, built.values)
         _check_finite(built, steps, span, clock)
-        laid.append((start, built, steps))
+        laid.append(_Laid(start, built, steps, opening._replace(length=min(opening.length, steps))))
         start, before = start + steps, built.exit
     return laid
+
+
+class Inner(NamedTuple):
+    """An item of a repeat's first pass: where it starts, its steps, the rate before it, and its length where one is written."""
+
+    value: Quantity | Call
+    start: int
+    steps: int
+    before: float | None
+    length: int | None
+
+
+def first_pass(call: Call, length: int | None, before: float | None, clock: Clock) -> list[Inner]:
+    """The items of a repeat that was planned, for who looks at them one by one; steps count from the repeat's start."""
+    _, items = _arguments(call, clock)
+    laid = _lay_pass(items, length, before, clock, {})
+    rates = [before, *(one.built.exit for one in laid)]
+    return [
+        Inner(value, one.start, one.steps, rate, None if end is None else one.steps)
+        for (value, end, _), one, rate in zip(items, laid, rates)
+    ]
 
 
 def _takes_over(value: Quantity | Call, clock: Clock) -> bool:

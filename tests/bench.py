@@ -55,6 +55,8 @@ DEAREST = {
     "1,000 phases": ", ".join(f"{1e-3 + i * 1e-6:g}:{(i + 1) * 1000}" for i in range(1000)),
     "1,000 cosines": ", ".join(f"cosine({1e-3 + i * 1e-6:g}, 1e-5):{(i + 1) * 1000}" for i in range(1000)),
 }
+DEEP = "0.001:1, " + "repeat(2, " * 15 + "cosine(1e-5):30" + "".join(f", {50 - i}e-4:1)" for i in range(15))
+"""Each pass begins at another rate than the first one, at every depth."""
 TEXTS = {name: shape.example for name, shape in SHAPES.items()} | DEAREST
 
 clock: Callable[[], float] = time.perf_counter
@@ -143,7 +145,7 @@ def bench_values() -> list[Line]:
 def bench_shapes() -> list[Line]:
     steps = np.arange(MILLION)
     lines = []
-    for name, text in TEXTS.items():
+    for name, text in (TEXTS | {"repeat, 15 deep": DEEP}).items():
         made = plan(text, total_steps=MILLION)
         lines.append(Line(f"1,000,000 values: {name}", median(lambda made=made: made.values(steps), 5) * 1e3, "ms", 100))
     return lines

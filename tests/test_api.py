@@ -158,6 +158,20 @@ def test_preview_of_a_continued_run_has_its_past(client: Client, runtime: FakeRu
     assert post(client, "/preview", PREVIEW | {"run": "b", "initial_step": 120})["results"][0]["past"] is not None
 
 
+def test_a_continued_run_whose_optimizer_is_known_warns_where_it_has_no_momentum(client: Client, runtime: FakeRuntime):
+    runtime.store.save(state(settings={"steps": 200, "optimizer": "Adagrad"}))
+    runtime.store.save(state("b"))
+    body = PREVIEW | {"texts": ["onecycle(1e-3)"]}
+
+    def warned(**fields: Any) -> list[str]:
+        (result,) = post(client, "/preview", body | fields)["results"]
+        return [warning["message"].split(":")[0] for warning in result["warnings"]]
+
+    missing = "this drives momentum, and Adagrad has neither betas nor momentum"
+    assert warned(run="a") == warned(run="b", optimizer="Adagrad") == [missing]
+    assert warned(run="b") == warned(run="a", optimizer="AdamW") == []
+
+
 def test_a_leg_that_went_back_takes_the_place_of_those_it_undid(client: Client, runtime: FakeRuntime):
     legs = tuple(Leg(start, 0.0, 200, text, 12, 1, 1) for start, text in ((0, "1"), (100, "2"), (50, "3")))
     runtime.store.save(state(legs=legs))

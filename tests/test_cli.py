@@ -42,6 +42,13 @@ def test_eval_stops_with_the_plan_and_warns(capsys: pytest.CaptureFixture[str]) 
     assert json.loads(out) == {"stop": 3, "values": [0.5] * 3, "warnings": [{"message": message, "span": [4, 5], "fix": "0.5"}]}
 
 
+def test_eval_warns_of_an_optimizer_without_momentum(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = evaluate(capsys, "onecycle(1)", "--steps", "6", "--optimizer", "Rprop")
+    message = "this drives momentum, and Rprop has neither betas nor momentum: only the rate will follow"
+    fix = "onecycle(1, cycle_momentum=no)"
+    assert (code, json.loads(out)["warnings"]) == (0, [{"message": message, "span": [0, 11], "fix": fix}])
+
+
 def test_eval_counts_epochs_and_images(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = evaluate(capsys, "1:1ep, 0.5:+8img, 0.25", "--steps", "6", "--steps-per-epoch", "2", "--images-per-step", "4")
     assert (code, json.loads(out)["values"]) == (0, [1, 1, 0.5, 0.5, 0.25, 0.25])

@@ -192,8 +192,18 @@ def test_the_commands_of_the_formats_page_are_those_of_the_command_line(capsys: 
 def test_deepspeeds_texts_on_the_page_are_exported_as_it_says():
     from lib_lrsched.exports import export
 
-    rows = re.findall(r"^\| (\w+)(?:, \w+)? \| (`.*) \|$", read(DOCS / "formats.md"), re.MULTILINE)
+    section_text = read(DOCS / "formats.md").partition("\n## deepspeed\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\w+)(?:, \w+)? \| (`.*) \|$", section_text, re.MULTILINE)
     found = [(name, text) for name, cell in rows for text in re.findall(r"`([^`]+)`", cell)]
     assert len(found) == 7
     for name, text in found:
         assert json.loads(export(plan(text, total_steps=2000), "deepspeed").text)["scheduler"]["type"] == name
+
+
+def test_the_arguments_of_sd_scripts_on_the_page_are_imported_as_it_says():
+    from lib_lrsched.imports import import_text
+
+    rows = re.findall(r"^\| `(--.*?)` \| `(.*)` \|$", read(DOCS / "formats.md"), re.MULTILINE)
+    assert len(rows) == 8
+    for arguments, text in rows:
+        assert import_text(f"--learning_rate=0.005 --max_train_steps=2000 {arguments}", "kohya").text == text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lib_lrsched import ScheduleError, plan
+from lib_lrsched.arguments import build
 from lib_lrsched.dragging import MOST_SEGMENTS, Point, boundaries_of, handles_of, time_text
 from lib_lrsched.editing import rate_text
 from lib_lrsched.errors import RequestError
@@ -18,14 +20,17 @@ from lib_lrsched.form_requests import edit_answer, items_answer
 from lib_lrsched.items import describe_items
 from lib_lrsched.parser import parse
 from lib_lrsched.plan import Plan
+from lib_lrsched.repeat import first_pass
 from lib_lrsched.shapes import REQUIRED, SHAPES
+from lib_lrsched.syntax import Call
+from lib_lrsched.times import Clock
 
 RUN = {"total_steps": 1000, "pictures": 24, "batch": 2, "accumulate": 1}
 planned = partial(plan, total_steps=1000, steps_per_epoch=12, images_per_step=2)
 
 
-def edit(text: str, do: str, item: int | list[int] = 0, **more: Any) -> str:
-    path = [item] if isinstance(item, int) else item
+def edit(text: str, do: str, item: int | Sequence[int] = 0, **more: Any) -> str:
+    path = [item] if isinstance(item, int) else list(item)
     return edit_answer({"text": text, "edit": {"do": do, "item": path, **more}, **RUN})["text"]
 
 
@@ -82,13 +87,20 @@ def assert_only_changed(before: str, after: str, touched: set[int]) -> None:
 
 def rate_at(made: Plan, point: Point) -> float:
     """The rate at a point: that of its step, or the one that is reached there, at a segment's or a cycle's end."""
-    segment = made.segments[point.item]
-    if segment.shape == "restarts" and point.param == "floor":
+    segment = made.segments[point.item[0]]
+    value, stop, built, length = segment.item.value, segment.stop, segment.built, segment.length
+    if len(point.item) == 2:
+        assert isinstance(value, Call)
+        clock = Clock(made.text, made.total_steps, made.steps_per_epoch, made.images_per_step)
+        inner = first_pass(value, None if segment.item.end is None else length, None, clock)[point.item[1]]
+        value, stop, length = inner.value, segment.start + inner.start + inner.steps, inner.steps
+        built = build(value, length, inner.before, clock)[0] if isinstance(value, Call) else None
+    if isinstance(value, Call) and value.name == "restarts" and point.param == "floor":
         return point.rate
-    if point.step < segment.stop:
+    if point.step < stop:
         return made.value(point.step)
-    assert segment.built is not None
-    return float(segment.built.values(np.int64(segment.length)))
+    assert built is not None
+    return float(built.values(np.int64(length)))
 
 
 # Boundaries -----------------------------------------------------------------------------------
@@ -106,8 +118,8 @@ def test_a_moved_boundary_is_at_its_step_and_nothing_else_is_touched(text: str, 
         message = error.message  # a repeat that is too short, a time that comes to no step: said, and left as it was
         assert any(word in message for word in ("steps", "warm-up", "momentum"))
         return
-    assert planned(after).segments[boundary.item].stop == step
-    assert_only_changed(text, after, {boundary.item})
+    assert planned(after).segments[boundary.item[0]].stop == step
+    assert_only_changed(text, after, set(boundary.item))
 
 
 @given(schedules(), st.data())
@@ -179,15 +191,51 @@ def test_a_dragged_rate_is_the_rate_at_its_point(text: str, rate: float, data: s
     written = float(f"{rate:.3g}")
     assert {h.point.rate for h in handles_of(made) if (point.item, point.param) in h.moves} == {written}
     assert rate_at(made, point._replace(rate=written)) == pytest.approx(rate, rel=0.2 if point.param == "max_lr" else 6e-3)
-    assert_only_changed(text, after, {item for item, _ in handle.moves})
+    assert_only_changed(text, after, {item[0] for item, _ in handle.moves})
 
 
 def test_a_point_that_two_items_share_moves_both():
     text = "warmup(0.005):5%, 0.005:200, cosine(0.005, 1e-5):300, 1e-5"
     handles = handles_of(planned(text))
-    assert handles[0].moves == ((0, "v"), (1, "v"), (2, "a"))
+    assert handles[0].moves == (((0,), "v"), ((1,), "v"), ((2,), "a"))
     assert edit(text, "rate", 1, param="v", value=0.003) == "warmup(0.003):5%, 0.003:200, cosine(0.003, 1e-5):300, 1e-5"
-    assert [(h.point.item, h.point.step) for h in handles] == [(1, 50), (2, 200), (3, 300), (3, 999)]
+    assert [(h.point.item, h.point.step) for h in handles] == [((1,), 50), ((2,), 200), ((3,), 300), ((3,), 999)]
+
+
+def test_items_inside_a_repeat_have_their_points_in_the_first_pass():
+    text = "0.1:100, repeat(3, linear(1e-3, 0.005):30, # up\n 0.005:20, repeat(2, cosine(0.002):5)), exp(1e-5)"
+    found = [(h.point.item, h.point.param, h.point.step, h.point.rate) for h in handles_of(planned(text))]
+    assert found == [
+        ((0,), "v", 0, 0.1), ((0,), "v", 99, 0.1), ((1, 0), "a", 100, 0.001), ((1, 1), "v", 130, 0.005), ((1, 1), "v", 149, 0.005),
+        ((1, 2, 0), "b", 155, 0.002), ((2,), "b", 1000, 1e-5),
+    ]  # fmt: skip
+    up = "0.1:100, repeat(3, linear(1e-3, {}):30, # up\n {}:20, repeat(2, cosine({}):5)), exp(1e-5)"
+    assert edit(text, "rate", [1, 1], param="v", value=0.004) == up.format("0.004", "0.004", "0.002")
+    assert edit(text, "rate", [1, 2, 0], param="b", value=0.001) == up.format("0.005", "0.005", "0.001")
+
+
+def test_a_rate_inside_a_repeat_moves_in_every_pass():
+    after = edit("repeat(4, cosine(0.005, 1e-4):50)", "rate", [0, 0], param="a", value=0.003)
+    assert planned(after).values([0, 50, 100, 150]).tolist() == [0.003] * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("repeat(3, cosine(0.005, 1e-4):50):30, 1e-4", [0, 30, 999]),
+        ("repeat(3, 0.1:50%, 0.2:10):13, 1e-4", [0, 6, 7, 12, 13, 999]),
+        ("repeat(0.5, 0.1:5, 0.2:9), 1e-4", [0, 4, 5, 6, 7, 999]),
+        ("0.1:990, repeat(3, 0.2:5, linear(0.3, 0.4):20)", [0, 989, 990, 994, 995]),
+        ("repeat(1, linear(0.1, 0.2):5), linear(0.2, 0.3)", [0, 5, 1000]),
+    ],
+)
+def test_what_a_cut_leaves_out_has_no_point(text: str, steps: list[int]):
+    assert [h.point.step for h in handles_of(planned(text))] == steps
+
+
+def test_the_points_of_a_long_repeat_make_way_for_those_of_the_others():
+    inner = ", ".join(["0.1:1"] * MOST_SEGMENTS)
+    assert {h.point.item for h in handles_of(planned(f"0.1:9, repeat(1, {inner}), 0.2"))} == {(0,), (2,)}
 
 
 def test_phases_of_one_rate_move_alone():
@@ -348,9 +396,9 @@ def test_items_need_no_run():
 
 def test_the_run_gives_items_their_points():
     answer = items_answer({"text": "0.1:100, linear(0.01)", **RUN})
-    assert answer["boundaries"] == [{"item": 0, "step": 100, "low": 1, "high": 999}]
+    assert answer["boundaries"] == [{"item": (0,), "step": 100, "low": 1, "high": 999}]
     assert [(h["item"], h["param"], h["step"], h["rate"]) for h in answer["handles"]] == [
-        (0, "v", 0, 0.1), (0, "v", 99, 0.1), (1, "b", 1000, 0.01),
+        ((0,), "v", 0, 0.1), ((0,), "v", 99, 0.1), ((1,), "b", 1000, 0.01),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,10 @@ from lib_lrsched import plan
 from lib_lrsched.exports import ExportError, export
 from lib_lrsched.imports import KINDS, ImportFormatError, import_text
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    transformers = pytest.importorskip("transformers.optimization")
 
 STEPS = 300
 
@@ -221,6 +226,94 @@ def test_a_configuration_and_its_section_are_both_read(wrap: Any):
     assert import_text(json.dumps(wrap(given)), "deepspeed").text == "0:2, warmup(0.01, start=0, curve=log):11, 0.01"
 
 
+# sd-scripts -------------------------------------------------------------------------------------
+
+
+def sd_scripts_rates(rate: float, total: int, name: str, **arguments: Any) -> list[float]:
+    """The rates of transformers' scheduler, made as sd-scripts makes it."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)
+    made = transformers.TYPE_TO_SCHEDULER_FUNCTION[transformers.SchedulerType(name)](optimizer, **arguments)
+    rates = []
+    for _ in range(total):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        made.step()
+    return rates
+
+
+@pytest.mark.parametrize("warm", [0, 1, 30, 199])
+@pytest.mark.parametrize(
+    ("name", "more", "arguments"),
+    [
+        ("constant_with_warmup", "", {}),
+        ("linear", "", {"num_training_steps": 200}),
+        ("cosine", "--lr_scheduler_power=2", {"num_training_steps": 200}),
+        ("cosine_with_restarts", "", {"num_training_steps": 200}),
+        ("polynomial", "", {"num_training_steps": 200}),
+        ("polynomial", "--lr_scheduler_power 1.7 --lr_scheduler_args 'lr_end=1e-6'",
+         {"num_training_steps": 200, "power": 1.7, "lr_end": 1e-6}),
+        ("inverse_sqrt", "", {}),
+        ("inverse_sqrt", "--lr_scheduler_timescale=50", {"timescale": 50}),
+        ("cosine_with_min_lr", "--lr_scheduler_min_lr_ratio=0.1", {"num_training_steps": 200, "min_lr_rate": 0.1}),
+    ],
+)  # fmt: skip
+def test_arguments_of_sd_scripts_give_its_rates(name: str, more: str, arguments: dict[str, Any], warm: int):
+    given = f"--learning_rate=0.004 --lr_scheduler={name} {more} --lr_warmup_steps {warm} --max_train_steps=200"
+    found = import_text(given, "kohya")
+    wanted = sd_scripts_rates(0.004, 200, name, num_warmup_steps=warm, **arguments)
+    assert (found.total_steps, found.note) == (200, "")
+    assert rates_of(found.text, 200) == pytest.approx(wanted, rel=1e-12, abs=1e-17)
+
+
+@pytest.mark.parametrize(("warm", "cycles"), [(0, 4), (20, 3), (72, 128), (7, 1)])
+def test_restarts_of_sd_scripts(warm: int, cycles: int):
+    given = f"--learning_rate=0.004 --lr_scheduler=cosine_with_restarts --lr_warmup_steps={warm} --max_train_steps=200"
+    found = import_text(f"{given} --lr_scheduler_num_cycles={cycles}", "kohya")
+    arguments = {"num_warmup_steps": warm, "num_training_steps": 200, "num_cycles": cycles}
+    wanted = sd_scripts_rates(0.004, 200, "cosine_with_restarts", **arguments)
+    assert rates_of(found.text, 200) == pytest.approx(wanted, rel=1e-12, abs=1e-17)
+
+
+COMMAND = """accelerate launch --num_processes 1 train_network.py --output_name 'my cat' --learning_rate=0.1 \\
+    --learning_rate=1 --max_train_steps=10 --lr_scheduler=cosine --lr_warmup_steps=0 # the second rate counts
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "total", "note"),
+    [
+        ("--learning_rate=1e-4 --max_train_steps=300", "0.0001", 300, ""),
+        ("--learning_rate 1e-4", "0.0001", 1600, "without --max_train_steps sd-scripts takes 1600"),
+        ("--lr_scheduler=constant --max_train_steps=9", "2e-6", 9, "without --learning_rate sd-scripts takes 2e-6"),
+        ("--learning_rate=1e-4 --max_train_steps=300 --unet_lr=1e-5", "0.0001", 300,
+         "--unet_lr is another rate, which the text does not have"),
+        ("--learning_rate=1 --lr_scheduler=linear --lr_warmup_steps=0.255 --max_train_steps=10",
+         "linear(0, 1):2, linear(1, 0):10", 10, ""),
+        ("--learning_rate=1 --lr_scheduler=linear --lr_warmup_steps=20% --max_train_steps=10",
+         "linear(0, 1):2, linear(1, 0):10", 10, ""),
+        ("--learning_rate=1 --lr_scheduler=linear --lr_warmup_steps=12 --max_train_steps=10", "linear(0, 1):12", 10, ""),
+        (COMMAND, "cosine(1, 0):10", 10, ""),
+    ],
+)  # fmt: skip
+def test_what_a_command_line_of_sd_scripts_says(given: str, text: str, total: int, note: str):
+    assert import_text(given, "kohya") == (text, total, note)
+    assert len(rates_of(text, total)) == total
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0.005", "linear(0, 0.005):30, 0.005", "linear(0, 0.005):30, linear(0)", "cosine(0.005, 0)",
+     "linear(0, 0.005):30, cosine(0.005, 0)", "restarts(0.005, t_0=50)", "repeat(4, cosine(0.005, 0):75)",
+     "linear(0, 0.005):20, poly(0.005, 1e-7, power=0.7)"],
+)  # fmt: skip
+def test_what_was_exported_to_sd_scripts_comes_back_with_the_same_rates(text: str):
+    exported = export(plan(text, total_steps=STEPS), "kohya")
+    found = import_text(exported.text, "kohya")
+    assert found.total_steps == STEPS
+    assert rates_of(found.text) == pytest.approx(rates_of(text), rel=1e-9, abs=1e-15)
+    assert export(plan(found.text, total_steps=STEPS), "kohya").text == exported.text
+
+
 # What cannot be read ----------------------------------------------------------------------------
 
 LONG = f"0.{'1' * 50}"
@@ -268,7 +361,7 @@ RULE = "expected multiplier:step, such as 0.1:20, given was "
          "OneCycle: decay_lr_rate: its fall by 1 / (1 + rate x steps) is no shape of a text; leave it at 0"),
         ("deepspeed", section("OneCycle", cycle_min_lr=1e-5, cycle_max_lr=1e-3, decay_mom_rate=0.1),
          "OneCycle: decay_mom_rate: momentum after the cycle is not scheduled by a text; leave it at 0"),
-        ("json", "", "no format `json`; there are a1111, diffusers, deepspeed"),
+        ("json", "", "no format `json`; there are a1111, diffusers, deepspeed, kohya"),
     ],
 )  # fmt: skip
 def test_error_says_what_was_expected_and_what_came(kind: str, text: str, message: str):
@@ -281,6 +374,7 @@ def test_error_says_what_was_expected_and_what_came(kind: str, text: str, messag
     ("kind", "text", "base", "message"),
     [
         ("a1111", "0.1", 0.1, "a1111 strings have absolute rates: leave out the base rate"),
+        ("kohya", "", 0.1, "sd-scripts' arguments have an absolute rate, --learning_rate: leave out the base rate"),
         ("diffusers", "0.1", 0.0, "the base rate is a finite number above 0; given was 0"),
         ("diffusers", "0.1", math.nan, "the base rate is a finite number above 0; given was nan"),
         ("diffusers", "1:10", 0.1, "diffusers wants a bare multiplier at the end; the last one is `1:10`"),
@@ -306,4 +400,58 @@ def test_deepspeed_cannot_be_told_our_own_warm_up():
 
 
 def test_every_kind_is_in_the_table():
-    assert list(KINDS) == ["a1111", "diffusers", "deepspeed"]
+    assert list(KINDS) == ["a1111", "diffusers", "deepspeed", "kohya"]
+
+
+ARGUMENTS = "expected arguments of sd-scripts, such as --learning_rate=0.005 --lr_scheduler=cosine --max_train_steps=2000"
+NUMBER = "expected a finite number, 0 or more; given was"
+RESTARTS = "--lr_scheduler=cosine_with_restarts"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("hello", ARGUMENTS),
+        ("", ARGUMENTS),
+        ("--output_name='cat", "this is no command line: No closing quotation"),
+        ("--learning_rate", "argument --learning_rate: expected one argument"),
+        ("--learning_rate=-1e-3", f"argument --learning_rate: {NUMBER} '-1e-3'"),
+        ("--learning_rate=fast", f"argument --learning_rate: {NUMBER} 'fast'"),
+        ("--max_train_steps=0", "argument --max_train_steps: expected a whole number from 1; given was '0'"),
+        ("--max_train_steps=" + "9" * 5000,
+         f"argument --max_train_steps: expected a whole number from 1; given was '{'9' * 20}...'"),
+        ("--lr_warmup_steps=1.5", "argument --lr_warmup_steps: expected a whole number from 0; given was '1.5'"),
+        ("--lr_warmup_steps=x%", f"argument --lr_warmup_steps: {NUMBER} 'x'"),
+        ("--lr_warmup_steps=5",
+         "argument --lr_warmup_steps: constant takes none, and sd-scripts refuses it; constant_with_warmup does"),
+        ("--max_train_epochs=5",
+         "argument --max_train_epochs: how many steps that is depends on the data set; give --max_train_steps in its place"),
+        ("--learning_rate=1 --lr_scheduler_type=CosineAnnealingLR", "no text says what --lr_scheduler_type does"),
+        ("--lr_scheduler_args T_max=9", "argument --lr_scheduler_args: no text says what 'T_max' does; lr_end=1e-6 can be read"),
+        ("--lr_scheduler_args lr_end=9", "argument --lr_scheduler_args: lr_end is for polynomial"),
+        ("--lr_scheduler=polynomial --learning_rate=1e-7",
+         "argument --learning_rate: polynomial falls to 1e-7, so that it has to be above that"),
+        (f"{RESTARTS} --lr_scheduler_num_cycles=7",
+         "argument --lr_scheduler_num_cycles: 7 cycles over 1600 steps would restart between two steps, which no text says"),
+        (f"{RESTARTS} --lr_scheduler_num_cycles=49 --max_train_steps=490",
+         "argument --lr_scheduler_num_cycles: sd-scripts rounds the restart at step 10 to the end of a cycle, where the rate is 0"),
+        (f"{RESTARTS} --lr_scheduler_num_cycles=2000000 --max_train_steps=2000000",
+         "argument --lr_scheduler_num_cycles: expected at most 1000000; given was 2000000"),
+        ("--lr_scheduler=cosine_with_min_lr",
+         "argument --lr_scheduler: cosine_with_min_lr is read with --lr_scheduler_min_lr_ratio and one cycle; more are waves"),
+    ],
+)  # fmt: skip
+def test_error_arguments_of_sd_scripts_are_named(given: str, message: str):
+    with pytest.raises(ImportFormatError) as caught:
+        import_text(given, "kohya")
+    assert caught.value.message == message
+
+
+def test_the_restart_that_sd_scripts_misses_is_at_the_end_of_a_cycle_there():
+    arguments = {"num_warmup_steps": 0, "num_training_steps": 490, "num_cycles": 49}
+    assert sd_scripts_rates(0.004, 12, "cosine_with_restarts", **arguments)[10] < 1e-9
+
+
+def test_error_another_scheduler_of_sd_scripts_is_answered_with_those_that_can_be_read():
+    with pytest.raises(ImportFormatError, match=r"^argument --lr_scheduler: invalid choice: 'adafactor:1' .*cosine_with_restarts"):
+        import_text("--lr_scheduler=adafactor:1", "kohya")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lib_lrsched import Lint, plan
+from lib_lrsched.lints import WITH_MOMENTUM, WITHOUT_MOMENTUM
 
 _GOES_ON = "without an end the last item goes on"
 _NEVER = "this never runs: the item before it has no end (the WebUI ignores it silently)"
@@ -154,3 +155,72 @@ def test_many_jumps_are_all_named() -> None:
     assert [w.span for w in lints(text)] == [
         (i, i + 1) for i in range(len(text)) if text.startswith("1:", i) and (i == 0 or text[i - 1] == " ")
     ]
+
+
+# The optimizer -------------------------------------------------------------------------------
+
+_NO_MOMENTUM = "this drives momentum, and Adagrad has neither betas nor momentum: only the rate will follow"
+
+DRIVING = [
+    # text, carets, the text without momentum
+    ("onecycle(1)", "^^^^^^^^^^^", "onecycle(1, cycle_momentum=no)"),
+    ("onecycle(1, cycle_momentum = yes) # up", "^" * 33, "onecycle(1, cycle_momentum = no) # up"),
+    (
+        "0.5:20, cyclic(0, 1, 5, 5, triangular, 1, linear, yes):+40, onecycle(1)",
+        " " * 8 + "^" * 46,
+        "0.5:20, cyclic(0, 1, 5, 5, triangular, 1, linear, no):+40, onecycle(1, cycle_momentum=no)",
+    ),
+    (
+        "1:10, repeat(9, 1:5, repeat(1, cyclic(0, 1, 5 # steps\n):10), cyclic(0, 1, 5, cycle_momentum=no):9)",
+        " " * 31 + "^" * 24,
+        "1:10, repeat(9, 1:5, repeat(1, cyclic(0, 1, 5, cycle_momentum=no # steps\n):10), cyclic(0, 1, 5, cycle_momentum=no):9)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "carets", "fix"), DRIVING, ids=[row[0] for row in DRIVING])
+def test_an_optimizer_without_momentum_is_told_for_a_plan_that_drives_it(text: str, carets: str, fix: str) -> None:
+    made = plan(text, total_steps=100)
+    (found,) = made.warnings_for("Adagrad")
+    assert (found.message, text[slice(*found.span)], found.fix) == (_NO_MOMENTUM, marked(text, carets), fix)
+    mended = plan(fix, total_steps=100)
+    assert mended.warnings_for("Adagrad") == ()
+    assert mended.momenta([]) is None
+    assert mended.values(range(100)).tolist() == made.values(range(100)).tolist()
+
+
+@pytest.mark.parametrize("text", ["cosine(1, 0)", "1:50, onecycle(1, cycle_momentum=no)", "1:150, onecycle(1)"])
+def test_a_plan_that_leaves_momentum_alone_suits_every_optimizer(text: str) -> None:
+    made = plan(text, total_steps=100)
+    assert made.warnings_for("Adagrad") == made.warnings
+
+
+def test_an_optimizer_with_momentum_or_of_no_known_name_has_no_warning() -> None:
+    made = plan("onecycle(1)", total_steps=100)
+    assert [made.warnings_for(name) for name in ("AdamW", "SGD", "RMSprop", None)] == [()] * 4
+
+
+def test_whether_another_optimizer_has_momentum_is_said_to_be_unknown() -> None:
+    (found,) = plan("onecycle(1)", total_steps=100).warnings_for("Lion")
+    assert found.message == "this drives momentum, and whether Lion has betas or momentum is not known here"
+    assert (found.span, found.fix) == ((0, 11), None)
+
+
+def test_a_missing_momentum_takes_its_place_among_the_other_warnings() -> None:
+    found = plan("onecycle(1):+20, 1e-3:+20, 1:50", total_steps=100).warnings_for("Adagrad")
+    assert [warning.span[0] for warning in found] == sorted(warning.span[0] for warning in found)
+    assert [warning.message for warning in found] == [
+        _NO_MOMENTUM,
+        "the rate jumps from 4e-06 to 0.001 at step 20",
+        "the rate jumps from 0.001 to 1 at step 40",
+        f"the schedule stops the run at step 50 of 100; {_GOES_ON}",
+    ]
+
+
+def test_the_known_optimizers_are_those_of_torch() -> None:
+    torch = pytest.importorskip("torch")
+    for name, optimizer in vars(torch.optim).items():
+        if not isinstance(optimizer, type) or optimizer is torch.optim.Optimizer:
+            continue
+        (group,) = optimizer([torch.nn.Parameter(torch.ones(2, 2))], lr=0.1).param_groups
+        assert name in (WITH_MOMENTUM if "betas" in group or "momentum" in group else WITHOUT_MOMENTUM)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lib_lrsched import Plan, ScheduleError, plan
+from lib_lrsched.pieces import Pieces
 
 
 def full_text(text: str, message: str, carets: str) -> str:
@@ -210,6 +211,25 @@ def test_the_cost_of_nested_repeats_does_not_double_with_their_depth() -> None:
     made = plan(nested(15), total_steps=10**6)
     assert made.values(np.arange(200)).shape == (200,)
     assert made.value(made.stop - 1) == 0.5
+
+
+def test_passes_that_begin_at_another_rate_than_the_first_do_not_double_the_cost_at_each_depth(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    class Counted(Pieces):
+        def __call__(self, k: Any) -> Any:
+            asked.append(k)
+            return super().__call__(k)
+
+    monkeypatch.setattr("lib_lrsched.repeat.Pieces", Counted)
+    tails = "".join(f", {20 + i}:1)" for i in range(15))
+    made = plan("1:1, " + "repeat(2, " * 15 + "linear(0):4" + tails, total_steps=10**6)
+    asked.clear()
+    found = made.values(range(made.stop))
+    assert len(asked) <= 15
+    assert found[:17].tolist() == [1, 1, 0.75, 0.5, 0.25, 20, 20, 15, 10, 5, 20, 21, 21, 15.75, 10.5, 5.25, 20]
 
 
 def test_nested_repeats_give_what_their_passes_spell_out() -> None:

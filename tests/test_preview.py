@@ -135,6 +135,18 @@ def test_a_clip_threshold_may_jump_and_holds_after_its_end() -> None:
     assert not ask("foo(1)", kind="clip")["ok"]
 
 
+def test_a_clip_threshold_drives_no_momentum() -> None:
+    result = ask("onecycle(1)", kind="clip", optimizer="Adagrad")
+    assert (result["momentum"], messages(result)) == (None, [])
+
+
+def test_an_optimizer_without_momentum_is_told_where_its_name_is_known() -> None:
+    assert messages(ask("onecycle(1)", optimizer="AdamW")) == messages(ask("onecycle(1)", optimizer=None)) == []
+    (warning,) = ask("onecycle(1)", optimizer="Adagrad")["warnings"]
+    message = "this drives momentum, and Adagrad has neither betas nor momentum: only the rate will follow"
+    assert warning == {"message": message, "span": (0, 11), "fix": "onecycle(1, cycle_momentum=no)"}
+
+
 def test_many_segments_are_listed_up_to_a_limit() -> None:
     text = ", ".join(f"{1 + i % 2}:{i + 1}" for i in range(2_000))
     result = ask(text, 10_000)
@@ -167,6 +179,7 @@ REFUSED: list[tuple[Any, str]] = [
     (GOOD | {"batch": 0}, "batch is a whole number from 1 to 1000000, given was 0"),
     (GOOD | {"accumulate": 10**7}, "accumulate is a whole number from 1 to 1000000, given was 10000000"),
     (GOOD | {"initial_step": -1}, "initial_step is a whole number from 0 to 1000000000, given was -1"),
+    (GOOD | {"optimizer": ["SGD"]}, "optimizer is a class name such as AdamW, or null; given was ['SGD']"),
     (GOOD | {"points": 15}, "points is a whole number from 16 to 2000, given was 15"),
     (GOOD | {"points": MAX_POINTS + 1}, "points is a whole number from 16 to 2000, given was 2001"),
 ]
@@ -208,6 +221,7 @@ def test_a_run_that_has_not_begun_has_no_such_warnings() -> None:
         "cosine(1, 0):-1",
         "cosine(1, 0):-01",
         "1:80%, 0",
+        "cosine(1, 0):30%, 0:200",  # over at step 30, and with twice the steps not yet at step 50
         "linear(1, 0):80%, 0",
         "repeat(9, 1:20%, 0.5:50%):100%",
         "1:5, onecycle(1)",
@@ -222,8 +236,8 @@ def test_a_run_that_has_not_begun_has_no_such_warnings() -> None:
     ],
 )
 def test_what_stretches_with_max_steps_is_told_to_a_run_that_has_begun(text: str) -> None:
-    # Told rightly: with other max steps the rates from step 50 on are others.
-    here, longer = (plan(text, total_steps=total) for total in (100, 140))
+    # Told rightly: with twice the max steps the rates from step 50 on are others.
+    here, longer = (plan(text, total_steps=total) for total in (100, 200))
     both = range(50, min(here.stop, longer.stop))
     assert here.values(both).tolist() != longer.values(both).tolist()
     assert [found.message for found in resume_lints(here, 50)] == [_STRETCHES]

@@ -178,6 +178,21 @@ def test_a_rate_is_dragged_and_what_it_is_joined_to_comes_along(page: Page, axis
     expect(page.locator("#lrsched_segments tr").nth(1).locator("td").nth(2)).to_have_text(f"{value:g}")
 
 
+def test_a_rate_inside_a_repeat_is_dragged_in_its_first_pass(page: Page) -> None:
+    open_tab(page)
+    write(page, "0.001:100, repeat(5, cosine(0.005, 1e-4):300)")
+    rate = grip(page, "a of cosine(0.005, 1e-4):300")
+    expect(rate).to_have_count(1)
+    pull(page, rate, 0, 60)
+    page.mouse.up()
+    expect(page.locator(TEXT)).not_to_have_value("0.001:100, repeat(5, cosine(0.005, 1e-4):300)")
+    text = page.input_value(TEXT)
+    assert re.fullmatch(r"0.001:100, repeat\(5, cosine\(0\.\d+, 1e-4\):300\)", text)
+    values = plan(text, total_steps=2000).values([100, 400, 700])
+    assert 0.001 < values[0] < 0.0045
+    assert values.tolist() == [values[0]] * 3
+
+
 def test_arrow_keys_move_a_grip_and_enter_writes(page: Page) -> None:
     open_tab(page)
     write(page, "0.005:5%, 0.001")
@@ -251,3 +266,10 @@ def test_another_programs_schedule_is_pasted(page: Page) -> None:
     page.click("#lrsched_import_use")
     expect(page.locator(TEXT)).to_have_value("0.005:10, 0.0005:20, 5e-5")
     expect(page.locator("#lrsched_import_said")).to_contain_text("It is in the editor.")
+    page.click("#lrsched_paste_from")
+    page.click("#lrsched_paste_from_menu [data-format=kohya]")
+    expect(page.locator("#lrsched_import_base_field")).to_be_hidden()
+    page.fill("#lrsched_import_text", "--learning_rate=0.005 --lr_scheduler=cosine --max_train_steps=700")
+    page.click("#lrsched_import_use")
+    expect(page.locator(TEXT)).to_have_value("cosine(0.005, 0):700")
+    expect(page.locator("#lrsched_steps")).to_have_value("700")

@@ -187,6 +187,37 @@ def test_a_repeat_in_a_repeat_is_the_passes_of_both(text: str, count: int, total
     assert same(made.values(range(made.stop)), expected[: made.stop])
 
 
+Tree = tuple[str, int] | tuple[int, list[Any]]
+"""A value and its duration, or a count and what is repeated."""
+
+inner_values = st.sampled_from(["0.5", "cosine(0.25)", "linear(1)", "poly(0.5, power=2)", "step(2, every=2)"])
+leaves = st.tuples(inner_values, st.integers(1, 6))
+trees: st.SearchStrategy[Tree] = st.recursive(
+    leaves, lambda inner: st.tuples(st.integers(1, 3), st.lists(inner, min_size=1, max_size=3)), max_leaves=8
+)
+
+
+def nested_text(tree: Tree) -> str:
+    head, rest = tree
+    return f"{head}:{rest}" if isinstance(rest, int) else f"repeat({head}, {', '.join(map(nested_text, rest))})"
+
+
+def spelt_out(tree: Tree) -> list[str]:
+    head, rest = tree
+    if isinstance(head, str):
+        return [f"{head}:+{rest}"]
+    assert isinstance(rest, list)
+    return [item for inner in rest for item in spelt_out(inner)] * head
+
+
+@given(trees, st.integers(1, 400))
+def test_items_that_take_over_a_rate_do_so_in_every_pass_however_deep(tree: Tree, total: int) -> None:
+    items = spelt_out(tree)
+    spelt, made = (plan(f"4:2, {text}", total_steps=total) for text in (", ".join(items), nested_text(tree).replace(":", ":+")))
+    assert made.stop == spelt.stop
+    assert same(made.values(range(made.stop)), spelt.values(range(made.stop)))
+
+
 # Texts ----------------------------------------------------------------------------------------
 
 
