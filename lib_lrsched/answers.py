@@ -8,13 +8,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from . import checks
+from . import checks, going_on, run_files
+from .bundle import peek
 from .host import Host, NoTraining
 from .pictures import count_pictures
-from .resumption import WAYS
+from .resumption import WAYS, Resumption
 from .run import TrainingRun
+from .runstate import Known
 from .session import Session
 from .store import Store
 
@@ -75,6 +77,28 @@ class Answers:
                 if (state.kind, state.name, known.mtime_ns) == (kind, name, mtime_ns):
                     return known.step, known.digest, mtime_ns
         return 0, "", mtime_ns
+
+    def going_on(self, kind: str, name: str) -> tuple[tuple[int, str, int] | None, Resumption]:
+        """What the host has under a name, and with which stored run and from which step its next training goes on."""
+        now = self.lookup(kind, name)
+        found, _ = going_on.find(self.store, kind, name, None if now is None else Known(*now), self.chosen(kind, name), peek)
+        return now, found
+
+    def bundles(self, run_id: str) -> list[dict[str, Any]]:
+        """The saved states of a run, each looked at."""
+        return run_files.bundles_json(self.store, run_id)
+
+    def delete_run(self, run_id: str) -> None:
+        """As run_files.delete()."""
+        run_files.delete(self.store, self.active(), run_id)
+
+    def export_run(self, run_id: str, target: BinaryIO) -> None:
+        """As run_files.export()."""
+        run_files.export(self.store, run_id, target)
+
+    def import_run(self, source: Path, name: str) -> str:
+        """As run_files.bring_in()."""
+        return run_files.bring_in(self.host, self.store, self.active(), source, name)
 
     def choose(self, kind: str, name: str, way: str) -> None:
         """How the next training of this name goes on with its stored run: for that one training.

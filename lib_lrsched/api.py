@@ -7,58 +7,22 @@ runs in its threads, so that disk and planning never stop the event loop. Every 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from math import isfinite
-from typing import Any, Literal, Protocol
+from typing import Any
 
-from fastapi import APIRouter, Body, FastAPI, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException as StarletteHTTPException
+from fastapi import APIRouter, Body, FastAPI, Query, Response
 
+from .answering import Answer, Route, an_object, error_answer
+from .api_runs import RunEndpoints, Runtime
 from .convert import convert
-from .errors import RequestError, RunStateError, ScheduleError
-from .exported import ExportError
+from .errors import RequestError, RunStateError
 from .form_requests import edit_answer, import_answer, items_answer
 from .forms import describe_shapes
 from .history import MAX_STEP, Event, History
-from .imported import ImportFormatError
 from .preview import preview
 from .run_view import Histories, past_legs, run_answer, run_json
 from .runstate import RunState
-from .store import PresetError, Store, UnknownRunError
 
 PREFIX = "/lrsched/v1"
-_PRESET_STATUS = {"wrong": 400, "missing": 404, "conflict": 409}
-
-
-class LiveRun(Protocol):
-    """A run that is going on in this process."""
-
-    @property
-    def history(self) -> History: ...
-
-    def state(self) -> RunState: ...
-
-
-class Runtime(Protocol):
-    """What the hooks tell the endpoints. All of it is called from the server's threads."""
-
-    @property
-    def store(self) -> Store: ...
-
-    def host_info(self) -> Mapping[str, Any]:
-        """`{"name", "hooked": bool, "why"}`."""
-
-    def active(self) -> Mapping[str, LiveRun]:
-        """The runs that are going on, by id: a snapshot."""
-
-    def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
-        """Step, digest and file time (ns) of an embedding or hypernetwork as it is now; None where there is none."""
-
-    def count_pictures(self, folder: str) -> int | None:
-        """How many pictures in the folder can be decoded; None where it is no folder."""
 
 
 def add_routes(app: FastAPI, runtime: Runtime) -> None:
@@ -71,7 +35,8 @@ def add_routes(app: FastAPI, runtime: Runtime) -> None:
         endpoints.runtime = runtime
         return
     app.state.lrsched_endpoints = endpoints = Endpoints(runtime)
-    router = APIRouter(prefix=PREFIX, route_class=_Route, tags=["lrsched"])
+    runs = RunEndpoints(lambda: endpoints.runtime, endpoints.runs)
+    router = APIRouter(prefix=PREFIX, route_class=Route, tags=["lrsched"])
     router.add_api_route("/preview", endpoints.preview, methods=["POST"])
     router.add_api_route("/export", endpoints.export, methods=["POST"])
     router.add_api_route("/import", endpoints.import_, methods=["POST"])
@@ -79,8 +44,13 @@ def add_routes(app: FastAPI, runtime: Runtime) -> None:
     router.add_api_route("/edit", endpoints.edit, methods=["POST"])
     router.add_api_route("/shapes", endpoints.shapes, methods=["GET"])
     router.add_api_route("/runs", endpoints.runs, methods=["GET"])
+    router.add_api_route("/runs", runs.import_run, methods=["POST"])
+    router.add_api_route("/runs/{run_id}/bundles", runs.bundles, methods=["GET"])
+    router.add_api_route("/runs/{run_id}/file", runs.export_run, methods=["GET"])
+    router.add_api_route("/runs/{run_id:path}", runs.delete_run, methods=["DELETE"])
     router.add_api_route("/runs/{run_id:path}", endpoints.run, methods=["GET"])
-    router.add_api_route("/resume", endpoints.resume, methods=["GET"])
+    router.add_api_route("/resume", runs.resume, methods=["GET"])
+    router.add_api_route("/resume", runs.choose, methods=["POST"])
     router.add_api_route("/presets", endpoints.presets, methods=["GET"])
     router.add_api_route("/presets", endpoints.save_preset, methods=["POST"])
     router.add_api_route("/presets/{name:path}", endpoints.delete_preset, methods=["DELETE"])
@@ -98,7 +68,7 @@ class Endpoints:
 
     def preview(self, body: Any = Body(...)) -> Response:  # noqa: B008 FastAPI's way to name a parameter's source
         """The sampled curves, segments and lints of up to a few texts. No text is an error of the request."""
-        request = dict(_an_object(body))
+        request = dict(an_object(body))
         folder = request.get("data_root")
         if request.get("pictures") is None and isinstance(folder, str) and folder.strip():
             request["pictures"] = self.runtime.count_pictures(folder) or None
@@ -111,19 +81,19 @@ class Endpoints:
 
     def export(self, body: Any = Body(...)) -> Response:  # noqa: B008
         """A text in another program's words."""
-        return Answer(convert(_an_object(body)))
+        return Answer(convert(an_object(body)))
 
     def import_(self, body: Any = Body(...)) -> Response:  # noqa: B008
         """Another program's schedule as a text."""
-        return Answer(import_answer(_an_object(body)))
+        return Answer(import_answer(an_object(body)))
 
     def items(self, body: Any = Body(...)) -> Response:  # noqa: B008
         """What a form shows of a text, and what a chart can drag."""
-        return Answer(items_answer(_an_object(body)))
+        return Answer(items_answer(an_object(body)))
 
     def edit(self, body: Any = Body(...)) -> Response:  # noqa: B008
         """A text after one edit."""
-        return Answer(edit_answer(_an_object(body)))
+        return Answer(edit_answer(an_object(body)))
 
     def shapes(self) -> Response:
         """The table of shapes with their parameters, for forms."""
@@ -155,30 +125,13 @@ class Endpoints:
             return Answer(run_answer(state, History(None), since) | {"events": [note]})
         return Answer(run_answer(state, history, since))
 
-    def resume(self, kind: Literal["embedding", "hypernetwork"], name: str) -> Response:
-        """Whether a stored run belongs to the embedding or hypernetwork as it is now, and with which settings."""
-        answer = {"kind": kind, "name": name, "step": None, "run": None, "settings": None, "message": ""}
-        found = self.runtime.lookup(kind, name)
-        if found is None:
-            return Answer(answer | {"message": f"there is no {kind} {name!r}"})
-        step, digest, mtime_ns = found
-        for live in self.runtime.active().values():
-            now = live.state()
-            if (now.kind, now.name) == (kind, name):
-                return Answer(answer | {"step": now.step, "run": run_json(now), "settings": now.settings})
-        state = self.runtime.store.find(kind, name, step=step, digest=digest, mtime_ns=mtime_ns)
-        if state is None:
-            message = f"no stored run belongs to {name!r} as it is now, at step {step}"
-            return Answer(answer | {"step": step, "message": message})
-        return Answer(answer | {"step": step, "run": run_json(state), "settings": state.settings})
-
     def presets(self) -> Response:
         """The builtin presets and the user's."""
         return Answer({"presets": [preset._asdict() for preset in self.runtime.store.presets()]})
 
     def save_preset(self, body: Any = Body(...)) -> Response:  # noqa: B008
         """Saves a preset of the user's; answers with the new list."""
-        entry = _an_object(body)
+        entry = an_object(body)
         fields = {field: entry.get(field, "") for field in ("name", "text", "note")}
         for field, value in fields.items():
             if not isinstance(value, str):
@@ -208,58 +161,6 @@ class Endpoints:
         return {run_id: live.state() for run_id, live in self.runtime.active().items()}
 
 
-class _Route(APIRoute):
-    """Gives every refusal the one form, and asks for gradio's login where the app has one."""
-
-    def get_route_handler(self) -> Callable[[Request], Any]:
-        handle = super().get_route_handler()
-
-        async def guarded(request: Request) -> Response:
-            if not _signed_in(request):
-                return error_answer(401, "sign in to the WebUI first")
-            try:
-                return await handle(request)
-            except RequestValidationError as error:
-                first = error.errors()[0]
-                return error_answer(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
-            except StarletteHTTPException as error:
-                return error_answer(error.status_code, str(error.detail))
-            except (RequestError, ImportFormatError) as error:
-                return error_answer(400, error.message)
-            except (ScheduleError, ExportError) as error:
-                return error_answer(400, error.message, error.span)
-            except PresetError as error:
-                return error_answer(_PRESET_STATUS[error.why], error.message)
-            except UnknownRunError as error:
-                return error_answer(404, str(error))
-            except (RunStateError, OSError) as error:
-                return error_answer(500, str(error))
-
-        return guarded
-
-
-class Answer(Response):
-    """JSON for any browser: numbers that are not finite become null, characters outside ASCII are escaped.
-
-    (starlette's own answer fails on both a NaN and half a surrogate pair, which a request may well send.)
-    """
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        """Writes the JSON; the search for what is not finite is made only where there is something."""
-        try:
-            text = json.dumps(content, allow_nan=False, separators=(",", ":"))
-        except ValueError:
-            text = json.dumps(_finite(content), allow_nan=False, separators=(",", ":"))
-        return text.encode()
-
-
-def error_answer(status: int, message: str, span: tuple[int, int] | None = None) -> Response:
-    """The one form of every refusal."""
-    return Answer({"error": {"message": message, "span": span}}, status_code=status)
-
-
 def _refusal_of_text(text: str) -> Response | None:
     """None where the text can be planned for a usual run, else the answer that shows where it cannot."""
     request = {"texts": [text], "kind": "rate", "total_steps": 2000, "pictures": 20, "batch": 1, "accumulate": 1, "points": 16}
@@ -267,28 +168,3 @@ def _refusal_of_text(text: str) -> Response | None:
     if result["ok"]:
         return None
     return error_answer(400, result["error"]["message"], result["error"]["span"])
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
-
-
-def _an_object(body: object) -> dict[str, Any]:
-    if not isinstance(body, dict):
-        raise RequestError("expected a JSON object, sent as application/json")
-    return body
-
-
-def _signed_in(request: Request) -> bool:
-    """gradio keeps its logins in the app; routes added to it are not guarded by themselves."""
-    if getattr(request.app, "auth", None) is None:
-        return True
-    cookies = request.cookies
-    token = cookies.get("access-token") or cookies.get("access-token-unsecure")
-    return token in request.app.tokens
-
-

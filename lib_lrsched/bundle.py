@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,21 @@ def read(path: Path) -> Bundle:
     return Bundle(facts, parts)
 
 
+def peek(path: Path) -> Bundle:
+    """The facts of a bundle without its parts: quick, for what is only shown. The digest is not looked at.
+
+    Raises:
+        RunStateError: as read().
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            data = json.loads((file.metadata() or {}).get("lrsched", "null"))
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise RunStateError(f"expected a bundle, but it cannot be read: {error}", path) from error
+    checked(data, {"lrsched_bundle": COUNT}, path)
+    return Bundle(Facts(**checked(data.get("facts"), FACT_RULES, path, "facts.")), {})
+
+
 def write_tensors(path: Path, data: dict[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """A safetensors file with JSON in its header and a digest over both.
 
@@ -175,7 +190,7 @@ class Folder:
         """Number and file of each bundle, the newest first; nothing is read."""
         return numbered(self.path, SUFFIX)
 
-    def newest(self, above: int = 0) -> tuple[int, Bundle | None, list[str]]:
+    def newest(self, above: int = 0, read: Callable[[Path], Bundle] = read) -> tuple[int, Bundle | None, list[str]]:
         """The newest good bundle with a number above ``above``: number, bundle, and what was passed over on the way."""
         passed = []
         for number, path in self.numbered():

@@ -7,14 +7,13 @@ user in the host's error box.
 from __future__ import annotations
 
 import inspect
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from . import optim
+from . import optim, preflight
 from .errors import ScheduleError
 from .host import Host
 from .pictures import count_pictures
@@ -73,9 +72,11 @@ def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]
         frame: the locals of the train function that called it.
 
     Raises:
-        InputError: a number for a text, a name that is not there, a folder without pictures or that cannot be made.
+        InputError: a number for a text, a name that is not there, a folder without pictures or that cannot be made, and what
+            preflight.py finds that no training can get over.
     """
     kind = inputs.get("name", "embedding")
+    _check_errors(host, kind, inputs)
     mode = frame.get("clip_grad_mode")
     mode = mode if mode in CLIPPING else "disabled"
     rate = _text(inputs["learn_rate"], "the learning rate", "0.005")
@@ -91,13 +92,24 @@ def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]
     )
 
 
+def cautions(host: Host, inputs: Mapping[str, Any], run: TrainingRun) -> list[str]:
+    """What the user should know of a training that can start: for its log and the console."""
+    kind, name = run.asked.kind, run.asked.name
+    found = [one.message for one in preflight.of_start(host, kind, name, inputs) if one.severity == preflight.WARNING]
+    if run.stop < run.asked.total_steps:
+        found.append(preflight.ends_early(run.stop, run.asked.total_steps))
+    return found
+
+
 def check_is_left(run: TrainingRun, step: int) -> None:
-    """Refuse a plan that is over before it begins.
+    """Refuse a plan that is over before it begins, or that never trains.
 
     Raises:
         ScheduleError: nothing is left to train. The host itself answers where max steps is reached.
     """
     plan = run.plan
+    if preflight.is_nothing(plan, max(step - run.origin, 0)):
+        raise ScheduleError(preflight.nothing_learned(plan), plan.text, (0, len(plan.text)))
     if run.stop <= step < run.asked.total_steps:
         raise ScheduleError(
             f"nothing is left to train: the schedule ends at step {run.stop} and {step} updates are made; "
@@ -139,6 +151,13 @@ def _plain_name(kind: str, name: str) -> str:
     return name.rsplit("(", 1)[0] if kind == "hypernetwork" else name
 
 
+def _check_errors(host: Host, kind: str, inputs: Mapping[str, Any]) -> None:
+    found = preflight.of_start(host, kind, str(inputs["model_name"]), inputs)
+    messages = [one.message for one in found if one.severity == preflight.ERROR]
+    if messages:
+        raise InputError("\n".join(messages))
+
+
 def _check_name(host: Host, kind: str, name: str) -> None:
     if kind == "hypernetwork":
         if host.hypernetwork_file(name) is None:
@@ -160,24 +179,17 @@ def _check_log_folder(folder: Any) -> None:
         return
     if not isinstance(folder, str):
         raise InputError(f'the log directory is a text such as "textual_inversion"; given was {folder!r}')
-    path = Path(os.path.abspath(folder))  # noqa: PTH100 resolve() would follow a link that the host makes its folder under
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    if not path.is_dir() or not os.access(path, os.W_OK):
-        why = "no folder" if not path.is_dir() else "not writable"
-        raise InputError(f"the log directory {str(folder)!r} does not exist and cannot be made: {path} is {why}")
+    trouble = preflight.folder_trouble(folder)
+    if trouble:
+        raise InputError(trouble)
 
 
 def _check_pictures(host: Host, folder: Any, texts: str) -> int | None:
     """The number of pictures where a text needs it, else None. A folder without one is refused."""
-    needs_all = _COUNTED_TIME.search(texts) is not None
-    try:
-        pictures = count_pictures(folder, host.read_picture, None if needs_all else 1)
-    except OSError as error:
-        raise InputError(f"the data set directory cannot be read: {error}") from error
-    if pictures == 0:
-        raise InputError(f"no file in {str(folder)!r} can be read as a picture; captions (.txt) beside pictures do not count")
-    return pictures if needs_all else None
+    trouble = preflight.data_trouble(host, folder)
+    if trouble:
+        raise InputError(trouble)
+    return count_pictures(folder, host.read_picture) if _COUNTED_TIME.search(texts) is not None else None
 
 
 def _is_scalar(value: Any) -> bool:

@@ -188,7 +188,7 @@ def _add_train(commands: Any) -> None:
     command.add_argument("--out", type=Path, default=Path("practice-runs"), metavar="DIR")
     command.add_argument("--fresh", action="store_true", help="start over; else a run of that name goes on where it was")
     command.add_argument("--go-on", choices=("continue", "new", "restart"), default="continue",
-                         help="how: with the plan (default), with another text from here, or with the text restarted over what is left")
+                         help="how: with the plan, with the text new from here, or restarted over what is left")
     command.add_argument("--autosave-every", type=_count, metavar="N", help="save the run's state every N updates; 0: never")
     command.add_argument("--json", action="store_true", help="print files and rates as JSON at the end")
     command.set_defaults(run=_train)

@@ -82,6 +82,15 @@ def take_up(path: Path, data: Any, now: Mapping[str, Any], encode: Encode | None
     return differences
 
 
+def check(path: Path) -> None:
+    """Whether a file is one that ``save`` wrote.
+
+    Raises:
+        RunStateError: it is not; says what was expected where.
+    """
+    _read(path)
+
+
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     value, latents = read_tensors(path)
     checked(value, {"lrsched_data": COUNT}, path)

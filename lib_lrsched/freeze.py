@@ -13,12 +13,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+OWN_SWITCHES = ("checkpoint", "use_checkpoint")
+"""LDM's own gradient checkpointing, by the names that its transformer and residual blocks have for it."""
+
 
 class _Held(NamedTuple):
-    """A frozen model: how many runs hold it, the parameters to put back, the hook on its UNet's input."""
+    """A frozen model: how many runs hold it, the parameters and switches to put back, the hook on its UNet's input."""
 
     runs: int
     parameters: tuple[nn.Parameter, ...]
+    switches: list[tuple[nn.Module, str]]
     hook: Any
 
 
@@ -54,6 +58,32 @@ class Freeze:
             held.hook.remove()
         for parameter in held.parameters:
             parameter.requires_grad_(True)
+        switch_on(held.switches)
+
+
+def unet_of(model: Any) -> nn.Module | None:
+    """The UNet of the host's model; None where it lies elsewhere."""
+    unet = getattr(getattr(model, "model", None), "diffusion_model", None)
+    return unet if isinstance(unet, nn.Module) else None
+
+
+def switch_off_own(unet: nn.Module | None) -> list[tuple[nn.Module, str]]:
+    """Switch LDM's own gradient checkpointing off, which SD 2 configs switch on; returns what to hand to ``switch_on``.
+
+    While the host's is on it is hidden. Where the host's goes (at the end of another run, too) it would come to light, and
+    it fails on frozen weights: it asks for the gradient of every parameter.
+    """
+    modules = () if unet is None else unet.modules()
+    found = [(module, name) for module in modules for name in OWN_SWITCHES if getattr(module, name, None) is True]
+    for module, name in found:
+        setattr(module, name, False)
+    return found
+
+
+def switch_on(switches: list[tuple[nn.Module, str]]) -> None:
+    """Undo ``switch_off_own``."""
+    for module, name in switches:
+        setattr(module, name, True)
 
 
 def _freeze(model: nn.Module, trained: list[Tensor]) -> _Held:
@@ -61,9 +91,9 @@ def _freeze(model: nn.Module, trained: list[Tensor]) -> _Held:
     parameters = tuple(p for p in model.parameters() if p.requires_grad and id(p) not in kept)
     for parameter in parameters:
         parameter.requires_grad_(False)
-    unet = getattr(getattr(model, "model", None), "diffusion_model", None)
-    hook = unet.register_forward_pre_hook(_ask_for_gradient) if isinstance(unet, nn.Module) else None
-    return _Held(1, parameters, hook)
+    unet = unet_of(model)
+    hook = None if unet is None else unet.register_forward_pre_hook(_ask_for_gradient)
+    return _Held(1, parameters, switch_off_own(unet), hook)
 
 
 def _ask_for_gradient(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:

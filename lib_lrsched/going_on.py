@@ -6,24 +6,27 @@ the very form that the bundle holds. Or it is another: the user put an older cop
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import feedback
-from .bundle import Bundle, Folder
+from .bundle import Bundle, Folder, read
 from .errors import RunStateError
 from .resumption import Resumption
 from .runstate import Known
 from .store import Store
 
 
-def find(store: Store, kind: str, name: str, now: Known | None, way: str) -> tuple[Resumption, Bundle | None]:
+def find(store: Store, kind: str, name: str, now: Known | None, way: str,
+         read: Callable[[Path], Bundle] = read) -> tuple[Resumption, Bundle | None]:
     """The stored run that knows the thing as it is now, and the bundle to go on with.
 
     Args:
+        read: reads a bundle; bundle.peek where it is only to be shown.
         now: the thing as the host has it; None where that is not known.
         way: as the user chose, see `resumption`.
     """
@@ -32,18 +35,18 @@ def find(store: Store, kind: str, name: str, now: Known | None, way: str) -> tup
     state = store.find(kind, name, step=now.step, digest=now.digest, mtime_ns=now.mtime_ns)
     if state is None or state.state in ("pending", "running"):
         return Resumption(way), None
-    _, bundle, passed = Folder(store.bundles_path(state.id), state.id).newest(state.floor)
+    _, bundle, passed = Folder(store.bundles_path(state.id), state.id).newest(state.floor, read)
     messages = tuple(passed)
     if bundle is None:
         return Resumption(way, state, messages=messages, multiplier=state.multiplier), None
     facts = bundle.facts
     is_it = (facts.step, facts.digest) == (now.step, now.digest)
-    is_ahead = facts.step > now.step and state.main_digest in ("", now.digest)
+    is_ahead = facts.step > now.step and now.digest in (state.main_digest, state.next_digest)
     if (facts.kind, facts.name) != (kind, name) or not (is_it or is_ahead):
         old = f"the state saved after update {facts.step} is not that of {name} as it is now, at {now.step}: it is not used"
         return Resumption(way, state, messages=(*messages, old), multiplier=state.multiplier), None
     try:
-        watch = feedback.from_parts(bundle.parts["watch"])
+        watch = feedback.from_parts(bundle.parts.get("watch"))
     except ValueError as error:
         watch, messages = None, (*messages, f"the state of the plateau is rebuilt from the history: {error}")
     return Resumption(way, state, facts.step, watch, facts.multiplier, messages), bundle

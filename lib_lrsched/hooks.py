@@ -26,7 +26,7 @@ from . import checks, going_on
 from .answers import Answers
 from .host import Host, NoTraining
 from .run import TrainingRun
-from .runstate import KNOWN_KEPT, Known
+from .runstate import Known, trimmed
 from .seams import Patches, Seam
 from .session import Session
 
@@ -91,7 +91,8 @@ class Runtime(Answers):
                 asked = checks.check_inputs(self.host, inputs, checks.caller_locals("clip_grad_mode"))
                 now = self.lookup(asked.kind, asked.name)
                 known = None if now is None else Known(*now)
-                resumed, bundle = going_on.find(self.store, asked.kind, asked.name, known, self.chosen(asked.kind, asked.name))
+                way = self.chosen(asked.kind, asked.name)
+                resumed, bundle = going_on.find(self.store, asked.kind, asked.name, known, way)
                 run = TrainingRun(asked, self.store, exact_clip=settings.exact_clip, resumed=resumed)
                 if known is not None and (asked.kind == "embedding" or known.digest):  # else a file that is not loaded yet
                     checks.check_is_left(run, known.step if resumed.step is None else resumed.step)
@@ -112,7 +113,7 @@ class Runtime(Answers):
         state = session.run.resumed.state
         # The form is known from now on, also if the training does not come to begin.
         if known is not None and state is not None and known not in state.known:
-            self.store.save(replace(state, known=(*state.known, known)[-KNOWN_KEPT:]))
+            self.store.save(replace(state, known=trimmed((*state.known, known), state.main_digest)))
 
     def _hypernetwork(self, original: type[Any]) -> type[Any]:
         runtime = self

@@ -30,7 +30,11 @@ class Host:
         data_dir: folder for run state when the user set none.
         settings: the settings as they are now.
         read_picture: decodes a file as the data set does, or raises.
+        reload: looks at the folder of a kind again.
         autocast: the context in which the host's data set encodes prompts.
+        embedding_db: the embeddings: ``word_embeddings``, ``skipped_embeddings``, ``expected_shape``; None where there is none.
+        loaded_model: the model that is loaded, or None; asking loads none. By default ``shared.sd_model``.
+        replaced_unet: the name of a network that stands in for the model's own, such as a TensorRT engine; empty for none.
         why: empty, or why training cannot be hooked.
     """
 
@@ -44,10 +48,14 @@ class Host:
     hypernetwork_file: Callable[[str], str | None]
     embeddings_dir: Callable[[], str]
     hypernetworks_dir: Callable[[], str]
+    reload: Callable[[str], None]
     data_dir: Path
     settings: Callable[[], Settings] = Settings
     read_picture: Callable[[str], Any] | None = None
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+    embedding_db: Callable[[], Any] = lambda: None
+    loaded_model: Callable[[], Any] | None = None
+    replaced_unet: Callable[[], str] = str
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,8 @@ NEEDED = {
     "modules.hypernetworks.hypernetwork": ("Hypernetwork", "LearnRateScheduler", "save_hypernetwork", "train_hypernetwork"),
     "modules.textual_inversion.dataset": ("PersonalizedBase", "GroupedBatchSampler"),
     "modules.sd_hijack_checkpoint": ("add", "remove"),
+    # Called around every training by the page and by the API; reForge has commented them out.
+    "modules.sd_hijack": ("undo_optimizations", "apply_optimizations", "model_hijack"),
 }
 
 
@@ -86,9 +96,35 @@ def find_webui(settings: Callable[[], Settings] = Settings) -> Host | NoTraining
         hypernetwork_file=lambda name: shared.hypernetworks.get(name),
         embeddings_dir=lambda: str(shared.cmd_opts.embeddings_dir),
         hypernetworks_dir=lambda: str(shared.cmd_opts.hypernetwork_dir),
-        data_dir=data_dir, settings=settings, read_picture=getattr(images, "read", None),
-        autocast=devices.autocast,
+        reload=_reload, data_dir=data_dir, settings=settings, read_picture=getattr(images, "read", None),
+        autocast=devices.autocast, embedding_db=lambda: sd_hijack.model_hijack.embedding_db, loaded_model=_loaded_model,
+        replaced_unet=_replaced_unet,
     )
+
+
+def _loaded_model() -> Any:
+    """``shared.sd_model`` would load one."""
+    from modules import sd_models
+
+    return getattr(getattr(sd_models, "model_data", None), "sd_model", None)
+
+
+def _replaced_unet() -> str:
+    try:
+        from modules import sd_unet
+    except ImportError:
+        return ""
+    unet = getattr(sd_unet, "current_unet", None)
+    return "" if unet is None else str(getattr(getattr(unet, "option", None), "label", None) or type(unet).__name__)
+
+
+def _reload(kind: str) -> None:
+    from modules import sd_hijack, shared
+
+    if kind == "embedding":
+        sd_hijack.model_hijack.embedding_db.load_textual_inversion_embeddings(force_reload=True)
+    else:
+        shared.reload_hypernetworks()
 
 
 def _modules() -> tuple[list[ModuleType], str]:
@@ -100,7 +136,8 @@ def _modules() -> tuple[list[ModuleType], str]:
             return [], f"this WebUI has no training to hook ({error}); schedules can be planned and logs read here"
         missing = [attribute for attribute in attributes if not hasattr(module, attribute)]
         if missing:
-            return [], f"{name} has no {', '.join(missing)} here: training cannot be hooked; schedules can be planned and logs read"
+            gone = f"{name} has no {' and no '.join(missing)} here"
+            return [], f"{gone}, which training needs: nothing is hooked; schedules can be planned and logs read"
         found.append(module)
     return found, ""
 

@@ -170,14 +170,14 @@ class Keeper:
         self._load(good.parts)
         return good.facts.step
 
-    def close(self, *, is_good: bool) -> None:
-        """The loop is over; writes the bundle of its last update, and waits until it is written.
-
-        Args:
-            is_good: what is trained is still what it was after that update.
-        """
-        if is_good and self._draws is not None and self._step != self._saved_step and self._when.is_on:
+    def keep_last(self) -> None:
+        """The loop is over, and what is trained is what it was after its last update: writes the bundle of that, and waits."""
+        if self._draws is not None and self._step != self._saved_step and self._when.is_on and self._optimizer is not None:
             self._save()
+        self._writer.close()
+
+    def close(self) -> None:
+        """Waits for what is being written, and lets go of the loop's things."""
         self._writer.close()
         self._optimizer = self._scaler = self._batches = None
         self.say_troubles()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .plan_lr import PlanLR as PlanLR
+from .plan_lr import write_momentum as write_momentum
 
 
 def write_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -24,19 +25,6 @@ def write_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def read_rate(optimizer: torch.optim.Optimizer) -> float:
     """The rate of the first param group, as the optimizer holds it."""
     return float(optimizer.param_groups[0]["lr"])
-
-
-def write_momentum(optimizer: torch.optim.Optimizer, momentum: float) -> bool:
-    """Set Adam's beta1 or SGD's momentum in every group that has one; whether any had."""
-    found = False
-    for group in optimizer.param_groups:
-        if "betas" in group:
-            group["betas"] = (momentum, *group["betas"][1:])
-            found = True
-        elif "momentum" in group:
-            group["momentum"] = momentum
-            found = True
-    return found
 
 
 def restore_momentum(optimizer: torch.optim.Optimizer) -> None:

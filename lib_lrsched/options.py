@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any
 
-from .settings import Settings
+from .settings import CHOICES, Settings
 
 HIGHEST = {"guard_factor": 1.0}
 
@@ -15,6 +15,7 @@ SECTION = ("lrsched", "LR Schedule")
 
 def register() -> None:
     """Add our rows to the WebUI's settings page."""
+    import gradio as gr
     from modules import shared
 
     default = Settings()
@@ -25,6 +26,9 @@ def register() -> None:
                                "off: the WebUI's own clipping, which on CUDA clips gradients while they are still scaled"),
         "lrsched_freeze": (default.freeze, "Leave out gradients that nobody uses",
                            "faster, less memory, same result: the WebUI computes gradients for the whole model at every update"),
+        "lrsched_free_memory": (default.free_memory, "Use free memory for speed",
+                                ("leaves out gradient checkpointing, which saves memory by computing the forward pass twice; auto: "
+                                 "where there is room; the result is the same to about six digits, with off to the last bit")),
         "lrsched_autosave_every": (default.autosave_every, "Save the state of a run every N updates",
                                    "weights, optimizer, random numbers, place in the data: to go on exactly; 0: never"),
         "lrsched_autosave_minutes": (default.autosave_minutes, "Save it also after this many minutes", "0: never"),
@@ -39,7 +43,9 @@ def register() -> None:
                               "empty: the folder lrsched beside the WebUI's own data; never the embeddings folder"),
     }
     for key, (value, label, info) in rows.items():
-        shared.opts.add_option(key, shared.OptionInfo(value, label, section=SECTION).info(info))
+        words = CHOICES.get(key.removeprefix("lrsched_"))
+        component = (gr.Radio, {"choices": [*words]}) if words else (None, None)
+        shared.opts.add_option(key, shared.OptionInfo(value, label, *component, section=SECTION).info(info))
 
 
 def read() -> Settings:
@@ -58,11 +64,13 @@ def checked(own: Mapping[str, Any], default: Settings) -> Settings:
         usual = getattr(default, name)
         if isinstance(usual, bool):
             found[name] = bool(value)
+        elif name in CHOICES:
+            found[name] = value if value in CHOICES[name] else usual
         elif isinstance(usual, str):
             found[name] = str(value or "").strip()
         else:
             found[name] = type(usual)(value) if _is_number(value, HIGHEST.get(name, inf)) else usual
-    if found["guard_factor"] == 0.0:
+    if found.get("guard_factor") == 0.0:
         found["guard_factor"] = default.guard_factor
     return Settings(**found)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from math import inf, isfinite, nan
 from typing import Any, SupportsFloat
 
+import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -198,11 +199,30 @@ class PlanLR(LRScheduler):
         momentum = self.plan.momentum(min(self.last_epoch, self.plan.stop - 1)) if self._has_momentum else None
         if momentum is None:
             return
-        for group in self.optimizer.param_groups:
-            if "betas" in group:
-                group["betas"] = (momentum, *group["betas"][1:])
-            elif "momentum" in group:
-                group["momentum"] = momentum
+        write_momentum(self.optimizer, momentum)
+
+
+def write_momentum(optimizer: Optimizer, momentum: float) -> bool:
+    """Set Adam's beta1 or SGD's momentum in every group that has one; whether any had."""
+    found = False
+    for group in optimizer.param_groups:
+        if "betas" in group:
+            group["betas"] = (momentum, *group["betas"][1:])
+            found = True
+        elif "momentum" in group:
+            if momentum and not group["momentum"]:
+                _add_buffers(optimizer, group)
+            group["momentum"] = momentum
+            found = True
+    return found
+
+
+def _add_buffers(optimizer: Optimizer, group: dict[str, Any]) -> None:
+    """RMSprop makes the buffer of its momentum with its first update, and only where there is momentum then."""
+    for parameter in group["params"]:
+        state = optimizer.state.get(parameter, {})
+        if "square_avg" in state and "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def _planned(plan_or_text: Plan | str, total_steps: int | None, steps_per_epoch: int | None, images_per_step: int | None) -> Plan:

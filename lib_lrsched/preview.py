@@ -15,6 +15,7 @@ from .counting import Counts, count_steps
 from .errors import RequestError, ScheduleError
 from .lints import JUMPS, STOPS, Lint
 from .plan import Plan, plan
+from .resumption import WAYS
 from .sampling import sample_steps
 from .schedule import Segment
 
@@ -32,6 +33,7 @@ class PastLeg(NamedTuple):
     total_steps: int
     steps_per_epoch: int | None
     images_per_step: int | None
+    origin: int = 0
 
     def plan(self) -> Plan:
         """What was planned then.
@@ -40,7 +42,7 @@ class PastLeg(NamedTuple):
             ScheduleError: a text of another version of the planner.
         """
         counts = {"steps_per_epoch": self.steps_per_epoch, "images_per_step": self.images_per_step}
-        return plan(self.text, total_steps=self.total_steps, **counts)
+        return plan(self.text, total_steps=self.total_steps - self.origin, **counts)
 
 
 def preview(request: dict[str, Any], past: Sequence[PastLeg] = ()) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def preview(request: dict[str, Any], past: Sequence[PastLeg] = ()) -> dict[str, 
     counts = count_steps(pictures, _whole(request, "batch", 1, 10**6, 1), _whole(request, "accumulate", 1, 10**6, 1))
     initial = _whole(request, "initial_step", 0, MAX_STEPS, 0)
     points = _whole(request, "points", 16, MAX_POINTS, MAX_POINTS)
-    run = _Run(total, counts, initial, points, _optimizer(request))
+    run = _Run(total, counts, initial, points, _optimizer(request), _way(request))
     results = [_result(text, run, past) for text in texts]
     if request.get("kind") == "clip":
         for result in results:
@@ -78,6 +80,7 @@ class _Run(NamedTuple):
     initial_step: int
     points: int
     optimizer: str | None
+    way: str
 
 
 def _texts(request: dict[str, Any]) -> list[str]:
@@ -100,6 +103,14 @@ def _whole(request: dict[str, Any], name: str, low: int, high: int, default: int
     return value
 
 
+def _way(request: dict[str, Any]) -> str:
+    """How a run goes on: the text at absolute steps of the run's life, or from its beginning over what is left."""
+    way = request.get("way")
+    if way not in (None, *WAYS):
+        raise RequestError(f"way is one of {', '.join(WAYS)}, or null; given was {way!r}")
+    return way or "continue"
+
+
 def _optimizer(request: dict[str, Any]) -> str | None:
     """The class name of the optimizer that the rate is for, where it is known; a clip threshold drives none."""
     name = request.get("optimizer")
@@ -111,27 +122,37 @@ def _optimizer(request: dict[str, Any]) -> str | None:
 def _result(text: str, run: _Run, past: Sequence[PastLeg]) -> dict[str, Any]:
     counts, initial, points = run.counts, run.initial_step, run.points
     known = {"steps_per_epoch": counts.steps_per_epoch, "images_per_step": counts.images_per_step}
+    origin = _origin(text, run, past)
     try:
-        made = plan(text, total_steps=run.total_steps, **known)
+        made = plan(text, total_steps=run.total_steps - origin, **known)
     except ScheduleError as error:
         return {"ok": False, "text": text, "error": describe_error(error)}
     steps = sample_steps(made, points)
     values = made.values(steps)
     momenta = made.momenta(steps)
-    warnings = [*made.warnings_for(run.optimizer), *resume_lints(made, initial, past)]
+    warnings = [*made.warnings_for(run.optimizer), *resume_lints(made, initial, past, origin)]
     return {
-        "ok": True, "text": text, "total_steps": run.total_steps, "stop": made.stop,
-        "x": steps.tolist(), "y": values.tolist(),
+        "ok": True, "text": text, "total_steps": run.total_steps, "origin": origin, "stop": origin + made.stop,
+        "x": (steps + origin).tolist(), "y": values.tolist(),
         "momentum": None if momenta is None else [None if m != m else m for m in momenta.tolist()],
         "min": float(values.min()), "max": float(values.max()),
-        "segments": [_row(segment, made) for segment in made.segments[:MAX_ROWS]],
+        "segments": [_row(segment, made, origin) for segment in made.segments[:MAX_ROWS]],
         "segments_total": len(made.segments),
-        "boundaries": list(made.boundaries[:MAX_ROWS]),
+        "boundaries": [origin + step for step in made.boundaries[:MAX_ROWS]],
         "warnings": [warning._asdict() for warning in warnings],
         "past": past_curve(past, initial, points) if past and initial else None,
-        "rate_at_resume": made.value(initial) if 0 < initial < made.stop else None,
-        "epochs_total": _in_epochs(made.stop, made),
+        "rate_at_resume": made.value(initial - origin) if 0 < initial < origin + made.stop else None,
+        "epochs_total": _in_epochs(origin + made.stop, made),
     }
+
+
+def _origin(text: str, run: _Run, past: Sequence[PastLeg]) -> int:
+    """The step of the run's life at which the text's own step 0 lies."""
+    if run.way == "restart":
+        return min(run.initial_step, run.total_steps - 1)
+    last = past[-1] if past else None
+    is_same = last is not None and run.way == "continue" and last.text.strip() == text.strip()
+    return min(last.origin, run.total_steps - 1) if last is not None and is_same else 0
 
 
 def _as_threshold(result: dict[str, Any]) -> None:
@@ -150,15 +171,16 @@ def describe_error(error: ScheduleError) -> dict[str, Any]:
     return {"message": error.message, "span": list(error.span), "line": error.line, "column": error.column, "caret": str(error)}
 
 
-def _row(segment: Segment, made: Plan) -> dict[str, Any]:
+def _row(segment: Segment, made: Plan, origin: int) -> dict[str, Any]:
     stop = min(segment.stop, made.stop)
+    life = (origin + segment.start, origin + stop)
     epochs, images = None, None
     if made.steps_per_epoch:
-        epochs = [_in_epochs(segment.start, made), _in_epochs(stop, made)]
+        epochs = [_in_epochs(step, made) for step in life]
     if made.images_per_step:
-        images = [segment.start * made.images_per_step, stop * made.images_per_step]
+        images = [step * made.images_per_step for step in life]
     return {
-        "start": segment.start, "stop": stop, "shape": segment.shape,
+        "start": life[0], "stop": life[1], "shape": segment.shape,
         "text": made.tree.source[slice(*segment.item.span)], "span": list(segment.item.span),
         "first": made.value(segment.start), "last": made.value(stop - 1), "epochs": epochs, "images": images,
     }
@@ -179,27 +201,30 @@ def past_curve(past: Sequence[PastLeg], until: int, points: int) -> dict[str, li
             made = leg.plan()
         except ScheduleError:
             continue  # the rest of the past is still true
-        if leg.start_step < min(following, until, made.stop):
-            steps = sample_steps(made, max(16, points // len(past)), leg.start_step, min(following, until))
-            pieces.append((steps, made.values(steps)))
+        begin, end = leg.start_step - leg.origin, min(following, until) - leg.origin
+        if begin < min(end, made.stop):
+            steps = sample_steps(made, max(16, points // len(past)), begin, end)
+            pieces.append((steps + leg.origin, made.values(steps)))
     if not pieces:
         return None
     return {"x": np.concatenate([x for x, _ in pieces]).tolist(), "y": np.concatenate([y for _, y in pieces]).tolist()}
 
 
-def resume_lints(made: Plan, initial: int, past: Sequence[PastLeg] = ()) -> list[Lint]:
+def resume_lints(made: Plan, initial: int, past: Sequence[PastLeg] = (), origin: int = 0) -> list[Lint]:
     """Warnings that only a run that has begun can have."""
     if initial <= 0:
         return []
-    whole = (0, len(made.text))
-    if initial >= made.stop:
-        return [Lint(f"the run goes on at step {initial} and the plan ends at {made.stop}: nothing is left to train", whole)]
+    whole, own = (0, len(made.text)), initial - origin
+    if own >= made.stop:
+        end = origin + made.stop
+        return [Lint(f"the run goes on at step {initial} and the plan ends at {end}: nothing is left to train", whole)]
     found = []
-    stretched = None if past and past[-1].total_steps == made.total_steps else _first_stretched(made, initial)
+    same_length = bool(past) and past[-1].total_steps - past[-1].origin == made.total_steps
+    stretched = None if same_length or own == 0 else _first_stretched(made, own)
     if stretched is not None:
         message = "this stretches with max steps: the run has begun, and its rate jumps when max steps changes"
         found.append(Lint(message, stretched.item.span))
-    before, now = _planned(past, initial), made.value(initial)
+    before, now = _planned(past, initial), made.value(own)
     if before is not None and abs(before - now) > 1e-9 * max(before, now):
         found.append(Lint(f"at step {initial} the rate changes from {before:g}, as planned before, to {now:g}", whole))
     return found
@@ -228,4 +253,5 @@ def _planned(past: Sequence[PastLeg], step: int) -> float | None:
         made = leg.plan()
     except ScheduleError:
         return None
-    return made.value(step) if step < made.stop else None
+    own = step - leg.origin
+    return made.value(own) if 0 <= own < made.stop else None

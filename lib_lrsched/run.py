@@ -19,7 +19,7 @@ from .files import set_aside
 from .history import History, Record, read_losses
 from .plan import PLANNER_VERSION, Plan, plan
 from .resumption import Resumption
-from .runstate import KNOWN_KEPT, Known, Leg, RunState
+from .runstate import Known, Leg, RunState, Scalar, trimmed
 from .store import Store
 
 STATE_EVERY_S = 10.0
@@ -68,7 +68,7 @@ class TrainingRun:
 
     def data_path(self, run_id: str) -> Path:
         """Where a run keeps its data set's prompts and latents."""
-        return self._store.bundles_path(run_id).with_name("data.safetensors")
+        return self._store.data_path(run_id)
 
     # What is in force ---------------------------------------------------------------------
 
@@ -190,6 +190,10 @@ class TrainingRun:
         """Something to be read in the run's log."""
         self._try(lambda: self.history.event(self._step, event, message))
 
+    def learned(self, name: str, value: Scalar) -> None:
+        """Something that is only known once the loop runs, to be shown with the settings."""
+        self._state = replace(self._state, settings={**self._state.settings, name: value})
+
     def lower(self, multiplier: float) -> None:
         """From now on the planned rate is multiplied by this; the plan stays."""
         self.multiplier = multiplier
@@ -201,12 +205,17 @@ class TrainingRun:
         """The state of shapes that look at the loss, where the plan has one."""
         return self._watch if self.plan.feedback else None
 
+    def about_to_save(self, known: Known) -> None:
+        """The host's own file is about to take this form. A kill in between leaves the old one or the new one."""
+        self._state = replace(self._state, next_digest=known.digest)
+        self.saved(known, is_main=False)
+
     def saved(self, known: Known, *, is_main: bool = True) -> None:
         """The trained thing was saved in a form by which the run can be known again; ``is_main``: in the host's own file."""
         if known not in self._state.known[-1:]:
-            self._state = replace(self._state, known=(*self._state.known, known)[-KNOWN_KEPT:])
+            self._state = replace(self._state, known=trimmed((*self._state.known, known), self._state.main_digest))
         if is_main:
-            self._state = replace(self._state, main_digest=known.digest)
+            self._state = replace(self._state, main_digest=known.digest, next_digest="")
         self._save(self._clock())
 
     def end(self, outcome: str, message: str = "") -> None:
@@ -267,8 +276,8 @@ class TrainingRun:
             state = replace(state, id=found.id, created_s=found.created_s, legs=legs, known=found.known, floor=floor)
         if known is not None:
             # With a bundle, what is trained is newer than the host's file, and that is what the file will be known by.
-            main = known.digest if found is None or resumed.step is None else found.main_digest
-            state = replace(state, known=(*state.known, known), main_digest=main)
+            main, coming = (known.digest, "") if found is None or resumed.step is None else (found.main_digest, found.next_digest)
+            state = replace(state, known=(*state.known, known), main_digest=main, next_digest=coming)
         self._state = state
         self._save(now)
         self.history = self._open_history()
@@ -283,6 +292,8 @@ class TrainingRun:
         event = "leg" if found is None else "resume"
         said = f"{resumption.SAID[mode]} at step {self.initial_step} of {asked.total_steps} with `{asked.rate_text}`"
         self.note(said if self.multiplier == 1.0 else f"{said}, times {self.multiplier:g} since the guard stepped in", event)
+        for message in resumed.messages:
+            self.note(message)
 
     def _found(self, known: Known | None) -> RunState | None:
         """The stored run that this one goes on with."""

@@ -26,7 +26,10 @@ _RUN_FIELDS = (
 
 def run_json(state: RunState) -> dict[str, Any]:
     """What a list of runs shows of a state."""
-    return {name: getattr(state, name) for name in _RUN_FIELDS}
+    last = state.legs[-1] if state.legs else None
+    legs = [{"start_step": leg.start_step, "mode": leg.mode, "rate_text": leg.rate_text} for leg in state.legs]
+    shown = {name: getattr(state, name) for name in _RUN_FIELDS}
+    return shown | {"multiplier": state.multiplier, "origin": 0 if last is None else last.origin, "legs": legs}
 
 
 def past_legs(state: RunState) -> list[PastLeg]:
@@ -35,7 +38,7 @@ def past_legs(state: RunState) -> list[PastLeg]:
     for leg in state.legs:
         while legs and legs[-1].start_step >= leg.start_step:
             legs.pop()
-        legs.append(PastLeg(leg.start_step, leg.rate_text, leg.total_steps, leg.steps_per_epoch, leg.images_per_step))
+        legs.append(PastLeg(leg.start_step, leg.rate_text, leg.total_steps, leg.steps_per_epoch, leg.images_per_step, leg.origin))
     return legs
 
 

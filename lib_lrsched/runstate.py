@@ -60,9 +60,10 @@ class Leg:
 class RunState:
     """Everything to know about a run besides its numbers. Times are unix seconds, `step` is updates made.
 
-    `known` and `legs` have the newest last. `pid` and `process` say which process saved the state; the
-    store fills them in. `main_digest` is the digest of what the host's own file held when last seen, `multiplier` what the
-    guard multiplies the planned rate by, `floor` the number up to which bundles belong to a future that was given up.
+    `known` and `legs` have the newest last. `pid` and `process` say which process saved the state; the store fills them in.
+    `main_digest` is the digest of what the host's own file held when last seen, `next_digest` of what was about to take its
+    place then. `multiplier` is what the guard multiplies the planned rate by, `floor` the number up to which bundles belong
+    to a future that was given up.
     """
 
     id: str
@@ -86,6 +87,7 @@ class RunState:
     legs: tuple[Leg, ...] = ()
     known: tuple[Known, ...] = ()
     main_digest: str = ""
+    next_digest: str = ""
     multiplier: float = 1.0
     floor: int = 0
     pid: int = 0
@@ -110,6 +112,17 @@ class RunState:
         return any(
             (one.step, one.digest) == (step, digest) and (step > 0 or one.mtime_ns == mtime_ns) for one in self.known
         )
+
+
+def trimmed(known: tuple[Known, ...], main_digest: str) -> tuple[Known, ...]:
+    """The newest KNOWN_KEPT forms, the newest last; what the host's own file holds is always one of them."""
+    if len(known) <= KNOWN_KEPT:
+        return known
+    kept = known[-KNOWN_KEPT:]
+    of_file = [one for one in known if one.digest == main_digest and one.mtime_ns]
+    if not of_file or of_file[-1] in kept:
+        return kept
+    return (of_file[-1], *kept[1:])
 
 
 class OtherVersionError(RunStateError):
@@ -188,24 +201,25 @@ STATE_RULES = {
     "legs": LIST,
     "known": LIST,
     "main_digest": TEXT,
+    "next_digest": TEXT,
     "multiplier": Rule("a number above 0, at most 1", lambda value: type(value) in (int, float) and 0 < value <= 1),
     "floor": COUNT,
     "pid": COUNT,
     "process": TEXT,
 }
 
-ADDED = {"main_digest": "", "multiplier": 1.0, "floor": 0}
+ADDED = {"main_digest": "", "next_digest": "", "multiplier": 1.0, "floor": 0}
 ADDED_TO_LEGS = {"origin": 0, "mode": "start"}
 """Fields that files of an earlier version of the extension do not have, with what they would have said."""
 
 
 def to_json(state: RunState) -> bytes:
-    """The state as JSON, with the newest KNOWN_KEPT of `known`.
+    """The state as JSON, with `known` as `trimmed`.
 
     Raises:
         RunStateError: a field that could not be read back; nothing wrong gets onto the disk.
     """
-    data = asdict(state) | {"known": [asdict(known) for known in state.known[-KNOWN_KEPT:]]}
+    data = asdict(state) | {"known": [asdict(known) for known in trimmed(state.known, state.main_digest)]}
     data["legs"] = list(data["legs"])
     _checked_state(data, None)
     return json.dumps(data, indent=1, allow_nan=False).encode() + b"\n"

@@ -24,7 +24,7 @@ BACKUP = ".bak"
 TEMPORARY = ".lrsched-tmp"
 
 
-def save_whole(filename: str, save: Callable[[str], T], *, backup: bool) -> T:
+def save_whole(filename: str, save: Callable[[str], T], *, backup: bool, before: Callable[[Path], None] = lambda _: None) -> T:
     """Has ``save`` write a file, and beside it perhaps one with .optim added, and puts them where ``filename`` is.
 
     An .optim that was there and was not written anew belongs to other weights, and becomes a backup.
@@ -32,6 +32,7 @@ def save_whole(filename: str, save: Callable[[str], T], *, backup: bool) -> T:
     Args:
         save: called with the name to write to.
         backup: keep what was there as NAME.bak.
+        before: called with the new file, which keeps its time, when it is on the disk and not in its place yet.
 
     Raises:
         what ``save`` raises, or OSError: the files that were there are as they were.
@@ -44,6 +45,7 @@ def save_whole(filename: str, save: Callable[[str], T], *, backup: bool) -> T:
         for written, _ in pairs:
             if written.exists():
                 sync_file(written)
+        before(temporary)
         for written, there in pairs:
             if backup and there.exists():
                 _keep(there)

@@ -49,8 +49,9 @@ class Saves:
 
     def after_update(self, steps_done: int) -> None:
         """An update was made and recorded: a copy that was named after it is written again."""
-        due, self._due = self._due, None
-        if due is not None and due.steps == steps_done:
+        due = self._due
+        if due is not None and due.steps <= steps_done:  # the save itself came before the report of the update before
+            self._due = None
             due.save()
 
     def loop_ended(self) -> None:
@@ -84,7 +85,13 @@ class Saves:
             going_on.restore(tensors, good)
             thing.step = good.facts.step
             session.tell(f"what was trained is not finite: the last good state, after update {thing.step}, is saved instead")
-        answer = save_whole(filename, write, backup=True)
+
+        def before(written: Path) -> None:
+            # A kill from here on finds the form that it left in the run's state, and a bundle that goes with it.
+            session.guard(session.keep_last)
+            session.guard(lambda: session.about_to_save(tensors, thing.step, written))
+
+        answer = save_whole(filename, write, backup=True, before=before)
         self.has_final = True
         session.guard(lambda: session.saved(tensors, thing.step, filename, is_main=True))
         return answer

@@ -203,6 +203,7 @@ class Session:
         if self._gauge is not None:
             self._gauge.remove()
         self._gauge = optim.Gauge(optimizer, self._limit, self.guard)
+        self.run.learned("optimizer", type(optimizer).__name__)
         scaler = caller_locals("scaler").get("scaler")
         self.guard(lambda: self.keeper.attach(optimizer, scaler))
         self.guard(self._say_how_it_goes_on)
@@ -234,6 +235,10 @@ class Session:
         if self.has_begun:
             self.run.saved(Known(step, optim.digest(tensors), file_time(Path(filename))), is_main=is_main)
 
+    def about_to_save(self, tensors: Iterable[Any], step: int, written: Path) -> None:
+        """The host's own file is about to be replaced by this one, which keeps its time."""
+        self.run.about_to_save(Known(step, optim.digest(tensors), file_time(written)))
+
     def loop_ended(self, others: Iterable[Session] = ()) -> None:
         """The loop is over, in whatever way; the gauge goes off the optimizer. ``others`` still train."""
         self.has_ended = True
@@ -241,15 +246,15 @@ class Session:
             self._freeze.undo()
         self._record_waiting()
         if self._gauge is not None:
-            # A step that was taken and that nobody was told of: the loop broke off in the middle of an update.
-            is_whole = self._gauge.rate is None
-            self.guard(lambda: self.keeper.close(is_good=is_whole))
+            self.guard(self.keep_last)
+            self.guard(self.keeper.close)
             self._gauge.remove()
             self._gauge = None
         self.guard(self.saves.loop_ended)
         known = self._known()
         if known is not None and known.step > 0 and self.run.asked.kind == "embedding":
-            self.run.saved(known, is_main=False)  # after an exception the host keeps the advanced embedding in memory and goes on from it
+            # After an exception the host keeps the advanced embedding in memory and goes on from it.
+            self.run.saved(known, is_main=False)
         if self.run.asked.kind == "embedding" and self._trained is not None and not any(o.trains(self._trained) for o in others):
             # The host leaves it on; a later hypernetwork training whose prompts name this embedding then fails at its second epoch.
             self._trained.vec.requires_grad_(False)
@@ -261,6 +266,12 @@ class Session:
         self.run.end(outcome, message)
         self._say_troubles()
         self._scheduler = self._trained = None  # they hold the optimizer and the weights
+
+    def keep_last(self) -> None:
+        """Write the bundle of the last update, unless the loop broke off in the middle of another."""
+        # A step that was taken and that nobody was told of.
+        if self._gauge is not None and self._gauge.rate is None:
+            self.keeper.keep_last()
 
     @property
     def optimizer(self) -> Any:

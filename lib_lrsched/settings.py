@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+CHOICES = {"free_memory": ("auto", "on", "off")}
+"""What a setting that is a word may be."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -13,6 +16,7 @@ class Settings:
         enabled: apply schedules in the training loops; off leaves the host as it is.
         exact_clip: clip true, unscaled gradients; off restores the host's own clipping.
         freeze: leave out the gradients that nobody uses, for the length of a run.
+        free_memory: leave the host's gradient checkpointing out: where there is memory for it ("auto"), always or never.
         autosave_every: save all that it takes to go on exactly every so many updates; 0 for never.
         autosave_minutes: and when this many minutes have passed since the last time; 0 for never.
         guard: go back to the last good state, at a lower rate, where a run has gone wrong.
@@ -26,6 +30,7 @@ class Settings:
     exact_clip: bool = True
     state_dir: str = ""
     freeze: bool = True
+    free_memory: str = "auto"
     autosave_every: int = 50
     autosave_minutes: float = 5.0
     guard: bool = True

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import threading
 import time
 import unicodedata
@@ -125,10 +126,34 @@ class Store:
         """
         return self._state_path(run_id).with_name("bundles")
 
+    def data_path(self, run_id: str) -> Path:
+        """Where the run keeps its data set's prompts and latents.
+
+        Raises:
+            UnknownRunError: it can be no id.
+        """
+        return self._state_path(run_id).with_name("data.safetensors")
+
     def newest_bundle(self, run_id: str) -> int:
         """The number of the newest bundle, good or not; 0 where there is none."""
         there = numbered(self.bundles_path(run_id), ".safetensors")
         return there[0][0] if there else 0
+
+    def delete(self, run_id: str) -> None:
+        """Deletes a run with all that belongs to it. It is gone from the list at once, whatever happens to its files.
+
+        Raises:
+            UnknownRunError: no such run.
+            OSError: it is there as it was, or some of its files are left in a hidden folder.
+        """
+        folder = self._state_path(run_id).parent
+        if not folder.is_dir():
+            raise UnknownRunError(f"no run {run_id}")
+        hidden = folder.with_name(f".deleted-{run_id}-{time.time_ns()}")
+        with self._lock:
+            folder.rename(hidden)
+            self._read.pop(run_id, None)
+        shutil.rmtree(hidden)
 
     def new_id(self, kind: str, name: str, now_s: float) -> str:
         """An id that is free: time (UTC), kind and what of the name is fit for a folder."""

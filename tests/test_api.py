@@ -15,9 +15,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from lib_lrsched import going_on
 from lib_lrsched.api import add_routes
 from lib_lrsched.history import History, Record
 from lib_lrsched.presets import BUILTIN
+from lib_lrsched.resumption import Resumption
 from lib_lrsched.run_view import Histories
 from lib_lrsched.store import Known, Leg, RunState, Store
 
@@ -53,6 +55,7 @@ class FakeRuntime:
         self.store = Store(root)
         self.live: dict[str, Live] = {}
         self.found: dict[tuple[str, str], tuple[int, str, int]] = {}
+        self.ways: dict[tuple[str, str], str] = {}
         self.counted: list[str] = []
 
     def host_info(self) -> dict[str, Any]:
@@ -63,6 +66,17 @@ class FakeRuntime:
 
     def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
         return self.found.get((kind, name))
+
+    def going_on(self, kind: str, name: str) -> tuple[tuple[int, str, int] | None, Resumption]:
+        now = self.lookup(kind, name)
+        known = None if now is None else Known(*now)
+        return now, going_on.find(self.store, kind, name, known, self.chosen(kind, name))[0]
+
+    def choose(self, kind: str, name: str, way: str) -> None:
+        self.ways[kind, name] = way
+
+    def chosen(self, kind: str, name: str) -> str:
+        return self.ways.get((kind, name), "continue")
 
     def count_pictures(self, folder: str) -> int | None:
         self.counted.append(folder)
@@ -238,7 +252,9 @@ def test_a_run_in_the_list_has_these_fields(client: Client, runtime: FakeRuntime
         "id": "a", "kind": "embedding", "name": "my cat", "state": "finished", "step": 120, "initial_step": 100,
         "total_steps": 200, "created_s": 1_000.0, "updated_s": 1_100.0, "rate_text": "0.005:100, 1e-3", "clip_text": "",
         "clip_mode": "disabled", "clip_exact": False, "batch": 1, "accumulate": 1, "pictures": 12, "steps_per_epoch": 12,
-        "message": "",
+        "message": "", "multiplier": 1.0, "origin": 0,
+        "legs": [{"start_step": 0, "mode": "start", "rate_text": "0.005:100, 1e-3"},
+                 {"start_step": 100, "mode": "start", "rate_text": "1"}],
     }  # fmt: skip
 
 
@@ -370,13 +386,36 @@ def test_resume_finds_the_run_of_the_embedding_as_it_is_now(client: Client, runt
 def test_resume_without_a_run_or_without_the_embedding_says_so(client: Client, runtime: FakeRuntime):
     runtime.store.save(state())
     runtime.found["embedding", "my cat"] = (121, "other", 99)
-    nothing = {"kind": "embedding", "run": None, "settings": None}
+    nothing = {"kind": "embedding", "run": None, "settings": None, "file_step": None, "exact": False, "way": "continue"}
     assert get(client, "/resume?kind=embedding&name=my%20cat") == nothing | {
-        "name": "my cat", "step": 121, "message": "no stored run belongs to 'my cat' as it is now, at step 121",
+        "name": "my cat", "step": 121, "file_step": 121, "message": "no stored run belongs to 'my cat' as it is now, at step 121",
     }  # fmt: skip
     assert get(client, "/resume?kind=embedding&name=dog") == nothing | {
         "name": "dog", "step": None, "message": "there is no embedding 'dog'",
     }  # fmt: skip
+
+
+def test_how_a_training_goes_on_is_chosen(client: Client, runtime: FakeRuntime):
+    runtime.store.save(state())
+    runtime.found["embedding", "my cat"] = (120, "abcd", 99)
+    answer = post(client, "/resume", {"kind": "embedding", "name": "my cat", "way": "file"})
+    assert (answer["way"], answer["run"], answer["message"]) == ("file", None, "the file is trained on as it is, as a new run")
+    assert runtime.ways == {("embedding", "my cat"): "file"}
+    answer = post(client, "/resume", {"kind": "embedding", "name": "my cat", "way": "restart"})
+    assert (answer["way"], answer["run"]["id"]) == ("restart", "a")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"kind": "embedding", "name": "x", "way": "back"}, "way: expected one of continue, new, restart, file, found 'back'"),
+        ({"kind": "lora", "name": "x", "way": "new"}, "expected kind embedding or hypernetwork, and a name"),
+        ({"kind": "embedding", "name": 7, "way": "new"}, "expected kind embedding or hypernetwork, and a name"),
+        ({"kind": "embedding", "name": "x"}, "way: expected one of continue, new, restart, file, found None"),
+    ],
+)
+def test_error_no_way_to_go_on(client: Client, body: Any, words: str):
+    assert message(post(client, "/resume", body, 400)) == words
 
 
 @pytest.mark.parametrize("query", ["", "?kind=embedding", "?name=x", "?kind=lora&name=x"])
@@ -420,7 +459,7 @@ def test_error_disk_full_while_a_preset_is_saved(client: Client, monkeypatch: py
     assert message(post(client, "/presets", {"name": "x", "text": "1"}, 500)) == "[Errno 28] No space left on device"
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "nothing"), ("GET", "preview"), ("PUT", "presets"), ("DELETE", "runs/a")])
+@pytest.mark.parametrize(("method", "path"), [("GET", "nothing"), ("GET", "preview"), ("PUT", "presets"), ("PUT", "runs/a")])
 def test_error_unknown_address(client: Client, method: str, path: str):
     answer = client.request(method, f"/lrsched/v1/{path}")
     assert answer.status_code == 404

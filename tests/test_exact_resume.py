@@ -51,7 +51,7 @@ def in_child(action: Callable[[], None]) -> int:
         try:
             action()
             status = 0
-        except BaseException as error:  # noqa: BLE001 whatever it is, the child must not go on as a second pytest
+        except BaseException as error:
             print(f"child: {type(error).__name__}: {error}", flush=True)
         finally:
             os._exit(status)

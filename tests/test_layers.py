@@ -32,13 +32,15 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
         ("conversion", "imported import_deepspeed import_kohya imports convert form_requests"),
         ("store", "store"),
         ("run", "run run_view settings pictures"),
-        ("torch", "optim plan_lr freeze codec randomness bundle batches data_state writer safe_save"),
-        ("host", "host seams checks scheduler keeper rescue saves going_on session answers hooks options page ui api"),
+        ("torch", "optim plan_lr freeze attention codec randomness bundle batches data_state writer safe_save archive"),
+        ("loop", "host seams preflight checks memory scheduler keeper rescue saves going_on session"),
+        ("host", "run_files answers hooks options page ui answering api_runs api"),
         ("programs", "practice train_panel standalone demo run_picture cli __main__"),
     )
 )
 
-USES_TORCH = frozenset({"optim", "plan_lr", "freeze", "codec", "randomness", "bundle", "data_state", "keeper", "going_on", "session", "practice"})
+_TORCH = "optim plan_lr freeze attention memory codec randomness bundle data_state keeper going_on session practice"
+USES_TORCH = frozenset(_TORCH.split(" "))
 """Modules that import torch when they are imported: plan_lr is a subclass of torch's LRScheduler."""
 
 USES_WEBUI = frozenset({"host", "options"})

@@ -72,6 +72,32 @@ def test_momentum_is_beta1_or_momentum(make, field, value):
     assert [group[field] for group in optimizer.param_groups] == [value]
 
 
+@pytest.mark.parametrize("make", [torch.optim.SGD, torch.optim.RMSprop])
+def test_momentum_that_begins_in_the_middle_is_that_of_an_optimizer_that_begins_there(make):
+    """After one update without momentum, those with it: by hand, buffer = momentum * buffer + what is added."""
+    (parameter,) = parameters((3,))
+    optimizer = make([parameter], lr=0.1)
+    start = parameter.detach().clone()
+    moved = []
+    for momentum in (0.0, 0.5, 0.5):
+        assert optim.write_momentum(optimizer, momentum) is True
+        parameter.grad = torch.ones(3)
+        before = parameter.detach().clone()
+        optimizer.step()
+        moved.append((before - parameter.detach())[0].item())
+    if make is torch.optim.SGD:
+        assert moved == pytest.approx([0.1, 0.1, 0.15])
+    else:
+        average, buffer, expected = 0.0, 0.0, []
+        for momentum in (0.0, 0.5, 0.5):
+            average = 0.99 * average + 0.01
+            buffer = momentum * buffer + 1.0 / (average**0.5 + 1e-8)
+            expected.append(0.1 * (buffer if momentum else 1.0 / (average**0.5 + 1e-8)))
+            buffer = buffer if momentum else 0.0
+        assert moved == pytest.approx(expected)
+    assert not torch.equal(start, parameter)
+
+
 def test_an_optimizer_without_momentum_is_left_alone():
     optimizer = torch.optim.Adagrad(parameters((2,)))
     before = {name: value for name, value in optimizer.param_groups[0].items() if name != "params"}

@@ -403,3 +403,37 @@ def test_more_boundaries_than_points_still_give_a_short_sample() -> None:
 )
 def test_pictures_batch_and_accumulation_become_steps(pictures: int | None, batch: int, accumulate: int, expected: Counts) -> None:
     assert count_steps(pictures, batch, accumulate) == expected
+
+
+# A schedule of its own beginning ----------------------------------------------------------
+
+
+def test_a_restarted_schedule_is_drawn_from_where_the_run_goes_on():
+    """warmup over 10 steps of the 60 that are left, at absolute steps of the run's life."""
+    past = (PastLeg(0, "0.01", 50, 10, 1),)
+    result = ask("warmup(0.02):10, 0.005", total_steps=100, initial_step=40, pictures=10, way="restart", past=past)
+    assert (result["origin"], result["stop"], result["x"][0], result["x"][-1]) == (40, 100, 40, 99)
+    rows = [(row["start"], row["stop"], row["epochs"]) for row in result["segments"]]
+    assert rows == [(40, 50, [4.0, 5.0]), (50, 100, [5.0, 10.0])]
+    assert result["boundaries"] == [50]
+    assert result["rate_at_resume"] == pytest.approx(0.002)
+    assert (result["past"]["x"][0], result["past"]["x"][-1]) == (0, 39)
+    assert [w["message"] for w in result["warnings"]] == ["at step 40 the rate changes from 0.01, as planned before, to 0.002"]
+
+
+@pytest.mark.parametrize(
+    ("way", "text", "origin"), [("continue", "linear(1, 0)", 40), ("new", "linear(1, 0)", 0), (None, "0.5", 0)]
+)
+def test_a_restarted_schedule_goes_on_as_restarted_unless_another_begins(way, text, origin):
+    past = (PastLeg(0, "0.01", 50, None, 1), PastLeg(40, "linear(1, 0)", 100, None, 1, 40))
+    result = ask(text, total_steps=100, initial_step=60, way=way, past=past)
+    assert result["origin"] == origin
+    assert result["past"]["x"][-1] == 59
+    if origin:
+        assert result["rate_at_resume"] == plan("linear(1, 0)", total_steps=60).value(20)
+        assert result["warnings"] == []
+
+
+def test_error_no_such_way():
+    with pytest.raises(RequestError, match="way is one of continue, new, restart, file, or null; given was 'back'"):
+        preview({"texts": ["1"], "total_steps": 10, "way": "back"})

@@ -23,6 +23,15 @@ def practice_host(root: str | Path, settings: Callable[[], Settings] = Settings)
         hypernetwork_file=lambda name: shared.hypernetworks.get(name),
         embeddings_dir=lambda: str(shared.cmd_opts.embeddings_dir),
         hypernetworks_dir=lambda: str(shared.cmd_opts.hypernetwork_dir),
+        reload=_reload,
         data_dir=Path(root) / "lrsched",
         settings=settings,
     )
+
+
+def _reload(kind: str) -> None:
+    """Looks at the folder of a kind again."""
+    if kind == "embedding":
+        sd_hijack.model_hijack.embedding_db.load_textual_inversion_embeddings(force_reload=True)
+    else:
+        shared.reload_hypernetworks()

@@ -1,0 +1,136 @@
+"""A run as one file, to be taken elsewhere, and back: a zip with the run's own files under their own names.
+
+    run.json               the state, see `runstate`
+    history.jsonl          its numbers
+    data.safetensors       prompts and latents of its data set
+    bundle.safetensors     its newest good bundle, see `bundle`
+
+A file from somebody else is believed nothing: no other name is looked at, sizes are bounded, every field is checked as
+when it is read from the own disk, and what is kept is written anew.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, BinaryIO, TypeVar
+
+from . import bundle, data_state
+from .bundle import Bundle
+from .errors import RunStateError
+from .files import write_with
+from .history import History
+from .runstate import RunState, from_json
+from .store import Store
+
+T = TypeVar("T")
+
+STATE, HISTORY, DATA, BUNDLE = "run.json", "history.jsonl", "data.safetensors", "bundle.safetensors"
+LARGEST_BYTES = {STATE: 4 << 20, HISTORY: 1 << 30, DATA: 2 << 30, BUNDLE: 4 << 30}
+"""What each member may be, unpacked."""
+
+SUFFIX = ".lrsched.zip"
+
+
+def pack(store: Store, run_id: str, target: BinaryIO) -> None:
+    """Writes a run that has ended as one file.
+
+    Raises:
+        UnknownRunError, RunStateError: no such run, or one without a good bundle.
+        OSError: it cannot be read, or ``target`` not written.
+    """
+    state = store.load(run_id)
+    if state.state in ("pending", "running"):
+        raise RunStateError(f"{run_id} is going on; it can be exported when it has ended")
+    folder = bundle.Folder(store.bundles_path(run_id), run_id)
+    number, found, passed = folder.newest(state.floor)
+    if found is None:
+        raise RunStateError(f"{run_id} has no saved state to export{': ' if passed else ''}{'; '.join(passed)}")
+    history, data = store.history_path(run_id), store.data_path(run_id)
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as file:
+        file.write(history.with_name(STATE), STATE)
+        file.write(dict(folder.numbered())[number], BUNDLE)
+        for path, name in ((history, HISTORY), (data, DATA)):
+            if path.exists():
+                file.write(path, name)
+
+
+class Unpacked:
+    """A file from outside, looked at and laid out in a folder of its own, before anything of it is used."""
+
+    def __init__(self, source: Path, folder: Path) -> None:
+        """
+        Raises:
+            RunStateError: no such file, or something in it that is not as it should be; names it.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        names = _unpack(source, folder)
+        self.state: RunState = from_json((folder / STATE).read_bytes(), Path(STATE))
+        self.bundle: Bundle = _named(BUNDLE, lambda: bundle.read(folder / BUNDLE))
+        if HISTORY in names:
+            _named(HISTORY, lambda: History.open(folder / HISTORY, append=False))
+        if DATA in names:
+            _named(DATA, lambda: data_state.check(folder / DATA))
+        facts = self.bundle.facts
+        if (facts.run, facts.kind, facts.name) != (self.state.id, self.state.kind, self.state.name):
+            raise RunStateError(f"{BUNDLE} belongs to {facts.kind} {facts.name!r} of run {facts.run!r}, not to {STATE}'s")
+        self._names = names
+
+    def put_into(self, store: Store, state: RunState) -> None:
+        """Makes it a run of the store's: ``state`` has its new id. Files first, the state last.
+
+        Raises:
+            OSError: what was written so far is no run, for it has no state.
+        """
+        paths = {HISTORY: store.history_path(state.id), DATA: store.data_path(state.id)}
+        for name, path in paths.items():
+            if name in self._names:
+                data = self._folder / name
+                write_with(path, lambda temporary, data=data: _copy(data, temporary))  # type: ignore[misc]
+        facts = replace(self.bundle.facts, run=state.id, name=state.name)
+        bundle.Folder(store.bundles_path(state.id), state.id).add(replace(self.bundle, facts=facts))
+        store.save(state)
+
+
+def _unpack(source: Path, folder: Path) -> set[str]:
+    """The members that we know, written under our own names; whatever path a name claims is never used."""
+    try:
+        with zipfile.ZipFile(source) as file:
+            sizes = {info.filename: info.file_size for info in file.infolist()}
+            names = {name for name in LARGEST_BYTES if name in sizes}
+            if missing := {STATE, BUNDLE} - names:
+                raise RunStateError(f"expected the file of an exported run, but {' and '.join(sorted(missing))} is not in it")
+            for name in names:
+                if sizes[name] > LARGEST_BYTES[name]:
+                    raise RunStateError(f"{name}: expected at most {LARGEST_BYTES[name]} bytes, found {sizes[name]}")
+                with file.open(name) as stream, (folder / name).open("wb") as target:
+                    _copy_at_most(stream, target, LARGEST_BYTES[name], name)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise RunStateError(f"expected the file of an exported run (a zip), but it cannot be read: {error}") from error
+    return names
+
+
+def _copy_at_most(stream: IO[bytes], target: BinaryIO, limit: int, name: str) -> None:
+    """A header may lie about what it unpacks to."""
+    written = 0
+    while block := stream.read(1 << 20):
+        written += len(block)
+        if written > limit:
+            raise RunStateError(f"{name}: expected at most {limit} bytes, found more")
+        target.write(block)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as stream, target.open("wb") as to:
+        _copy_at_most(stream, to, LARGEST_BYTES[BUNDLE], source.name)
+
+
+def _named(name: str, read: Callable[[], T]) -> T:
+    """What is read, with the member's name in place of a temporary path in the message."""
+    try:
+        return read()
+    except RunStateError as error:
+        raise RunStateError(f"{name}: {error.message}") from error

@@ -1,0 +1,160 @@
+"""What the tab does with stored runs: looks into them, deletes them, takes them away as a file and brings one in."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from . import archive, optim
+from .bundle import Bundle, Folder, read
+from .checks import file_time
+from .errors import RequestError, RunStateError
+from .going_on import restore
+from .host import Host, NoTraining
+from .runstate import Known
+from .safe_save import save_whole
+from .session import DESIGN
+from .store import Store
+
+
+def bundles_json(store: Store, run_id: str) -> list[dict[str, Any]]:
+    """The bundles of a run, newest first, each read and looked at: what is in it, or what is wrong with it."""
+    state = store.load(run_id)
+    found = []
+    for number, path in Folder(store.bundles_path(run_id), run_id).numbered():
+        entry: dict[str, Any] = {"number": number, "file": path.name, "good": False, "message": ""}
+        try:
+            entry |= {"size_bytes": path.stat().st_size, **_described(read(path))}
+            entry["good"] = number > state.floor
+            entry["message"] = "" if entry["good"] else "of a future that was given up: the run went back to an earlier step"
+        except (RunStateError, OSError) as error:
+            entry["message"] = str(error)
+        found.append(entry)
+    return found
+
+
+def _described(bundle: Bundle) -> dict[str, Any]:
+    facts = bundle.facts
+    order = bundle.parts["order"]
+    return {
+        "step": facts.step, "time_s": facts.time_s, "digest": facts.digest, "rate_text": facts.rate_text,
+        "optimizer": facts.optimizer, "multiplier": facts.multiplier, "torch": facts.torch,
+        "trained": [f"{'x'.join(map(str, tensor.shape))} {str(tensor.dtype).removeprefix('torch.')}" for tensor in bundle.trained],
+        "batches_taken": None if order is None else order["taken"],
+        "batches_per_epoch": None if order is None else len(order["batches"]),
+    }  # fmt: skip
+
+
+def delete(store: Store, live: Collection[str], run_id: str) -> None:
+    """Deletes a run that is not going on.
+
+    Raises:
+        UnknownRunError, RequestError, OSError: it is still there.
+    """
+    if run_id in live or store.load(run_id).state in ("pending", "running"):
+        raise RequestError(f"{run_id} is going on; interrupt it first, then delete it")
+    store.delete(run_id)
+
+
+def export(store: Store, run_id: str, target: BinaryIO) -> None:
+    """As archive.pack()."""
+    archive.pack(store, run_id, target)
+
+
+def bring_in(host: Host | NoTraining, store: Store, live: Collection[str], source: Path, name: str) -> str:
+    """Makes an exported run one of this host's, and what it trains a file of the host's; gives the run's id.
+
+    Args:
+        source: the file.
+        name: what it shall be called here; empty for its own name.
+
+    Raises:
+        RequestError: the name is taken, or something is being trained.
+        RunStateError: the file is not as it should be; nothing was changed.
+        OSError: it cannot be written.
+    """
+    if isinstance(host, NoTraining):
+        raise RequestError(f"nothing can be trained here, so no run is taken in: {host.why}")
+    if live:
+        raise RequestError("a training is going on, and new files would be loaded in its middle; wait until it has ended")
+    with tempfile.TemporaryDirectory(prefix="lrsched-") as folder:
+        unpacked = archive.Unpacked(source, Path(folder))
+        state = unpacked.state
+        wanted = name.strip() or state.name
+        file = _free_file(host, state.kind, wanted)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _make(host, unpacked.bundle, state.kind, wanted, file)
+        tensors = unpacked.bundle.trained
+        known = Known(unpacked.bundle.facts.step, optim.digest(tensors), file_time(file))
+        state = replace(
+            state, id=store.new_id(state.kind, wanted, state.created_s), name=wanted, known=(known,),
+            main_digest=known.digest, floor=0, step=known.step,
+            state="interrupted" if state.state in ("pending", "running") else state.state,
+        )
+        try:
+            unpacked.put_into(store, state)
+        except OSError:
+            file.unlink(missing_ok=True)
+            raise
+    host.reload(state.kind)
+    return state.id
+
+
+def _free_file(host: Host, kind: str, name: str) -> Path:
+    """Where a thing of that name goes; never outside the host's folder for its kind."""
+    plain = "".join(c for c in name if c.isalnum() or c in "._- ").strip()
+    if name != plain or name.startswith(".") or not 0 < len(name) <= 100:
+        raise RequestError(f"a name has 1 to 100 letters, digits, and . _ - between them; given was {name!r}")
+    folder = host.embeddings_dir() if kind == "embedding" else host.hypernetworks_dir()
+    file = Path(folder) / f"{name}.pt"
+    taken = host.embedding(name) is not None if kind == "embedding" else host.hypernetwork_file(name) is not None
+    if taken or file.exists():
+        raise RequestError(f"there is a {kind} {name!r} already, and it stays as it is: give the run another name")
+    return file
+
+
+def _make(host: Host, bundle: Bundle, kind: str, name: str, file: Path) -> None:
+    """Writes what is trained as a file that the host loads, with the host's own class."""
+    if kind == "embedding":
+        (vec,) = bundle.trained
+        thing = host.ti.Embedding(vec, name, bundle.facts.step)
+    else:
+        thing = _hypernetwork(host, bundle, name)
+    save_whole(str(file), thing.save, backup=False)
+
+
+def _hypernetwork(host: Host, bundle: Bundle, name: str) -> Any:
+    design = _design(bundle)
+    try:
+        thing = host.hn.Hypernetwork(name=name, **design)
+    except Exception as error:
+        raise RunStateError(f"the design of the hypernetwork cannot be made here: {error}") from error
+    restore(thing.weights(), bundle)
+    thing.step, thing.optimizer_name = bundle.facts.step, bundle.facts.optimizer
+    return thing
+
+
+def _design(bundle: Bundle) -> dict[str, Any]:
+    """The design in a bundle from outside: known names, plain values, and no larger than the weights that came with it."""
+    design = bundle.parts["extra"]
+    if set(design) != {"enable_sizes", *DESIGN}:
+        raise RunStateError(f"extra: expected {', '.join(('enable_sizes', *DESIGN))}, found {', '.join(map(str, design))[:200]}")
+    sizes, layers, dropout = design["enable_sizes"], design["layer_structure"], design["dropout_structure"]
+    if not (_is_numbers(sizes, int) and _is_numbers(layers, (int, float)) and _is_numbers(dropout or [0], (int, float))):
+        raise RunStateError("extra: expected lists of numbers for enable_sizes, layer_structure and dropout_structure")
+    for name in ("activation_func", "weight_init"):
+        if not isinstance(design[name], (str, type(None))) or len(design[name] or "") > 40:
+            raise RunStateError(f"extra.{name}: expected a short text or nothing")
+    widest = max((max(tensor.shape, default=0) for tensor in bundle.trained), default=0)
+    if max(sizes) * max(layers) > widest or not all(layer > 0 for layer in layers):
+        raise RunStateError("extra: the design is wider than the weights that came with it")
+    return dict(design)
+
+
+def _is_numbers(value: Any, types: type | tuple[type, ...]) -> bool:
+    if not isinstance(value, list) or not 0 < len(value) <= 16:
+        return False
+    return all(isinstance(one, types) and not isinstance(one, bool) for one in value)

@@ -1,0 +1,254 @@
+"""The host's own files: replaced whole, with a backup, true numbers, never a NaN over something good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
+from practice_fixtures import NAME, both_kinds, same_bits, weights  # noqa: E402
+
+from lib_lrsched import safe_save  # noqa: E402
+from lib_lrsched.practice import files as pt_files  # noqa: E402
+from lib_lrsched.practice import hypernetwork, previews, sd_hijack, shared, textual_inversion  # noqa: E402
+
+ground = practice_fixtures.ground
+
+FULL = OSError(28, "No space left on device")
+
+
+def folder_of(kind: str) -> Path:
+    return Path(shared.cmd_opts.embeddings_dir if kind == "embedding" else shared.cmd_opts.hypernetwork_dir)
+
+
+def main_file(kind: str) -> Path:
+    return folder_of(kind) / f"{NAME}.pt"
+
+
+def copies(ground: Any, kind: str) -> dict[str, int]:
+    """The periodic copies by name, with the updates that they hold."""
+    (folder,) = ground.log.glob(f"*/{NAME}/{kind}s")
+    return {path.name: pt_files.load_pt(str(path))["step"] for path in sorted(folder.glob("*.pt"))}
+
+
+def said(ground: Any) -> list[str]:
+    return [message for _, message in ground.events()]
+
+
+# Whole files ------------------------------------------------------------------------------
+
+
+def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
+    target = tmp_path / "a.pt"
+    target.write_bytes(b"old")
+
+    def save(name: str) -> None:
+        Path(name).write_bytes(b"half of the n")
+        assert target.read_bytes() == b"old"
+        raise FULL
+
+    with pytest.raises(OSError, match="No space"):
+        safe_save.save_whole(str(target), save, backup=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.pt": b"old"}
+
+
+def test_the_last_one_is_kept_with_its_optimizer(tmp_path):
+    target = tmp_path / "a.pt"
+    for version in (b"1", b"2", b"3"):
+
+        def save(name: str, version: bytes = version) -> None:
+            Path(name).write_bytes(version)
+            Path(f"{name}.optim").write_bytes(b"o" + version)
+
+        safe_save.save_whole(str(target), save, backup=True)
+    found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert found == {"a.pt": b"3", "a.pt.optim": b"o3", "a.pt.bak": b"2", "a.pt.optim.bak": b"o2"}
+
+
+def test_an_optimizer_state_of_other_weights_does_not_stay_beside_them(tmp_path):
+    """The host pairs the two by a checksum of 16 bits, which most small updates leave as it was."""
+    target = tmp_path / "a.pt"
+    (tmp_path / "a.pt.optim").write_bytes(b"of older weights")
+    safe_save.save_whole(str(target), lambda name: Path(name).write_bytes(b"new"), backup=True)
+    found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert found == {"a.pt": b"new", "a.pt.optim.bak": b"of older weights"}
+
+
+@both_kinds
+def test_training_again_keeps_the_last_file(ground, kind):
+    ground.install()
+    first = weights(ground.train(kind, "0.01", 3))
+    ground.train(kind, "0.01", 6)
+    kept = pt_files.load_pt(f"{main_file(kind)}.bak")
+    assert kept["step"] == 3
+    if kind == "embedding":
+        assert same_bits([kept["string_to_param"]["*"].detach()], first)
+
+
+@both_kinds
+def test_the_host_lists_no_backup(ground, kind):
+    ground.install()
+    ground.train(kind, "0.01", 3)
+    ground.train(kind, "0.01", 6)
+    sd_hijack.model_hijack.embedding_db.load_textual_inversion_embeddings(force_reload=True)
+    shared.reload_hypernetworks()
+    found = sd_hijack.model_hijack.embedding_db.word_embeddings if kind == "embedding" else shared.hypernetworks
+    assert list(found) == [NAME]
+
+
+def test_the_optimizer_state_of_a_hypernetwork_is_one_that_the_host_accepts(ground):
+    """The host writes the hash of the file that it loaded, and later rejects its own state."""
+    shared.opts.save_optimizer_state = True
+    ground.install()
+    ground.train("hypernetwork", "0.01", 3)
+    loaded = hypernetwork.Hypernetwork()
+    loaded.load(str(main_file("hypernetwork")))
+    assert loaded.optimizer_state_dict is not None
+    assert loaded.optimizer_state_dict["state"][0]["step"] == 3
+
+
+# Copies -----------------------------------------------------------------------------------
+
+
+@both_kinds
+def test_a_copy_holds_the_updates_that_its_name_says(ground, kind):
+    ground.install()
+    ground.train(kind, "0.01", 9, copies_every=3)
+    assert copies(ground, kind) == {f"{NAME}-3.pt": 3, f"{NAME}-6.pt": 6, f"{NAME}-9.pt": 9}
+
+
+@both_kinds
+def test_a_copy_whose_last_update_never_came_gets_its_true_number(ground, kind, monkeypatch):
+    ground.install()
+    original = textual_inversion.write_loss
+
+    def write_loss(log_directory: Any, filename: Any, step: int, epoch_len: int, values: Any) -> Any:
+        shared.state.interrupted = shared.state.interrupted or step == 5
+        return original(log_directory, filename, step, epoch_len, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(textual_inversion, "write_loss", write_loss)
+        assert ground.train(kind, "0.01", 9, copies_every=3).step == 5
+    assert copies(ground, kind) == {f"{NAME}-3.pt": 3, f"{NAME}-5.pt": 5}
+    assert f"the last copy holds 5 updates and is named {NAME}-5.pt" in said(ground)
+
+
+@both_kinds
+def test_copies_carry_the_optimizers_state_of_the_same_update(ground, kind):
+    shared.opts.save_optimizer_state = True
+    ground.install()
+    ground.train(kind, "0.01", 4, copies_every=4)
+    (path,) = ground.log.glob(f"*/{NAME}/{kind}s/*.optim")
+    assert pt_files.load_pt(str(path))["optimizer_state_dict"]["state"][0]["step"] == 4
+
+
+@both_kinds
+def test_a_full_disk_stops_copies_and_not_the_training(ground, kind, monkeypatch):
+    ground.install()
+    original = pt_files.save_pt
+
+    def full(data: Any, filename: str) -> Any:
+        if Path(filename).parent != folder_of(kind):
+            Path(filename).write_bytes(b"half")
+            raise FULL
+        return original(data, filename)
+
+    monkeypatch.setattr(pt_files, "save_pt", full)
+    trained = ground.train(kind, "0.01", 9, copies_every=3)
+    assert (trained.step, ground.run().state) == (9, "finished")
+    assert copies(ground, kind) == {}
+    about = [message for message in said(ground) if "cannot be saved, training goes on" in message]
+    assert about[0] == f"the copy {NAME}-3.pt cannot be saved, training goes on: [Errno 28] No space left on device"
+    assert pt_files.load_pt(str(main_file(kind)))["step"] == 9
+
+
+@both_kinds
+def test_a_full_disk_stops_the_loss_file_and_not_the_training(ground, kind, monkeypatch):
+    """As a fault of the host's own write_loss, which ours stands in front of."""
+    shared.opts.training_write_csv_every = 1
+
+    def full(*_: Any) -> None:
+        raise FULL
+
+    monkeypatch.setattr(textual_inversion, "write_loss", full)
+    ground.install()
+    assert ground.train(kind, "0.01", 5).step == 5
+    about = [message for message in said(ground) if "training goes on" in message]
+    assert len(about) == 1
+    assert "_loss.csv, training goes on: [Errno 28] No space left on device" in about[0]
+
+
+@both_kinds
+def test_a_full_disk_stops_the_bundles_and_not_the_training(ground, kind, monkeypatch):
+    from lib_lrsched import bundle
+
+    ground.install(autosave_every=2)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise FULL
+
+    monkeypatch.setattr(bundle, "save_file", full)
+    assert ground.train(kind, "0.01", 9).step == 9
+    about = [message for message in said(ground) if "the state of the run cannot be saved" in message]
+    assert about == ["the state of the run cannot be saved, training goes on: No space left on device"]
+    assert not list(ground.state_dir.glob("runs/*/bundles/*"))
+
+
+# The final save ---------------------------------------------------------------------------
+
+
+@both_kinds
+def test_the_final_save_comes_also_where_the_loop_raised(ground, kind, monkeypatch, capsys):
+    ground.install()
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no picture today")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(previews, "draw", broken)
+        trained = ground.train(kind, "0.01", 9, previews_every=6, preview_steps=1)
+    assert trained.step == 5
+    assert pt_files.load_pt(str(main_file(kind)))["step"] == 5
+    assert ground.run().state == "failed"
+    if kind == "embedding":
+        assert ground.run().message.startswith("the loop ended with an exception, and what was trained is saved")
+    expected = ground.train(kind, "0.01", 9)
+    assert expected.step == 9
+
+
+@both_kinds
+def test_weights_that_are_not_finite_never_take_the_place_of_good_ones(ground, kind, monkeypatch):
+    """Without the guard: the last good state in memory is what is saved."""
+    ground.install(guard=False, autosave_every=2)
+    ground.train(kind, "0.01", 4)
+    poison(monkeypatch, after=3)
+    trained = ground.train(kind, "0.01", 12)
+    assert all(torch.isfinite(weight).all() for weight in weights(trained))
+    assert trained.step == 6
+    assert pt_files.load_pt(str(main_file(kind)))["step"] == 6
+    assert any("is not finite: the last good state, after update 6, is saved instead" in message for message in said(ground))
+
+
+@both_kinds
+def test_no_copy_of_weights_that_are_not_finite(ground, kind, monkeypatch):
+    ground.install(guard=False)
+    poison(monkeypatch, after=4)
+    ground.train(kind, "0.01", 9, copies_every=3)
+    assert list(copies(ground, kind)) == [f"{NAME}-3.pt"]
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """From then on every loss is NaN, and so are the gradients and soon the weights."""
+    model = type(practice_fixtures.small_model())
+    forward, calls = model.forward, []
+
+    def poisoned(self: Any, *args: Any) -> Any:
+        calls.append(self)
+        loss, named = forward(self, *args)
+        return (loss * float("nan") if len(calls) > after else loss), named
+
+    monkeypatch.setattr(model, "forward", poisoned)
