@@ -87,6 +87,11 @@ class Keeper:
         """Whether anything is to be kept or put back."""
         return self._when.is_on or self.bundle is not None
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a bundle is on its way to the disk."""
+        return self._writer.is_busy
+
     # Before the loop --------------------------------------------------------------------------
 
     def order_of(self, inner: Any, data: Any) -> Batches:
@@ -135,7 +140,7 @@ class Keeper:
                 self._inexact(f"the optimizer is {type(optimizer).__name__}, was {before}: its state starts anew")
             else:
                 self._load(parts)
-        self.good = self._snapshot()
+        self.good = self._bundle(self._moved())
 
     # In the loop --------------------------------------------------------------------------------
 
@@ -156,9 +161,9 @@ class Keeper:
         ):
             self._save()
         elif step - self._good_step >= (SMALL_EVERY if self._is_small else LARGE_EVERY) and (self._is_small or not when.is_on):
-            snapshot = self._snapshot()
-            if is_finite([snapshot.parts["trained"], snapshot.parts["optimizer"]]):
-                self.good, self._good_step = snapshot, step
+            good = self._bundle(self._moved())
+            if is_finite([good.parts["trained"], good.parts["optimizer"]]):
+                self.good, self._good_step = good, step
 
     def roll_back(self) -> int:
         """Puts the last good state back into what is trained, its optimizer and its GradScaler; gives its step."""
@@ -198,14 +203,22 @@ class Keeper:
     def _snapshot(self) -> Bundle:
         """A copy of everything on the CPU: the one thing here that waits for the device."""
         place = self._place
-        parts = {
-            "trained": copied(self._trained()),
-            "optimizer": copied(self._optimizer.state_dict()),
-            "scaler": copied(self._scaler.state_dict()) if self._scaler is not None else {},
+        return self._bundle({
+            **self._moved(),
             "random": randomness.to_parts(self._draws or randomness.take()),
             "order": None if place is None or not place.taken else place_to_parts(place),
             **self._extra(),
+        })
+
+    def _moved(self) -> dict[str, Any]:
+        """A copy of what an update changes; all that the guard needs."""
+        return {
+            "trained": copied(self._trained()),
+            "optimizer": copied(self._optimizer.state_dict()),
+            "scaler": copied(self._scaler.state_dict()) if self._scaler is not None else {},
         }
+
+    def _bundle(self, parts: dict[str, Any]) -> Bundle:
         return Bundle(replace(self._facts(), step=self._step, optimizer=type(self._optimizer).__name__), parts)
 
     def _write(self, bundle: Bundle) -> None:

@@ -20,6 +20,7 @@ class Writer(Generic[T]):
         self._write = write
         self._waiting: T | None = None
         self._is_closed = False
+        self._is_writing = False
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()
         self._troubles: list[str] = []
@@ -42,6 +43,12 @@ class Writer(Generic[T]):
         except Exception as error:  # noqa: BLE001 whatever a disk or a library does, the training goes on
             self._trouble(error)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something waits or is being written."""
+        with self._changed:
+            return self._waiting is not None or self._is_writing
+
     def close(self) -> None:
         """Waits until everything that was submitted is written or has failed, and ends the thread."""
         with self._changed:
@@ -62,10 +69,12 @@ class Writer(Generic[T]):
                 while self._waiting is None and not self._is_closed:
                     self._changed.wait()
                 thing, self._waiting = self._waiting, None
+                self._is_writing = thing is not None
             if thing is None:
                 return
             self.write_now(thing)
             thing = None
+            self._is_writing = False
 
     def _trouble(self, error: Exception) -> None:
         what = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__

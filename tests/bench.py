@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import bench_keeping as bench_keepings  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from fastapi import FastAPI  # noqa: E402
@@ -205,11 +206,13 @@ class Loop:
         self.other = np.ones(4 * MILLION) if clip == "cold" else None
         opts = SimpleNamespace(practice_quiet=True)
         shared = SimpleNamespace(opts=opts, state=SimpleNamespace(interrupted=False))
-        host: Any = SimpleNamespace(shared=shared, settings=Settings)
+        settings = Settings(autosave_every=0, autosave_minutes=0.0, freeze=False)  # what saving costs is a row of its own
+        host: Any = SimpleNamespace(shared=shared, settings=lambda: settings, embeddings_dir=lambda: str(folder))
         mode = "norm" if clip == "norm" else "disabled"
         asked = Asked("embedding", "bench", text, MILLION, clip_mode=mode, clip_text="0.01" if clip == "norm" else "")
         self.session = Session(host, TrainingRun(asked, Store(folder)))
-        self.scheduler: Any = self.session.construct(text, 0, {})
+        embedding = SimpleNamespace(vec=self.weight, step=0)
+        self.scheduler: Any = self.session.construct(text, 0, {"embedding": embedding})
         if clip == "norm":
             self.clipper: Any = self.session.construct("0.01", 0, {})
         self.session.begin()
@@ -264,6 +267,19 @@ def bench_loop() -> list[Line]:
         limit = None if clip == "cold" else 100.0
         lines.append(Line(f"our part of an update: {name}", (ours_s - theirs_s) * 1e6, "us", limit, theirs_s * 1e6, "the update"))
     return lines
+
+
+def bench_keeping() -> list[Line]:
+    bundle_s, plain_s = bench_keepings.embedding_bundle()
+    held_s, copy_s, written_s = bench_keepings.hypernetwork_bundle()
+    with_s, without_s, share = bench_keepings.whole_run()
+    return [
+        Line("bundle of an embedding, on the disk", bundle_s * 1e3, "ms", 10, plain_s * 1e3, "the bytes, unsynced"),
+        Line("bundle of 240 MB: the training is held", held_s * 1e3, "ms", None, copy_s * 1e3, "a copy", held_s / copy_s, 1.5),
+        Line("bundle of 240 MB: until it is on the disk", written_s * 1e3, "ms", None),
+        Line("2,000 practice updates, autosave every 50", with_s * 1e3, "ms", None, without_s * 1e3, "without", with_s / without_s),
+        Line("of these, saving", share * 100, "%", 3),
+    ]
 
 
 def bench_plan_lr() -> list[Line]:
@@ -331,7 +347,8 @@ def bench_import() -> list[Line]:
     return [Line("importing the extension, beyond torch and gradio", found * 1e3, "ms", 100)]
 
 
-BENCHES = (bench_values, bench_shapes, bench_value, bench_plan, bench_loop, bench_plan_lr, bench_preview, bench_import)
+BENCHES = (bench_values, bench_shapes, bench_value, bench_plan, bench_loop, bench_plan_lr, bench_preview, bench_import,
+           bench_keeping)
 
 
 def main() -> int:

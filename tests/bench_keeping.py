@@ -1,0 +1,125 @@
+"""What it costs to lose nothing: bundles of an embedding and of a large hypernetwork, and a whole run with autosave.
+
+Part of ``make bench``, see bench.py.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lib_lrsched.bundle import Facts, Folder
+from lib_lrsched.codec import copied
+from lib_lrsched.keeper import Keeper, When
+
+UPDATES = 2000
+LEG = 250
+
+
+def facts() -> Facts:
+    return Facts("bench", "embedding", "bench", 0, "", "0.005", "", 1000, 0, 1.0, 1, "", time.time(), torch.__version__)
+
+
+def keeper_of(folder: Path, tensors: list[torch.Tensor], every: int) -> tuple[Keeper, torch.optim.Optimizer]:
+    """A keeper in the state of a run that goes on, with Adam's state for every tensor."""
+    keeper = Keeper(When(every, 0.0), facts, lambda: {"watch": None, "guard": None, "extra": {}}, None, print)
+    optimizer = torch.optim.AdamW(tensors, lr=0.005)
+    for tensor in tensors:
+        tensor.grad = torch.ones_like(tensor)
+    optimizer.step()
+    keeper.begin(0, Folder(folder / "bundles", "bench"), lambda: tensors, lambda: None)
+    keeper.attach(optimizer, None)
+    return keeper, optimizer
+
+
+def embedding_bundle() -> tuple[float, float]:
+    """Seconds for a bundle of an embedding of 8 vectors, on the disk; and for copying and writing the same bytes."""
+    tensors = [torch.randn(8, 768, requires_grad=True)]
+    with tempfile.TemporaryDirectory() as folder:
+        keeper, _ = keeper_of(Path(folder), tensors, 1)
+        spent, plain = [], []
+        for step in range(1, 60):
+            begin = time.perf_counter()
+            keeper.boundary(step, disturbed=False, is_good=True)
+            spent.append(time.perf_counter() - begin)
+            data = next(iter((Path(folder) / "bundles").glob("*.safetensors"))).read_bytes()
+            begin = time.perf_counter()
+            (Path(folder) / "plain").write_bytes(data)
+            plain.append(time.perf_counter() - begin)
+        keeper.close()
+    return statistics.median(spent), statistics.median(plain)
+
+
+def hypernetwork_bundle() -> tuple[float, float, float]:
+    """Seconds that a bundle of 80 MB and Adam's 160 MB holds the training thread, for copying the same, and until it is written."""
+    tensors = [torch.randn(1280, 1600, requires_grad=True) for _ in range(10)]
+    with tempfile.TemporaryDirectory() as folder:
+        keeper, optimizer = keeper_of(Path(folder), tensors, 1)
+        held, copies, written = [], [], []
+        for step in range(1, 6):
+            begin = time.perf_counter()
+            keeper.boundary(step, disturbed=False, is_good=True)
+            held.append(time.perf_counter() - begin)
+            while len(list((Path(folder) / "bundles").glob("*.safetensors"))) < min(step, 3) or keeper.is_writing:
+                time.sleep(0.005)
+            written.append(time.perf_counter() - begin)
+            begin = time.perf_counter()
+            kept = copied([tensors, optimizer.state_dict()])
+            copies.append(time.perf_counter() - begin)
+            del kept
+        keeper.close()
+    return statistics.median(held), statistics.median(copies), statistics.median(written)
+
+
+@contextmanager
+def practice(folder: Path) -> Iterator[Any]:
+    from lib_lrsched import hooks
+    from lib_lrsched.practice import service, shared
+    from lib_lrsched.practice.host import practice_host
+    from lib_lrsched.settings import Settings
+
+    service.open_at(folder)
+    shared.opts.practice_quiet = True
+    settings = {"every": 0}
+    hooks.install(practice_host(folder, lambda: Settings(autosave_every=settings["every"], autosave_minutes=0.0)))
+    try:
+        yield service, settings
+    finally:
+        hooks.uninstall()
+
+
+def whole_run() -> tuple[float, float, float]:
+    """Seconds per update of two practice runs of 2,000 updates, with autosave every 50 and without, in legs by turns; and the
+    share of the first that was spent on saving.
+    """
+    spent = 0.0
+    save = Keeper._save
+
+    def timed(self: Keeper) -> None:
+        nonlocal spent
+        begin = time.perf_counter()
+        save(self)
+        spent += time.perf_counter() - begin
+
+    times: dict[int, list[float]] = {0: [], 50: []}
+    with tempfile.TemporaryDirectory() as folder, practice(Path(folder)) as (service, settings):
+        Keeper._save = timed  # type: ignore[method-assign]
+        try:
+            for every in times:
+                service.create("embedding", f"every{every}")
+            for leg in range(1, UPDATES // LEG + 1):
+                for every, found in times.items():
+                    settings["every"] = every
+                    begin = time.perf_counter()
+                    service.train("embedding", f"every{every}", "0.005", leg * LEG, seed=leg)
+                    found.append((time.perf_counter() - begin) / LEG)
+        finally:
+            Keeper._save = save  # type: ignore[method-assign]
+    return statistics.median(times[50]), statistics.median(times[0]), spent / (sum(times[50]) * LEG)
