@@ -44,7 +44,11 @@ def register() -> None:
     }
     for key, (value, label, info) in rows.items():
         words = CHOICES.get(key.removeprefix("lrsched_"))
-        component = (gr.Radio, {"choices": [*words]}) if words else (None, None)
+        component: tuple[Any, Any] = (None, None)
+        if words:
+            component = (gr.Radio, {"choices": [*words]})
+        elif type(value) in (int, float):  # the settings page knows no float by itself
+            component = (gr.Number, {"precision": 0} if isinstance(value, int) else {})
         shared.opts.add_option(key, shared.OptionInfo(value, label, *component, section=SECTION).info(info))
 
 

@@ -205,6 +205,17 @@ class TrainingRun:
         """The state of shapes that look at the loss, where the plan has one."""
         return self._watch if self.plan.feedback else None
 
+    def saved_optimizer(self, mtime_ns: int, digest: str) -> None:
+        """The host has saved its optimizer's state, with the weights of that digest."""
+        self._state = replace(self._state, optim=f"{mtime_ns}:{digest}")
+
+    def knows_optimizer(self, mtime_ns: int) -> str | None:
+        """The digest of the weights that the optimizer's file of that time belongs to, if a run of this name wrote it."""
+        for state in self._store.runs():
+            if (state.kind, state.name) == (self.asked.kind, self.asked.name) and state.optim.startswith(f"{mtime_ns}:"):
+                return state.optim.partition(":")[2]
+        return None
+
     def about_to_save(self, known: Known) -> None:
         """The host's own file is about to take this form. A kill in between leaves the old one or the new one."""
         self._state = replace(self._state, next_digest=known.digest)
@@ -273,7 +284,7 @@ class TrainingRun:
         else:
             legs = (*(old for old in found.legs if old.start_step < self.initial_step), leg)
             floor = found.floor if resumed.step is not None else self._store.newest_bundle(found.id)
-            state = replace(state, id=found.id, created_s=found.created_s, legs=legs, known=found.known, floor=floor)
+            state = replace(state, id=found.id, created_s=found.created_s, legs=legs, known=found.known, floor=floor, optim=found.optim)
         if known is not None:
             # With a bundle, what is trained is newer than the host's file, and that is what the file will be known by.
             main, coming = (known.digest, "") if found is None or resumed.step is None else (found.main_digest, found.next_digest)

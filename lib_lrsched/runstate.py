@@ -62,7 +62,7 @@ class RunState:
 
     `known` and `legs` have the newest last. `pid` and `process` say which process saved the state; the store fills them in.
     `main_digest` is the digest of what the host's own file held when last seen, `next_digest` of what was about to take its
-    place then. `multiplier` is what the guard multiplies the planned rate by, `floor` the number up to which bundles belong
+    place then; `optim` says which weights the host's .optim beside it belongs to, as "file time:digest". `multiplier` is what the guard multiplies the planned rate by, `floor` the number up to which bundles belong
     to a future that was given up.
     """
 
@@ -88,6 +88,7 @@ class RunState:
     known: tuple[Known, ...] = ()
     main_digest: str = ""
     next_digest: str = ""
+    optim: str = ""
     multiplier: float = 1.0
     floor: int = 0
     pid: int = 0
@@ -202,13 +203,14 @@ STATE_RULES = {
     "known": LIST,
     "main_digest": TEXT,
     "next_digest": TEXT,
+    "optim": TEXT,
     "multiplier": Rule("a number above 0, at most 1", lambda value: type(value) in (int, float) and 0 < value <= 1),
     "floor": COUNT,
     "pid": COUNT,
     "process": TEXT,
 }
 
-ADDED = {"main_digest": "", "next_digest": "", "multiplier": 1.0, "floor": 0}
+ADDED = {"main_digest": "", "next_digest": "", "optim": "", "multiplier": 1.0, "floor": 0}
 ADDED_TO_LEGS = {"origin": 0, "mode": "start"}
 """Fields that files of an earlier version of the extension do not have, with what they would have said."""
 

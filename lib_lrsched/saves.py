@@ -93,6 +93,7 @@ class Saves:
 
         answer = save_whole(filename, write, backup=True, before=before)
         self.has_final = True
+        session.guard(lambda: session.saved_optimizer(tensors, filename))
         session.guard(lambda: session.saved(tensors, thing.step, filename, is_main=True))
         return answer
 

@@ -22,6 +22,7 @@ from .plan import PLANNER_VERSION
 from .rescue import Rescuer
 from .run import TrainingRun
 from .runstate import Known
+from .safe_save import OPTIM
 from .saves import Saves
 from .scheduler import ClipScheduler, RateScheduler
 
@@ -205,6 +206,7 @@ class Session:
         self._gauge = optim.Gauge(optimizer, self._limit, self.guard)
         self.run.learned("optimizer", type(optimizer).__name__)
         scaler = caller_locals("scaler").get("scaler")
+        self.guard(lambda: self._drop_foreign_state(optimizer))
         self.guard(lambda: self.keeper.attach(optimizer, scaler))
         self.guard(self._say_how_it_goes_on)
 
@@ -238,6 +240,23 @@ class Session:
     def about_to_save(self, tensors: Iterable[Any], step: int, written: Path) -> None:
         """The host's own file is about to be replaced by this one, which keeps its time."""
         self.run.about_to_save(Known(step, optim.digest(tensors), file_time(written)))
+
+    def saved_optimizer(self, tensors: Iterable[Any], filename: str) -> None:
+        """Beside the host's own file there may be one with the optimizer's state, which was saved with it."""
+        path = Path(f"{filename}{OPTIM}")
+        if path.exists():
+            self.run.saved_optimizer(file_time(path), optim.digest(tensors))
+
+    def _drop_foreign_state(self, optimizer: Any) -> None:
+        """The host tells whose optimizer state a file holds by 16 bits, or by a cache of hashes; here it is a real digest."""
+        folder = self._host.embeddings_dir() if self.run.asked.kind == "embedding" else self._host.hypernetworks_dir()
+        path = Path(folder) / f"{self.run.asked.name}.pt{OPTIM}"
+        if self.keeper.bundle is not None or not optimizer.state or not path.exists():
+            return
+        belongs_to = self.run.knows_optimizer(file_time(path))
+        if belongs_to is not None and belongs_to != optim.digest(going_on.trained_tensors(self.run.asked.kind, self._trained)):
+            optimizer.state.clear()
+            self.tell(f"the optimizer's state in {path.name} belongs to other weights: it starts anew")
 
     def loop_ended(self, others: Iterable[Session] = ()) -> None:
         """The loop is over, in whatever way; the gauge goes off the optimizer. ``others`` still train."""

@@ -111,6 +111,35 @@ def test_the_optimizer_state_of_a_hypernetwork_is_one_that_the_host_accepts(grou
     assert loaded.optimizer_state_dict["state"][0]["step"] == 3
 
 
+def test_an_optimizer_state_of_other_weights_is_not_taken_up(ground, capsys):
+    """Rates so small that the host's checksum of 16 bits stays what it was: it would take the state for this file's."""
+    shared.opts.save_optimizer_state = True
+    ground.install(autosave_every=0, autosave_minutes=0.0)
+    ground.train("embedding", "1e-7", 3)
+    kept = main_file("embedding").read_bytes()
+    checksum = sd_hijack.model_hijack.embedding_db.word_embeddings[NAME].checksum()
+    ground.train("embedding", "1e-7", 6)
+    main_file("embedding").write_bytes(kept)
+    sd_hijack.model_hijack.embedding_db.load_textual_inversion_embeddings(force_reload=True)
+    older = sd_hijack.model_hijack.embedding_db.word_embeddings[NAME]
+    assert (older.checksum(), older.step) == (checksum, 3)
+    steps = []
+    original = torch.optim.AdamW.step
+
+    def step(self: Any, *args: Any) -> Any:
+        answer = original(self, *args)
+        steps.append([int(state["step"]) for state in self.state.values()])
+        return answer
+
+    torch.optim.AdamW.step = step
+    try:
+        ground.train("embedding", "1e-7", 5)
+    finally:
+        torch.optim.AdamW.step = original
+    assert steps[0] == [1]
+    assert f"the optimizer's state in {NAME}.pt.optim belongs to other weights: it starts anew" in said(ground)
+
+
 # Copies -----------------------------------------------------------------------------------
 
 

@@ -1,31 +1,21 @@
 """The practice host has the signatures of a real WebUI, read from that WebUI's source without importing it.
 
-The checkout is the folder that the environment variable WEBUI_ROOT names, else the WebUI that this extension lies
-in, else ~/host/webui.
+Which checkout, and what to do where there is none: webui_checkout.py.
 """
+
 from __future__ import annotations
 
 import ast
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from webui_checkout import REPOSITORY, no_checkout
+from webui_checkout import ROOT as WEBUI
 
 TI = "modules/textual_inversion/textual_inversion.py"
 HN = "modules/hypernetworks/hypernetwork.py"
-REPO = Path(__file__).resolve().parents[2]
-PRACTICE = REPO / "lib_lrsched" / "practice"
-
-
-def _checkout() -> Path:
-    if "WEBUI_ROOT" in os.environ:
-        return Path(os.environ["WEBUI_ROOT"])
-    around = REPO.parents[1]  # WebUI/extensions/this
-    return around if (around / TI).is_file() else Path.home() / "host" / "webui"
-
-
-WEBUI = _checkout()
+PRACTICE = REPOSITORY / "lib_lrsched" / "practice"
 
 # name, where the WebUI has it, where the practice host has it
 SEAMS = [
@@ -66,9 +56,7 @@ IMPORTS = [
     ("train_hypernetwork", "modules/api/api.py", None),
 ]
 
-webui = pytest.mark.skipif(
-    not (WEBUI / TI).is_file(), reason=f"no WebUI checkout at {WEBUI}; set WEBUI_ROOT to one to compare with it"
-)
+webui = pytest.mark.skipif(no_checkout() != "", reason=no_checkout())
 
 
 def _tree(path: Path) -> ast.Module:
