@@ -14,9 +14,9 @@ from .checks import file_time
 from .errors import RequestError, RunStateError
 from .going_on import restore
 from .host import Host, NoTraining
+from .identity import DESIGN
 from .runstate import Known
 from .safe_save import save_whole
-from .session import DESIGN
 from .store import Store
 
 

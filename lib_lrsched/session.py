@@ -2,50 +2,32 @@
 
 from __future__ import annotations
 
-import sys
 import time
-import traceback
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from . import going_on, optim
 from .bundle import Bundle, Facts, Folder
-from .checks import InputError, caller_locals, check_is_left, embedding_file, file_time
+from .checks import InputError, caller_locals, check_is_left
 from .freeze import Freeze
 from .host import Host
+from .identity import Identity, hypernetwork_design
 from .keeper import Keeper, When
 from .plan import PLANNER_VERSION
 from .rescue import Rescuer
 from .run import TrainingRun
-from .runstate import Known
-from .safe_save import OPTIM
 from .saves import Saves
 from .scheduler import ClipScheduler, RateScheduler
 
-T = TypeVar("T")
 
-
-DESIGN = (
-    "layer_structure", "activation_func", "weight_init", "add_layer_norm", "use_dropout", "activate_output", "last_layer_dropout",
-    "dropout_structure",
-)
-"""What the host's Hypernetwork needs to be made anew, besides its widths."""
-
-
-def hypernetwork_design(thing: Any) -> dict[str, Any]:
-    """Widths and design of a hypernetwork, as plain values."""
-    return {"enable_sizes": [int(size) for size in thing.layers], **{name: getattr(thing, name, None) for name in DESIGN}}
-
-
-class Session:
+class Session(Identity):
     """From the check of the inputs to the end of the loop, and the host's final save after it."""
 
     def __init__(self, host: Host, run: TrainingRun, bundle: Bundle | None = None) -> None:
-        self.run = run
+        super().__init__(host, run)
         settings = host.settings()
         when = When(settings.autosave_every, settings.autosave_minutes)
         self.keeper = Keeper(when, self._facts, self._extra_parts, bundle, self.tell)
@@ -54,7 +36,6 @@ class Session:
         self._preview_every = 0
         self.has_begun = False
         self.has_ended = False
-        self._host = host
         self._scheduler: RateScheduler | None = None
         self._clip: ClipScheduler | None = None
         self._gauge: optim.Gauge | None = None
@@ -63,7 +44,6 @@ class Session:
         self._freeze: Freeze | None = None
         self._waiting: tuple[int, float, float, Any] | None = None
         self._skipped = 0
-        self._said: set[str] = set()
 
     # Before the loop: exceptions reach the user -------------------------------------------------
 
@@ -100,19 +80,6 @@ class Session:
             raise InputError(f"the log directory {folder!r} cannot be made: {error.strerror or error}") from error
 
     # In the loop: nothing is raised ---------------------------------------------------------------
-
-    def guard(self, action: Callable[[], T]) -> T | None:
-        """Run a hook; what it raises is printed once and kept in the run's log, and training goes on."""
-        try:
-            return action()
-        except Exception as error:  # noqa: BLE001 the host swallows exceptions of its loop and skips its final save
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            message = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
-            if message not in self._said:
-                self._said.add(message)
-                self.run.note(f"a hook failed: {message}", "error")
-                self.say(f"LR Schedule: a hook failed, training goes on: {message}")
-            return None
 
     def restore(self, thing: Any) -> bool:
         """Put the bundle's weights and step into the host's object, if there is a bundle; whether it was done.
@@ -157,7 +124,7 @@ class Session:
             by = f"gradient clipping by {run.asked.clip_mode}"
             run.note(f"{by}, exact: on true, unscaled gradients" if run.exact_clip
                      else f"{by}, the host's own: on gradients as they are scaled")
-        self._say_troubles()
+        self.say_troubles()
 
     def _begin_keeping(self) -> None:
         run, keeper = self.run, self.keeper
@@ -232,32 +199,6 @@ class Session:
         self.saves.after_update(steps_done)
         return {**values, "learn_rate": rate}
 
-    def saved(self, tensors: Iterable[Any], step: int, filename: str, *, is_main: bool) -> None:
-        """The host has saved the trained thing."""
-        if self.has_begun:
-            self.run.saved(Known(step, optim.digest(tensors), file_time(Path(filename))), is_main=is_main)
-
-    def about_to_save(self, tensors: Iterable[Any], step: int, written: Path) -> None:
-        """The host's own file is about to be replaced by this one, which keeps its time."""
-        self.run.about_to_save(Known(step, optim.digest(tensors), file_time(written)))
-
-    def saved_optimizer(self, tensors: Iterable[Any], filename: str) -> None:
-        """Beside the host's own file there may be one with the optimizer's state, which was saved with it."""
-        path = Path(f"{filename}{OPTIM}")
-        if path.exists():
-            self.run.saved_optimizer(file_time(path), optim.digest(tensors))
-
-    def _drop_foreign_state(self, optimizer: Any) -> None:
-        """The host tells whose optimizer state a file holds by 16 bits, or by a cache of hashes; here it is a real digest."""
-        folder = self._host.embeddings_dir() if self.run.asked.kind == "embedding" else self._host.hypernetworks_dir()
-        path = Path(folder) / f"{self.run.asked.name}.pt{OPTIM}"
-        if self.keeper.bundle is not None or not optimizer.state or not path.exists():
-            return
-        belongs_to = self.run.knows_optimizer(file_time(path))
-        if belongs_to is not None and belongs_to != optim.digest(going_on.trained_tensors(self.run.asked.kind, self._trained)):
-            optimizer.state.clear()
-            self.tell(f"the optimizer's state in {path.name} belongs to other weights: it starts anew")
-
     def loop_ended(self, others: Iterable[Session] = ()) -> None:
         """The loop is over, in whatever way; the gauge goes off the optimizer. ``others`` still train."""
         self.has_ended = True
@@ -283,7 +224,7 @@ class Session:
             self.run.note(f"{self._skipped} updates were skipped by GradScaler: their gradients overflowed", "skipped")
         outcome, message = self._outcome()
         self.run.end(outcome, message)
-        self._say_troubles()
+        self.say_troubles()
         self._scheduler = self._trained = None  # they hold the optimizer and the weights
 
     def keep_last(self) -> None:
@@ -330,20 +271,6 @@ class Session:
         threshold = run.clip_at(self._scheduler.step_number)
         return None if threshold is None else (run.asked.clip_mode, threshold)
 
-    def _known(self) -> Known | None:
-        """The trained thing as it is now, by digest and file time."""
-        thing = self._trained
-        if thing is None:
-            return None
-        if self.run.asked.kind == "embedding":
-            path = embedding_file(self._host, thing, self.run.asked.name)
-            return Known(thing.step or 0, optim.digest([thing.vec]), file_time(path))
-        file = self._host.hypernetwork_file(self.run.asked.name)
-        known = Known(thing.step or 0, optim.digest(thing.weights()), file_time(Path(file) if file else None))
-        state = self.run.resumed.state
-        is_newer = self.keeper.bundle is not None and state is not None and state.main_digest != known.digest
-        return replace(known, mtime_ns=0) if is_newer else known
-
     def _describe(self) -> str:
         run = self.run
         first, last = run.rate_at(self._initial_step), run.plan.value(run.plan.stop - 1) * run.multiplier
@@ -352,27 +279,3 @@ class Session:
         if run.asked.clip_mode != "disabled":
             text += f"; clipping by {run.asked.clip_mode}, {'exact' if run.exact_clip else 'the host’s own'}"
         return text
-
-    def _say_troubles(self) -> None:
-        for message in [*self.run.troubles, *([self.run.history.trouble] if self.run.history.trouble else [])]:
-            if message not in self._said:
-                self._said.add(message)
-                self.say(f"LR Schedule: {message}")
-
-    def tell(self, message: str) -> None:
-        """On the console and in the run's log."""
-        self.run.note(message)
-        self.say(f"LR Schedule: {message}")
-
-    def tell_once(self, message: str) -> None:
-        """The same, but each thing only the first time."""
-        if message not in self._said:
-            self._said.add(message)
-            self.tell(message)
-
-    def say(self, message: str) -> None:
-        """A line on the console that does not tear the progress bar."""
-        if getattr(self._host.shared.opts, "practice_quiet", False):
-            return
-        tqdm = sys.modules.get("tqdm")
-        (tqdm.tqdm.write if tqdm is not None else print)(message)

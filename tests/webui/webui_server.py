@@ -73,7 +73,7 @@ class WebUI:
 
 @contextmanager
 def started(folder: Path, checkpoint: Path, *arguments: str, disabled: tuple[str, ...] = ()) -> Iterator[WebUI]:
-    """A WebUI with `arguments` beside the usual ones, until the block is left. In a folder that has one it starts that one again."""
+    """A WebUI with `arguments` beside the usual ones, until the block is left; in a folder that has one, that one again."""
     data, spy = folder / "data", folder / "spy"
     spy.mkdir(parents=True, exist_ok=True)
     if not data.exists():

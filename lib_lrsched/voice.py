@@ -1,0 +1,61 @@
+"""What a training tells its user: lines on the console, and in the run's log. And what keeps its hooks from harming it."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from .host import Host
+from .run import TrainingRun
+
+T = TypeVar("T")
+
+
+class Voice:
+    """Of one training."""
+
+    def __init__(self, host: Host, run: TrainingRun) -> None:
+        self.run = run
+        self._host = host
+        self._said: set[str] = set()
+
+    def guard(self, action: Callable[[], T]) -> T | None:
+        """Run a hook; what it raises is printed once and kept in the run's log, and training goes on."""
+        try:
+            return action()
+        except Exception as error:  # noqa: BLE001 the host swallows exceptions of its loop and skips its final save
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            message = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+            if message not in self._said:
+                self._said.add(message)
+                self.run.note(f"a hook failed: {message}", "error")
+                self.say(f"LR Schedule: a hook failed, training goes on: {message}")
+            return None
+
+    def say_troubles(self) -> None:
+        """What went wrong with the run's files, each thing once."""
+        for message in [*self.run.troubles, *([self.run.history.trouble] if self.run.history.trouble else [])]:
+            if message not in self._said:
+                self._said.add(message)
+                self.say(f"LR Schedule: {message}")
+
+    def tell(self, message: str) -> None:
+        """On the console and in the run's log."""
+        self.run.note(message)
+        self.say(f"LR Schedule: {message}")
+
+    def tell_once(self, message: str) -> None:
+        """The same, but each thing only the first time."""
+        if message not in self._said:
+            self._said.add(message)
+            self.tell(message)
+
+    def say(self, message: str) -> None:
+        """A line on the console that does not tear the progress bar."""
+        if getattr(self._host.shared.opts, "practice_quiet", False):
+            return
+        tqdm = sys.modules.get("tqdm")
+        (tqdm.tqdm.write if tqdm is not None else print)(message)
