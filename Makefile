@@ -1,7 +1,9 @@
 # make demo   set up, train an embedding on the practice host, serve the tab on 127.0.0.1:7860 (SERVE=0: only train)
 # make test   set up, run every test
+# make test-webui WEBUI_ROOT=...   start that WebUI and drive it, by its API and with a browser
 # make bench  measure speed against references in the same process
-# Both set up .venv by themselves; nothing is installed outside it.
+# make bench-webui WEBUI_ROOT=...  what an update costs in that WebUI, without us and with us
+# All set up .venv by themselves; nothing is installed outside it.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -14,7 +16,7 @@ STEPS  ?= 300
 # A fresh name each time: the same name would go on with the embedding that is there.
 NAME   ?= demo-$(shell date +%H%M%S)
 
-.PHONY: demo test lint types bench serve browser-deps clean
+.PHONY: demo test test-webui lint types bench bench-webui serve browser-deps clean
 
 $(VENV)/.standalone: pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -43,8 +45,15 @@ types: $(VENV)/.test
 test: $(VENV)/.test lint types
 	$(PY) -m pytest
 
+# Without WEBUI_ROOT: the WebUI that this folder lies in, or ~/host/webui. Its Python: WEBUI_PYTHON, or the venv in it or beside it.
+test-webui: $(VENV)/.test
+	LRSCHED_WEBUI=1 $(PY) -m pytest tests/webui -rs
+
 bench: $(VENV)/.test
 	$(PY) tests/bench.py
+
+bench-webui: $(VENV)/.test
+	$(PY) tests/bench_webui.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,11 +1,14 @@
 """The pictures of the tab in the README, made from the real page: python docs/make_screenshots.py
 
-Serves the standalone page in a folder of its own, trains an embedding and goes on with it, and takes a picture of the tab
-in both themes. Needs chromium and the test extras.
+Serves the standalone page in a folder of its own, trains on it and takes each state in both themes: the page as it is first
+opened, a text with a mistake, a training that goes on, a run after it was taken up again, and a plan beside that run. Needs
+chromium and the test extras.
 """
 
 from __future__ import annotations
 
+import io
+import re
 import shutil
 import socket
 import subprocess
@@ -13,28 +16,67 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 PICTURES = Path(__file__).with_name("pictures")
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run",
 ]
-TEXT = "warmup(0.005):20, cosine(0.005, 1e-5)"
+THEMES = ("light", "dark")
+COLOURS = 192
+NAME = "starling"
+TEXT = "warmup(0.005):20, cosine(0.005, 1e-3):500, linear(1e-5)"
+MISTAKE = "warmup(0.005):100, cosine(1e-5):50"
+PLAN = "warmup(0.005):5%, cosine(0.005, 1e-5):70%, linear(1e-6)"
+FIRST_STEPS, SEEN_STEPS, STOP_STEPS, LAST_STEPS = 900, 120, 400, 800
 WAIT_S = 120.0
+SETTLE_MS = 1500
+TALL = {"width": 1280, "height": 1200}
 
 
 def main() -> None:
-    """Train, serve, take the pictures."""
+    """Serve, train, take the pictures."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=WAIT_S * 1000)
+    with served() as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS)
+        take_each(browser, url, "empty", settle)
+        take_each(browser, url, "error", lambda page: page.fill("#lrsched_text", MISTAKE), ".lrsched-columns")
+        trainer = open_page(browser, url, "light")
+        trainer.fill("#train_new_embedding_name textarea", NAME)
+        trainer.click("#train_create_embedding")
+        expect(trainer.locator("#train_embedding input")).to_have_value(NAME)
+        train(trainer, FIRST_STEPS)
+        take_each(browser, url, "training", lambda page: wait_for_step(page, SEEN_STEPS), ".lrsched-runs")
+        wait_for_step(trainer, STOP_STEPS)
+        choose_tab(trainer, "Train")
+        trainer.click("#train_interrupt_training")
+        expect_said(trainer, "interrupted")
+        train(trainer, LAST_STEPS)
+        expect_said(trainer, "finished")
+        take_each(browser, url, "resume", continue_run)
+        take_each(browser, url, "", lambda page: page.fill("#lrsched_text", PLAN))
+        browser.close()
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """The address of a standalone server over a folder of its own."""
     with tempfile.TemporaryDirectory() as root:
-        for steps in (200, 300):
-            command = ["train", "--kind", "embedding", "--name", "starling", "--lr", TEXT, "--steps", str(steps), "--seed", "1"]
-            subprocess.run([sys.executable, "-m", "lib_lrsched", *command, "--out", root], check=True)
         port = free_port()
-        server = subprocess.Popen([sys.executable, "-m", "lib_lrsched", "serve", "--out", root, "--port", str(port)])
+        command = [sys.executable, "-m", "lib_lrsched", "serve", "--out", root, "--port", str(port)]
+        server = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # where the progress of the training would go
         try:
             wait_for(f"http://127.0.0.1:{port}/")
-            take(f"http://127.0.0.1:{port}/")
+            yield f"http://127.0.0.1:{port}/"
         finally:
             server.terminate()
             server.wait()
@@ -61,21 +103,71 @@ def wait_for(url: str) -> None:
             return
 
 
-def take(url: str) -> None:
-    """The tab in both themes, with the run opened."""
-    from playwright.sync_api import sync_playwright
+def open_page(browser: Browser, url: str, theme: str) -> Page:
+    """The page in a theme."""
+    page = browser.new_page(viewport=TALL)
+    page.goto(f"{url}?__theme={theme}")
+    return page
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS)
-        for theme in ("light", "dark"):
-            page = browser.new_page(viewport={"width": 1280, "height": 1200})
-            page.goto(f"{url}?__theme={theme}")
-            page.locator("#tabs > .tab-nav button", has_text="LR Schedule").click()
-            page.locator("#lrsched_text").fill("warmup(0.005):5%, cosine(0.005, 1e-5):70%, linear(1e-6)")
-            page.wait_for_timeout(2500)
-            page.screenshot(path=PICTURES / f"tab-{theme}.png", full_page=True)
-            page.close()
-        browser.close()
+
+def choose_tab(page: Page, name: str) -> None:
+    """One of the two tabs."""
+    page.locator("#tabs > .tab-nav").get_by_role("button", name=name, exact=True).click()
+
+
+def take_each(browser: Browser, url: str, state: str, arrange: Callable[[Page], None], part: str = "") -> None:
+    """A picture of the tab, or of a part of it, in each theme, after `arrange(page)`."""
+    for theme in THEMES:
+        page = open_page(browser, url, theme)
+        choose_tab(page, "LR Schedule")
+        settle(page)
+        arrange(page)
+        settle(page)
+        data = page.locator(part).screenshot() if part else page.screenshot(full_page=True)
+        save(data, PICTURES / f"{'-'.join(filter(None, ('tab', state, theme)))}.png")
+        page.close()
+
+
+def settle(page: Page) -> None:
+    """Time for charts, rows and the answers to what was typed."""
+    page.wait_for_timeout(SETTLE_MS)
+
+
+def save(data: bytes, path: Path) -> None:
+    """The picture with a palette, which halves its size and more; a small red mark keeps its colour."""
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(data)).convert("RGB")
+    picture.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def train(page: Page, steps: int) -> None:
+    """Starts a training from the Train tab."""
+    choose_tab(page, "Train")
+    page.fill("#train_embedding_learn_rate textarea", TEXT)
+    page.fill("#train_steps input", str(steps))
+    page.click("#train_train_embedding")
+
+
+def wait_for_step(page: Page, step: int) -> None:
+    """Until the newest run, in the tab, has made so many updates."""
+    choose_tab(page, "LR Schedule")
+    reached = "(step) => parseInt((document.querySelector('#lrsched_run_numbers')?.innerText ?? '').replace(/\\D+/, '')) >= step"
+    page.wait_for_function(reached, arg=step, timeout=WAIT_S * 1000)
+
+
+def expect_said(page: Page, word: str) -> None:
+    """The Train tab says how the training ended."""
+    from playwright.sync_api import expect
+
+    expect(page.locator("#ti_output textarea")).to_have_value(re.compile(f"^Training {word}"))
+
+
+def continue_run(page: Page) -> None:
+    """The run's continuation in the editor, with a changed max steps."""
+    page.click("#lrsched_run_continue")
+    page.fill("#lrsched_steps", str(LAST_STEPS + 400))
+    page.evaluate("scrollTo(0, 0)")
 
 
 if __name__ == "__main__":

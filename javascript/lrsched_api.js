@@ -28,6 +28,11 @@
         return path.replace(/\/+$/, "");
     }
 
+    /** The address of something below our prefix. */
+    function url(path) {
+        return rootPath() + PREFIX + path;
+    }
+
     /** Sends a request and returns the parsed answer; every failure is an ApiError. */
     async function request(method, path, body) {
         const options = {method, credentials: "same-origin", cache: "no-store"};
@@ -37,14 +42,50 @@
         }
         let response;
         try {
-            response = await fetch(rootPath() + PREFIX + path, options);
+            response = await fetch(url(path), options);
         } catch (error) {
             throw new ApiError(UNREACHABLE, {status: 0});
         }
-        const answer = await response.json().catch(() => null);
-        if (response.ok && answer !== null) return answer;
-        const message = answer?.error?.message ?? `The server answered ${response.status} ${response.statusText}.`;
-        throw new ApiError(message, {status: response.ok ? 0 : response.status, span: answer?.error?.span ?? null});
+        return checked(await response.json().catch(() => null), response.status, response.statusText);
+    }
+
+    /** The answer, unless it is a refusal or none of ours. */
+    function checked(answer, status, statusText) {
+        const isGood = status >= 200 && status < 300;
+        if (isGood && answer !== null) return answer;
+        const message = answer?.error?.message ?? `The server answered ${status} ${statusText}.`;
+        throw new ApiError(message, {status: isGood ? 0 : status, span: answer?.error?.span ?? null});
+    }
+
+    /**
+     * Sends a file; as request(). `onProgress(share)` hears how much of it is there, 0 to 1: fetch cannot tell. With an
+     * AbortSignal it can be called off; then the promise is rejected with an ApiError too.
+     */
+    function upload(path, file, {onProgress, signal}) {
+        return new Promise((resolve, reject) => {
+            const sending = new XMLHttpRequest();
+            sending.open("POST", url(path));
+            sending.upload.addEventListener("progress", (event) => event.lengthComputable && onProgress(event.loaded / event.total));
+            sending.addEventListener("load", () => {
+                try {
+                    resolve(checked(parsed(sending.responseText), sending.status, sending.statusText));
+                } catch (error) {
+                    reject(error);
+                }
+            });
+            sending.addEventListener("error", () => reject(new ApiError(UNREACHABLE)));
+            sending.addEventListener("abort", () => reject(new ApiError("Called off.")));
+            signal.addEventListener("abort", () => sending.abort());
+            sending.send(file);
+        });
+    }
+
+    function parsed(text) {
+        try {
+            return JSON.parse(text);
+        } catch (error) {
+            return null;
+        }
     }
 
     /**
@@ -117,5 +158,5 @@
         }
     }
 
-    lrsched.api = {ApiError, Asker, Latest, request, rootPath};
+    lrsched.api = {ApiError, Asker, Latest, request, rootPath, upload, url};
 })();

@@ -6,6 +6,7 @@
     const lrsched = (globalThis.lrsched ??= {});
     const DEFAULTS = {label: "", height: 280, compact: false, zero: true, xLabel: "step", axis: "linear"};
     const MARK_ROOM_PX = 5;
+    const LABEL_PX = 6.7; // of a character, for labels that would lie over each other
     const LEFT_PX = 54; // charts that stand below each other have their steps below each other
 
     /**
@@ -15,7 +16,7 @@
      *   series  the first is drawn on top
      *   look    0 to 5 (colour and dashes), "past" or "raw"
      *   weight  "thin", "thick", "wide" or nothing
-     *   kind    "boundary", "resume", "stop" or "event"
+     *   kind    "boundary", "resume", "stop", "rescue" or "event"
      *   shade   [from, to]: steps that are not trained
      */
     class Chart {
@@ -157,6 +158,7 @@
             const {svg} = lrsched.dom;
             const {x, left, right, top, bottom} = this.frame;
             const group = svg("g");
+            const labels = [];
             let last = -Infinity;
             for (const mark of this.data.marks) {
                 const place = crisp(x(mark.x));
@@ -164,8 +166,10 @@
                 if (mark.kind === "boundary" && place - last < MARK_ROOM_PX) continue;
                 if (mark.kind === "boundary") last = place;
                 group.append(svg("line", {class: `lrsched-mark lrsched-mark-${mark.kind}`, x1: place, x2: place, y1: top, y2: bottom}));
-                if (mark.label && !this.options.compact) group.append(markLabel(mark, place, this.frame));
+                if (mark.kind === "rescue") group.append(svg("path", {class: "lrsched-flag", d: `M${place} ${top}l9 4l-9 4z`}));
+                if (mark.label && !this.options.compact) labels.push(markLabel(mark, place, this.frame));
             }
+            group.append(...apart(labels).map(({node}) => node));
             return group;
         }
 
@@ -203,12 +207,22 @@
 
     const crisp = (pixel) => Math.round(pixel - 0.5) + 0.5;
 
-    function markLabel(mark, place, {left, right, top}) {
-        const near = place > right - (right - left) / 3;
-        return lrsched.dom.svg("text", {
+    /** A mark's label and the room that it takes: {node, from, to}. */
+    function markLabel(mark, place, {right, top}) {
+        const long = mark.label.length * LABEL_PX + 5;
+        const near = place + long > right;
+        const node = lrsched.dom.svg("text", {
             class: `lrsched-mark-label lrsched-mark-label-${mark.kind}`, x: place + (near ? -5 : 5), y: top - 6,
             "text-anchor": near ? "end" : "start", text: mark.label,
         });
+        return {node, from: near ? place - long : place, to: near ? place : place + long};
+    }
+
+    /** Those labels that do not lie over one before them. */
+    function apart(labels) {
+        const kept = [];
+        for (const one of labels) if (kept.every(({from, to}) => one.to <= from || to <= one.from)) kept.push(one);
+        return kept;
     }
 
     /** Lowest, lowest positive and highest value of all series, and whether there is a 0. */

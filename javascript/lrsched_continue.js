@@ -1,23 +1,37 @@
-// "Continue a run": the schedule is drawn as the rest of a run that has begun.
+// "Continue a run": the schedule is drawn as the rest of a run that has begun, in one of the ways to go on.
 "use strict";
 
 (() => {
     const lrsched = (globalThis.lrsched ??= {});
+    const WAYS = ["continue", "new", "restart"]; // a new run from the file is no continuation
+    const GOING_ON = new Set(["pending", "running"]);
 
-    /** The select box and its note; sets `planner.form.continued`. */
+    /** The select boxes and their note; sets `planner.form.continued`. */
     class Continuation {
-        constructor(planner, wanted) {
+        #asked = new lrsched.api.Latest();
+        #askedFor = "";
+
+        constructor(planner, kept) {
             const {byId} = lrsched.dom;
             this.planner = planner;
-            this.wanted = wanted;
+            this.wanted = kept?.run ?? null;
             this.runs = [];
+            this.resumed = null;
             this.select = byId("run");
             this.select.addEventListener("change", () => this.choose(this.select.value || null));
+            this.way = lrsched.ways.fill(byId("run_way"), WAYS, () => this.#apply());
+            if (WAYS.includes(kept?.way)) this.way.value = kept.way;
             byId("run_use").addEventListener("click", () => this.#useSettings());
         }
 
         get run() {
             return this.runs.find((run) => run.id === this.wanted) ?? null;
+        }
+
+        /** The run's last step, or an earlier one where its saved state is: what was made since then is made again. */
+        get step() {
+            const isKnown = this.resumed?.id === this.run.id && !GOING_ON.has(this.run.state);
+            return isKnown ? this.resumed.step : this.run.step;
         }
 
         /** Takes over the list of runs, newest first; asks again only when the chosen run has moved. */
@@ -41,6 +55,12 @@
             this.#useSettings();
         }
 
+        /** How a text would go on with the run: a mode, see lrsched_ways.js. */
+        mode(text) {
+            const isRate = this.planner.form.get("kind") === "rate"; // a threshold cannot be compared with the run's rate
+            return lrsched.ways.mode(this.way.value, isRate ? this.run : null, text);
+        }
+
         #fill() {
             const {el} = lrsched.dom;
             this.select.replaceChildren(
@@ -50,14 +70,33 @@
         }
 
         #apply() {
-            const {byId, setText, setHidden, formatCount} = lrsched.dom;
+            const {byId, setText, setHidden} = lrsched.dom;
             const {form} = this.planner;
             const run = this.run;
-            const before = form.continued;
-            form.continued = run === null ? null : {id: run.id, step: run.step};
+            const before = JSON.stringify(form.continued);
+            form.continued = run === null ? null : {id: run.id, step: this.step, way: this.way.value};
+            setHidden(byId("run_way_field"), run === null);
             setHidden(byId("run_note"), run === null);
-            if (run) setText(byId("run_note").querySelector("span"), `Goes on at step ${formatCount(run.step)} of ${formatCount(run.total_steps)}.`);
-            if (before?.id !== form.continued?.id || before?.step !== form.continued?.step) this.planner.ask({now: true});
+            if (run) setText(byId("run_note").querySelector("span"), note(run, this.step));
+            if (before !== JSON.stringify(form.continued)) this.planner.ask({now: true});
+            this.#findStep(run);
+        }
+
+        /** Asks at which step a training of this run would go on, when the run has moved. */
+        async #findStep(run) {
+            const askedFor = JSON.stringify(run && [run.id, run.state, run.updated_s]);
+            if (askedFor === this.#askedFor) return;
+            this.#askedFor = askedFor;
+            if (run === null || GOING_ON.has(run.state)) return;
+            try {
+                const answer = await this.#asked.ask("GET", `resume?kind=${run.kind}&name=${encodeURIComponent(run.name)}`);
+                if (answer?.run?.id !== run.id) return;
+                this.resumed = {id: run.id, step: answer.step};
+                this.#apply();
+            } catch (error) {
+                if (!(error instanceof lrsched.api.ApiError)) throw error;
+                this.#askedFor = ""; // asked again with the next list
+            }
         }
 
         #useSettings() {
@@ -68,6 +107,12 @@
 
     function label(run) {
         return `${run.name} – step ${run.step} of ${run.total_steps}, ${run.state}`;
+    }
+
+    function note(run, step) {
+        const {formatCount} = lrsched.dom;
+        const times = run.multiplier === 1 ? "" : ` At ${run.multiplier} times the planned rate, since the guard stepped in.`;
+        return `Goes on at step ${formatCount(step)} of ${formatCount(run.total_steps)}.${times}`;
     }
 
     /** A run's text and numbers, named as the editor's fields. */

@@ -77,8 +77,10 @@
             const place = x(this.step);
             const toTheLeft = place > (left + right) / 2;
             this.tip.style.top = `${top + 2}px`;
-            this.tip.style.left = toTheLeft ? "auto" : `${place + 10}px`;
-            this.tip.style.right = toTheLeft ? `${this.chart.host.clientWidth - place + 10}px` : "auto";
+            this.tip.style.left = "0"; // where it has all the room that it wants
+            const free = this.chart.host.clientWidth - this.tip.offsetWidth;
+            const wanted = toTheLeft ? place - 10 - this.tip.offsetWidth : place + 10;
+            this.tip.style.left = `${Math.max(0, Math.min(free, wanted))}px`;
         }
 
         #near() {

@@ -7,14 +7,15 @@
     /**
      * Lines and marks for drawn schedules.
      * `drawn` holds [result, look, name]; the first is the reader's own: its boundaries and its stop are marked.
+     * `mode` says how a run goes on at `initialStep`, see lrsched_ways.js.
      */
-    function plan(drawn, initialStep) {
+    function plan(drawn, initialStep, mode = "continue") {
         const series = drawn.map(([result, look, name]) => ({
             name, look, ...from(result, result.past ? initialStep : 0), weight: look === 0 ? "thick" : "",
         }));
         const own = drawn[0]?.[0];
         if (own?.past) series.unshift({name: "so far", look: "past", x: own.past.x, y: own.past.y, weight: "thick"});
-        return {series, marks: own ? marks(own, initialStep) : [], shade: own ? shade(own) : null};
+        return {series, marks: own ? marks(own, initialStep, mode) : [], shade: own ? shade(own) : null};
     }
 
     /** The points of a result from `step` on. */
@@ -23,13 +24,13 @@
         return first <= 0 ? {x: result.x, y: result.y} : {x: result.x.slice(first), y: result.y.slice(first)};
     }
 
-    function marks(result, initialStep) {
+    function marks(result, initialStep, mode) {
         const {formatCount} = lrsched.dom;
         const found = result.boundaries
             .filter((step) => step < result.total_steps && !(result.past && step < initialStep))
             .map((step) => ({x: step, kind: "boundary", text: `boundary at ${formatCount(step)}`}));
         if (result.stop < result.total_steps) found.push({x: result.stop, kind: "stop", label: `stops at ${formatCount(result.stop)}`});
-        if (initialStep > 0) found.push({x: initialStep, kind: "resume", label: `continues at ${formatCount(initialStep)}`});
+        if (initialStep > 0) found.push({x: initialStep, kind: "resume", label: lrsched.ways.mark(mode, initialStep)});
         return found;
     }
 

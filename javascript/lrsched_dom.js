@@ -111,6 +111,14 @@
         return value === null || value === undefined ? "–" : whole.format(value);
     }
 
+    /** A number of bytes: 950 B, 18.1 kB, 240 MB. */
+    function formatSize(bytes) {
+        const units = ["B", "kB", "MB", "GB"];
+        const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
+        const size = bytes / 1000 ** power;
+        return `${size < 100 && power > 0 ? Number(size.toPrecision(3)) : Math.round(size)} ${units[power]}`;
+    }
+
     /** Seconds in words: 0.21 s, 3 min 12 s, 1 h 02 min. */
     function formatDuration(seconds) {
         if (seconds === null || seconds === undefined) return "–";
@@ -159,6 +167,6 @@
 
     lrsched.dom = {
         caretBox, fillLegend, formatShortMoment, root, byId, el, svg, setText, setHidden, isShown, typeInto, recall, keep, toUnits,
-        formatRate, formatCount, formatDuration, formatMoment,
+        formatRate, formatCount, formatDuration, formatMoment, formatSize,
     };
 })();

@@ -91,8 +91,15 @@
         return lrsched.dom.isShown(block("embeddingRate"));
     }
 
+    /** Has the page read the names of a kind anew, as the button beside the drop-down does; false where there is none. */
+    function refreshNames(kind) {
+        const button = lrsched.dom.root().querySelector(`#refresh_train_${kind}_name`);
+        button?.click();
+        return button !== null;
+    }
+
     lrsched.fields = {
-        block, input, value, number, set, setClipMode, context, isShown,
+        block, input, value, number, set, setClipMode, context, isShown, refreshNames,
         clipMode: () => clipModeInput()?.value.trim() ?? "",
         exists: (name) => input(name) !== null,
     };

@@ -41,6 +41,7 @@
                 data_root: this.get("folder"),
                 initial_step: this.continued?.step ?? 0,
                 run: this.continued?.id ?? null,
+                way: this.continued?.way ?? null,
                 points: MOST_POINTS,
             };
         }
@@ -48,10 +49,11 @@
         /** Keeps text and fields in the browser. */
         keep(text) {
             const fields = Object.fromEntries(FIELDS.map((name) => [name, this.inputs[name].value]));
-            lrsched.dom.keep(STORE, {text, fields, run: this.continued?.id ?? null});
+            const {id: run = null, way = null} = this.continued ?? {};
+            lrsched.dom.keep(STORE, {text, fields, run, way});
         }
 
-        /** Brings back what was kept; returns {text, run} or null. */
+        /** Brings back what was kept; returns {text, run, way} or null. */
         recall() {
             const kept = lrsched.dom.recall(STORE, null);
             if (kept === null || typeof kept.text !== "string") return null;
@@ -59,7 +61,7 @@
                 const value = kept.fields?.[name];
                 if (typeof value === "string") this.inputs[name].value = value;
             }
-            return {text: kept.text, run: kept.run ?? null};
+            return {text: kept.text, run: kept.run ?? null, way: kept.way ?? null};
         }
     }
 

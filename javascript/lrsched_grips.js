@@ -24,11 +24,15 @@
             chart.onDraw = () => this.redraw();
         }
 
-        /** Shows the grips of what POST items answered; steps before `from` are trained and stay. */
-        show(known, from) {
+        /**
+         * Shows the grips of what POST items answered; steps before `from` are trained and stay. The answer counts from the
+         * text's own step 0, which is the chart's `origin`.
+         */
+        show(known, from, origin) {
             if (this.held) return; // they are those of the same text: another one would have made it let go
-            const boundaries = known.boundaries.filter(({step}) => step > from).map((one) => ({...one, kind: "boundary"}));
-            const rates = known.handles.filter(({step}) => step >= from).map((one) => ({...one, kind: "rate"}));
+            const moved = ({step, low, high, ...one}) => ({...one, step: step + origin, low: low + origin, high: high + origin, origin});
+            const boundaries = known.boundaries.map(moved).filter(({step}) => step > from).map((one) => ({...one, kind: "boundary"}));
+            const rates = known.handles.map((one) => ({...one, step: one.step + origin, kind: "rate"})).filter(({step}) => step >= from);
             const wanted = new Map([...boundaries, ...rates].map((one, i, all) => [key(one, all.slice(0, i)), one]));
             for (const [name, grip] of this.grips) if (!wanted.has(name)) this.#remove(name, grip);
             for (const [name, spot] of wanted) this.#put(name, spot, this.planner.items.byPath(spot.item)?.text ?? "");
@@ -229,8 +233,8 @@
         }
     }
 
-    function edit({grip: {spot: {kind, item, param}}, value}) {
-        return kind === "boundary" ? {do: "boundary", item, step: value} : {do: "rate", item, param, value};
+    function edit({grip: {spot: {kind, item, param, origin}}, value}) {
+        return kind === "boundary" ? {do: "boundary", item, step: value - origin} : {do: "rate", item, param, value};
     }
 
     /** The same name for the same point in the next answer: an item has one boundary, and a parameter one point or two. */

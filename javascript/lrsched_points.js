@@ -25,7 +25,8 @@
          * step, and a long watch collects more points than a chart can show.
          */
         take(answer) {
-            const leg = `${answer.run.initial_step}/${answer.run.total_steps}`;
+            const resumed = answer.events.filter((one) => one.event === "resume").length; // twice from the same step is another leg
+            const leg = `${answer.run.initial_step}/${answer.run.total_steps}/${resumed}`;
             const isNewLeg = this.leg !== null && this.leg !== leg;
             if (this.since > 0 && (isNewLeg || this.columns.step.length > MOST_KEPT)) {
                 this.clear();
@@ -52,7 +53,7 @@
         }
 
         #note(events) {
-            const key = (one) => `${one.time_s}/${one.step}/${one.event}`;
+            const key = (one) => `${one.time_s}/${one.step}/${one.event}/${one.message}`;
             const known = new Set(this.events.map(key));
             for (const one of events) if (!known.has(key(one))) this.events.push(one);
         }

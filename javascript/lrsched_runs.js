@@ -15,6 +15,7 @@
         #busy = false;
         #failures = 0;
         #active = new Set();
+        #generation = 0; // of what is chosen and listed: an answer to an older question comes too late
 
         constructor({onRuns, onContinue, onOpen}) {
             const {byId} = lrsched.dom;
@@ -24,16 +25,36 @@
             this.chosen = lrsched.dom.recall(STORE, null);
             this.runs = [];
             this.view = new lrsched.RunView({onContinue, onOpen});
+            this.files = new lrsched.RunFiles((answer, said) => this.#deleted(answer, said));
+            this.importer = new lrsched.RunImport(this.list.closest(".lrsched-card"), (id) => this.#imported(id));
             this.timer = setInterval(() => this.#check(), CHECK_MS);
         }
 
         /** Shows a run; kept over a reload. */
         choose(id) {
+            this.#generation += 1;
             this.chosen = id;
             lrsched.dom.keep(STORE, id);
             this.#drawList();
             this.#due = 0;
             this.#check();
+        }
+
+        /** The run after it is shown, and its row has the focus, which the button that is gone had. */
+        #deleted(answer, said) {
+            this.#generation += 1;
+            this.#take(answer);
+            this.importer.tell(said);
+            (this.list.querySelector('[aria-current="true"]') ?? lrsched.dom.byId("run_import")).focus({preventScroll: true});
+            this.#due = 0;
+            this.#check();
+        }
+
+        async #imported(id) {
+            this.choose(id);
+            const answer = await lrsched.api.request("GET", "runs");
+            this.#take(answer);
+            return this.runs.find((run) => run.id === id) ?? null;
         }
 
         #check() {
@@ -43,13 +64,18 @@
         }
 
         async #poll() {
+            const generation = this.#generation;
             try {
                 const answer = await lrsched.api.request("GET", "runs");
+                if (generation !== this.#generation) return;
                 this.#take(answer);
                 const run = this.runs.find(({id}) => id === this.chosen);
-                if (run) await this.view.update(run, this.#active.has(run.id));
+                if (run) {
+                    await this.view.update(run, this.#active.has(run.id));
+                    this.files.show(run, this.#active.has(run.id));
+                }
                 this.#failures = 0;
-                this.#due = performance.now() + (this.#active.size ? TRAINING_MS : IDLE_MS);
+                if (generation === this.#generation) this.#due = performance.now() + (this.#active.size ? TRAINING_MS : IDLE_MS);
             } catch (error) {
                 if (!(error instanceof lrsched.api.ApiError)) throw error;
                 this.#failures += 1;
@@ -87,7 +113,7 @@
         #drawList() {
             const {el} = lrsched.dom;
             if (this.runs.length === 0) {
-                const hint = "No runs yet. Start one in the Train tab: its rate and loss appear here while it trains.";
+                const hint = "No runs yet. Start one in the Train tab: its rate and loss appear here while it trains. Or import one.";
                 if (this.list.dataset.empty !== "yes") this.list.replaceChildren(el("li", {class: "lrsched-muted", text: hint}));
                 this.list.dataset.empty = "yes";
                 lrsched.dom.setHidden(lrsched.dom.byId("run_view"), true);

@@ -3,7 +3,11 @@
 
 (() => {
     const lrsched = (globalThis.lrsched ??= {});
-    const EVENT_WORDS = {leg: "start", resume: "continued", interrupted: "interrupted", finished: "finished", failed: "failed", note: "note"};
+    const EVENT_WORDS = {leg: "start", resume: "continued", skipped: "skipped updates"}; // others are shown as they are
+    const LEG_LABELS = {new: "new schedule", restart: "restarted"};
+
+    const MARKED = new Set(["resume", "rescue"]);
+    const BAD = new Set(["rescue", "error", "failed"]);
 
     /** The lower right part of the tab. `onContinue(id)` and `onOpen(run, settings)` are its two buttons. */
     class RunView {
@@ -78,7 +82,7 @@
             const isOff = last !== null && last.planned !== null && last.actual !== null && last.planned !== last.actual;
             const numbers = [
                 ["Step", `${formatCount(run.step)} of ${formatCount(run.total_steps)}`, ""],
-                ["Rate", formatRate(last?.actual, 5), isOff ? `planned ${formatRate(last.planned, 5)}` : ""],
+                ["Rate", formatRate(last?.actual, 5), isOff || run.multiplier !== 1 ? planned(last, run.multiplier) : ""],
                 ["Loss, smoothed", formatRate(last?.smooth, 4), last ? `raw ${formatRate(last.loss, 4)}` : ""],
                 ["Time per step", formatDuration(s_per_step), ""],
                 ["Time left", run.state === "running" ? formatDuration(s_left) : "–", ""],
@@ -115,16 +119,18 @@
         #marks(run) {
             const found = this.points.events.filter((one) => one.step > 0 || one.event !== "leg");
             return found.filter((one) => one.event !== "finished" || one.step < run.total_steps).map((one) => ({
-                x: one.step, kind: one.event === "resume" ? "resume" : "event", text: words(one),
+                x: one.step, kind: MARKED.has(one.event) ? one.event : "event", text: words(one), label: markLabel(one, run),
             }));
         }
 
         #drawEvents() {
-            const {el, byId, formatCount, formatMoment} = lrsched.dom;
+            const {el, byId, setText, formatCount, formatMoment} = lrsched.dom;
             const list = byId("run_events");
             if (list.dataset.count === `${this.points.id}/${this.points.events.length}`) return;
             list.dataset.count = `${this.points.id}/${this.points.events.length}`;
-            list.replaceChildren(...this.points.events.map((one) => el("li", {},
+            const rescues = this.points.events.filter((one) => one.event === "rescue").length;
+            setText(byId("run_events_title"), rescues ? `Events, ${rescues} ${rescues === 1 ? "rescue" : "rescues"}` : "Events");
+            list.replaceChildren(...this.points.events.map((one) => el("li", {class: BAD.has(one.event) ? "lrsched-is-bad" : null},
                 el("span", {class: "lrsched-num", text: formatCount(one.step)}), el("span", {text: words(one)}),
                 el("span", {class: "lrsched-muted", text: formatMoment(one.time_s)}))));
         }
@@ -146,15 +152,15 @@
         }
 
         async follow(run) {
-            const {id, rate_text, total_steps, pictures, batch, accumulate} = run;
-            const key = JSON.stringify([id, rate_text, total_steps, pictures, batch, accumulate]);
+            const {id, rate_text, total_steps, pictures, batch, accumulate, initial_step, origin} = run;
+            const key = JSON.stringify([id, rate_text, total_steps, pictures, batch, accumulate, initial_step, origin]);
             if (key === this.#key) return;
             this.#key = key;
             this.#curve = null;
             if (run.state === "finished") return;
             const question = {texts: [rate_text], kind: "rate", total_steps, pictures, batch, accumulate, data_root: "", points: 1000};
             try {
-                const answer = await lrsched.api.request("POST", "preview", {...question, id: 0, initial_step: 0, run: null});
+                const answer = await lrsched.api.request("POST", "preview", {...question, id: 0, initial_step, run: id});
                 if (key === this.#key && answer.results[0].ok) this.#curve = answer.results[0];
             } catch (error) {
                 if (!(error instanceof lrsched.api.ApiError)) throw error;
@@ -162,6 +168,17 @@
             }
             if (this.#curve) this.onCurve();
         }
+    }
+
+    function planned(last, multiplier) {
+        const times = multiplier === 1 ? "" : `times ${multiplier} since a rescue`;
+        return [last?.planned ? `planned ${lrsched.dom.formatRate(last.planned, 5)}` : "", times].filter(Boolean).join(", ");
+    }
+
+    /** A rescue is named on the chart, and so is a leg that did not go on as before. */
+    function markLabel({event, step}, {legs}) {
+        if (event === "rescue") return "rescue";
+        return event === "resume" ? LEG_LABELS[legs.find((leg) => leg.start_step === step)?.mode] ?? "" : "";
     }
 
     function words({event, message}) {

@@ -25,7 +25,7 @@
             this.editor.onCaret = () => this.itemForm.refresh();
             this.exchange = new lrsched.Exchange(this);
             this.presets = new lrsched.Presets(this.editor);
-            this.continuation = new lrsched.Continuation(this, kept?.run ?? null);
+            this.continuation = new lrsched.Continuation(this, kept);
             this.#bind();
         }
 
@@ -35,10 +35,19 @@
             this.asker.ask(this.form.question([this.editor.text, ...this.comparison.texts]), {now});
         }
 
-        /** The run's numbers, as other questions than previews take them; counted pictures are known from the last answer. */
+        /**
+         * The run's numbers, as other questions than previews take them; counted pictures are known from the last answer.
+         * They know nothing of runs: a text that is restarted in the middle of one is planned over the steps from there on.
+         */
         context() {
             const {total_steps, pictures, batch, accumulate} = this.form.question([]);
-            return {total_steps, pictures: pictures ?? this.counted, batch, accumulate};
+            const own = total_steps === null ? null : Math.max(1, total_steps - this.origin);
+            return {total_steps: own, pictures: pictures ?? this.counted, batch, accumulate};
+        }
+
+        /** The step of the run's life that is the text's step 0, as the server said it last. */
+        get origin() {
+            return this.lastGood?.origin ?? 0;
         }
 
         /** Puts a text and field values in and asks once. */
@@ -97,7 +106,7 @@
         showGrips() {
             const isDrawn = this.items.isFresh && this.lastGood?.text === this.editor.text;
             this.grips.setWaiting(!isDrawn);
-            if (isDrawn) this.grips.show(this.items.known, this.initialStep);
+            if (isDrawn) this.grips.show(this.items.known, this.initialStep, this.origin);
         }
 
         /** Goes to the item that trains a step, without taking the focus. */
@@ -116,7 +125,7 @@
             const named = [[this.lastGood, 0, "this schedule"], ...others.map((result, i) => [result, this.#look(result, i), this.#label(result, i)])];
             const drawn = named.filter(([result]) => result?.ok);
             const x = {xLow: 0, xHigh: Math.max(1, question.total_steps ?? 1, this.lastGood?.total_steps ?? 1)};
-            this.chart.show({...x, ...lrsched.curves.plan(drawn, answer.initial_step)});
+            this.chart.show({...x, ...lrsched.curves.plan(drawn, answer.initial_step, this.continuation.mode(this.editor.text))});
             const momenta = drawn.filter(([result]) => result.momentum);
             setHidden(byId("momentum"), momenta.length === 0);
             this.momentum.show({...x, series: momenta.map(([result, look, name]) => ({name, look, x: result.x, y: result.momentum}))});

@@ -20,10 +20,11 @@
             this.watched = WATCHED[field];
             this.resumes = resumes;
             this.place = el("div");
+            this.caption = el("p", {class: "lrsched-muted", hidden: true});
             this.messages = el("div", {class: "lrsched-messages", role: "status", "aria-live": "polite"});
-            this.box = el("div", {class: "lrsched lrsched-inline", id: `lrsched_inline_${field}`}, this.place, this.messages);
+            this.box = el("div", {class: "lrsched lrsched-inline", id: `lrsched_inline_${field}`}, this.place, this.caption, this.messages);
             this.chart = new lrsched.Chart(this.place, {label: this.watched.label, height: 96, compact: true});
-            this.asker = new lrsched.api.Asker((answer) => this.#answered(answer), (error) => this.#failed(error));
+            this.asker = new lrsched.api.Asker((answer, question) => this.#answered(answer, question), (error) => this.#failed(error));
         }
 
         /** Puts the help below the field again where gradio has redrawn it, and asks when something changed. */
@@ -38,10 +39,10 @@
         }
 
         #ask(text) {
-            const resume = this.watched.name ? this.resumes[this.watched.name]?.current : null;
+            const resume = this.resume?.current ?? null;
             const question = {
                 texts: [text], kind: this.watched.kind, ...lrsched.fields.context(), points: CHART_POINTS,
-                initial_step: resume?.step ?? 0, run: resume?.run?.id ?? null,
+                initial_step: resume?.step ?? 0, run: resume?.run?.id ?? null, way: resume?.way ?? null,
             };
             const asked = JSON.stringify(question);
             if (asked === this.#asked) return;
@@ -49,17 +50,25 @@
             this.asker.ask(question);
         }
 
-        #answered(answer) {
+        /** What the Train tab offers for the thing that this field's rate is for; null for the clip. */
+        get resume() {
+            return this.watched.name ? this.resumes[this.watched.name] : null;
+        }
+
+        #answered(answer, {way}) {
             const [result] = answer.results;
             this.place.classList.toggle("lrsched-stale", !result.ok);
-            if (result.ok) this.#draw(result, answer.initial_step);
+            if (result.ok) this.#draw(result, answer.initial_step, way ?? "continue");
             lrsched.dom.setHidden(this.place, !result.ok && this.chart.data.series.length === 0);
             this.messages.replaceChildren(...(result.ok ? result.warnings.map((lint) => this.#lint(lint)) : [lrsched.dom.caretBox(result.error)]));
         }
 
-        #draw(result, initialStep) {
-            const drawn = lrsched.curves.plan([[result, 0, "rate"]], initialStep);
+        #draw(result, initialStep, way) {
+            const mode = lrsched.ways.mode(way, this.resume?.current?.run ?? null, result.text);
+            const drawn = lrsched.curves.plan([[result, 0, "rate"]], initialStep, mode);
             this.chart.show({xLow: 0, xHigh: Math.max(1, result.total_steps), ...drawn});
+            lrsched.dom.setHidden(this.caption, initialStep === 0);
+            lrsched.dom.setText(this.caption, lrsched.ways.caption(mode, initialStep));
         }
 
         #lint({message, fix}) {

@@ -16,7 +16,7 @@
             const {byId} = lrsched.dom;
             this.planner = planner;
             for (const target of Object.keys(TARGETS)) {
-                byId("send_" + target).addEventListener("click", () => this.#send(TARGETS[target]));
+                byId("send_" + target).addEventListener("click", () => this.#send(target));
             }
             byId("fetch_train").addEventListener("click", () => this.#fetch());
             byId("kind").addEventListener("input", () => this.refresh());
@@ -29,8 +29,9 @@
             for (const [name, target] of Object.entries(TARGETS)) lrsched.dom.setHidden(lrsched.dom.byId("send_" + name), target.kind !== kind);
         }
 
-        #send({field, label}) {
+        async #send(target) {
             const {form, editor} = this.planner;
+            const {field, label} = TARGETS[target];
             if (!lrsched.fields.set(field, editor.text)) return this.#say(`There is no field for the ${label} on this page.`, true);
             const sent = [label];
             if (lrsched.dom.byId("send_fields").checked) {
@@ -38,7 +39,23 @@
                     if (form.get(name) !== "" && lrsched.fields.set(name, form.get(name))) sent.push(word);
                 }
             }
-            this.#say(`Sent: ${sent.join(", ")}.`);
+            const trouble = await this.#sendWay(target, sent);
+            this.#say(trouble || `Sent: ${sent.join(", ")}.`, trouble !== "");
+        }
+
+        /** A plan for the rest of a run is only right if that run goes on in the same way. Resolves to what went wrong, or "". */
+        async #sendWay(kind, sent) {
+            const {run, way} = this.planner.continuation;
+            if (run?.kind !== kind) return "";
+            try {
+                await lrsched.api.request("POST", "resume", {kind, name: run.name, way: way.value});
+            } catch (error) {
+                if (!(error instanceof lrsched.api.ApiError)) throw error;
+                return `Sent, but not how ${run.name} goes on: ${error.message}`;
+            }
+            lrsched.helpers?.resumes[kind].again();
+            sent.push(`how ${run.name} goes on`);
+            return "";
         }
 
         #fetch() {

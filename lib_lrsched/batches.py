@@ -122,8 +122,11 @@ def place_from_parts(parts: Any, data: Any, batches: int) -> Place:
     if [sorted(group) for group in groups] != [sorted(group) for group in data.groups]:
         raise ValueError("the pictures fall into other groups of one size")
     known = {index for group in groups for index in group}
-    if len(chosen) != batches or not 0 < taken <= batches or not all(set(batch) <= known for batch in chosen):
-        raise ValueError("the epoch has another number of batches")
+    size = int(data.batch_size)
+    if len(chosen) != batches or not 0 < taken <= batches or not all(set(one) <= known and len(one) == size for one in chosen):
+        raise ValueError("the epoch has other batches")
+    if taken % int(data.gradient_step):
+        raise ValueError("it stood in the middle of an update")
     return Place(groups, chosen, taken)
 
 

@@ -41,7 +41,8 @@ class Facts:
     """What a bundle says of itself besides its tensors: plain values, for people and for programs.
 
     ``step`` is updates made, ``digest`` that of the trained tensors, ``origin`` the step at which the schedule's own
-    step 0 lies, ``multiplier`` what the guard multiplies the planned rate by.
+    step 0 lies, ``multiplier`` what the guard multiplies the planned rate by, ``data`` the digest of the
+    data set's description.
     """
 
     run: str
@@ -58,13 +59,14 @@ class Facts:
     optimizer: str
     time_s: float
     torch: str
+    data: str
 
 
 FACT_RULES = {
     "run": TEXT, "kind": Rule(f"one of {', '.join(KINDS)}", lambda value: value in KINDS), "name": TEXT, "step": COUNT,
     "digest": TEXT, "rate_text": TEXT, "clip_text": TEXT, "total_steps": COUNT, "origin": COUNT,
     "multiplier": Rule("a number above 0, at most 1", lambda value: isinstance(value, float) and 0.0 < value <= 1.0),
-    "planner": COUNT, "optimizer": TEXT, "time_s": SECONDS, "torch": TEXT,
+    "planner": COUNT, "optimizer": TEXT, "time_s": SECONDS, "torch": TEXT, "data": TEXT,
 }  # fmt: skip
 assert list(FACT_RULES) == [field.name for field in fields(Facts)]
 

@@ -96,20 +96,20 @@ def cautions(host: Host, inputs: Mapping[str, Any], run: TrainingRun) -> list[st
     """What the user should know of a training that can start: for its log and the console."""
     kind, name = run.asked.kind, run.asked.name
     found = [one.message for one in preflight.of_start(host, kind, name, inputs) if one.severity == preflight.WARNING]
+    if preflight.is_nothing(run.plan):
+        found.append(preflight.nothing_learned(run.plan))
     if run.stop < run.asked.total_steps:
         found.append(preflight.ends_early(run.stop, run.asked.total_steps))
     return found
 
 
 def check_is_left(run: TrainingRun, step: int) -> None:
-    """Refuse a plan that is over before it begins, or that never trains.
+    """Refuse a plan that is over before it begins.
 
     Raises:
         ScheduleError: nothing is left to train. The host itself answers where max steps is reached.
     """
     plan = run.plan
-    if preflight.is_nothing(plan, max(step - run.origin, 0)):
-        raise ScheduleError(preflight.nothing_learned(plan), plan.text, (0, len(plan.text)))
     if run.stop <= step < run.asked.total_steps:
         raise ScheduleError(
             f"nothing is left to train: the schedule ends at step {run.stop} and {step} updates are made; "
@@ -122,7 +122,9 @@ def known_embedding(host: Host, name: str) -> Known | None:
     embedding = host.embedding(name)
     if embedding is None:
         return None
-    return Known(embedding.step or 0, optim.digest([embedding.vec]), file_time(embedding_file(host, embedding, name)))
+    # An embedding for SDXL is a dict of vectors: nothing here can train it, and no run knows it.
+    digest = optim.digest([embedding.vec]) if hasattr(embedding.vec, "detach") else ""
+    return Known(embedding.step or 0, digest, file_time(embedding_file(host, embedding, name)))
 
 
 def embedding_file(host: Host, embedding: Any, name: str) -> Path:

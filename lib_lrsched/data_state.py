@@ -8,6 +8,7 @@ put into the new data set, picture by picture, wherever the folder's listing has
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from .runstate import COUNT, LIST, SCALARS, TEXT, TEXTS, OtherVersionError, chec
 FORMAT = 1
 
 COMPARED = ("width", "height", "varsize", "shuffle_tags", "tag_drop_out", "latent_sampling_method", "use_weight",
-            "placeholder_token")
-"""Arguments of the host's PersonalizedBase that decide what is in a batch, besides batch size and accumulation."""
+            "placeholder_token", "checkpoint", "vae", "clip_skip", "precision")
+"""What decides what is in a batch, besides batch size and accumulation: arguments of the host's PersonalizedBase, and the
+model that encodes."""
 
 SHOWN = 3
 """So many names are in a message; of the rest, the number."""
@@ -57,13 +59,26 @@ def save(path: Path, data: Any, described: Mapping[str, Any]) -> None:
     write_tensors(path, dict(described), latents)
 
 
-def take_up(path: Path, data: Any, now: Mapping[str, Any], encode: Encode | None) -> list[str]:
+def digest(described: Mapping[str, Any]) -> str:
+    """By which a bundle knows the data that it belongs to."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def with_prompts(described: Mapping[str, Any], data: Any) -> dict[str, Any]:
+    """The description after ``take_up``: the pictures in their order of now, with their prompts of now."""
+    known = {picture["name"]: picture for picture in described["pictures"]}
+    pictures = [{**known[Path(entry.filename).name], "prompt": str(entry.cond_text or "")} for entry in data.dataset]
+    return {**described, "pictures": pictures}
+
+
+def take_up(path: Path, data: Any, now: Mapping[str, Any], encode: Encode | None, wanted: str) -> list[str]:
     """Makes the new data set the stored one, as far as the pictures are the same; says every difference.
 
     Args:
         data: the host's data set, just made.
         now: its description.
         encode: what the host made of a prompt for ``entry.cond``; None where entries have none.
+        wanted: the digest of the description that the bundle belongs to.
 
     Returns:
         what has changed; empty where the data set is now exactly the stored one.
@@ -72,6 +87,8 @@ def take_up(path: Path, data: Any, now: Mapping[str, Any], encode: Encode | None
         RunStateError: no such file, or a damaged one.
     """
     stored, latents = _read(path)
+    if digest(stored) != wanted:
+        raise RunStateError("it belongs to another stretch of the run", path)
     names = [picture["name"] for picture in stored["pictures"]]
     differences = _differences(stored, now)
     if sorted(names) == sorted(picture["name"] for picture in now["pictures"]):
@@ -96,7 +113,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     checked(value, {"lrsched_data": COUNT}, path)
     if value["lrsched_data"] != FORMAT:
         raise OtherVersionError(f"version {value['lrsched_data']} of a data file; update the extension to read it", path)
-    data = checked(value, {"settings": SCALARS, "lines": TEXTS, "pictures": LIST}, path)
+    data = checked(value, {"lrsched_data": COUNT, "settings": SCALARS, "lines": TEXTS, "pictures": LIST}, path)
     data["pictures"] = [checked(one, _PICTURE, path, f"pictures[{n}].") for n, one in enumerate(data["pictures"])]
     if len({picture["name"] for picture in data["pictures"]}) != len(data["pictures"]):
         raise RunStateError("pictures: expected names that differ", path)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from . import feedback
-from .bundle import Bundle, Folder, read
+from .bundle import Bundle, Folder, peek, read
+from .codec import is_finite
 from .errors import RunStateError
 from .resumption import Resumption
 from .runstate import Known
@@ -33,13 +34,18 @@ def find(store: Store, kind: str, name: str, now: Known | None, way: str,
     if way == "file" or now is None:
         return Resumption(way), None
     state = store.find(kind, name, step=now.step, digest=now.digest, mtime_ns=now.mtime_ns)
-    if state is None or state.state in ("pending", "running"):
-        return Resumption(way), None
+    if state is None:
+        return Resumption(way, messages=_missed(store, kind, name, now)), None
+    if state.state in ("pending", "running"):
+        return Resumption(way, messages=(f"the run {state.id} of {name} seems to be going on: this one starts anew",)), None
     _, bundle, passed = Folder(store.bundles_path(state.id), state.id).newest(state.floor, read)
     messages = tuple(passed)
     if bundle is None:
         return Resumption(way, state, messages=messages, multiplier=state.multiplier), None
     facts = bundle.facts
+    if bundle.parts and not is_finite(bundle.parts["trained"]):
+        bad = f"the state saved after update {facts.step} is not finite: it is not used"
+        return Resumption(way, state, messages=(*messages, bad), multiplier=state.multiplier), None
     is_it = (facts.step, facts.digest) == (now.step, now.digest)
     is_ahead = facts.step > now.step and now.digest in (state.main_digest, state.next_digest)
     if (facts.kind, facts.name) != (kind, name) or not (is_it or is_ahead):
@@ -50,6 +56,18 @@ def find(store: Store, kind: str, name: str, now: Known | None, way: str,
     except ValueError as error:
         watch, messages = None, (*messages, f"the state of the plateau is rebuilt from the history: {error}")
     return Resumption(way, state, facts.step, watch, facts.multiplier, messages), bundle
+
+
+def _missed(store: Store, kind: str, name: str, now: Known) -> tuple[str, ...]:
+    """A run that broke off looks the same but for the time of its file: it may be meant, and it may not."""
+    for state in store.runs():
+        alike = any((one.step, one.digest) == (now.step, now.digest) for one in state.known)
+        if (state.kind, state.name, state.state) == (kind, name, "crashed") and alike:
+            _, bundle, _ = Folder(store.bundles_path(state.id), state.id).newest(state.floor, peek)
+            if bundle is not None and bundle.facts.step > now.step:
+                step = bundle.facts.step
+                return (f"a run of {name} broke off at step {step}, but the file has been written since: this one starts anew",)
+    return ()
 
 
 def restore(tensors: Sequence[Tensor], bundle: Bundle) -> None:

@@ -22,7 +22,7 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any
 
-from . import checks, going_on
+from . import checks, going_on, optim, run_files
 from .answers import Answers
 from .host import Host, NoTraining
 from .run import TrainingRun
@@ -92,6 +92,10 @@ class Runtime(Answers):
                 now = self.lookup(asked.kind, asked.name)
                 known = None if now is None else Known(*now)
                 way = self.chosen(asked.kind, asked.name)
+                if way == "file" and asked.kind == "embedding" and not self.active():
+                    self.host.reload("embedding")  # what is in memory may be a saved state that was put back
+                    now = self.lookup(asked.kind, asked.name)
+                    known = None if now is None else Known(*now)
                 resumed, bundle = going_on.find(self.store, asked.kind, asked.name, known, way)
                 run = TrainingRun(asked, self.store, exact_clip=settings.exact_clip, resumed=resumed)
                 if known is not None and (asked.kind == "embedding" or known.digest):  # else a file that is not loaded yet
@@ -99,6 +103,8 @@ class Runtime(Answers):
                 session = Session(self.host, run, bundle)
                 if asked.kind == "embedding" and bundle is not None:
                     self._restore_embedding(session, asked.name)
+                if bundle is not None and bundle.facts.step >= asked.total_steps:
+                    run_files.deliver(self.host, self.store, bundle, resumed.state, session.say)
                 self._sessions[threading.get_ident()] = session
                 self._forget_choice(asked.kind, asked.name)
             return answer
@@ -115,6 +121,18 @@ class Runtime(Answers):
         if known is not None and state is not None and known not in state.known:
             self.store.save(replace(state, known=trimmed((*state.known, known), state.main_digest)))
 
+    def _restore_hypernetwork(self, session: Session, thing: Any, filename: str) -> None:
+        assert isinstance(self.host, Host), "something is trained"
+        asked = session.run.asked
+        if asked.kind != "hypernetwork" or filename != self.host.hypernetwork_file(asked.name) or session.is_restored:
+            return
+        if session.run.resumed.state is None:
+            # Its file time was not known: a copy, or a disk that rounds. Its weights may be.
+            tensors = going_on.trained_tensors(asked.kind, thing)
+            now = Known(thing.step or 0, optim.digest(tensors), 0)
+            session.adopt(*going_on.find(self.store, asked.kind, asked.name, now, session.run.resumed.way))
+        session.restore(thing)
+
     def _hypernetwork(self, original: type[Any]) -> type[Any]:
         runtime = self
 
@@ -124,8 +142,9 @@ class Runtime(Answers):
             def load(self, filename: Any) -> Any:
                 answer = super().load(filename)
                 session = runtime._session()
-                if session is not None and session.run.asked.kind == "hypernetwork":
-                    session.restore(self)
+                # Only what train_hypernetwork loads to train it: pictures load hypernetworks too, in the same thread.
+                if session is not None and checks.caller_locals("hypernetwork_name").get("clip_grad_mode") is not None:
+                    runtime._restore_hypernetwork(session, self, str(filename))
                 return answer
 
         Hypernetwork.__qualname__ = original.__qualname__

@@ -31,6 +31,7 @@ class Host:
         settings: the settings as they are now.
         read_picture: decodes a file as the data set does, or raises.
         reload: looks at the folder of a kind again.
+        model_facts: what there is to know of the loaded model, as plain values: checkpoint, vae, clip_skip, precision.
         autocast: the context in which the host's data set encodes prompts.
         embedding_db: the embeddings: ``word_embeddings``, ``skipped_embeddings``, ``expected_shape``; None where there is none.
         loaded_model: the model that is loaded, or None; asking loads none. By default ``shared.sd_model``.
@@ -53,6 +54,7 @@ class Host:
     settings: Callable[[], Settings] = Settings
     read_picture: Callable[[str], Any] | None = None
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+    model_facts: Callable[[], dict[str, Any]] = dict
     embedding_db: Callable[[], Any] = lambda: None
     loaded_model: Callable[[], Any] | None = None
     replaced_unet: Callable[[], str] = str
@@ -97,7 +99,8 @@ def find_webui(settings: Callable[[], Settings] = Settings) -> Host | NoTraining
         embeddings_dir=lambda: str(shared.cmd_opts.embeddings_dir),
         hypernetworks_dir=lambda: str(shared.cmd_opts.hypernetwork_dir),
         reload=_reload, data_dir=data_dir, settings=settings, read_picture=getattr(images, "read", None),
-        autocast=devices.autocast, embedding_db=lambda: sd_hijack.model_hijack.embedding_db, loaded_model=_loaded_model,
+        autocast=devices.autocast, model_facts=_model_facts,
+        embedding_db=lambda: sd_hijack.model_hijack.embedding_db, loaded_model=_loaded_model,
         replaced_unet=_replaced_unet,
     )
 
@@ -116,6 +119,18 @@ def _replaced_unet() -> str:
         return ""
     unet = getattr(sd_unet, "current_unet", None)
     return "" if unet is None else str(getattr(getattr(unet, "option", None), "label", None) or type(unet).__name__)
+
+
+def _model_facts() -> dict[str, Any]:
+    """Each of these may be called otherwise in another version: then it is not compared."""
+    from modules import devices, sd_vae, shared
+
+    info = getattr(shared.sd_model, "sd_checkpoint_info", None)
+    vae = getattr(sd_vae, "loaded_vae_file", None)
+    return {
+        "checkpoint": getattr(info, "shorthash", None) or getattr(info, "name", None), "vae": None if vae is None else str(vae),
+        "clip_skip": getattr(shared.opts, "CLIP_stop_at_last_layers", None), "precision": str(getattr(devices, "dtype_unet", None)),
+    }
 
 
 def _reload(kind: str) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from . import going_on, optim
+from .bundle import Facts
 from .checks import embedding_file, file_time
 from .keeper import Keeper
+from .plan import PLANNER_VERSION
+from .run import TrainingRun
 from .runstate import Known
 from .safe_save import OPTIM
 from .voice import Voice
@@ -24,6 +30,16 @@ DESIGN = (
 def hypernetwork_design(thing: Any) -> dict[str, Any]:
     """Widths and design of a hypernetwork, as plain values."""
     return {"enable_sizes": [int(size) for size in thing.layers], **{name: getattr(thing, name, None) for name in DESIGN}}
+
+
+def facts_of(run: TrainingRun) -> Facts:
+    """What a bundle of this run says of it; the keeper fills in what it alone knows."""
+    asked = run.asked
+    return Facts(
+        run=run.id, kind=asked.kind, name=asked.name, step=0, digest="", rate_text=asked.rate_text, clip_text=asked.clip_text,
+        total_steps=asked.total_steps, origin=run.origin, multiplier=float(run.multiplier), planner=PLANNER_VERSION,
+        optimizer="", time_s=time.time(), torch=str(torch.__version__), data="",
+    )
 
 
 class Identity(Voice):

@@ -28,7 +28,8 @@ class InForce:
         self.asked = asked
         self.resumed = resumed
         self.origin = 0
-        self.multiplier = resumed.multiplier
+        self.goes_on = resumption.mode_of(resumed.way, self._last_leg(), asked.rate_text) == "continue"
+        self.multiplier = resumed.multiplier if self.goes_on else 1.0  # another schedule is another chance
         self._chunk: list[float] = []
         self._momenta: list[float] = []
         self._chunk_start = 0
@@ -54,6 +55,19 @@ class InForce:
         origin = self._origin(initial_step)
         if origin != self.origin:
             self.origin = origin
+            self._plan_texts(self.pictures, self.counts.batch, self.counts.accumulate)
+
+    def adopt(self, resumed: Resumption) -> None:
+        """What the run goes on with, found late.
+
+        Raises:
+            ScheduleError: as bind().
+        """
+        self.resumed = resumed
+        self.goes_on = resumption.mode_of(resumed.way, self._last_leg(), self.asked.rate_text) == "continue"
+        self.multiplier = resumed.multiplier if self.goes_on else 1.0
+        if resumed.step is not None:
+            self.origin = self._origin(resumed.step)
             self._plan_texts(self.pictures, self.counts.batch, self.counts.accumulate)
 
     def _origin(self, initial_step: int) -> int:

@@ -30,11 +30,9 @@ from .writer import Writer
 SMALL_BYTES = 4 << 20
 SMALL_EVERY = 25
 LARGE_EVERY = 500
+GOODS = 2
 """What is trained and no larger than SMALL_BYTES is copied to memory every so many updates, for the guard; larger things
-when they are saved, or this often where nothing is saved."""
-
-OWN_FLAGS = ("foreach", "fused", "capturable", "differentiable")
-"""Settings of an optimizer that belong to the machine it runs on, not to the run."""
+when they are saved, or this often where nothing is saved. The newest GOODS of them that proved good are held."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,9 @@ class Keeper:
                  bundle: Bundle | None, say: Callable[[str], None]) -> None:
         self.bundle = bundle
         self.is_exact = bundle is not None
-        self.good: Bundle | None = None
+        self._goods: list[Bundle] = []
+        self._candidate: Bundle | None = None
+        self._gone_back_to: Bundle | None = None
         self.messages: list[str] = []
         self._when, self._facts, self._extra, self._say = when, facts, extra, say
         self._trained: Callable[[], list[Tensor]] = list
@@ -72,6 +72,7 @@ class Keeper:
         self._scaler: Any = None
         self._batches: Batches | None = None
         self._data: tuple[Any, dict[str, Any]] | None = None
+        self._data_digest = ""
         self._folder: Folder | None = None
         self._sync: Callable[[], None] = lambda: None
         self._writer = Writer(self._write)
@@ -81,6 +82,11 @@ class Keeper:
         self._saved_s = time.monotonic()
         self._disturbed = False
         self._is_small = True
+
+    @property
+    def good(self) -> Bundle | None:
+        """The newest state in memory that nothing speaks against."""
+        return self._goods[-1] if self._goods else None
 
     @property
     def is_needed(self) -> bool:
@@ -111,24 +117,21 @@ class Keeper:
         described = data_state.describe(data, arguments)
         if self.bundle is not None and file is not None:
             try:
-                for difference in data_state.take_up(file, data, described, encode):
+                for difference in data_state.take_up(file, data, described, encode, self.bundle.facts.data):
                     self._inexact(difference)
             except RunStateError as error:
                 self._inexact(f"prompts and latents are drawn anew: {error}")
-        # What was put back is part of what is written.
-        self._data = (data, data_state.describe(data, arguments) if self.bundle is not None else described)
+            described = data_state.with_prompts(described, data)  # what was put back is part of what is written
+        self._data = (data, described)
+        self._data_digest = data_state.digest(described)
 
     def begin(self, step: int, folder: Folder, trained: Callable[[], list[Tensor]], sync: Callable[[], None]) -> None:
         """The loop starts at ``step``. ``trained`` gives the tensors; ``sync`` brings the history to the disk."""
         self._folder, self._trained, self._sync = folder, trained, sync
         self._step = self._saved_step = self._good_step = step
         self._is_small = sum(t.numel() * t.element_size() for t in trained()) <= SMALL_BYTES
-        if self._data is not None and self._when.is_on and not (self.is_exact and _data_file(folder).exists()):
-            try:
-                data_state.save(_data_file(folder), *self._data)
-            except OSError as error:
-                self._say(f"the data set's prompts and latents cannot be saved: {error}")
-        self._data = None
+        if self.is_exact and _data_file(folder).exists():
+            self._data = None
 
     def attach(self, optimizer: Any, scaler: Any) -> None:
         """Optimizer and GradScaler of the loop are known; the stored state goes into them."""
@@ -140,7 +143,7 @@ class Keeper:
                 self._inexact(f"the optimizer is {type(optimizer).__name__}, was {before}: its state starts anew")
             else:
                 self._load(parts)
-        self.good = self._bundle(self._moved())
+        self._goods = [self._bundle(self._moved())]
 
     # In the loop --------------------------------------------------------------------------------
 
@@ -153,27 +156,46 @@ class Keeper:
         """
         self._draws, self._step, self._disturbed = randomness.take(), step, disturbed
         self._place = None if self._batches is None else self._batches.place()
+        candidate, self._candidate = self._candidate, None
         if not is_good:
             return
+        if candidate is not None:
+            # The loss of an update is that of the weights before it: a state has proved good when the next update has.
+            self._goods = [*self._goods, candidate][-GOODS:]
         when = self._when
         if (when.updates and step - self._saved_step >= when.updates) or (
             when.minutes and time.monotonic() - self._saved_s >= 60.0 * when.minutes
         ):
             self._save()
         elif step - self._good_step >= (SMALL_EVERY if self._is_small else LARGE_EVERY) and (self._is_small or not when.is_on):
-            good = self._bundle(self._moved())
-            if is_finite([good.parts["trained"], good.parts["optimizer"]]):
-                self.good, self._good_step = good, step
+            self._offer(self._bundle(self._moved()))
+
+    def _offer(self, bundle: Bundle) -> None:
+        """A state that may turn out to be good."""
+        self._good_step = bundle.facts.step
+        if is_finite([bundle.parts["trained"], bundle.parts["optimizer"]]):
+            self._candidate = bundle
 
     def roll_back(self) -> int:
-        """Puts the last good state back into what is trained, its optimizer and its GradScaler; gives its step."""
-        good = self.good
-        assert good is not None, "an update was made without apply()"
+        """Puts the last good state back into what is trained, its optimizer and its GradScaler; gives its step.
+
+        Where going back to it did not help, the one before it.
+        """
+        assert self._goods, "an update was made without apply()"
+        if self._gone_back_to is self._goods[-1] and len(self._goods) > 1:
+            self._goods.pop()
+        good = self._gone_back_to = self._goods[-1]
+        self._candidate = None
         with torch.no_grad():
             for tensor, kept in zip(self._trained(), good.trained, strict=True):
                 tensor.copy_(kept)
         self._load(good.parts)
         return good.facts.step
+
+    def save_now(self) -> None:
+        """A bundle out of turn: something has happened that a kill must not undo."""
+        if self._when.is_on and self._draws is not None:
+            self._save()
 
     def keep_last(self) -> None:
         """The loop is over, and what is trained is what it was after its last update: writes the bundle of that, and waits."""
@@ -187,6 +209,10 @@ class Keeper:
         self._optimizer = self._scaler = self._batches = None
         self.say_troubles()
 
+    def forget(self) -> None:
+        """The host has saved for the last time: lets go of what was trained, and of its copies."""
+        self._trained, self._goods, self._candidate, self._gone_back_to, self.bundle = list, [], None, None, None
+
     def say_troubles(self) -> None:
         """What went wrong in the thread that writes, told by the one that trains."""
         for trouble in self._writer.take_troubles():
@@ -196,8 +222,10 @@ class Keeper:
 
     def _save(self) -> None:
         self._saved_step, self._saved_s = self._step, time.monotonic()
+        snapshot = self._snapshot()
+        self._offer(snapshot)
         # What takes milliseconds is on the disk before the next update; a thread is for what would hold the training up.
-        (self._writer.write_now if self._is_small else self._writer.submit)(self._snapshot())
+        (self._writer.write_now if self._is_small else self._writer.submit)(snapshot)
         self.say_troubles()
 
     def _snapshot(self) -> Bundle:
@@ -219,27 +247,29 @@ class Keeper:
         }
 
     def _bundle(self, parts: dict[str, Any]) -> Bundle:
-        return Bundle(replace(self._facts(), step=self._step, optimizer=type(self._optimizer).__name__), parts)
+        name = type(self._optimizer).__name__
+        return Bundle(replace(self._facts(), step=self._step, optimizer=name, data=self._data_digest), parts)
 
     def _write(self, bundle: Bundle) -> None:
-        """In the writer's thread."""
+        """In the writer's thread, where there is one."""
         if not is_finite([bundle.parts["trained"], bundle.parts["optimizer"]]):
             raise ValueError(f"what is trained is not finite after update {bundle.facts.step}: it is not saved")
         facts = replace(bundle.facts, digest=optim.digest(bundle.trained))
-        self.good, self._good_step = bundle, facts.step
         self._sync()
         assert self._folder is not None, "a bundle was taken before the loop began"
+        if self._data is not None:  # with the first bundle: until then an older one stands, which needs its own
+            data_state.save(_data_file(self._folder), *self._data)
+            self._data = None
         self._folder.add(replace(bundle, facts=facts))
 
     def _load(self, parts: Mapping[str, Any]) -> None:
-        own = [{flag: group[flag] for flag in OWN_FLAGS if flag in group} for group in self._optimizer.param_groups]
         try:
-            # Copies: the optimizer keeps what it is given, and goes on changing it.
-            self._optimizer.load_state_dict(copied(parts["optimizer"]))
-            for group, flags in zip(self._optimizer.param_groups, own, strict=True):
-                group.update(flags)
-            if self._scaler is not None and self._scaler.is_enabled() and parts["scaler"]:
+            optim.load_state(self._optimizer, parts["optimizer"])
+            enabled = self._scaler is not None and self._scaler.is_enabled()
+            if enabled and parts["scaler"]:
                 self._scaler.load_state_dict(copied(parts["scaler"]))
+            elif enabled or parts["scaler"]:
+                self._inexact("GradScaler was " + ("off, and is on" if enabled else "on, and is off"))
         except (ValueError, KeyError, TypeError, RuntimeError, IndexError) as error:
             self._inexact(f"the optimizer's saved state does not fit and starts anew: {error}")
 
@@ -248,8 +278,12 @@ class Keeper:
         if self.bundle is None:
             return
         try:
-            randomness.put(randomness.from_parts(self.bundle.parts["random"]))
-        except (ValueError, TypeError, KeyError, RuntimeError) as error:
+            draws = randomness.from_parts(self.bundle.parts["random"])
+            randomness.put(draws)
+            there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+            if len(draws.cuda) > there:
+                self._inexact(f"random numbers of {len(draws.cuda)} CUDA devices were saved, and {there} are here")
+        except (ValueError, TypeError, KeyError, RuntimeError, OverflowError) as error:
             self._inexact(f"the random numbers are others: {error}")
 
     def _undo_disturbance(self) -> None:

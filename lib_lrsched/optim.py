@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .codec import copied
 from .plan_lr import PlanLR as PlanLR
 from .plan_lr import write_momentum as write_momentum
 
@@ -25,6 +26,31 @@ def write_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def read_rate(optimizer: torch.optim.Optimizer) -> float:
     """The rate of the first param group, as the optimizer holds it."""
     return float(optimizer.param_groups[0]["lr"])
+
+
+def load_state(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Put back what an optimizer has learned, from its state_dict; its hyperparameters stay those it was made with.
+
+    The tensors are copied: an optimizer goes on changing what it is given.
+
+    Raises:
+        ValueError: entries that are no state of these parameters.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state = saved.get("state")
+    if not isinstance(state, dict) or not set(state) <= set(range(len(parameters))):
+        raise ValueError(f"expected the state of {len(parameters)} parameters")
+    for index, entries in state.items():
+        if not isinstance(entries, dict) or not all(_is_state(one, parameters[index]) for one in entries.values()):
+            raise ValueError(f"the state of parameter {index} is of another shape")
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": copied(state), "param_groups": groups})
+
+
+def _is_state(value: Any, parameter: Tensor) -> bool:
+    if isinstance(value, Tensor):
+        return value.numel() == 1 or value.shape == parameter.shape
+    return value is None or isinstance(value, (bool, int, float))
 
 
 def restore_momentum(optimizer: torch.optim.Optimizer) -> None:
@@ -76,7 +102,7 @@ def call(action: Callable[[], None]) -> None:
 
 
 class Gauge:
-    """A step pre-hook on one optimizer: what it is about to do, seen and clipped at the last moment.
+    """A step pre-hook on one optimizer: what it is about to do, seen and clipped at the last moment; and whether it did it.
 
     There GradScaler has unscaled the gradients and has found no overflow, else the optimizer is not called. A fused
     optimizer is the exception: its gradients still carry ``grad_scale``, so the threshold is scaled instead.
@@ -92,11 +118,13 @@ class Gauge:
         self._limit = limit
         self._norm: Tensor | None = None
         self._guard = guard
-        self._hook = optimizer.register_step_pre_hook(self._before_step)
+        self.is_whole = True
+        self._hooks = (optimizer.register_step_pre_hook(self._before_step), optimizer.register_step_post_hook(self._after_step))
 
     def remove(self) -> None:
-        """Take the hook off the optimizer."""
-        self._hook.remove()
+        """Take the hooks off the optimizer."""
+        for hook in self._hooks:
+            hook.remove()
 
     def take(self) -> tuple[float | None, Tensor | None]:
         """Rate and gradient norm of the update since the last call; (None, None) if the optimizer made none.
@@ -108,7 +136,11 @@ class Gauge:
         self.rate = self._norm = None
         return rate, norm
 
+    def _after_step(self, _optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
+        self.is_whole = True
+
     def _before_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
+        self.is_whole = False
         self._guard(lambda: self._look(optimizer))
 
     def _look(self, optimizer: torch.optim.Optimizer) -> None:

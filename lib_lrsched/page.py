@@ -122,8 +122,10 @@ def _fields() -> str:
 <div class="lrsched-numbers">{"".join(numbers)}</div>
 <label class="lrsched-field"><span>Data-set folder</span><input id="lrsched_folder" type="text"
  spellcheck="false" placeholder="optional: the server counts the pictures in it"></label>
-<label class="lrsched-field"><span>Continue a run</span><select id="lrsched_run">
-<option value="">no, start at step 0</option></select></label>
+<div class="lrsched-row lrsched-wrap"><label class="lrsched-field lrsched-half"><span>Continue a run</span>
+<select id="lrsched_run"><option value="">no, start at step 0</option></select></label>
+<label id="lrsched_run_way_field" class="lrsched-field lrsched-half" hidden><span>How it goes on</span>
+<select id="lrsched_run_way"></select></label></div>
 <div id="lrsched_run_note" class="lrsched-note" hidden><span></span>
 {button("run_use", "Use its text and fields", kind="quiet")}</div>
 <p id="lrsched_epochs" class="lrsched-muted"></p>
@@ -242,14 +244,17 @@ def _segments() -> str:
 def _runs() -> str:
     return f"""<section class="lrsched-card lrsched-runs" aria-labelledby="lrsched_runs_title">
 <header class="lrsched-head"><h3 id="lrsched_runs_title">Runs</h3>
-<span id="lrsched_host" class="lrsched-muted"></span></header>
+<span id="lrsched_host" class="lrsched-muted"></span>
+{button("run_import", "Import a run…", title="A file that was exported elsewhere; it can be dropped here too")}</header>
+{_import_lines()}
 <p id="lrsched_runs_trouble" class="lrsched-trouble" role="status" hidden></p>
 <div class="lrsched-runs-body">
 <ul id="lrsched_runs" class="lrsched-runs-list" aria-label="Runs, the newest first"></ul>
 <div id="lrsched_run_view" class="lrsched-run-view" hidden>
 <header class="lrsched-head"><h4 id="lrsched_run_title"></h4>
-<span class="lrsched-row">{button("run_open", "Open in the editor")}
-{button("run_continue", "Plan its continuation")}</span></header>
+<span class="lrsched-row lrsched-wrap">{button("run_open", "Open in the editor")}
+{button("run_continue", "Plan its continuation")}{_file_buttons()}</span></header>
+{_file_lines()}
 <div id="lrsched_run_bar" class="lrsched-bar" role="progressbar" aria-label="Progress" aria-valuemin="0"
  aria-valuemax="100"><span></span></div>
 <dl id="lrsched_run_numbers" class="lrsched-stats"></dl>
@@ -260,6 +265,35 @@ def _runs() -> str:
 <header class="lrsched-head"><h4>Loss</h4>
 <span id="lrsched_run_loss_legend" class="lrsched-legend"></span>{axis_toggle("run_loss")}</header>
 <div id="lrsched_run_loss" class="lrsched-chart"></div>
-<details class="lrsched-events"><summary>Events</summary><ul id="lrsched_run_events"></ul></details>
+<details class="lrsched-events"><summary id="lrsched_run_events_title">Events</summary><ul id="lrsched_run_events"></ul></details>
 </div></div>
 </section>"""
+
+
+def _import_lines() -> str:
+    return f"""<input id="lrsched_run_import_file" type="file" accept=".zip,application/zip" aria-label="Run to import" hidden>
+<div id="lrsched_run_import_panel" class="lrsched-files" hidden><header class="lrsched-head">
+<p id="lrsched_run_import_said" class="lrsched-said lrsched-grow" role="status"></p>{button("run_import_stop", "Close")}</header>
+<div id="lrsched_run_import_more" class="lrsched-row lrsched-wrap" hidden><label class="lrsched-field">
+<span>Its name here</span><input id="lrsched_run_import_name" type="text" maxlength="100" spellcheck="false"></label>
+{button("run_import_again", "Import under this name", kind="primary")}</div></div>"""
+
+
+def _file_buttons() -> str:
+    return f"""<button type="button" id="lrsched_run_states_open" class="lrsched-button" aria-expanded="false"
+ aria-controls="lrsched_run_states">Saved states</button>
+<a id="lrsched_run_export" class="lrsched-button" role="link" aria-disabled="true"
+ aria-describedby="lrsched_run_export_why" download>Export</a>{button("run_delete", "Delete")}"""
+
+
+def _file_lines() -> str:
+    return f"""<p id="lrsched_run_export_why" class="lrsched-muted"></p>
+<div id="lrsched_run_ask" class="lrsched-files" role="group" aria-labelledby="lrsched_run_ask_text" hidden>
+<p id="lrsched_run_ask_text"></p><span class="lrsched-row">{button("run_delete_yes", "Delete it", kind="danger")}
+{button("run_delete_no", "Keep it")}</span></div>
+<p id="lrsched_run_files_said" class="lrsched-trouble" role="alert"></p>
+<div id="lrsched_run_states" class="lrsched-files" role="region" aria-label="Saved states" tabindex="-1" hidden>
+<p id="lrsched_run_states_none" class="lrsched-muted" hidden>There is none.</p>
+<table id="lrsched_run_states_table" class="lrsched-table lrsched-states"><thead><tr><th class="lrsched-num">Step</th>
+<th>Saved</th><th class="lrsched-num">Size</th><th>What is in it</th><th>State</th></tr></thead>
+<tbody id="lrsched_run_states_rows"></tbody></table></div>"""

@@ -60,10 +60,17 @@ def from_parts(parts: dict[str, Any]) -> Draws:
     version, words, gauss = parts["python"]
     _expect(words, PYTHON_WORDS, torch.int64)
     _expect(parts["cpu"], torch.get_rng_state().numel(), torch.uint8)
+    if version != 3 or not (gauss is None or isinstance(gauss, float)):
+        raise ValueError("expected the state of Python's generator, version 3")
+    _expect_range(words[:-1], 2**32)
+    _expect_range(words[-1:], PYTHON_WORDS)
     python = (version, tuple(words.tolist()), gauss)
     random.Random(0).setstate(python)  # only to have it looked at
     keys, position, has_gauss, cached = parts["numpy"]
     _expect(keys, NUMPY_WORDS, torch.int64)
+    _expect_range(keys, 2**32)
+    if type(position) is not int or not 0 <= position <= NUMPY_WORDS or has_gauss not in (0, 1) or not isinstance(cached, float):
+        raise ValueError("expected the state of numpy's generator")
     np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
     for state in parts["cuda"]:
         _expect(state, None, torch.uint8)
@@ -78,3 +85,8 @@ def draw_base_seed() -> None:
 def _expect(tensor: Any, length: int | None, dtype: torch.dtype) -> None:
     if not isinstance(tensor, Tensor) or tensor.dtype != dtype or tensor.ndim != 1 or length not in (None, tensor.numel()):
         raise ValueError(f"expected a generator's state of {length or 'some'} numbers of type {dtype}")
+
+
+def _expect_range(words: Tensor, stop: int) -> None:
+    if int(words.min()) < 0 or int(words.max()) >= stop:
+        raise ValueError(f"expected a generator's words from 0 to below {stop}")

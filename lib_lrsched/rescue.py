@@ -30,7 +30,13 @@ class Rescuer:
         self._limits = guard.Limits(settings.guard_loss, rate_factor=settings.guard_factor, rescues=settings.guard_rescues)
         self._state = guard.State()
         self.stopped = ""
-        if keeper.bundle is not None and keeper.bundle.parts["guard"] is not None:
+        self.acted = False  # in the update just looked at
+        self.take_up()
+
+    def take_up(self) -> None:
+        """Goes on judging where the run broke off."""
+        keeper, run = self._keeper, self._run
+        if keeper.bundle is not None and keeper.bundle.parts["guard"] is not None and run.goes_on:
             try:
                 self._state = guard.from_parts(keeper.bundle.parts["guard"])
             except ValueError as error:
@@ -38,6 +44,7 @@ class Rescuer:
 
     def look(self, step: int, loss: float, norm: float | None, *, was_skipped: bool) -> bool:
         """After update number ``step`` (0-based); whether nothing speaks against the weights as they are now."""
+        self.acted = False
         self._state, reason = guard.judge(self._state, self._limits, loss, norm, was_skipped)
         if not reason:
             return True
@@ -51,6 +58,7 @@ class Rescuer:
 
     def _rescue(self, step: int, reason: str) -> None:
         good = self._keeper.roll_back()
+        self.acted = True
         run, limits = self._run, self._limits
         self._state = self._state._replace(rescues=self._state.rescues + 1)
         back = f"update {step}: {reason}. Back to the state after update {good}"

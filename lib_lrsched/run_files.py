@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import torch
+
 from . import archive, optim
 from .bundle import Bundle, Folder, read
-from .checks import file_time
+from .checks import embedding_file, file_time
 from .errors import RequestError, RunStateError
 from .going_on import restore
 from .host import Host, NoTraining
 from .identity import DESIGN
-from .runstate import Known
+from .runstate import Known, RunState, trimmed
 from .safe_save import save_whole
 from .store import Store
 
@@ -103,6 +106,33 @@ def bring_in(host: Host | NoTraining, store: Store, live: Collection[str], sourc
     return state.id
 
 
+def deliver(host: Host, store: Store, bundle: Bundle, state: RunState | None, say: Callable[[str], None]) -> None:
+    """The run had come to its end and was killed before the host could save: writes the host's file from the bundle.
+
+    Raises:
+        OSError: it cannot be written; the old file is there.
+    """
+    facts = bundle.facts
+    if facts.kind == "embedding":
+        thing = host.embedding(facts.name)
+        file = embedding_file(host, thing, facts.name)
+    else:
+        path = host.hypernetwork_file(facts.name)
+        assert path is not None, "its name was looked up just now"
+        file, thing = Path(path), host.hn.Hypernetwork()
+        thing.load(path)
+        restore(thing.weights(), bundle)
+        thing.step = facts.step
+    if state is None or state.main_digest == facts.digest:
+        return
+    save_whole(str(file), thing.save, backup=True)
+    known = Known(facts.step, facts.digest, file_time(file))
+    ended = replace(state, main_digest=facts.digest, next_digest="", known=trimmed((*state.known, known), facts.digest),
+                    step=facts.step, state="finished", message="")
+    store.save(ended)
+    say(f"LR Schedule: the run had reached step {facts.step} when it was cut off; {file.name} is written from its saved state")
+
+
 def _free_file(host: Host, kind: str, name: str) -> Path:
     """Where a thing of that name goes; never outside the host's folder for its kind."""
     plain = "".join(c for c in name if c.isalnum() or c in "._- ").strip()
@@ -118,8 +148,13 @@ def _free_file(host: Host, kind: str, name: str) -> Path:
 
 def _make(host: Host, bundle: Bundle, kind: str, name: str, file: Path) -> None:
     """Writes what is trained as a file that the host loads, with the host's own class."""
+    trained = bundle.trained
+    if not trained or not all(t.is_floating_point() and torch.isfinite(t).all() for t in trained):
+        raise RunStateError("trained: expected finite numbers")
     if kind == "embedding":
-        (vec,) = bundle.trained
+        if len(trained) != 1 or trained[0].ndim != 2 or not trained[0].numel():
+            raise RunStateError("trained: expected one list of vectors for an embedding")
+        (vec,) = trained
         thing = host.ti.Embedding(vec, name, bundle.facts.step)
     else:
         thing = _hypernetwork(host, bundle, name)
@@ -148,6 +183,10 @@ def _design(bundle: Bundle) -> dict[str, Any]:
     for name in ("activation_func", "weight_init"):
         if not isinstance(design[name], (str, type(None))) or len(design[name] or "") > 40:
             raise RunStateError(f"extra.{name}: expected a short text or nothing")
+    total = sum(tensor.numel() for tensor in bundle.trained)
+    wanted = sum(2 * int(size * a) * int(size * b) for size in sizes for a, b in pairwise(layers))
+    if wanted > total:
+        raise RunStateError("extra: the design is wider than the weights that came with it")
     widest = max((max(tensor.shape, default=0) for tensor in bundle.trained), default=0)
     if max(sizes) * max(layers) > widest or not all(layer > 0 for layer in layers):
         raise RunStateError("extra: the design is wider than the weights that came with it")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +23,9 @@ BACKUP = ".bak"
 # No number of the process in it: torch writes the file's name into the file, and the same weights shall give the same bytes.
 # No ending that the host would load an embedding or list a hypernetwork from.
 TEMPORARY = ".lrsched-tmp"
+
+_locks: dict[str, threading.Lock] = {}
+_locks_lock = threading.Lock()
 
 
 def save_whole(filename: str, save: Callable[[str], T], *, backup: bool, before: Callable[[Path], None] = lambda _: None) -> T:
@@ -38,10 +42,17 @@ def save_whole(filename: str, save: Callable[[str], T], *, backup: bool, before:
         what ``save`` raises, or OSError: the files that were there are as they were.
     """
     target = Path(filename)
+    with _lock_of(target):
+        return _save_whole(target, save, backup, before)
+
+
+def _save_whole(target: Path, save: Callable[[str], T], backup: bool, before: Callable[[Path], None]) -> T:
     temporary = target.with_name(f".{target.name}{TEMPORARY}")
     pairs = [(_beside(temporary, end), _beside(target, end)) for end in (OPTIM, "")]
     try:
         answer = save(str(temporary))
+        if not temporary.exists():
+            return answer  # it went elsewhere, as another extension's file of its own kind: what is here stays
         for written, _ in pairs:
             if written.exists():
                 sync_file(written)
@@ -51,13 +62,19 @@ def save_whole(filename: str, save: Callable[[str], T], *, backup: bool, before:
                 _keep(there)
             if written.exists():
                 replace(written, there)
-            elif there.exists():
+            elif there.exists():  # only an .optim: its weights are replaced
                 there.unlink()
     finally:
         for written, _ in pairs:
             written.unlink(missing_ok=True)
     sync_folder(target.parent)
     return answer
+
+
+def _lock_of(target: Path) -> threading.Lock:
+    """Two trainings that save the same file do so one after the other."""
+    with _locks_lock:
+        return _locks.setdefault(str(target.absolute()), threading.Lock())
 
 
 def rename_copy(filename: str, steps: int) -> Path | None:

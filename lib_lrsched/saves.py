@@ -76,6 +76,7 @@ class Saves:
 
     def _save_main(self, thing: Any, filename: str, write: Callable[[str], Any]) -> Any:
         session, kind = self._session, self._session.run.asked.kind
+        session.guard(session.mend)
         tensors = going_on.trained_tensors(kind, thing)
         if not is_finite([tensor.detach() for tensor in tensors]):
             good = session.keeper.good
@@ -95,6 +96,8 @@ class Saves:
         self.has_final = True
         session.guard(lambda: session.saved_optimizer(tensors, filename))
         session.guard(lambda: session.saved(tensors, thing.step, filename, is_main=True))
+        if session.has_ended:
+            session.keeper.forget()
         return answer
 
     def _save_copy(self, thing: Any, filename: str, write: Callable[[str], Any]) -> Any:

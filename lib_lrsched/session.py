@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from . import going_on, optim
-from .bundle import Bundle, Facts, Folder
+from .bundle import Bundle, Folder
 from .checks import InputError, caller_locals, check_is_left
 from .freeze import Freeze
 from .host import Host
-from .identity import Identity, hypernetwork_design
+from .identity import Identity, facts_of, hypernetwork_design
 from .keeper import Keeper, When
-from .plan import PLANNER_VERSION
 from .rescue import Rescuer
+from .resumption import Resumption
 from .run import TrainingRun
 from .saves import Saves
 from .scheduler import ClipScheduler, RateScheduler
@@ -30,10 +30,11 @@ class Session(Identity):
         super().__init__(host, run)
         settings = host.settings()
         when = When(settings.autosave_every, settings.autosave_minutes)
-        self.keeper = Keeper(when, self._facts, self._extra_parts, bundle, self.tell)
+        self.keeper = Keeper(when, lambda: facts_of(run), self._extra_parts, bundle, self.tell)
         self.saves = Saves(host, self)
         self._rescuer = Rescuer(run, self.keeper, settings, self._stop, self.say)
         self._preview_every = 0
+        self.is_restored = False
         self.has_begun = False
         self.has_ended = False
         self._scheduler: RateScheduler | None = None
@@ -81,6 +82,15 @@ class Session(Identity):
 
     # In the loop: nothing is raised ---------------------------------------------------------------
 
+    def adopt(self, resumed: Resumption, bundle: Bundle | None) -> None:
+        """What the run goes on with was only found once the thing was loaded."""
+        if resumed.state is None:
+            self.run.resumed = replace(self.run.resumed, messages=resumed.messages)
+            return
+        self.run.adopt(resumed)
+        self.keeper.bundle, self.keeper.is_exact = bundle, bundle is not None
+        self._rescuer.take_up()
+
     def restore(self, thing: Any) -> bool:
         """Put the bundle's weights and step into the host's object, if there is a bundle; whether it was done.
 
@@ -90,6 +100,7 @@ class Session(Identity):
         bundle = self.keeper.bundle
         if bundle is None or self.has_begun:
             return False
+        self.is_restored = True
         going_on.restore(going_on.trained_tensors(self.run.asked.kind, thing), bundle)
         thing.step = bundle.facts.step
         if self.run.asked.kind == "hypernetwork":
@@ -108,7 +119,8 @@ class Session(Identity):
                 return model([text]).detach().to("cpu").squeeze(0)
 
         file = None if state is None else self.run.data_path(state.id)
-        self.keeper.data_made(data, arguments, file, encode if arguments.get("include_cond") else None)
+        made_of = {**arguments, **self._host.model_facts()}
+        self.keeper.data_made(data, made_of, file, encode if arguments.get("include_cond") else None)
 
     def begin(self) -> None:
         """The loop starts."""
@@ -139,18 +151,13 @@ class Session(Identity):
             return
         for message in keeper.messages:
             self.tell(message)
+        state = run.resumed.state
+        clipped = state is not None and (state.clip_mode, state.clip_text) == (run.asked.clip_mode, run.asked.clip_text)
+        back = "weights, optimizer, random numbers and place in the data are back"
         if keeper.is_exact:
-            run.note("exactly as if there had been no break: weights, optimizer, random numbers and place in the data are back")
+            run.note(f"exactly as if there had been no break: {back}" if run.goes_on and clipped else back)
         else:
             self.tell("weights and step are back; because of what is named above the run is not exactly what it would have been")
-
-    def _facts(self) -> Facts:
-        run, asked = self.run, self.run.asked
-        return Facts(
-            run=run.id, kind=asked.kind, name=asked.name, step=0, digest="", rate_text=asked.rate_text, clip_text=asked.clip_text,
-            total_steps=asked.total_steps, origin=run.origin, multiplier=float(run.multiplier), planner=PLANNER_VERSION,
-            optimizer="", time_s=time.time(), torch=str(torch.__version__),
-        )
 
     def _extra_parts(self) -> Mapping[str, Any]:
         extra = {} if self.run.asked.kind == "embedding" else hypernetwork_design(self._trained)
@@ -196,6 +203,8 @@ class Session(Identity):
         is_good = self._rescuer.look(step, loss, late, was_skipped=was_skipped)
         disturbed = self._preview_every > 0 and (steps_done + 1) % self._preview_every == 0
         self.keeper.boundary(steps_done, disturbed=disturbed, is_good=is_good)
+        if self._rescuer.acted:
+            self.keeper.save_now()  # a kill must not undo it
         self.saves.after_update(steps_done)
         return {**values, "learn_rate": rate}
 
@@ -206,6 +215,7 @@ class Session(Identity):
             self._freeze.undo()
         self._record_waiting()
         if self._gauge is not None:
+            self.guard(self.mend)
             self.guard(self.keep_last)
             self.guard(self.keeper.close)
             self._gauge.remove()
@@ -226,12 +236,26 @@ class Session(Identity):
         self.run.end(outcome, message)
         self.say_troubles()
         self._scheduler = self._trained = None  # they hold the optimizer and the weights
+        if self.run.asked.kind == "embedding":  # a hypernetwork is saved for the last time after this
+            self.keeper.forget()
 
     def keep_last(self) -> None:
-        """Write the bundle of the last update, unless the loop broke off in the middle of another."""
-        # A step that was taken and that nobody was told of.
-        if self._gauge is not None and self._gauge.rate is None:
+        """Write the bundle of the last update."""
+        if self._gauge is not None and self._gauge.is_whole:
             self.keeper.keep_last()
+
+    def mend(self) -> None:
+        """The loop is over: an update that was broken off half-way is undone, one that nobody was told of is taken in."""
+        gauge, thing = self._gauge, self._trained
+        if gauge is None or gauge.rate is None or thing is None:
+            return
+        gauge.rate = None
+        if gauge.is_whole:
+            self.keeper.boundary(thing.step, disturbed=False, is_good=False)
+            return
+        thing.step = self.keeper.roll_back()
+        gauge.is_whole = True
+        self.tell(f"the optimizer broke off in the middle of an update: back to the state after update {thing.step}")
 
     @property
     def optimizer(self) -> Any:

@@ -119,7 +119,7 @@ def build(root_blocks: gradio.Blocks) -> None:
     with gr.Row(equal_height=False):
         with gr.Column():
             new = _create_fields()
-            embedding, hypernetwork = _name_fields()
+            (embedding, embedding_again), (hypernetwork, hypernetwork_again) = _name_fields()
             fields = _run_fields()
             with gr.Row():
                 go_embedding = gr.Button("Train Embedding", variant="primary", elem_id="train_train_embedding")
@@ -137,6 +137,8 @@ def build(root_blocks: gradio.Blocks) -> None:
         ("hypernetwork", go_hypernetwork, hypernetwork),
     ):
         press.click(_trainer(kind), [choice, *fields], [*said, gallery], queue=False)
+    for again in (embedding_again, hypernetwork_again):
+        again.click(refreshed, None, [embedding, hypernetwork], queue=False)
     stop.click(shared.state.interrupt, None, None, queue=False)
     root_blocks.load(refreshed, None, [embedding, hypernetwork], queue=False)
 
@@ -166,13 +168,15 @@ def _create_fields() -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
     return (embedding_name, vectors, embedding), (network_name, layers, network)
 
 
-def _name_fields() -> tuple[Any, Any]:
+def _name_fields() -> list[tuple[Any, Any]]:
+    """For each kind the drop-down and the button that looks at the folder again, with the host's ids."""
     import gradio as gr
 
     with gr.Row():
-        embedding = gr.Dropdown(label="Embedding", elem_id="train_embedding", choices=names("embedding"))
-        hypernetwork = gr.Dropdown(label="Hypernetwork", elem_id="train_hypernetwork", choices=names("hypernetwork"))
-    return embedding, hypernetwork
+        choices = [gr.Dropdown(label=kind.title(), elem_id=f"train_{kind}", choices=names(kind)) for kind in service.KINDS]
+    with gr.Row():
+        again = [gr.Button(f"Refresh {kind}s", size="sm", elem_id=f"refresh_train_{kind}_name") for kind in service.KINDS]
+    return list(zip(choices, again, strict=True))
 
 
 def _run_fields() -> list[Any]:

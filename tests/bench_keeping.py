@@ -24,7 +24,7 @@ LEG = 250
 
 
 def facts() -> Facts:
-    return Facts("bench", "embedding", "bench", 0, "", "0.005", "", 1000, 0, 1.0, 1, "", time.time(), torch.__version__)
+    return Facts("bench", "embedding", "bench", 0, "", "0.005", "", 1000, 0, 1.0, 1, "", time.time(), torch.__version__, "")
 
 
 def keeper_of(folder: Path, tensors: list[torch.Tensor], every: int) -> tuple[Keeper, torch.optim.Optimizer]:

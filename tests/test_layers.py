@@ -39,7 +39,8 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
     )
 )
 
-_TORCH = "optim plan_lr freeze attention memory codec randomness bundle data_state keeper going_on identity session practice"
+_TORCH = "optim plan_lr freeze attention memory codec randomness bundle data_state"
+_TORCH += " keeper going_on identity session run_files practice"
 USES_TORCH = frozenset(_TORCH.split(" "))
 """Modules that import torch when they are imported: plan_lr is a subclass of torch's LRScheduler."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -397,13 +398,18 @@ def test_free_memory_of_another_device_is_not_known():
     assert memory.free_bytes(torch.device("mps")) is None
 
 
-def test_running_out_of_memory_names_the_setting(loops, monkeypatch):
-    failures = iter([3, 5])
+def test_running_out_of_memory_names_the_setting_and_is_remembered(loops, monkeypatch):
+    failures = iter([3, 5, 5, 5])
     monkeypatch.setattr(memory, "_failed_allocations", lambda: next(failures))
-    run = loops.begin("on")
-    loops.end(run)
+    monkeypatch.setattr(memory, "_ran_out", threading.Event())
+    loops.end(loops.begin("on"))
     assert loops.said[-1].startswith("CUDA ran out of memory 2 times while gradient checkpointing was left out")
-    assert 'set "Use free memory for speed" in the settings to "off"' in loops.said[-1]
+    assert loops.said[-1].endswith('if training broke off, set "Use free memory for speed" to "off" and start it again')
+    run = loops.begin("auto")
+    loops.loss()
+    assert sd_hijack_checkpoint.is_active()
+    assert loops.said[-1] == "gradient checkpointing of the UNet stays on: a training without it ran out of memory before"
+    loops.end(run)
 
 
 def test_the_setting_is_one_of_three_words():

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from lib_lrsched import attention, checks, host, preflight
 from lib_lrsched.checks import InputError
 from lib_lrsched.host import NoTraining
+from lib_lrsched.plan import plan
 from lib_lrsched.practice import sd_hijack, service, shared
 from lib_lrsched.practice import unet as practice_unet
 
@@ -195,6 +196,14 @@ def test_error_the_start_of_a_training_says_the_width_and_not_that_there_is_none
         checks.check_inputs(at, {"model_name": NAME, "learn_rate": "0.005"}, {})
 
 
+def test_a_hypernetwork_that_is_still_loaded_is_applied_to_an_embedding(ground, monkeypatch):
+    monkeypatch.setattr(shared, "loaded_hypernetworks", [SimpleNamespace(name="one"), SimpleNamespace(name="two")])
+    assert found(ground.host(), "hypernetwork") == [], "its training loads itself alone"
+    severity, message = only(ground.host())
+    assert severity == "warning"
+    assert message.startswith("the hypernetwork one, two is loaded and will be applied while the embedding is trained: ")
+
+
 # The template ---------------------------------------------------------------------------------
 
 
@@ -209,7 +218,7 @@ def test_error_a_template_that_never_names_the_embedding(ground):
     name = write_template(ground, "a picture\na picture of a [filewords]\n")
     severity, message = only(ground.host(), template_filename=name, data_root=str(ground.data))
     assert severity == "error"
-    assert message == ("no line of the prompt template own.txt has [name] in it, so no prompt would name 'mine' and nothing be "
+    assert message == ("no line of the prompt template own.txt has [name] in it, so no prompt names 'mine' and nothing would be "
                        "learned: choose another, such as subject_filewords.txt")
     assert found(ground.host(), "hypernetwork", template_filename=name) == []
     assert found(ground.host(), "embedding", "picture", template_filename=name, data_root=str(ground.data)) == []
@@ -303,13 +312,22 @@ def test_error_what_is_found_at_the_start_is_raised_in_one(ground, monkeypatch):
     assert ground.runtime.store.runs() == []
 
 
-def test_warnings_are_in_the_log_of_the_run(ground):
+def test_what_is_found_at_the_start_and_stops_nothing_is_a_caution(ground):
     ground.create("embedding")
-    ground.install()
     name = write_template(ground, "a picture of [name]\nthing [name]\n\n")
-    ground.train("embedding", "0.005:3", 5, template=name)
+    asked = SimpleNamespace(kind="embedding", name=NAME, total_steps=5)
+    run = SimpleNamespace(plan=plan("0:3", total_steps=5), stop=3, asked=asked)
+    said = checks.cautions(ground.host(), {"template_filename": name}, run)
+    assert [one[:32] for one in said] == [
+        "1 of 3 lines of the prompt templ", "the learning rate is 0 at every ", "the schedule ends at step 3 of 5",
+    ]
+
+
+def test_cautions_are_in_the_log_of_the_run(ground):
+    ground.install()
+    ground.train("embedding", "0.005:3", 5)
     notes = [message for event, message in ground.events() if event == "note"]
-    assert [note[:38] for note in notes] == ["1 of 3 lines of the prompt template ow", "the schedule ends at step 3 of 5, and "]
+    assert [note[:38] for note in notes] == ["the schedule ends at step 3 of 5, and "]
     ground.train("embedding", "0", 5, name="other")
     assert [note[:31] for event, note in ground.events(newest(ground)) if event == "note"] == ["the learning rate is 0 at every"]
 

@@ -163,7 +163,8 @@ def test_after_some_rescues_the_run_stops_at_its_last_good_state(ground, kind, m
     trained = ground.train(kind, TEXT, 40)
     assert len(rescues(ground)) == 4
     assert ground.run().multiplier == 0.125
-    stopped = "Back to the state after update 8, and stopped: 3 rescues did not help. Train again at a lower rate"
+    assert "Back to the state after update 8;" in rescues(ground)[0]
+    stopped = "Back to the state after update 4, and stopped: 3 rescues did not help. Train again at a lower rate"
     assert rescues(ground)[-1].endswith(stopped)
     assert (ground.run().state, trained.step) == ("failed", 14)
     assert ground.run().message == rescues(ground)[-1]

@@ -24,6 +24,7 @@ def practice_host(root: str | Path, settings: Callable[[], Settings] = Settings)
         embeddings_dir=lambda: str(shared.cmd_opts.embeddings_dir),
         hypernetworks_dir=lambda: str(shared.cmd_opts.hypernetwork_dir),
         reload=_reload,
+        model_facts=lambda: {"checkpoint": shared.select_checkpoint().shorthash},
         data_dir=Path(root) / "lrsched",
         settings=settings,
     )

@@ -7,6 +7,7 @@ import re
 from playwright.sync_api import Locator, Page, expect
 
 LINE = "#lrsched_chart .lrsched-lines path"
+OFFER = "#lrsched_resume_embedding"
 OWN_LINE = f"{LINE}.lrsched-look-0"
 
 
@@ -45,3 +46,14 @@ def choose(page: Page, field: Locator, value: str) -> None:
     """Chooses from one of gradio's drop-downs."""
     field.click()
     page.locator("ul.options li").filter(has_text=re.compile(rf"\b{value}\s*$")).click()
+
+
+def run_row(page: Page, name: str) -> Locator:
+    """The button of a run in the tab's list."""
+    return page.locator(".lrsched-run", has=page.locator(".lrsched-run-name").get_by_text(name, exact=True))
+
+
+def show_run(page: Page, name: str) -> None:
+    """Chooses a run in the tab's list."""
+    run_row(page, name).click()
+    expect(page.locator("#lrsched_run_title")).to_contain_text(f"{name} (")

@@ -51,14 +51,20 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the server keeps everything in."""
+    return tmp_path_factory.mktemp("standalone") / "data"
+
+
+@pytest.fixture(scope="session")
+def server(chromium: str, folder: Path) -> Iterator[str]:
     """The address of a standalone server over a fresh folder."""
-    root = tmp_path_factory.mktemp("standalone")
+    root = folder.parent
     port = _free_port()
     environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "OMP_NUM_THREADS": "1"}
     with (root / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", START, str(root / "data"), str(port)],
+            [sys.executable, "-c", START, str(folder), str(port)],
             cwd=REPOSITORY, env=environment, stdout=log, stderr=log,
         )
         try:
@@ -71,6 +77,16 @@ def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@pytest.fixture(scope="session")
+def runs_of_all_sorts(server: str, folder: Path) -> None:  # noqa: ARG001 the server first: both would make the folder
+    """The runs of practice_runs.py, made by another process than the server; one of them went away without a word."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs os.fork")
+    script = Path(__file__).with_name("practice_runs.py")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    subprocess.run([sys.executable, str(script), str(folder)], check=True, env=environment)
 
 
 @pytest.fixture(scope="module")  # while playwright is open its event loop runs, and no other test could run one

@@ -131,7 +131,9 @@ def test_names_from_outside_are_shown_as_text(page: Page) -> None:
         "id": "evil", "kind": "embedding", "name": evil, "state": "failed", "step": 3, "initial_step": 0, "total_steps": 9,
         "created_s": 1.7e9, "updated_s": 1.7e9, "rate_text": evil, "clip_text": "", "clip_mode": "disabled", "clip_exact": False,
         "batch": 1, "accumulate": 1, "pictures": 2, "steps_per_epoch": 2, "message": evil,
+        "multiplier": 0.5, "origin": 0, "legs": [{"start_step": 0, "mode": evil, "rate_text": evil}],
     }
+    state = {"number": 1, "file": evil, "good": False, "message": evil}
     points = {"step": [0], "planned": [0.1], "actual": [0.1], "loss": [0.1], "smooth": [0.1], "grad_norm": [None], "time_s": [1.0]}
     events = [{"step": 2, "time_s": 1.7e9, "event": evil, "message": evil}]
     one = {"run": run, "settings": {}, "points": points, "events": events, "next_since": 1, "complete": True,
@@ -139,7 +141,9 @@ def test_names_from_outside_are_shown_as_text(page: Page) -> None:
 
     def answer(route: Route) -> None:
         listed = {"runs": [run], "active": [], "host": {"name": evil, "hooked": False, "why": evil}}
-        route.fulfill(content_type="application/json", body=json.dumps(one if "since=" in route.request.url else listed))
+        known = {"since=": one, "/bundles": {"bundles": [state]}}
+        answers = [body for part, body in known.items() if part in route.request.url]
+        route.fulfill(content_type="application/json", body=json.dumps(answers[0] if answers else listed))
 
     page.route("**/lrsched/v1/runs**", answer)
     page.route("**/lrsched/v1/runs/**", answer)
@@ -149,6 +153,10 @@ def test_names_from_outside_are_shown_as_text(page: Page) -> None:
     expect(page.locator("#lrsched_run_message")).to_have_text(evil)
     page.click(".lrsched-events summary")
     expect(page.locator("#lrsched_run_events li")).to_contain_text(evil)
+    page.click("#lrsched_run_states_open")
+    expect(page.locator("#lrsched_run_states_rows .lrsched-is-bad")).to_have_text(evil)
+    page.click("#lrsched_run_delete")
+    expect(page.locator("#lrsched_run_ask_text")).to_contain_text(evil)
     assert page.locator("#lrsched_page img, #lrsched_page script").count() == 0
     assert page.evaluate("globalThis.broken") is None
 

@@ -1,0 +1,204 @@
+"""How a run goes on: the offer in the Train tab, the ways to go on, what the tab draws of them, rescues and legs."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from browser_steps import OFFER, choose, choose_tab, open_tab, run_row, show_run, train, write
+from playwright.sync_api import Locator, Page, expect
+from practice_runs import INTERRUPTED_AT, OTHER, SAVED_AT, STEPS, TEXT
+
+pytestmark = pytest.mark.usefixtures("runs_of_all_sorts")
+
+INLINE = "#lrsched_inline_embeddingRate"
+RATE = "#train_embedding_learn_rate textarea"
+CAPTION = f"{INLINE} > .lrsched-muted"
+
+
+def open_train(page: Page, name: str, text: str = TEXT, steps: int = STEPS) -> Locator:
+    """The Train tab with an embedding chosen; its offer."""
+    page.goto("/")
+    choose(page, page.locator("#train_embedding input"), name)
+    page.fill(RATE, text)
+    page.fill("#train_steps input", str(steps))
+    expect(page.locator(OFFER)).to_be_visible()
+    return page.locator(OFFER)
+
+
+def ahead(page: Page) -> tuple[list[int], list[int]]:
+    """The steps of the chart below the rate field: what is to come, what is over."""
+    steps = "(wanted) => lrsched.helpers.helps[0].chart.data.series.find(({look}) => look === wanted)?.x ?? []"
+    return page.evaluate(steps, 0), page.evaluate(steps, "past")
+
+
+# In the Train tab -------------------------------------------------------------------------
+
+
+def test_after_a_crash_the_offer_says_that_the_file_is_behind(page: Page) -> None:
+    offer = open_train(page, "fallen")
+    expect(offer).to_contain_text(f"Continues at step {SAVED_AT} of {STEPS} with{TEXT}exactly where it was saved.")
+    expect(offer).to_contain_text("The file holds no update, because the WebUI went away before it could save. ")
+    expect(offer).to_contain_text("Training goes on from the saved state.")
+    expect(offer.locator("select")).to_have_value("continue")
+    expect(page.locator(CAPTION)).to_have_text(f"Up to step {SAVED_AT} as it was planned; from there the plan goes on.")
+    coming, past = ahead(page)
+    assert (past[0], past[-1], coming[0], coming[-1]) == (0, SAVED_AT - 1, SAVED_AT, STEPS - 1)
+
+
+def test_a_run_that_ended_well_is_not_said_to_be_behind(page: Page) -> None:
+    offer = open_train(page, "paused")
+    expect(offer).to_contain_text(f"Continues at step {INTERRUPTED_AT} of {STEPS} with{TEXT}exactly where it was saved.")
+    assert "The file holds" not in offer.inner_text()
+
+
+def test_each_way_is_said_and_drawn_as_one_types(page: Page) -> None:
+    offer = open_train(page, "paused")
+    caption, hint = page.locator(CAPTION), offer.locator(".lrsched-muted").first
+    begin = f"Up to step {INTERRUPTED_AT} as it was planned; from there "
+    expect(caption).to_have_text(f"{begin}the plan goes on.")
+    expect(hint).to_be_empty()
+    page.fill(RATE, OTHER)
+    expect(hint).to_contain_text("it will be a new schedule from here, in force from step 20 on.")
+    expect(caption).to_have_text(f"{begin}a new schedule is in force.")
+    offer.locator("select").select_option("restart")
+    expect(hint).to_have_text("The text's step 0 will be step 20.")
+    expect(caption).to_have_text(f"{begin}the schedule begins anew, over the steps that are left.")
+    assert [steps[0] for steps in ahead(page)] == [INTERRUPTED_AT, 0]
+    assert page.evaluate("lrsched.helpers.helps[0].chart.data.series.find(({look}) => look === 0).y[0]") == 0.004
+    page.fill(RATE, TEXT)
+    offer.locator("select").select_option("new")
+    expect(hint).to_have_text("The text's steps are those of the run's life; it is in force from step 20 on.")
+    expect(caption).to_have_text(f"{begin}a new schedule is in force.")
+    offer.locator("select").select_option("continue")
+    expect(hint).to_be_empty()
+    expect(caption).to_have_text(f"{begin}the plan goes on.")
+
+
+def test_the_file_as_it_is_can_be_chosen_and_left_again(page: Page) -> None:
+    offer = open_train(page, "fallen")
+    offer.locator("select").select_option("file")
+    expect(offer).to_contain_text("Starts a new run from the file as it is, at step 0.")
+    expect(page.locator(CAPTION)).to_be_hidden()
+    page.wait_for_function("lrsched.helpers.helps[0].chart.data.series.length === 1")
+    assert ahead(page)[0][0] == 0
+    offer = open_train(page, "fallen")  # the server has kept the choice
+    expect(offer.locator("select")).to_have_value("file")
+    offer.locator("select").select_option("continue")
+    expect(offer).to_contain_text(f"Continues at step {SAVED_AT} of {STEPS}")
+
+
+def test_error_a_choice_that_the_server_does_not_take_is_taken_back(page: Page) -> None:
+    offer = open_train(page, "paused")
+    page.route("**/lrsched/v1/resume", lambda route: route.fulfill(status=500, json={"error": {"message": "no <b>luck</b>"}}))
+    offer.locator("select").select_option("restart")
+    expect(offer).to_contain_text("Not chosen: no <b>luck</b>")
+    expect(offer.locator("select")).to_have_value("continue")
+
+
+def test_a_choice_holds_for_one_training(page: Page) -> None:
+    offer = open_train(page, "over", OTHER, 32)
+    offer.locator("select").select_option("restart")
+    expect(page.locator(CAPTION)).to_contain_text("begins anew")
+    train(page, OTHER, 32)
+    expect(page.locator("#ti_output textarea")).to_have_value(re.compile("^Training finished at 32 steps"), timeout=60_000)
+    expect(offer).to_contain_text(f"Continues at step 32 of 32 with{OTHER}")
+    expect(offer.locator("select")).to_have_value("continue")
+    choose_tab(page, "LR Schedule")
+    show_run(page, "over")
+    expect(page.locator("#lrsched_run_rate .lrsched-mark-label")).to_have_text(["restarted"])
+    # The legs as they were, also in the plan of a longer run: restarted at 20, the schedule is stretched from there on.
+    page.click("#lrsched_run_continue")
+    page.fill("#lrsched_steps", "50")
+    expect(page.locator("#lrsched_segments tr td:first-child")).to_have_text(["20 – 50"])
+
+
+# In the tab -------------------------------------------------------------------------------
+
+
+def test_the_editor_draws_each_way(page: Page) -> None:
+    open_tab(page)
+    show_run(page, "paused")
+    page.click("#lrsched_run_continue")
+    mark = page.locator("#lrsched_chart .lrsched-mark-label")
+    steps = page.locator("#lrsched_segments tr td:first-child")
+    expect(mark).to_have_text("continues at 20")
+    write(page, "0.004:10, 0.001")
+    expect(mark).to_have_text("new schedule from 20")
+    expect(steps).to_have_text(["0 – 10", "10 – 60"])
+    page.select_option("#lrsched_run_way", "restart")
+    expect(mark).to_have_text("restarts at 20")
+    expect(steps).to_have_text(["20 – 30", "30 – 60"])
+    expect(page.locator("#lrsched_chart .lrsched-look-past")).to_be_attached()
+    page.reload()
+    choose_tab(page, "LR Schedule")
+    expect(page.locator("#lrsched_run_way")).to_have_value("restart")
+    expect(mark).to_have_text("restarts at 20")
+
+
+def test_what_is_restarted_can_be_dragged_at_its_place(page: Page) -> None:
+    open_tab(page)
+    show_run(page, "paused")
+    page.click("#lrsched_run_continue")
+    page.select_option("#lrsched_run_way", "restart")
+    write(page, "0.004:10, 0.001")
+    boundary = page.locator("#lrsched_grips [aria-label^='End of 0.004:10']")
+    expect(boundary).to_have_attribute("aria-valuetext", "step 30")
+    expect(page.locator("#lrsched_grips")).not_to_have_class(re.compile("waiting"))
+    boundary.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page.locator("#lrsched_text")).to_have_value("0.004:11, 0.001")
+    expect(page.locator("#lrsched_segments tr td:first-child")).to_have_text(["20 – 31", "31 – 60"])
+
+
+def test_a_crashed_run_is_planned_from_where_its_state_was_saved(page: Page) -> None:
+    open_tab(page)
+    show_run(page, "fallen")
+    expect(run_row(page, "fallen").locator(".lrsched-state")).to_have_text("crashed")
+    page.click("#lrsched_run_continue")
+    expect(page.locator("#lrsched_run_note")).to_contain_text(f"Goes on at step {SAVED_AT} of {STEPS}.")
+    expect(page.locator("#lrsched_chart .lrsched-mark-label")).to_have_text(f"continues at {SAVED_AT}")
+
+
+def test_a_plan_is_sent_with_the_way_in_which_the_run_goes_on(page: Page) -> None:
+    open_tab(page)
+    show_run(page, "paused")
+    page.click("#lrsched_run_continue")
+    page.select_option("#lrsched_run_way", "restart")
+    page.click("#lrsched_send_embedding")
+    expect(page.locator("#lrsched_transfer_said")).to_contain_text("how paused goes on.")
+    choose_tab(page, "Train")
+    choose(page, page.locator("#train_embedding input"), "paused")
+    way = page.locator(f"{OFFER} select")
+    expect(way).to_have_value("restart")
+    way.select_option("continue")
+    expect(page.locator(f"{OFFER} .lrsched-muted").first).to_be_empty()
+
+
+def test_a_rescue_is_marked_and_told(page: Page) -> None:
+    open_tab(page)
+    show_run(page, "rescued")
+    for chart in ("#lrsched_run_rate", "#lrsched_run_loss"):
+        expect(page.locator(f"{chart} .lrsched-mark-label-rescue")).to_have_text("rescue")
+        expect(page.locator(f"{chart} .lrsched-flag")).to_have_count(1)
+    place = page.locator("#lrsched_run_rate .lrsched-mark-rescue").evaluate("line => Number(line.getAttribute('x1'))")
+    page.locator("#lrsched_run_rate").hover(position={"x": place, "y": 60})
+    rate = "from here on the rate is the planned one times 0.5"
+    words = f"rescue: update 12: the loss is nan. Back to the state after update 10; {rate}"
+    expect(page.locator("#lrsched_run_rate .lrsched-tip-note").first).to_have_text(words)
+    expect(page.locator("#lrsched_run_numbers > div").nth(1)).to_contain_text("times 0.5 since a rescue")
+    expect(page.locator("#lrsched_run_events_title")).to_have_text("Events, 1 rescue")
+    page.click("#lrsched_run_events_title")
+    expect(page.locator("#lrsched_run_events .lrsched-is-bad")).to_contain_text(words)
+    page.click("#lrsched_run_continue")
+    expect(page.locator("#lrsched_run_note")).to_contain_text("At 0.5 times the planned rate, since the guard stepped in.")
+
+
+def test_legs_that_did_not_go_on_as_before_are_named(page: Page) -> None:
+    open_tab(page)
+    show_run(page, "again")
+    expect(page.locator("#lrsched_run_rate .lrsched-mark-label")).to_have_text(["restarted", "new schedule"])
