@@ -49,6 +49,10 @@ class Identity(Voice):
     has_begun: bool
     _trained: Any
 
+    def trains(self, thing: Any) -> bool:
+        """Whether this training trains that very object."""
+        return self._trained is thing
+
     def saved(self, tensors: Iterable[Any], step: int, filename: str, *, is_main: bool) -> None:
         """The host has saved the trained thing."""
         if self.has_begun:

@@ -262,9 +262,6 @@ class Session(Identity):
         """The optimizer of the loop, while it goes on."""
         return None if self._gauge is None else self._gauge.optimizer
 
-    def trains(self, thing: Any) -> bool:
-        return self._trained is thing
-
     def _record_waiting(self) -> float | None:
         """Records the update whose gradient norm was still on its way; gives that norm."""
         if self._waiting is None:
