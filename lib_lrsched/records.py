@@ -28,6 +28,9 @@ class Event(TypedDict):
     message: str
 
 
+TAIL_BYTES = 65_536
+
+
 def read_losses(path: Path, until: int) -> list[tuple[int, float]]:
     """(step, loss) of the updates before step `until`, exactly as recorded, rising; a run that went back counts once.
 
@@ -48,6 +51,23 @@ def read_losses(path: Path, until: int) -> list[tuple[int, float]]:
             losses[record.step] = record.loss
     # The newest record of a step is last; what a run that went back has not reached again lies beyond `until`.
     return sorted((step, loss) for step, loss in losses.items() if step < until)
+
+
+def last_step(path: Path) -> int:
+    """The step of the newest whole record in a history; -1 where there is none. Only the end of the file is read."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, 2) - TAIL_BYTES))
+            lines = stream.read().split(b"\n")[:-1]  # what follows the last newline was cut off
+    except OSError:
+        return -1
+    for line in reversed(lines):
+        if line.startswith(b"["):
+            try:
+                return as_record(decode(line)).step  # type: ignore[arg-type]
+            except (ValueError, RecursionError):
+                return -1
+    return -1
 
 
 def header() -> bytes:

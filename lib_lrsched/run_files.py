@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import torch
 
 from . import archive, optim
-from .bundle import Bundle, Folder, read
+from .bundle import Bundle, Folder, peek, read
 from .checks import embedding_file, file_time
 from .errors import RequestError, RunStateError
 from .going_on import restore
@@ -22,6 +22,8 @@ from .runstate import Known, RunState, trimmed
 from .safe_save import save_whole
 from .store import Store
 
+LARGE_BYTES = 64 << 20
+
 
 def bundles_json(store: Store, run_id: str) -> list[dict[str, Any]]:
     """The bundles of a run, newest first, each read and looked at: what is in it, or what is wrong with it."""
@@ -30,7 +32,9 @@ def bundles_json(store: Store, run_id: str) -> list[dict[str, Any]]:
     for number, path in Folder(store.bundles_path(run_id), run_id).numbered():
         entry: dict[str, Any] = {"number": number, "file": path.name, "good": False, "message": ""}
         try:
-            entry |= {"size_bytes": path.stat().st_size, **_described(read(path))}
+            size_bytes = path.stat().st_size
+            # A list must not read hundreds of megabytes: of large ones the header says enough.
+            entry |= {"size_bytes": size_bytes, **_described((read if size_bytes <= LARGE_BYTES else peek)(path))}
             entry["good"] = number > state.floor
             entry["message"] = "" if entry["good"] else "of a future that was given up: the run went back to an earlier step"
         except (RunStateError, OSError) as error:
@@ -41,11 +45,11 @@ def bundles_json(store: Store, run_id: str) -> list[dict[str, Any]]:
 
 def _described(bundle: Bundle) -> dict[str, Any]:
     facts = bundle.facts
-    order = bundle.parts["order"]
+    order, trained = bundle.parts.get("order"), bundle.parts.get("trained", [])
     return {
         "step": facts.step, "time_s": facts.time_s, "digest": facts.digest, "rate_text": facts.rate_text,
         "optimizer": facts.optimizer, "multiplier": facts.multiplier, "torch": facts.torch,
-        "trained": [f"{'x'.join(map(str, tensor.shape))} {str(tensor.dtype).removeprefix('torch.')}" for tensor in bundle.trained],
+        "trained": [f"{'x'.join(map(str, tensor.shape))} {str(tensor.dtype).removeprefix('torch.')}" for tensor in trained],
         "batches_taken": None if order is None else order["taken"],
         "batches_per_epoch": None if order is None else len(order["batches"]),
     }  # fmt: skip
@@ -142,7 +146,8 @@ def _free_file(host: Host, kind: str, name: str) -> Path:
     file = Path(folder) / f"{name}.pt"
     taken = host.embedding(name) is not None if kind == "embedding" else host.hypernetwork_file(name) is not None
     if taken or file.exists():
-        raise RequestError(f"there is a {kind} {name!r} already, and it stays as it is: give the run another name")
+        article = "an" if kind == "embedding" else "a"
+        raise RequestError(f"there is {article} {kind} {name!r} already, and it stays as it is: give the run another name")
     return file
 
 

@@ -25,6 +25,7 @@ from . import process
 from .errors import RunStateError
 from .files import numbered, set_aside, write_whole
 from .presets import BUILTIN, Preset
+from .records import last_step
 from .runstate import COUNT, LIST, TEXT, Known, Leg, OtherVersionError, RunState, checked, from_json, to_json
 
 __all__ = ["Known", "Leg", "PresetError", "RunState", "RunStateError", "Store", "UnknownRunError"]
@@ -90,7 +91,7 @@ class Store:
         """
         path = self._state_path(run_id)
         try:
-            return _as_seen(self._load(run_id, path))
+            return self._as_seen(self._load(run_id, path))
         except FileNotFoundError:
             raise UnknownRunError(f"no run {run_id}") from None
         except OSError as error:
@@ -101,7 +102,7 @@ class Store:
         with self._lock:
             found = [state for run_id in self._ids() if (state := self._load_or_say(run_id))]
             self._read = {state.id: self._read[state.id] for state in found if state.id in self._read}
-        return sorted(map(_as_seen, found), key=lambda state: (state.started_s, state.id), reverse=True)
+        return sorted(map(self._as_seen, found), key=lambda state: (state.started_s, state.id), reverse=True)
 
     def find(self, kind: str, name: str, *, step: int, digest: str, mtime_ns: int) -> RunState | None:
         """The newest run of that kind and name that knows the thing in its present form; None where none does."""
@@ -207,6 +208,14 @@ class Store:
                 raise PresetError(f"there is no preset {name!r}", "missing")
             self._write_presets(others)
 
+    def _as_seen(self, state: RunState) -> RunState:
+        if state.state not in ("pending", "running") or process.alive(state.pid, state.process):
+            return state
+        message = state.message or "the WebUI went away while the run was going on"
+        # The state on disk is some seconds old; the history knows better how far the run came.
+        step = max(state.step, last_step(self.history_path(state.id)) + 1)
+        return replace(state, state="crashed", message=message, step=step)
+
     def _state_path(self, run_id: str) -> Path:
         if not isinstance(run_id, str) or not _ID.fullmatch(run_id):
             raise UnknownRunError(f"a run's id has 1 to 80 of a-z, 0-9, _, . and -, and no . or - in front; given {run_id!r}")
@@ -291,12 +300,6 @@ def _stamp(path: Path) -> _Stamp:
     """Changes with every replacement of the file: os.replace brings another inode."""
     status = path.stat()
     return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _as_seen(state: RunState) -> RunState:
-    if state.state not in ("pending", "running") or process.alive(state.pid, state.process):
-        return state
-    return replace(state, state="crashed", message=state.message or "the WebUI went away while the run was going on")
 
 
 def _checked_preset(name: str, text: str, note: str) -> Preset:

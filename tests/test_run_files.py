@@ -192,7 +192,8 @@ def test_error_the_name_is_taken(ground, kind):
     before = ground.listing()
     refused = ask(ground.runtime, "POST", "/runs", content=exported(ground.runtime, ground.run().id))
     assert refused.status_code == 400
-    words = f"there is a {kind} '{NAME}' already, and it stays as it is: give the run another name"
+    article = "an" if kind == "embedding" else "a"
+    words = f"there is {article} {kind} '{NAME}' already, and it stays as it is: give the run another name"
     assert refused.json()["error"]["message"] == words
     assert ground.listing() == before
 

@@ -9,26 +9,22 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from browser_steps import choose, choose_tab, create_embedding, open_tab, train, write
+from browser_steps import choose, choose_tab, create_embedding, open_tab, run_row, train, write
 from playwright.sync_api import Page, Route, expect
-
-
-def run_button(page: Page, name: str):
-    return page.locator(".lrsched-run", has=page.locator(".lrsched-run-name").get_by_text(name, exact=True))
 
 
 def test_a_training_is_seen_live_and_is_still_there_after_a_reload(page: Page) -> None:
     create_embedding(page, "watched")
     train(page, "warmup(0.005):10, linear(0.005, 1e-4)", 40)
     choose_tab(page, "LR Schedule")
-    expect(run_button(page, "watched")).to_have_attribute("aria-current", "true")
+    expect(run_row(page, "watched")).to_have_attribute("aria-current", "true")
     numbers = page.locator("#lrsched_run_numbers > div")
     expect(numbers.nth(0)).to_have_text(re.compile(r"Step\d+ of 40"))
-    expect(run_button(page, "watched")).to_contain_text("finished", timeout=60_000)
+    expect(run_row(page, "watched")).to_contain_text("finished", timeout=60_000)
     expect(numbers.nth(0)).to_have_text("Step40 of 40")
     page.reload()
     choose_tab(page, "LR Schedule")
-    expect(run_button(page, "watched")).to_contain_text("embedding, 40 of 40")
+    expect(run_row(page, "watched")).to_contain_text("embedding, 40 of 40")
     expect(numbers.nth(1)).to_contain_text("Rate0.000263")
     for chart, lines in (("#lrsched_run_rate", 2), ("#lrsched_run_loss", 2)):
         expect(page.locator(f"{chart} .lrsched-lines path")).to_have_count(lines)
@@ -39,7 +35,7 @@ def test_an_interrupted_run_is_offered_again_with_its_settings(page: Page) -> No
     create_embedding(page, "halfway")
     train(page, "linear(0.005, 1e-5)", 5000)
     choose_tab(page, "LR Schedule")
-    expect(run_button(page, "halfway")).to_contain_text("running")
+    expect(run_row(page, "halfway")).to_contain_text("running")
     expect(page.locator("#lrsched_run_numbers > div").nth(0)).to_have_text(re.compile(r"Step[1-9]\d* of 5,000"))
     choose_tab(page, "Train")
     page.click("#train_interrupt_training")
@@ -59,8 +55,8 @@ def test_the_continuation_of_a_run_is_drawn_after_what_was_trained(page: Page) -
     create_embedding(page, "longer")
     train(page, "0.005:10, 0.001", 20)
     choose_tab(page, "LR Schedule")
-    expect(run_button(page, "longer")).to_contain_text("finished", timeout=60_000)
-    run_button(page, "longer").click()
+    expect(run_row(page, "longer")).to_contain_text("finished", timeout=60_000)
+    run_row(page, "longer").click()
     expect(page.locator("#lrsched_run_title")).to_have_text("longer (embedding, finished)")
     page.click("#lrsched_run_continue")
     expect(page.locator("#lrsched_text")).to_have_value("0.005:10, 0.001")
@@ -173,4 +169,4 @@ def test_a_hypernetwork_can_be_made_and_trained(page: Page) -> None:
     page.click("#train_train_hypernetwork")
     expect(page.locator("#ti_output textarea")).to_have_value(re.compile("^Training finished at 10 steps"), timeout=60_000)
     choose_tab(page, "LR Schedule")
-    expect(run_button(page, "net")).to_contain_text("hypernetwork, 10 of 10")
+    expect(run_row(page, "net")).to_contain_text("hypernetwork, 10 of 10")
