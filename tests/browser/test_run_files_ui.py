@@ -118,7 +118,7 @@ def test_a_run_is_exported_deleted_and_imported_again_by_keyboard(page: Page, tm
     expect(page.locator(".lrsched-run[aria-current=true]")).to_be_focused()
 
     hand_in(page, file)
-    taken = "there is a embedding 'parcel' already, and it stays as it is: give the run another name"
+    taken = "there is an embedding 'parcel' already, and it stays as it is: give the run another name"
     expect(page.locator(SAID)).to_have_text(f"{file.name}: {taken}")
     name = page.locator("#lrsched_run_import_name")
     expect(name).to_be_focused()
