@@ -22,9 +22,9 @@ from .runstate import COUNT, LIST, SCALARS, TEXT, TEXTS, OtherVersionError, chec
 FORMAT = 1
 
 COMPARED = ("width", "height", "varsize", "shuffle_tags", "tag_drop_out", "latent_sampling_method", "use_weight",
-            "placeholder_token", "checkpoint", "vae", "clip_skip", "precision")
-"""What decides what is in a batch, besides batch size and accumulation: arguments of the host's PersonalizedBase, and the
-model that encodes."""
+            "placeholder_token", "checkpoint", "vae", "clip_skip", "precision", "free_memory")
+"""What decides what an update does with its pictures, besides batch size and accumulation: arguments of the host's
+PersonalizedBase, the model, and the setting that changes the order of a sum."""
 
 SHOWN = 3
 """So many names are in a message; of the rest, the number."""

@@ -100,7 +100,7 @@ class Runtime(Answers):
                 run = TrainingRun(asked, self.store, exact_clip=settings.exact_clip, resumed=resumed)
                 if known is not None and (asked.kind == "embedding" or known.digest):  # else a file that is not loaded yet
                     checks.check_is_left(run, known.step if resumed.step is None else resumed.step)
-                session = Session(self.host, run, bundle)
+                session = Session(self.host, run, bundle, inputs)
                 if asked.kind == "embedding" and bundle is not None:
                     self._restore_embedding(session, asked.name)
                 if bundle is not None and bundle.facts.step >= asked.total_steps:

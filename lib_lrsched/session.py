@@ -11,11 +11,12 @@ import torch
 
 from . import going_on, optim
 from .bundle import Bundle, Folder
-from .checks import InputError, caller_locals, check_is_left
+from .checks import InputError, caller_locals, cautions, check_is_left
 from .freeze import Freeze
 from .host import Host
 from .identity import Identity, facts_of, hypernetwork_design
 from .keeper import Keeper, When
+from .memory import Checkpointing
 from .rescue import Rescuer
 from .resumption import Resumption
 from .run import TrainingRun
@@ -26,7 +27,7 @@ from .scheduler import ClipScheduler, RateScheduler
 class Session(Identity):
     """From the check of the inputs to the end of the loop, and the host's final save after it."""
 
-    def __init__(self, host: Host, run: TrainingRun, bundle: Bundle | None = None) -> None:
+    def __init__(self, host: Host, run: TrainingRun, bundle: Bundle | None = None, inputs: Mapping[str, Any] | None = None) -> None:
         super().__init__(host, run)
         settings = host.settings()
         when = When(settings.autosave_every, settings.autosave_minutes)
@@ -43,6 +44,8 @@ class Session(Identity):
         self._trained: Any = None
         self._initial_step = 0
         self._freeze: Freeze | None = None
+        self._checkpointing: Checkpointing | None = None
+        self._inputs = inputs
         self._waiting: tuple[int, float, float, Any] | None = None
         self._skipped = 0
 
@@ -119,7 +122,7 @@ class Session(Identity):
                 return model([text]).detach().to("cpu").squeeze(0)
 
         file = None if state is None else self.run.data_path(state.id)
-        made_of = {**arguments, **self._host.model_facts()}
+        made_of = {**arguments, **self._host.model_facts(), "free_memory": self._host.settings().free_memory}
         self.keeper.data_made(data, made_of, file, encode if arguments.get("include_cond") else None)
 
     def begin(self) -> None:
@@ -132,11 +135,21 @@ class Session(Identity):
         if run.id and self._trained is not None:
             self.guard(self._begin_keeping)
         self.say(self._describe())
+        self.guard(self._begin_checkpointing)
+        for message in (self.guard(self._cautions) or []):
+            self.tell(message)
         if run.asked.clip_mode != "disabled":
             by = f"gradient clipping by {run.asked.clip_mode}"
             run.note(f"{by}, exact: on true, unscaled gradients" if run.exact_clip
                      else f"{by}, the host's own: on gradients as they are scaled")
         self.say_troubles()
+
+    def _begin_checkpointing(self) -> None:
+        if self._freeze is not None:  # without checkpointing the gradients of a model that is not frozen take their memory too
+            self._checkpointing = Checkpointing(self._host, self.guard, self.tell)
+
+    def _cautions(self) -> list[str]:
+        return [] if self._inputs is None else cautions(self._host, self._inputs, self.run)
 
     def _begin_keeping(self) -> None:
         run, keeper = self.run, self.keeper
@@ -211,6 +224,8 @@ class Session(Identity):
     def loop_ended(self, others: Iterable[Session] = ()) -> None:
         """The loop is over, in whatever way; the gauge goes off the optimizer. ``others`` still train."""
         self.has_ended = True
+        if self._checkpointing is not None:
+            self.guard(self._checkpointing.undo)
         if self._freeze is not None:
             self._freeze.undo()
         self._record_waiting()

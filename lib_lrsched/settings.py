@@ -30,7 +30,7 @@ class Settings:
     exact_clip: bool = True
     state_dir: str = ""
     freeze: bool = True
-    free_memory: str = "auto"
+    free_memory: str = "off"
     autosave_every: int = 50
     autosave_minutes: float = 5.0
     guard: bool = True

@@ -416,7 +416,7 @@ def test_the_setting_is_one_of_three_words():
     default = Settings()
     assert options.checked({"free_memory": "on"}, default).free_memory == "on"
     for wrong in ("sometimes", None, True, 1):
-        assert options.checked({"free_memory": wrong}, default).free_memory == "auto"
+        assert options.checked({"free_memory": wrong}, default).free_memory == default.free_memory
 
 
 # In a run with the hooks on -------------------------------------------------------------------
