@@ -208,6 +208,7 @@ class Runtime(Answers):
                         session.guard(session.saves.rescue_final)
                     others = [other for other in list(self._sessions.values()) if other is not session and other.run.is_live]
                     session.guard(lambda: session.loop_ended(others))
+                    session.guard(session.let_go)  # whatever became of the rest
                     session.run.is_live = False
                     if self.closing and session.run.asked.kind == "embedding":
                         self._close_when_idle()

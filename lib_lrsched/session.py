@@ -221,13 +221,17 @@ class Session(Identity):
         self.saves.after_update(steps_done)
         return {**values, "learn_rate": rate}
 
-    def loop_ended(self, others: Iterable[Session] = ()) -> None:
-        """The loop is over, in whatever way; the gauge goes off the optimizer. ``others`` still train."""
-        self.has_ended = True
+    def let_go(self) -> None:
+        """The model is as it was before the loop; a second call does nothing."""
         if self._checkpointing is not None:
             self.guard(self._checkpointing.undo)
         if self._freeze is not None:
             self._freeze.undo()
+
+    def loop_ended(self, others: Iterable[Session] = ()) -> None:
+        """The loop is over, in whatever way; the gauge goes off the optimizer. ``others`` still train."""
+        self.has_ended = True
+        self.let_go()
         self._record_waiting()
         if self._gauge is not None:
             self.guard(self.mend)

@@ -40,6 +40,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2, help="on a CPU")
     parser.add_argument("--cpu", action="store_true", help="processor time instead of the clock on the wall, on a busy machine")
     parser.add_argument("--models", nargs="*", default=["tiny", "full"], choices=["tiny", "full"])
+    parser.add_argument("--kinds", nargs="*", default=["embedding", "hypernetwork"], choices=["embedding", "hypernetwork"])
     parser.add_argument("--pixels", type=int, help="side of a picture; default 128 and 256 on a CPU, 512 on CUDA")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -84,7 +85,7 @@ def inside(given: Any) -> int:
         print(f"\n{size} UNet: {count / 1e6:.1f} million weights, {size_mb:,.0f} MB in float32; {pixels} x {pixels} pixels")
         print(f"{'':<15} {'':<21} {'updates/s':>9} {'ratio':>7} {'peak above':>12} {'weight':>10} {'gradient against':>17}")
         print(f"{'':<15} {'':<21} {'':>9} {'':>7} {'the model':>12} {'gradients':>10} {'the WebUI’s own':>17}", flush=True)
-        for kind in ("embedding", "hypernetwork"):
+        for kind in given.kinds:
             found = measure(Update(webui, kind, pixels), given.rounds)
             met &= report(kind, found, DEMANDS if size == "full" else {})
     return 0 if met else 1

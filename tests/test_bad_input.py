@@ -256,7 +256,7 @@ def test_error_a_log_folder_that_cannot_be_made(ground, heavy, kind):
 
 @both_kinds
 def test_error_a_log_folder_that_is_not_writable(ground, heavy, kind, monkeypatch):
-    monkeypatch.setattr("lib_lrsched.checks.os.access", lambda path, mode: Path(path) != ground.log)
+    monkeypatch.setattr("lib_lrsched.preflight.os.access", lambda path, mode: Path(path) != ground.log)
     wanted = str(ground.log / "new")
     error = refused(ground, heavy, kind, log_directory=wanted)
     assert type(error) is InputError

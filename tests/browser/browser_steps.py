@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 LINE = "#lrsched_chart .lrsched-lines path"
 OFFER = "#lrsched_resume_embedding"
@@ -43,9 +43,16 @@ def train(page: Page, rate: str, steps: int) -> None:
 
 
 def choose(page: Page, field: Locator, value: str) -> None:
-    """Chooses from one of gradio's drop-downs."""
-    field.click()
-    page.locator("ul.options li").filter(has_text=re.compile(rf"\b{value}\s*$")).click()
+    """Chooses from one of gradio's drop-downs; its choices come a moment after the page, and an open list does not take them in."""
+    option = page.locator("ul.options li").filter(has_text=re.compile(rf"\b{value}\s*$"))
+    for _ in range(10):
+        field.click()
+        try:
+            option.wait_for(timeout=3000)
+            break
+        except TimeoutError:
+            field.blur()
+    option.click()
 
 
 def run_row(page: Page, name: str) -> Locator:
