@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Locator, Page, TimeoutError, expect
+from playwright.sync_api import Error, Locator, Page, expect
 
 LINE = "#lrsched_chart .lrsched-lines path"
 OFFER = "#lrsched_resume_embedding"
@@ -50,7 +50,7 @@ def choose(page: Page, field: Locator, value: str) -> None:
         try:
             option.wait_for(timeout=3000)
             break
-        except TimeoutError:
+        except Error:
             field.blur()
     option.click()
 
