@@ -7,7 +7,6 @@ user in the host's error box.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -36,8 +35,6 @@ PARAMETERS = (
     "save_model_every", "create_image_every", "log_directory", "name",
 )
 """Of the host's validate_train_inputs, in its order. Its signature may be hidden behind another extension's wrapper."""
-
-_COUNTED_TIME = re.compile(r"[\d.]\s*(ep|img)\b")
 
 
 class InputError(ValueError):
@@ -97,7 +94,7 @@ def cautions(host: Host, inputs: Mapping[str, Any], run: TrainingRun) -> list[st
     kind, name = run.asked.kind, run.asked.name
     found = [one.message for one in preflight.of_start(host, kind, name, inputs) if one.severity == preflight.WARNING]
     if preflight.is_nothing(run.plan):
-        found.append(preflight.nothing_learned(run.plan))
+        found.append(preflight.NOTHING_LEARNED)
     if run.stop < run.asked.total_steps:
         found.append(preflight.ends_early(run.stop, run.asked.total_steps))
     return found
@@ -191,7 +188,7 @@ def _check_pictures(host: Host, folder: Any, texts: str) -> int | None:
     trouble = preflight.data_trouble(host, folder)
     if trouble:
         raise InputError(trouble)
-    return count_pictures(folder, host.read_picture) if _COUNTED_TIME.search(texts) is not None else None
+    return count_pictures(folder, host.read_picture) if preflight.COUNTED_TIME.search(texts) is not None else None
 
 
 def _is_scalar(value: Any) -> bool:

@@ -7,6 +7,7 @@ Nothing is written and nothing loaded here, and a host that lacks what is looked
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ NEEDED = ("cond_stage_model", "model", "encode_first_stage", "get_first_stage_en
 
 INPAINTING_CHANNELS = 9
 MANY_STEPS, MANY_FILES = 1_000_000, 400
+
+COUNTED_TIME = re.compile(r"[\d.]\s*(ep|img)\b")  # a time in a schedule that needs the number of pictures
+NOTHING_LEARNED = "the learning rate is 0 at every step, so nothing will be learned: give a rate above 0"
 
 
 class Finding(NamedTuple):
@@ -265,19 +269,18 @@ def data_trouble(host: Host, folder: str) -> str:
 
 
 def schedule(case: Case) -> Iterator[Finding]:
-    """A rate that is 0 throughout, and a schedule that ends before max steps does."""
-    steps, folder = case.whole("steps"), case.text("data_root")
-    if not steps or not case.text("learn_rate"):
+    """A rate that is 0 throughout; a schedule that ends early."""
+    steps, folder, text = case.whole("steps"), case.text("data_root"), case.text("learn_rate")
+    if not steps or not text:
         return
-    known = count_pictures(folder, case.host.read_picture) if folder and Path(folder).is_dir() else 0
+    known = count_pictures(folder, case.host.read_picture) if folder and COUNTED_TIME.search(text) else 0  # reads every picture
     counts = count_steps(known or None, case.whole("batch_size") or 1, case.whole("gradient_step") or 1)
     try:
-        planned = plan(case.text("learn_rate"), total_steps=steps, steps_per_epoch=counts.steps_per_epoch,
-                       images_per_step=counts.images_per_step)
+        planned = plan(text, total_steps=steps, steps_per_epoch=counts.steps_per_epoch, images_per_step=counts.images_per_step)
     except ScheduleError:
         return  # the chart beside the field shows where it is wrong
     if is_nothing(planned):
-        yield Finding(WARNING, "learn_rate", nothing_learned(planned))
+        yield Finding(WARNING, "learn_rate", NOTHING_LEARNED)
     elif planned.stop < steps:
         yield Finding(WARNING, "learn_rate", ends_early(planned.stop, steps))
 
@@ -285,10 +288,6 @@ def schedule(case: Case) -> Iterator[Finding]:
 def is_nothing(planned: Plan) -> bool:
     """Whether the rate is 0 at every step; of a very long plan not every one is looked at."""
     return not planned.feedback and not planned.values(range(0, planned.stop, max(1, planned.stop // MANY_STEPS))).any()
-
-
-def nothing_learned(planned: Plan) -> str:
-    return f"the learning rate is 0 at every step up to {planned.stop}, so nothing will be learned: give a rate above 0"
 
 
 def ends_early(stop: int, total: int) -> str:

@@ -284,7 +284,7 @@ def test_a_schedule_that_ends_early_or_never_begins(ground):
         "warning", "the schedule ends at step 10 of 100, and training with it; leave out the last end to go on at the last rate",
     )
     assert only(ground.host(), learn_rate="0:10, linear(0, 0)", steps=100) == (
-        "warning", "the learning rate is 0 at every step up to 100, so nothing will be learned: give a rate above 0",
+        "warning", "the learning rate is 0 at every step, so nothing will be learned: give a rate above 0",
     )
     assert found(ground.host(), learn_rate="0:99, 1e-9", steps=100) == []
     assert found(ground.host(), learn_rate="cosine(", steps=100) == [], "the chart beside the field shows it"
