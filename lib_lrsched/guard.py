@@ -55,22 +55,25 @@ def judge(state: State, limits: Limits, loss: float, norm: float | None, was_ski
     >>> judge(state, Limits(), 0.1, float("nan"), False)[1]
     'the gradients are not finite'
     """
+    losses = state.losses
     if was_skipped:
         skipped = state.skipped + 1
         if not limits.skipped or skipped < limits.skipped:
             return state._replace(skipped=skipped), ""
         return state._replace(skipped=0), f"GradScaler skipped {skipped} updates in a row: their gradients overflowed"
-    state = state._replace(skipped=0)
+    if state.skipped:
+        state = state._replace(skipped=0)
     if not isfinite(loss):
         return state, f"the loss is {loss}"
     if norm is not None and not isfinite(norm):
         return state, "the gradients are not finite"
-    if limits.loss_factor and len(state.losses) >= LEAST:
-        highest = max(state.losses)
+    # A loss that is not far above the last one is not far above the highest: 200 of them are looked at when it matters.
+    if limits.loss_factor and len(losses) >= LEAST and loss > limits.loss_factor * losses[-1]:
+        highest = max(losses)
         if loss > limits.loss_factor * highest:
-            reason = f"the loss is {loss:g}, more than {limits.loss_factor:g} times the highest of the last {len(state.losses)}, "
+            reason = f"the loss is {loss:g}, more than {limits.loss_factor:g} times the highest of the last {len(losses)}, "
             return state, f"{reason}{highest:g}"
-    return state._replace(losses=(*state.losses, loss)[-RECENT:]), ""
+    return State((*losses[1 - RECENT :], loss), 0, state.rescues), ""
 
 
 def to_parts(state: State) -> dict[str, Any]:

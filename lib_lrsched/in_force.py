@@ -32,6 +32,7 @@ class InForce:
         self.multiplier = resumed.multiplier if self.goes_on else 1.0  # another schedule is another chance
         self._chunk: list[float] = []
         self._momenta: list[float] = []
+        self._clip = (-1, 0.0)
         self._chunk_start = 0
         self._watch = feedback.Watch()
         if resumed.step is not None:
@@ -120,7 +121,11 @@ class InForce:
 
     def clip_at(self, step: int) -> float | None:
         """The clip threshold at an update; after the end of its schedule the last one holds, as in the host."""
-        return None if self.clip_plan is None else self.clip_plan.value(min(step - self.origin, self.clip_plan.stop - 1))
+        if self.clip_plan is None:
+            return None
+        if self._clip[0] != step:  # asked for twice at every update
+            self._clip = (step, self.clip_plan.value(min(step - self.origin, self.clip_plan.stop - 1)))
+        return self._clip[1]
 
     def is_over(self, step: int) -> bool:
         """Whether no update is planned at this step any more."""
@@ -147,3 +152,4 @@ class InForce:
         self._watch = feedback.Watch()
         self.drives_momentum = self.plan.momenta([]) is not None
         self._chunk = []
+        self._clip = (-1, 0.0)

@@ -87,7 +87,10 @@ def clip(grads: list[Tensor], mode: str, limit: float | Tensor, norm: Tensor) ->
         for grad in grads:
             grad.clamp_(**ends)
     elif mode == "norm":
-        scale = torch.clamp(limit / (norm + 1e-6), max=1.0)
+        above = norm + 1e-6
+        # torch divides a number by a tensor in these two steps; a tensor by a tensor in one
+        scale = limit.div(above) if isinstance(limit, Tensor) else above.reciprocal_().mul_(limit)
+        scale.clamp_(max=1.0)
         for grad in grads:
             grad.mul_(scale.to(grad.device))
 
