@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from .errors import RequestError, RunStateError, ScheduleError
+from .errors import ConflictError, RequestError, RunStateError, ScheduleError
 from .exported import ExportError
 from .imported import ImportFormatError
 from .store import PresetError, UnknownRunError
@@ -42,6 +42,8 @@ class Route(APIRoute):
                 return error_answer(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
             except StarletteHTTPException as error:
                 return error_answer(error.status_code, str(error.detail))
+            except ConflictError as error:
+                return error_answer(409, error.message)
             except (RequestError, ImportFormatError) as error:
                 return error_answer(400, error.message)
             except (ScheduleError, ExportError) as error:

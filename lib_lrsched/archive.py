@@ -19,7 +19,7 @@ from typing import IO, BinaryIO, TypeVar
 
 from . import bundle, data_state
 from .bundle import Bundle
-from .errors import RunStateError
+from .errors import ConflictError, RunStateError
 from .files import write_with
 from .history import History
 from .runstate import RunState, from_json
@@ -43,11 +43,11 @@ def pack(store: Store, run_id: str, target: BinaryIO) -> None:
     """
     state = store.load(run_id)
     if state.state in ("pending", "running"):
-        raise RunStateError(f"{run_id} is going on; it can be exported when it has ended")
+        raise ConflictError(f"{run_id} is going on; it can be exported when it has ended")
     folder = bundle.Folder(store.bundles_path(run_id), run_id)
     number, found, passed = folder.newest(state.floor)
     if found is None:
-        raise RunStateError(f"{run_id} has no saved state to export{': ' if passed else ''}{'; '.join(passed)}")
+        raise ConflictError(f"{run_id} has no saved state to export{': ' if passed else ''}{'; '.join(passed)}")
     history, data = store.history_path(run_id), store.data_path(run_id)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as file:
         file.write(history.with_name(STATE), STATE)

@@ -69,6 +69,10 @@ class RequestError(ValueError):
         self.message = message
 
 
+class ConflictError(RequestError):
+    """A request that is right in itself, and that the state of things does not allow now."""
+
+
 def printable(text: str) -> str:
     """A blank for each tab, newline and control character: they would shift carets or break a line."""
     return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)

@@ -14,7 +14,7 @@ import torch
 from . import archive, optim
 from .bundle import Bundle, Folder, peek, read
 from .checks import embedding_file, file_time
-from .errors import RequestError, RunStateError
+from .errors import ConflictError, RequestError, RunStateError
 from .going_on import restore
 from .host import Host, NoTraining
 from .identity import DESIGN
@@ -62,7 +62,7 @@ def delete(store: Store, live: Collection[str], run_id: str) -> None:
         UnknownRunError, RequestError, OSError: it is still there.
     """
     if run_id in live or store.load(run_id).state in ("pending", "running"):
-        raise RequestError(f"{run_id} is going on; interrupt it first, then delete it")
+        raise ConflictError(f"{run_id} is going on; interrupt it first, then delete it")
     store.delete(run_id)
 
 
@@ -86,7 +86,7 @@ def bring_in(host: Host | NoTraining, store: Store, live: Collection[str], sourc
     if isinstance(host, NoTraining):
         raise RequestError(f"nothing can be trained here, so no run is taken in: {host.why}")
     if live:
-        raise RequestError("a training is going on, and new files would be loaded in its middle; wait until it has ended")
+        raise ConflictError("a training is going on, and new files would be loaded in its middle; wait until it has ended")
     with tempfile.TemporaryDirectory(prefix="lrsched-") as folder:
         unpacked = archive.Unpacked(source, Path(folder))
         state = unpacked.state
@@ -147,7 +147,7 @@ def _free_file(host: Host, kind: str, name: str) -> Path:
     taken = host.embedding(name) is not None if kind == "embedding" else host.hypernetwork_file(name) is not None
     if taken or file.exists():
         article = "an" if kind == "embedding" else "a"
-        raise RequestError(f"there is {article} {kind} {name!r} already, and it stays as it is: give the run another name")
+        raise ConflictError(f"there is {article} {kind} {name!r} already, and it stays as it is: give the run another name")
     return file
 
 

@@ -191,11 +191,20 @@ def test_error_the_name_is_taken(ground, kind):
     ground.train(kind, TEXT, 3)
     before = ground.listing()
     refused = ask(ground.runtime, "POST", "/runs", content=exported(ground.runtime, ground.run().id))
-    assert refused.status_code == 400
+    assert refused.status_code == 409
     article = "an" if kind == "embedding" else "a"
     words = f"there is {article} {kind} '{NAME}' already, and it stays as it is: give the run another name"
     assert refused.json()["error"]["message"] == words
     assert ground.listing() == before
+
+
+def test_error_a_run_without_a_saved_state_cannot_be_exported(ground):
+    ground.install(autosave_every=0, autosave_minutes=0.0)
+    ground.train("embedding", TEXT, 3)
+    refused = ask(ground.runtime, "GET", f"/runs/{ground.run().id}/file")
+    assert (refused.status_code, refused.json()["error"]["message"]) == (
+        409, f"{ground.run().id} has no saved state to export",
+    )
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "/abs", ".hidden", "a\\b", "x" * 101, "a\nb", "con:"])
