@@ -7,7 +7,7 @@
     GroupedBatchSampler     the batches, so that a run can go on within an epoch
     checkpoint.add          the loop starts: the run is live
     apply, step pre-hook    rate and clip, see scheduler.py and optim.py
-    save_*, write_loss      what was saved, what the optimizer really got
+    save_*, write_loss      what was saved, what the optimizer really got; see saving_hooks.py
     checkpoint.remove       the loop is over
 
 Pending and live runs are kept per thread, for two trainings may run at once through the API. Until the loop starts
@@ -23,10 +23,10 @@ from functools import wraps
 from typing import Any
 
 from . import checks, going_on, optim, run_files
-from .answers import Answers
 from .host import Host, NoTraining
 from .run import TrainingRun
 from .runstate import Known, trimmed
+from .saving_hooks import SavingHooks
 from .seams import Patches, Seam
 from .session import Session
 
@@ -34,7 +34,7 @@ _lock = threading.Lock()
 _installed: dict[str, Runtime] = {}
 
 
-class Runtime(Answers):
+class Runtime(SavingHooks):
     """An installation on one host: its seams, and its runs by thread."""
 
     def __init__(self, host: Host | NoTraining) -> None:
@@ -56,9 +56,7 @@ class Runtime(Answers):
             Seam(host.hn, "Hypernetwork", self._hypernetwork),
             Seam(host.dataset, "PersonalizedBase", self._data_set),
             Seam(host.dataset, "GroupedBatchSampler", self._sampler),
-            Seam(host.ti, "write_loss", self._write_loss),
-            Seam(host.ti, "save_embedding", self._save_embedding),
-            Seam(host.hn, "save_hypernetwork", self._save_hypernetwork),
+            *self._saving_seams(host),
             Seam(host.checkpoint, "add", self._add),
             Seam(host.checkpoint, "remove", self._remove),
         ])
@@ -76,8 +74,9 @@ class Runtime(Answers):
         _installed.pop(self.key, None)
         return self._patches.undo()
 
-    def _session(self) -> Session | None:
-        return self._sessions.get(threading.get_ident()) if self.hooked else None
+    def _after_last_save(self, session: Session) -> None:
+        if self.closing and not session.run.is_live:
+            self._close_when_idle()
 
     def _validate(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
@@ -214,52 +213,6 @@ class Runtime(Answers):
                         self._close_when_idle()
 
         return remove
-
-    def _write_loss(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(original)
-        def write_loss(log_directory: Any, filename: Any, step: int, epoch_len: int, values: Any) -> Any:
-            session = self._session()
-            if session is not None and session.run.is_live:
-                values = session.guard(lambda: session.updated(step, values)) or values
-                try:
-                    return original(log_directory, filename, step, epoch_len, values)
-                except OSError as error:  # the disk is full, or the folder gone: that is no reason to stop training
-                    return session.tell_once(f"the loss cannot be written to {filename}, training goes on: {error}")
-            return original(log_directory, filename, step, epoch_len, values)
-
-        return write_loss
-
-    def _save_embedding(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(original)
-        def save_embedding(embedding: Any, optimizer: Any, checkpoint: Any, embedding_name: str, filename: str,
-                           *args: Any, **kwargs: Any) -> Any:
-            def write(to: str) -> Any:
-                return original(embedding, optimizer, checkpoint, embedding_name, to, *args, **kwargs)
-
-            session = self._session()
-            return write(filename) if session is None else session.saves.save(embedding, filename, write)
-
-        return save_embedding
-
-    def _save_hypernetwork(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(original)
-        def save_hypernetwork(hypernetwork: Any, checkpoint: Any, hypernetwork_name: str, filename: str) -> Any:
-            def write(to: str) -> Any:
-                before, hypernetwork.filename = hypernetwork.filename, to  # the host's hash is that of the file behind this name
-                try:
-                    return original(hypernetwork, checkpoint, hypernetwork_name, to)
-                finally:
-                    hypernetwork.filename = before
-
-            session = self._session()
-            if session is None:
-                return original(hypernetwork, checkpoint, hypernetwork_name, filename)
-            answer = session.saves.save(hypernetwork, filename, write)
-            if self.closing and not session.run.is_live:
-                self._close_when_idle()
-            return answer
-
-        return save_hypernetwork
 
 
 def _key(host: Host | NoTraining) -> str:

@@ -24,6 +24,7 @@ class Host:
     Attributes:
         ti, hn, dataset, checkpoint: the modules whose globals are the seams; see the README.
         shared: has ``state.interrupted``, ``opts``, ``cmd_opts``, ``hypernetworks``.
+        images: the module whose ``save_image`` writes the preview pictures, or None.
         embedding: the loaded embedding object of a name, or None.
         hypernetwork_file: the file of a hypernetwork's name, or None.
         embeddings_dir, hypernetworks_dir: where the host's final save goes.
@@ -45,6 +46,7 @@ class Host:
     dataset: ModuleType
     checkpoint: ModuleType
     shared: Any
+    images: ModuleType | None
     embedding: Callable[[str], Any]
     hypernetwork_file: Callable[[str], str | None]
     embeddings_dir: Callable[[], str]
@@ -94,6 +96,7 @@ def find_webui(settings: Callable[[], Settings] = Settings) -> Host | NoTraining
 
     return Host(
         name=_name(), ti=found[0], hn=found[1], dataset=found[2], checkpoint=found[3], shared=shared,
+        images=images if hasattr(images, "save_image") else None,
         embedding=lambda name: sd_hijack.model_hijack.embedding_db.word_embeddings.get(name),
         hypernetwork_file=lambda name: shared.hypernetworks.get(name),
         embeddings_dir=lambda: str(shared.cmd_opts.embeddings_dir),

@@ -107,7 +107,7 @@ class Keeper:
             try:
                 rest = place_from_parts(self.bundle.parts["order"], data, len(inner))
             except ValueError as error:
-                self._inexact(f"the order of the pictures starts anew: {error}")
+                self.not_exact(f"the order of the pictures starts anew: {error}")
         hooks = Hooks(self._put_draws, self._undo_disturbance, randomness.draw_base_seed)
         self._batches = Batches(inner, data, hooks, rest)
         return self._batches
@@ -118,12 +118,17 @@ class Keeper:
         if self.bundle is not None and file is not None:
             try:
                 for difference in data_state.take_up(file, data, described, encode, self.bundle.facts.data):
-                    self._inexact(difference)
+                    self.not_exact(difference)
             except RunStateError as error:
-                self._inexact(f"prompts and latents are drawn anew: {error}")
+                self.not_exact(f"prompts and latents are drawn anew: {error}")
             described = data_state.with_prompts(described, data)  # what was put back is part of what is written
         self._data = (data, described)
         self._data_digest = data_state.digest(described)
+
+    def not_exact(self, message: str) -> None:
+        """What was saved is taken up, and the run is not what it would have been: why."""
+        self.is_exact = False
+        self.messages.append(message)
 
     def begin(self, step: int, folder: Folder, trained: Callable[[], list[Tensor]], sync: Callable[[], None]) -> None:
         """The loop starts at ``step``. ``trained`` gives the tensors; ``sync`` brings the history to the disk."""
@@ -140,7 +145,7 @@ class Keeper:
             parts = self.bundle.parts
             if type(optimizer).__name__ != self.bundle.facts.optimizer:
                 before = self.bundle.facts.optimizer
-                self._inexact(f"the optimizer is {type(optimizer).__name__}, was {before}: its state starts anew")
+                self.not_exact(f"the optimizer is {type(optimizer).__name__}, was {before}: its state starts anew")
             else:
                 self._load(parts)
         self._goods = [self._bundle(self._moved())]
@@ -269,9 +274,9 @@ class Keeper:
             if enabled and parts["scaler"]:
                 self._scaler.load_state_dict(copied(parts["scaler"]))
             elif enabled or parts["scaler"]:
-                self._inexact("GradScaler was " + ("off, and is on" if enabled else "on, and is off"))
+                self.not_exact("GradScaler was " + ("off, and is on" if enabled else "on, and is off"))
         except (ValueError, KeyError, TypeError, RuntimeError, IndexError) as error:
-            self._inexact(f"the optimizer's saved state does not fit and starts anew: {error}")
+            self.not_exact(f"the optimizer's saved state does not fit and starts anew: {error}")
 
     def _put_draws(self) -> None:
         """The first batch is about to be drawn: the generators stand where they stood."""
@@ -282,18 +287,14 @@ class Keeper:
             randomness.put(draws)
             there = torch.cuda.device_count() if torch.cuda.is_available() else 0
             if len(draws.cuda) > there:
-                self._inexact(f"random numbers of {len(draws.cuda)} CUDA devices were saved, and {there} are here")
+                self.not_exact(f"random numbers of {len(draws.cuda)} CUDA devices were saved, and {there} are here")
         except (ValueError, TypeError, KeyError, RuntimeError, OverflowError) as error:
-            self._inexact(f"the random numbers are others: {error}")
+            self.not_exact(f"the random numbers are others: {error}")
 
     def _undo_disturbance(self) -> None:
         if self._disturbed and self._draws is not None:
             randomness.put(self._draws)
         self._disturbed = False
-
-    def _inexact(self, message: str) -> None:
-        self.is_exact = False
-        self.messages.append(message)
 
 
 def _data_file(folder: Folder) -> Path:

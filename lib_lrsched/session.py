@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from . import going_on, optim
-from .bundle import Bundle, Folder
+from .bundle import Bundle
 from .checks import InputError, caller_locals, cautions, check_is_left
 from .freeze import Freeze
 from .host import Host
-from .identity import Identity, facts_of, hypernetwork_design
+from .identity import facts_of
 from .keeper import Keeper, When
 from .memory import Checkpointing
 from .rescue import Rescuer
-from .resumption import Resumption
 from .run import TrainingRun
 from .saves import Saves
 from .scheduler import ClipScheduler, RateScheduler
+from .taking_up import TakingUp
 
 
-class Session(Identity):
+class Session(TakingUp):
     """From the check of the inputs to the end of the loop, and the host's final save after it."""
 
     def __init__(self, host: Host, run: TrainingRun, bundle: Bundle | None = None, inputs: Mapping[str, Any] | None = None) -> None:
@@ -85,46 +82,6 @@ class Session(Identity):
 
     # In the loop: nothing is raised ---------------------------------------------------------------
 
-    def adopt(self, resumed: Resumption, bundle: Bundle | None) -> None:
-        """What the run goes on with was only found once the thing was loaded."""
-        if resumed.state is None:
-            self.run.resumed = replace(self.run.resumed, messages=resumed.messages)
-            return
-        self.run.adopt(resumed)
-        self.keeper.bundle, self.keeper.is_exact = bundle, bundle is not None
-        self._rescuer.take_up()
-
-    def restore(self, thing: Any) -> bool:
-        """Put the bundle's weights and step into the host's object, if there is a bundle; whether it was done.
-
-        Raises:
-            RunStateError: they are of another design.
-        """
-        bundle = self.keeper.bundle
-        if bundle is None or self.has_begun:
-            return False
-        self.is_restored = True
-        going_on.restore(going_on.trained_tensors(self.run.asked.kind, thing), bundle)
-        thing.step = bundle.facts.step
-        if self.run.asked.kind == "hypernetwork":
-            thing.optimizer_name, thing.optimizer_state_dict = bundle.facts.optimizer, None
-        return True
-
-    def data_made(self, data: Any, arguments: Mapping[str, Any]) -> None:
-        """The host has made its data set: it becomes the stored run's again, where there is one."""
-        if not self.keeper.is_needed:
-            return
-        state = self.run.resumed.state
-        model: Any = arguments.get("cond_model")
-
-        def encode(text: str) -> Any:
-            with self._host.autocast(), torch.no_grad():
-                return model([text]).detach().to("cpu").squeeze(0)
-
-        file = None if state is None else self.run.data_path(state.id)
-        made_of = {**arguments, **self._host.model_facts(), "free_memory": self._host.settings().free_memory}
-        self.keeper.data_made(data, made_of, file, encode if arguments.get("include_cond") else None)
-
     def begin(self) -> None:
         """The loop starts."""
         self.has_begun = True
@@ -150,31 +107,6 @@ class Session(Identity):
 
     def _cautions(self) -> list[str]:
         return [] if self._inputs is None else cautions(self._host, self._inputs, self.run)
-
-    def _begin_keeping(self) -> None:
-        run, keeper = self.run, self.keeper
-        folder = Folder(run.bundles_path, run.id)
-        thing, kind = self._trained, run.asked.kind
-        keeper.begin(self._initial_step, folder, lambda: going_on.trained_tensors(kind, thing), run.history.sync)
-
-    def _say_how_it_goes_on(self) -> None:
-        """After the state was put back: what the run goes on with, and what it could not."""
-        keeper, run = self.keeper, self.run
-        if keeper.bundle is None:
-            return
-        for message in keeper.messages:
-            self.tell(message)
-        state = run.resumed.state
-        clipped = state is not None and (state.clip_mode, state.clip_text) == (run.asked.clip_mode, run.asked.clip_text)
-        back = "weights, optimizer, random numbers and place in the data are back"
-        if keeper.is_exact:
-            run.note(f"exactly as if there had been no break: {back}" if run.goes_on and clipped else back)
-        else:
-            self.tell("weights and step are back; because of what is named above the run is not exactly what it would have been")
-
-    def _extra_parts(self) -> Mapping[str, Any]:
-        extra = {} if self.run.asked.kind == "embedding" else hypernetwork_design(self._trained)
-        return {"watch": self.run.watch, "guard": self._rescuer.to_parts(), "extra": extra}
 
     def _stop(self) -> None:
         if self._scheduler is not None:

@@ -27,6 +27,7 @@ from lib_lrsched.host import Host
 from lib_lrsched.practice import (
     dataset,
     hypernetwork,
+    images,
     loop,
     sd_hijack,
     sd_hijack_checkpoint,
@@ -57,6 +58,7 @@ GLOBALS: tuple[tuple[Any, str], ...] = (
     (hypernetwork, "save_hypernetwork"),
     (sd_hijack_checkpoint, "add"),
     (sd_hijack_checkpoint, "remove"),
+    (images, "save_image"),
 )
 """The seams that the hooks replace."""
 

@@ -111,6 +111,19 @@ def test_a_hypernetwork_whose_file_time_changed_is_known_by_its_weights(ground):
     assert len(expected) == len(weights_of(NAME))
 
 
+def test_an_inpainting_model_makes_no_claim_of_exactness(ground, monkeypatch):
+    """Its training encodes an empty picture once, at its first batch: draws that a run that goes on makes again."""
+    ground.install(autosave_every=2)
+    ground.create("embedding", NAME)
+    train_and_die(ground, "embedding", 9)
+    reload()
+    monkeypatch.setattr(shared.sd_model.model, "conditioning_key", "hybrid", raising=False)
+    ground.train("embedding", TEXT, UPDATES)
+    said = [message for run in ground.runs() for _, message in ground.events(run)]
+    assert "the picture that an inpainting model wants beside the prompt is encoded anew, by other draws" in said
+    assert not [message for message in said if message.startswith("exactly as if")]
+
+
 def weights_of(name: str) -> list[torch.Tensor]:
     loaded = hypernetwork.Hypernetwork()
     loaded.load(shared.hypernetworks[name])

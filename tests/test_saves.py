@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 
@@ -14,7 +15,7 @@ from practice_fixtures import NAME, both_kinds, same_bits, weights  # noqa: E402
 
 from lib_lrsched import safe_save  # noqa: E402
 from lib_lrsched.practice import files as pt_files  # noqa: E402
-from lib_lrsched.practice import hypernetwork, previews, sd_hijack, shared, textual_inversion  # noqa: E402
+from lib_lrsched.practice import hypernetwork, images, previews, sd_hijack, shared, textual_inversion  # noqa: E402
 
 ground = practice_fixtures.ground
 
@@ -225,6 +226,35 @@ def test_a_full_disk_stops_the_bundles_and_not_the_training(ground, kind, monkey
     about = [message for message in said(ground) if "the state of the run cannot be saved" in message]
     assert about == ["the state of the run cannot be saved, training goes on: No space left on device"]
     assert not list(ground.state_dir.glob("runs/*/bundles/*"))
+
+
+@both_kinds
+def test_a_full_disk_stops_the_previews_and_not_the_training(ground, kind, monkeypatch):
+    """As a fault of the host's own save_image, which ours stands in front of."""
+    tried = []
+
+    def full(_image: Any, _path: Any, *_: Any, forced_filename: str, **__: Any) -> None:
+        tried.append(forced_filename)
+        raise FULL
+
+    monkeypatch.setattr(images, "save_image", full)
+    ground.install()
+    assert ground.train(kind, "0.01", 9, previews_every=3).step == 9
+    assert ground.run().state == "finished"
+    assert tried == [f"{NAME}-{step}" for step in (3, 6, 9)]
+    about = [message for message in said(ground) if "preview" in message]
+    assert about == ["preview pictures cannot be saved, training goes on: No space left on device"]
+
+
+def test_error_a_picture_outside_a_training_cannot_be_saved(ground, monkeypatch):
+    def full(*_: Any, **__: Any) -> None:
+        raise FULL
+
+    monkeypatch.setattr(images, "save_image", full)
+    ground.install()
+    ground.train("embedding", "0.01", 2)
+    with pytest.raises(OSError, match="No space left"):
+        images.save_image(Image.new("RGB", (2, 2)), ".", "", forced_filename="x")
 
 
 # The final save ---------------------------------------------------------------------------

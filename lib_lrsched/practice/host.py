@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lib_lrsched.host import Host
-from lib_lrsched.practice import dataset, hypernetwork, sd_hijack, sd_hijack_checkpoint, shared, textual_inversion
+from lib_lrsched.practice import dataset, hypernetwork, images, sd_hijack, sd_hijack_checkpoint, shared, textual_inversion
 from lib_lrsched.settings import Settings
 
 
@@ -19,6 +19,7 @@ def practice_host(root: str | Path, settings: Callable[[], Settings] = Settings)
         dataset=dataset,
         checkpoint=sd_hijack_checkpoint,
         shared=shared,
+        images=images,
         embedding=lambda name: sd_hijack.model_hijack.embedding_db.word_embeddings.get(name),
         hypernetwork_file=lambda name: shared.hypernetworks.get(name),
         embeddings_dir=lambda: str(shared.cmd_opts.embeddings_dir),

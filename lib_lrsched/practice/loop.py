@@ -21,7 +21,7 @@ import torch
 import tqdm
 from torch import Tensor
 
-from lib_lrsched.practice import dataset, previews, shared
+from lib_lrsched.practice import dataset, images, previews, shared
 
 
 class Scheduler(Protocol):
@@ -192,7 +192,8 @@ class UpdateLog(ABC):
         """Shows the picture and saves it."""
         shared.state.assign_current_image(preview.image)
         assert self.pictures.folder is not None, "a picture is due only where there is a folder for it"
-        path = previews.save(preview, self.pictures.folder / name)
+        path, _ = images.save_image(preview.image, self.pictures.folder, "", prompt=preview.prompt, info=preview.infotext,
+                                    extension=shared.opts.samples_format, forced_filename=name, save_to_dirs=False)
         self.last_saved_image = f"{path}, prompt: {preview.prompt}"
 
     def _show_progress(self, step: int, loss: float) -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
-from lib_lrsched.practice import sampling, shared
+from lib_lrsched.practice import images, sampling, shared
 
 NEW_SEED_BELOW = 4294967294  # the host's
 SAMPLERS = {"ddim": "DDIM"}
@@ -72,18 +72,11 @@ def draw(wanted: Prompt) -> Preview:
     return Preview(image, wanted.prompt, _infotext(wanted, sampler, seed))
 
 
-def save(preview: Preview, stem: Path) -> str:
-    """Writes the picture in the format of the option `samples_format`, whose suffix follows stem; returns its path."""
-    path = f"{stem}.{shared.opts.samples_format}"
-    preview.image.save(path, **_text_chunks(path, {"parameters": preview.infotext}))
-    return path
-
-
 def save_with_embedding(preview: Preview, data: dict[str, Any], path: Path) -> None:
     """Writes a PNG that carries the embedding in the text chunk from which the WebUI loads it."""
     stored = base64.b64encode(json.dumps(data, default=_tensor_as_json).encode()).decode()
     chunks = {"parameters": preview.infotext, "sd-ti-embedding": stored}
-    preview.image.save(path, "PNG", **_text_chunks(path, chunks))
+    preview.image.save(path, "PNG", **images.text_chunks(path, chunks))
 
 
 def _seed(seed: int) -> int:
@@ -103,16 +96,6 @@ def _infotext(wanted: Prompt, sampler: str, seed: int) -> str:
         ("Size", size),
     )
     return "\n".join([*lines, ", ".join(f"{name}: {value}" for name, value in facts)])
-
-
-def _text_chunks(path: str | Path, texts: dict[str, str]) -> dict[str, Any]:
-    """Arguments for Image.save: only PNG has room for text."""
-    if not str(path).lower().endswith(".png"):
-        return {}
-    info = PngImagePlugin.PngInfo()
-    for key, text in texts.items():
-        info.add_text(key, text)
-    return {"pnginfo": info}
 
 
 def _tensor_as_json(value: Any) -> dict[str, Any]:

@@ -46,6 +46,7 @@ SEAMS = [
     ("GroupedBatchSampler.__init__", "modules/textual_inversion/dataset.py", "dataset.py"),
     ("add", "modules/sd_hijack_checkpoint.py", "sd_hijack_checkpoint.py"),
     ("remove", "modules/sd_hijack_checkpoint.py", "sd_hijack_checkpoint.py"),
+    ("save_image", "modules/images.py", "images.py"),
 ]
 
 # name, where the WebUI imports it by name, where the practice host does
