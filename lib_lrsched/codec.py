@@ -6,7 +6,7 @@ type; tuples, tensors and numbers that JSON cannot say have tags too. Nothing th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Any
 
@@ -84,16 +84,34 @@ def copied(value: Any) -> Any:
     return value
 
 
+def cloned(value: Any) -> Any:
+    """The value with a copy of each tensor where it is: nothing is waited for."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, Mapping):
+        return {key: cloned(one) for key, one in value.items()}
+    return tuple(map(cloned, value)) if isinstance(value, tuple) else list(map(cloned, value)) if isinstance(value, list) else value
+
+
+def finite_flags(value: Any, device: torch.device) -> Tensor:
+    """Whether each tensor of floats in the value that is on the device is finite, bool [n] there: nothing is waited for."""
+    flags = [torch.isfinite(torch.stack(torch.aminmax(one))).all() for one in _floats(value) if one.device == device]
+    return torch.stack(flags) if flags else torch.ones(1, dtype=torch.bool, device=device)
+
+
+def _floats(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        if value.is_floating_point() and value.numel():
+            yield value.detach()
+    elif isinstance(value, (Mapping, list, tuple)):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _floats(one)
+
+
 def is_finite(value: Any) -> bool:
     """Whether no tensor of floats in the value holds a NaN or an infinity."""
-    if isinstance(value, Tensor):
-        if not value.is_floating_point() or not value.numel():
-            return True
-        least, most = torch.aminmax(value.detach())  # NaN if one is there; a tenth of isfinite's time, for it writes nothing
-        return isfinite(least.item()) and isfinite(most.item())
-    if isinstance(value, Mapping):
-        return all(map(is_finite, value.values()))
-    return all(map(is_finite, value)) if isinstance(value, (list, tuple)) else True
+    # NaN if one is there; a tenth of isfinite's time, for it writes nothing
+    return all(isfinite(end.item()) for tensor in _floats(value) for end in torch.aminmax(tensor))
 
 
 def _key(key: Any) -> str | int:

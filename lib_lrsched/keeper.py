@@ -23,16 +23,16 @@ from torch import Tensor
 from . import data_state, optim, randomness
 from .batches import Batches, Hooks, Place, place_from_parts, place_to_parts
 from .bundle import Bundle, Facts, Folder
-from .codec import copied, is_finite
+from .codec import cloned, copied, is_finite
 from .errors import RunStateError
+from .goods import Goods
 from .writer import Writer
 
 SMALL_BYTES = 4 << 20
 SMALL_EVERY = 25
 LARGE_EVERY = 500
-GOODS = 2
 """What is trained and no larger than SMALL_BYTES is copied to memory every so many updates, for the guard; larger things
-when they are saved, or this often where nothing is saved. The newest GOODS of them that proved good are held."""
+when they are saved, or this often where nothing is saved."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,7 @@ class Keeper:
                  bundle: Bundle | None, say: Callable[[str], None]) -> None:
         self.bundle = bundle
         self.is_exact = bundle is not None
-        self._goods: list[Bundle] = []
-        self._candidate: Bundle | None = None
-        self._gone_back_to: Bundle | None = None
+        self._goods = Goods()
         self.messages: list[str] = []
         self._when, self._facts, self._extra, self._say = when, facts, extra, say
         self._trained: Callable[[], list[Tensor]] = list
@@ -86,7 +84,7 @@ class Keeper:
     @property
     def good(self) -> Bundle | None:
         """The newest state in memory that nothing speaks against."""
-        return self._goods[-1] if self._goods else None
+        return self._goods.newest
 
     @property
     def is_needed(self) -> bool:
@@ -148,7 +146,7 @@ class Keeper:
                 self.not_exact(f"the optimizer is {type(optimizer).__name__}, was {before}: its state starts anew")
             else:
                 self._load(parts)
-        self._goods = [self._bundle(self._moved())]
+        self._goods.begin(self._bundle(self._held()))
 
     # In the loop --------------------------------------------------------------------------------
 
@@ -161,36 +159,24 @@ class Keeper:
         """
         self._draws, self._step, self._disturbed = randomness.take(), step, disturbed
         self._place = None if self._batches is None else self._batches.place()
-        candidate, self._candidate = self._candidate, None
+        self._goods.settle(is_good=is_good)
         if not is_good:
             return
-        if candidate is not None:
-            # The loss of an update is that of the weights before it: a state has proved good when the next update has.
-            self._goods = [*self._goods, candidate][-GOODS:]
         when = self._when
         if (when.updates and step - self._saved_step >= when.updates) or (
             when.minutes and time.monotonic() - self._saved_s >= 60.0 * when.minutes
         ):
             self._save()
         elif step - self._good_step >= (SMALL_EVERY if self._is_small else LARGE_EVERY) and (self._is_small or not when.is_on):
-            self._offer(self._bundle(self._moved()))
+            self._offer(self._bundle(self._held()))
 
     def _offer(self, bundle: Bundle) -> None:
-        """A state that may turn out to be good."""
         self._good_step = bundle.facts.step
-        if is_finite([bundle.parts["trained"], bundle.parts["optimizer"]]):
-            self._candidate = bundle
+        self._goods.offer(bundle)
 
     def roll_back(self) -> int:
-        """Puts the last good state back into what is trained, its optimizer and its GradScaler; gives its step.
-
-        Where going back to it did not help, the one before it.
-        """
-        assert self._goods, "an update was made without apply()"
-        if self._gone_back_to is self._goods[-1] and len(self._goods) > 1:
-            self._goods.pop()
-        good = self._gone_back_to = self._goods[-1]
-        self._candidate = None
+        """Puts the last good state back into what is trained, its optimizer and its GradScaler; gives its step."""
+        good = self._goods.back()
         with torch.no_grad():
             for tensor, kept in zip(self._trained(), good.trained, strict=True):
                 tensor.copy_(kept)
@@ -216,7 +202,7 @@ class Keeper:
 
     def forget(self) -> None:
         """The host has saved for the last time: lets go of what was trained, and of its copies."""
-        self._trained, self._goods, self._candidate, self._gone_back_to, self.bundle = list, [], None, None, None
+        self._trained, self._goods, self.bundle = list, Goods(), None
 
     def say_troubles(self) -> None:
         """What went wrong in the thread that writes, told by the one that trains."""
@@ -234,7 +220,7 @@ class Keeper:
         self.say_troubles()
 
     def _snapshot(self) -> Bundle:
-        """A copy of everything on the CPU: the one thing here that waits for the device."""
+        """A copy of everything on the CPU: beside a large thing's _moved() all in this file that waits for the device."""
         place = self._place
         return self._bundle({
             **self._moved(),
@@ -243,8 +229,15 @@ class Keeper:
             **self._extra(),
         })
 
+    def _held(self) -> dict[str, Any]:
+        """A copy of what an update changes, all that the guard needs; of what is small where it is, without a wait."""
+        if not self._is_small:
+            return self._moved()
+        scaler = {} if self._scaler is None else optim.scaler_state(self._scaler)
+        return {"trained": cloned(self._trained()), "optimizer": cloned(self._optimizer.state_dict()), "scaler": scaler}
+
     def _moved(self) -> dict[str, Any]:
-        """A copy of what an update changes; all that the guard needs."""
+        """The same on the CPU."""
         return {
             "trained": copied(self._trained()),
             "optimizer": copied(self._optimizer.state_dict()),
@@ -272,7 +265,7 @@ class Keeper:
             optim.load_state(self._optimizer, parts["optimizer"])
             enabled = self._scaler is not None and self._scaler.is_enabled()
             if enabled and parts["scaler"]:
-                self._scaler.load_state_dict(copied(parts["scaler"]))
+                optim.load_scaler(self._scaler, parts["scaler"])
             elif enabled or parts["scaler"]:
                 self.not_exact("GradScaler was " + ("off, and is on" if enabled else "on, and is off"))
         except (ValueError, KeyError, TypeError, RuntimeError, IndexError) as error:

@@ -158,13 +158,31 @@ class Gauge:
                 clip(grads, mode, threshold if scale is None else threshold * scale.to(norm.device), norm)
             if scale is not None:
                 norm = norm / scale.to(norm.device)
-        self._norm = norm if norm.device.type == "cpu" else _to_cpu(norm)
+        self._norm = to_cpu(norm)
 
 
-def _to_cpu(norm: Tensor) -> Tensor:
-    """Start the copy and do not wait for it."""
-    target = torch.empty((), dtype=norm.dtype, pin_memory=True)
-    return target.copy_(norm, non_blocking=True)
+def to_cpu(tensor: Tensor) -> Tensor:
+    """Start the copy and do not wait for it: it is whole after the next synchronisation that the loop makes by itself."""
+    if tensor.device.type == "cpu":
+        return tensor
+    target = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return target.copy_(tensor, non_blocking=True)
+
+
+def scaler_state(scaler: Any) -> dict[str, Any]:
+    """As ``scaler.state_dict()``, which waits for the device to read two numbers: here they may be tensors."""
+    scale, tracker = getattr(scaler, "_scale", None), getattr(scaler, "_growth_tracker", None)
+    if not (scaler.is_enabled() and isinstance(scale, Tensor) and isinstance(tracker, Tensor)):
+        return dict(scaler.state_dict())
+    return {
+        "scale": scale.clone(), "growth_factor": scaler.get_growth_factor(), "backoff_factor": scaler.get_backoff_factor(),
+        "growth_interval": scaler.get_growth_interval(), "_growth_tracker": tracker.clone(),
+    }
+
+
+def load_scaler(scaler: Any, state: dict[str, Any]) -> None:
+    """Put back what scaler_state() or state_dict() gave."""
+    scaler.load_state_dict({name: value.item() if isinstance(value, Tensor) else value for name, value in state.items()})
 
 
 def digest(tensors: Iterable[Tensor]) -> str:

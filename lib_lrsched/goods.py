@@ -1,0 +1,55 @@
+"""The states in memory that a run can go back to: which have proved good, and which is on trial.
+
+The loss of an update is that of the weights before it. So a state is on trial until the next update has come out well,
+and none that holds a NaN or an infinity is kept. Whether it does is worked out where it is, and read one update later,
+when the loop has waited for the device by itself.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .bundle import Bundle
+from .codec import finite_flags
+from .optim import to_cpu
+
+KEPT = 2
+
+
+class Goods:
+    """Of one training; the newest KEPT that proved good are held."""
+
+    def __init__(self) -> None:
+        self._proved: list[Bundle] = []
+        self._on_trial: tuple[Bundle, Tensor] | None = None
+        self._gone_back_to: Bundle | None = None
+
+    @property
+    def newest(self) -> Bundle | None:
+        """The newest that nothing speaks against."""
+        return self._proved[-1] if self._proved else None
+
+    def begin(self, bundle: Bundle) -> None:
+        """What the training starts from."""
+        self._proved, self._on_trial, self._gone_back_to = [bundle], None, None
+
+    def offer(self, bundle: Bundle) -> None:
+        """A state that may turn out to be good."""
+        flags = finite_flags([bundle.parts["trained"], bundle.parts["optimizer"]], bundle.trained[0].device)
+        self._on_trial = bundle, to_cpu(flags)
+
+    def settle(self, *, is_good: bool) -> None:
+        """The update after the state on trial, if there is one, came out well or did not."""
+        if self._on_trial is None:
+            return
+        (bundle, flags), self._on_trial = self._on_trial, None
+        if is_good and bool(flags.all()):
+            self._proved = [*self._proved, bundle][-KEPT:]
+
+    def back(self) -> Bundle:
+        """The one to go back to; where going back to it did not help, the one before it."""
+        assert self._proved, "an update was made without apply()"
+        if self._gone_back_to is self._proved[-1] and len(self._proved) > 1:
+            self._proved.pop()
+        self._on_trial, self._gone_back_to = None, self._proved[-1]
+        return self._proved[-1]
