@@ -3,7 +3,7 @@
     ROOT/runs/ID/run.json        state of the run, replaced whole
     ROOT/runs/ID/history.jsonl   its numbers, see `history`
     ROOT/runs/ID/bundles/        what it takes to go on exactly, see `bundle`
-    ROOT/presets.json            the user's presets
+    ROOT/presets.json            the user's presets, see `preset_store`
 
 The folder must not be the host's embeddings folder, where files are loaded as embeddings. It knows no HTTP, no
 torch and nothing of the host.
@@ -11,30 +11,21 @@ torch and nothing of the host.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-import threading
 import time
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
 
 from . import process
 from .errors import RunStateError
-from .files import numbered, set_aside, write_whole
-from .presets import BUILTIN, Preset
+from .files import numbered, write_whole
+from .preset_store import PresetError, PresetStore
 from .records import last_step
-from .runstate import COUNT, LIST, TEXT, Known, Leg, OtherVersionError, RunState, checked, from_json, to_json
+from .runstate import Known, Leg, OtherVersionError, RunState, from_json, to_json
 
 __all__ = ["Known", "Leg", "PresetError", "RunState", "RunStateError", "Store", "UnknownRunError"]
-
-PRESETS_FORMAT = 1
-MAX_PRESETS = 500
-MAX_NAME_CHARS = 80
-MAX_TEXT_CHARS = 20_000
-MAX_MESSAGES = 100
 
 # The first character keeps "." and ".." and hidden files out.
 _ID = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,79}")
@@ -45,25 +36,14 @@ class UnknownRunError(RunStateError):
     """There is no run with that id, or it can be no id at all."""
 
 
-class PresetError(ValueError):
-    """A preset that cannot be saved or deleted, and why: it is wrong in itself, in the way of another, or missing."""
-
-    def __init__(self, message: str, why: Literal["wrong", "conflict", "missing"]) -> None:
-        super().__init__(message)
-        self.message = message
-        self.why = why
-
-
-class Store:
+class Store(PresetStore):
     """The runs and presets below a folder. Safe to use from several threads.
 
     Nothing is created before the first save. `messages` says what could not be read, each thing once.
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = Path(root)
-        self.messages: list[str] = []
-        self._lock = threading.RLock()
+        super().__init__(root)
         self._read: dict[str, tuple[_Stamp, RunState]] = {}
         self._given_ids: set[str] = set()
         self._taken: set[str] = set()
@@ -168,46 +148,6 @@ class Store:
             self._given_ids.add(run_id)
         return run_id
 
-    def presets(self) -> tuple[Preset, ...]:
-        """The builtin presets, then the user's in the order in which they were saved; `messages` says what went wrong."""
-        with self._lock:
-            try:
-                return BUILTIN + self._own_presets()
-            except OtherVersionError as error:
-                self._say(str(error))
-            except OSError as error:
-                self._say(f"{self.root / 'presets.json'}: cannot be read: {error.strerror or error}")
-        return BUILTIN
-
-    def save_preset(self, name: str, text: str, note: str = "") -> None:
-        """Adds a preset, or replaces the user's of the same name. Whether the text can be planned is not checked here.
-
-        Raises:
-            PresetError: a builtin name, or a name, text or note that is none.
-            OSError, RunStateError: the presets are as they were.
-        """
-        preset = _checked_preset(name, text, note)
-        with self._lock:
-            others = [one for one in self._own_presets() if one.name != preset.name]
-            if len(others) >= MAX_PRESETS:
-                raise PresetError(f"there are {MAX_PRESETS} presets already; delete one first", "conflict")
-            self._write_presets([*others, preset])
-
-    def delete_preset(self, name: str) -> None:
-        """Deletes a preset of the user's.
-
-        Raises:
-            PresetError: a builtin one, or none of that name.
-            OSError, RunStateError: the presets are as they were.
-        """
-        _refuse_builtin(name)
-        with self._lock:
-            own = self._own_presets()
-            others = [one for one in own if one.name != name]
-            if len(others) == len(own):
-                raise PresetError(f"there is no preset {name!r}", "missing")
-            self._write_presets(others)
-
     def _as_seen(self, state: RunState) -> RunState:
         if state.state not in ("pending", "running") or process.alive(state.pid, state.process):
             return state
@@ -259,14 +199,6 @@ class Store:
             self._say(f"{path}: cannot be read: {error.strerror or error}")
         return None
 
-    def _set_aside(self, path: Path, damage: RunStateError) -> None:
-        try:
-            target = set_aside(path)
-        except OSError as error:
-            self._say(f"{damage}; it cannot be renamed: {error.strerror or error}")
-        else:
-            self._say(f"{damage}; it is set aside as {target.name}")
-
     def take_messages(self) -> list[str]:
         """The messages that nobody has taken yet."""
         with self._lock:
@@ -274,58 +206,7 @@ class Store:
             self._taken.update(new)
         return new
 
-    def _say(self, message: str) -> None:
-        if message not in self.messages:
-            self.messages = [*self.messages, message][-MAX_MESSAGES:]
-
-    def _own_presets(self) -> tuple[Preset, ...]:
-        path = self.root / "presets.json"
-        try:
-            return _read_presets(path)
-        except FileNotFoundError:
-            return ()
-        except OtherVersionError:
-            raise
-        except RunStateError as error:
-            self._set_aside(path, error)
-            return ()
-
-    def _write_presets(self, presets: list[Preset]) -> None:
-        entries = [{"name": one.name, "text": one.text, "note": one.note} for one in presets]
-        data = json.dumps({"lrsched_presets": PRESETS_FORMAT, "presets": entries}, indent=1).encode() + b"\n"
-        write_whole(self.root / "presets.json", data)
-
-
 def _stamp(path: Path) -> _Stamp:
     """Changes with every replacement of the file: os.replace brings another inode."""
     status = path.stat()
     return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _checked_preset(name: str, text: str, note: str) -> Preset:
-    limits = (("name", name, MAX_NAME_CHARS), ("text", text, MAX_TEXT_CHARS), ("note", note, MAX_TEXT_CHARS))
-    for field, value, limit in limits:
-        if not isinstance(value, str) or len(value) > limit:
-            raise PresetError(f"a preset's {field} is a text of at most {limit} characters", "wrong")
-    if not name.strip() or not name.isprintable():
-        raise PresetError("a preset needs a name of printable characters", "wrong")
-    _refuse_builtin(name.strip())
-    return Preset(name.strip(), text, note)
-
-
-def _refuse_builtin(name: str) -> None:
-    if any(one.name == name for one in BUILTIN):
-        message = f"the preset {name!r} comes with the extension and stays as it is; save under another name"
-        raise PresetError(message, "conflict")
-
-
-def _read_presets(path: Path) -> tuple[Preset, ...]:
-    try:
-        value: Any = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise RunStateError("expected JSON", path) from error
-    data = checked(value, {"lrsched_presets": COUNT, "presets": LIST}, path)
-    if data["lrsched_presets"] != PRESETS_FORMAT:
-        raise OtherVersionError(f"version {data['lrsched_presets']} of the presets; update the extension to read them", path)
-    rules = {"name": TEXT, "text": TEXT, "note": TEXT}
-    return tuple(Preset(**checked(one, rules, path, f"presets[{n}].")) for n, one in enumerate(data["presets"]))

@@ -78,6 +78,9 @@ class FakeRuntime:
     def chosen(self, kind: str, name: str) -> str:
         return self.ways.get((kind, name), "continue")
 
+    def findings(self, kind: str, name: str, inputs: dict[str, Any]) -> list[dict[str, str]]:
+        return [{"severity": "warning", "subject": kind, "message": f"{name} {inputs['steps']}"}]
+
     def count_pictures(self, folder: str) -> int | None:
         self.counted.append(folder)
         return {"/pictures": 12, "/empty": 0}.get(folder)
@@ -455,7 +458,7 @@ def test_error_disk_full_while_a_preset_is_saved(client: Client, monkeypatch: py
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lib_lrsched.store.write_whole", refuse)
+    monkeypatch.setattr("lib_lrsched.preset_store.write_whole", refuse)
     assert message(post(client, "/presets", {"name": "x", "text": "1"}, 500)) == "[Errno 28] No space left on device"
 
 
@@ -505,3 +508,17 @@ def test_an_endpoint_that_waits_does_not_stop_the_others(client: Client, runtime
 
     runtime.host_info = slow  # type: ignore[method-assign]
     assert asyncio.run(ask_both()) == [200, 200]
+
+
+# Preflight ----------------------------------------------------------------------------------
+
+
+def test_what_would_stop_a_training_is_asked_of_the_host(client: Client):
+    answer = post(client, "/preflight", {"kind": "embedding", "name": "mine", "inputs": {"steps": 5}})
+    assert answer == {"findings": [{"severity": "warning", "subject": "embedding", "message": "mine 5"}]}
+
+
+@pytest.mark.parametrize("body", [{}, {"kind": "lora", "name": "", "inputs": {}}, {"kind": "embedding", "name": 3, "inputs": {}},
+                                  {"kind": "embedding", "name": "mine", "inputs": []}])
+def test_error_no_such_training(client: Client, body: dict[str, Any]):
+    assert message(post(client, "/preflight", body, 400)) == "expected kind embedding or hypernetwork, a name, and an object inputs"

@@ -509,7 +509,7 @@ def test_error_preset_that_cannot_be_deleted(store: Store):
 
 
 def test_error_too_many_presets(store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lib_lrsched.store.MAX_PRESETS", 2)
+    monkeypatch.setattr("lib_lrsched.preset_store.MAX_PRESETS", 2)
     for name in "ab":
         store.save_preset(name, "1")
     store.save_preset("a", "2")
