@@ -12,6 +12,11 @@
         batch: "train_batch_size",
         accumulate: "train_gradient_step",
         folder: "train_dataset_directory",
+        log: "train_log_directory",
+        template: "train_template_file",
+        picturesEvery: "train_create_image_every",
+        copiesEvery: "train_save_embedding_every",
+        trainEmbedding: "train_train_embedding",
     };
     const CLIP_PLACEHOLDER = "Gradient clip value";
     const CLIP_LABEL = "Gradient Clipping";

@@ -91,6 +91,7 @@
         constructor() {
             this.resumes = {};
             for (const kind of ["embedding", "hypernetwork"]) this.resumes[kind] = new lrsched.ResumeOffer(kind, () => this.refresh());
+            this.preflight = new lrsched.Preflight(this.resumes);
             this.helps = Object.keys(WATCHED).map((field) => new FieldHelp(field, this.resumes));
         }
 
@@ -98,6 +99,7 @@
             if (!lrsched.fields.isShown()) return;
             for (const offer of Object.values(this.resumes)) offer.refresh();
             for (const help of this.helps) help.refresh();
+            this.preflight.refresh();
         }
     }
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import checks, going_on, run_files
+from . import checks, going_on, preflight, run_files
 from .bundle import peek
 from .host import Host, NoTraining
 from .pictures import count_pictures
@@ -65,6 +65,10 @@ class Answers:
             return count_pictures(folder, read)
         except OSError:
             return None
+
+    def findings(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
+        """As preflight.findings(); nothing where we are switched off."""
+        return preflight.findings(self.host, kind, name, inputs) if self.host.settings().enabled else []
 
     def _known_file(self, kind: str, name: str, file: Path) -> tuple[int, str, int] | None:
         """A hypernetwork is too large to be read for an answer: its file time says which saved form it is."""

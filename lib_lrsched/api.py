@@ -38,6 +38,7 @@ def add_routes(app: FastAPI, runtime: Runtime) -> None:
     runs = RunEndpoints(lambda: endpoints.runtime, endpoints.runs)
     router = APIRouter(prefix=PREFIX, route_class=Route, tags=["lrsched"])
     router.add_api_route("/preview", endpoints.preview, methods=["POST"])
+    router.add_api_route("/preflight", endpoints.preflight, methods=["POST"])
     router.add_api_route("/export", endpoints.export, methods=["POST"])
     router.add_api_route("/import", endpoints.import_, methods=["POST"])
     router.add_api_route("/items", endpoints.items, methods=["POST"])
@@ -78,6 +79,14 @@ class Endpoints:
         if request.get("optimizer") is None:
             request["optimizer"] = state.settings.get("optimizer")
         return Answer(preview(request, past_legs(state)))
+
+    def preflight(self, body: Any = Body(...)) -> Response:  # noqa: B008
+        """What would stop or spoil a training with these inputs; it changes nothing."""
+        entry = an_object(body)
+        kind, name, inputs = entry.get("kind"), entry.get("name"), entry.get("inputs")
+        if kind not in ("embedding", "hypernetwork") or not isinstance(name, str) or not isinstance(inputs, dict):
+            raise RequestError("expected kind embedding or hypernetwork, a name, and an object inputs")
+        return Answer({"findings": self.runtime.findings(kind, name, inputs)})
 
     def export(self, body: Any = Body(...)) -> Response:  # noqa: B008
         """A text in another program's words."""

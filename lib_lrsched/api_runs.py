@@ -69,6 +69,9 @@ class Runtime(Protocol):
     def import_run(self, source: Path, name: str) -> str:
         """Takes such a file in, under a name or its own; the id of the run."""
 
+    def findings(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
+        """What would stop or spoil a training: severity, subject, message; errors first."""
+
     def count_pictures(self, folder: str) -> int | None:
         """How many pictures in the folder can be decoded; None where it is no folder."""
 

@@ -1,0 +1,78 @@
+"""Above the buttons that start a training: what would stop or spoil it, as the fields are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from browser_steps import choose, create_embedding
+from playwright.sync_api import Page, expect
+
+LIST = "#lrsched_preflight"
+RATE = "#train_embedding_learn_rate textarea"
+FOLDER = "#train_dataset_directory textarea"
+
+
+@pytest.fixture
+def train_tab(page: Page, request: pytest.FixtureRequest) -> Page:
+    create_embedding(page, f"ahead{len(request.node.name)}")
+    expect(page.locator("#lrsched_inline_embeddingRate svg")).to_be_visible()
+    return page
+
+
+def test_nothing_is_said_of_a_training_that_can_start(train_tab: Page) -> None:
+    with train_tab.expect_response("**/lrsched/v1/preflight") as asked:
+        train_tab.fill("#train_steps input", "77")
+    assert asked.value.json() == {"findings": []}
+    expect(train_tab.locator(LIST)).to_be_hidden()
+
+
+def test_a_folder_without_pictures_is_said_before_the_click_and_until_it_is_mended(train_tab: Page, tmp_path: Path) -> None:
+    good = train_tab.input_value(FOLDER)
+    train_tab.fill(FOLDER, str(tmp_path))
+    lines = train_tab.locator(f"{LIST} li")
+    words = f"Would not start: no file in {str(tmp_path)!r} can be read as a picture; captions (.txt) beside pictures do not count"
+    expect(lines).to_have_text([words])
+    above, below = train_tab.locator(LIST).bounding_box(), train_tab.locator("#train_train_embedding").bounding_box()
+    assert above is not None
+    assert below is not None
+    assert above["y"] + above["height"] <= below["y"]
+    train_tab.fill(FOLDER, good)
+    expect(train_tab.locator(LIST)).to_be_hidden()
+
+
+def test_errors_come_before_what_is_to_be_minded(train_tab: Page) -> None:
+    train_tab.fill("#train_log_directory textarea", "/proc/nowhere")
+    train_tab.fill("#train_steps input", "100")
+    train_tab.fill(RATE, "0.005:50")
+    lines = train_tab.locator(f"{LIST} li")
+    expect(lines).to_have_count(2)
+    expect(lines.nth(0)).to_contain_text("Would not start: the log directory '/proc/nowhere' does not exist and cannot be made")
+    expect(lines.nth(1)).to_have_text(
+        "Mind: the schedule ends at step 50 of 100, and training with it; leave out the last end to go on at the last rate"
+    )
+
+
+def test_of_two_kinds_each_finding_names_its_own(train_tab: Page) -> None:
+    train_tab.get_by_role("tab", name="Create hypernetwork").click()
+    train_tab.fill("#train_new_hypernetwork_name textarea", "other")
+    train_tab.click("#train_create_hypernetwork")
+    expect(train_tab.locator("#train_hypernetwork input")).to_have_value("other")
+    train_tab.fill("#train_log_directory textarea", "/proc/nowhere")
+    train_tab.fill("#train_steps input", "100")
+    train_tab.fill(RATE, "0.005:50")
+    lines = train_tab.locator(f"{LIST} li")
+    expect(lines).to_have_count(2)
+    expect(lines.nth(0)).to_contain_text("Would not start: the log directory")
+    expect(lines.nth(1)).to_contain_text("Embedding, mind: the schedule ends at step 50")
+
+
+def test_without_a_name_nothing_is_said(page: Page) -> None:
+    page.goto("/")
+    choose(page, page.locator("#train_embedding input"), "")
+    page.fill(FOLDER, "/nowhere")
+    expect(page.locator("#lrsched_inline_embeddingRate svg")).to_be_visible()
+    expect(page.locator(LIST)).to_be_hidden()
