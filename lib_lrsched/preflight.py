@@ -262,7 +262,7 @@ def data_trouble(host: Host, folder: str) -> str:
     try:
         count = count_pictures(folder, host.read_picture, 1)
     except OSError as error:
-        return f"the data set directory cannot be read: {error}"
+        return f"the data set directory {str(folder)!r} cannot be read: {error.strerror or error}"
     if count:
         return ""
     return f"no file in {str(folder)!r} can be read as a picture; captions (.txt) beside pictures do not count"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,6 +104,34 @@ def test_error_a_bad_text_is_shown_with_its_caret_twice_running(page: Page, api:
     press_train(page, kind)
     expect_said(page, "Training finished at 2 steps")
     expect(box).to_have_count(0)
+
+
+def test_what_would_stop_a_training_is_said_before_the_click_and_refused_after_it(page: Page, api: Api, tmp_path: Path):
+    name = "ahead-by-hand"
+    create(page, "embedding", name)
+    fill_in(page, api, "embedding", name, "0.005", 3)
+    lines = page.locator("#lrsched_preflight .lrsched-error")  # a hypernetwork that is still loaded would be no error
+    expect(page.locator("#lrsched_inline_embeddingRate .lrsched-lines path")).to_have_count(1)
+    expect(lines).to_have_count(0)
+    page.fill("#train_dataset_directory textarea", str(tmp_path))
+    choose(page, page.locator("#train_template_file input"), "none.txt")
+    said = lines.all_inner_texts
+    expect(lines).to_have_count(2)
+    assert any(f"Would not start: no file in {str(tmp_path)!r} can be read as a picture" in line for line in said()), said()
+    template = "no line of the prompt template none.txt has [name] in it, so no prompt names 'ahead-by-hand'"
+    assert any(f"Would not start: {template}" in line for line in said()), said()
+    below = page.locator("#train_train_embedding")
+    boxes = [page.locator("#lrsched_preflight").bounding_box(), below.bounding_box()]
+    assert boxes[0]["y"] + boxes[0]["height"] <= boxes[1]["y"]
+    page.fill("#train_dataset_directory textarea", str(api.pictures))
+    expect(lines).to_have_count(1)
+    press_train(page, "embedding")
+    expect(page.locator("#ti_error .error")).to_contain_text(template)
+    assert api.runs(name) == []
+    choose(page, page.locator("#train_template_file input"), "subject_filewords.txt")
+    expect(lines).to_have_count(0)
+    press_train(page, "embedding")
+    expect_said(page, "Training finished at 3 steps")
 
 
 @pytest.mark.parametrize("kind", ["embedding", "hypernetwork"])
