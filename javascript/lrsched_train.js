@@ -42,7 +42,7 @@
             const resume = this.resume?.current ?? null;
             const question = {
                 texts: [text], kind: this.watched.kind, ...lrsched.fields.context(), points: CHART_POINTS,
-                initial_step: resume?.step ?? 0, run: resume?.run?.id ?? null, way: resume?.way ?? null,
+                initial_step: resume?.step ?? 0, run: resume?.run?.id ?? null, way: this.#mode(text) ?? resume?.way ?? null,
             };
             const asked = JSON.stringify(question);
             if (asked === this.#asked) return;
@@ -50,24 +50,33 @@
             this.asker.ask(question);
         }
 
-        /** What the Train tab offers for the thing that this field's rate is for; null for the clip. */
+        /** What the Train tab offers for the thing that this field is for; the clip is for what is chosen, if only one is. */
         get resume() {
-            return this.watched.name ? this.resumes[this.watched.name] : null;
+            if (this.watched.name) return this.resumes[this.watched.name];
+            const chosen = Object.values(this.resumes).filter(({kind}) => lrsched.fields.value(kind) !== "");
+            return chosen.length === 1 ? chosen[0] : null;
         }
 
-        #answered(answer, {way}) {
+        /** How this field's schedule goes on; a threshold as the rate beside it does. */
+        #mode(text) {
+            const {resume} = this;
+            if (!resume?.current) return null;
+            return resume.mode(this.watched.kind === "clip" ? lrsched.fields.value(resume.kind + "Rate") : text);
+        }
+
+        #answered(answer) {
             const [result] = answer.results;
             this.place.classList.toggle("lrsched-stale", !result.ok);
-            if (result.ok) this.#draw(result, answer.initial_step, way ?? "continue");
+            if (result.ok) this.#draw(result, answer.initial_step);
             lrsched.dom.setHidden(this.place, !result.ok && this.chart.data.series.length === 0);
             this.messages.replaceChildren(...(result.ok ? result.warnings.map((lint) => this.#lint(lint)) : [lrsched.dom.caretBox(result.error)]));
         }
 
-        #draw(result, initialStep, way) {
-            const mode = lrsched.ways.mode(way, this.resume?.current?.run ?? null, result.text);
+        #draw(result, initialStep) {
+            const mode = this.#mode(result.text) ?? "continue";
             const drawn = lrsched.curves.plan([[result, 0, "rate"]], initialStep, mode);
             this.chart.show({xLow: 0, xHigh: Math.max(1, result.total_steps), ...drawn});
-            lrsched.dom.setHidden(this.caption, initialStep === 0);
+            lrsched.dom.setHidden(this.caption, initialStep === 0 || this.watched.kind === "clip");
             lrsched.dom.setText(this.caption, lrsched.ways.caption(mode, initialStep));
         }
 

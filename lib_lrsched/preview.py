@@ -61,9 +61,10 @@ def preview(request: dict[str, Any], past: Sequence[PastLeg] = ()) -> dict[str, 
     counts = count_steps(pictures, _whole(request, "batch", 1, 10**6, 1), _whole(request, "accumulate", 1, 10**6, 1))
     initial = _whole(request, "initial_step", 0, MAX_STEPS, 0)
     points = _whole(request, "points", 16, MAX_POINTS, MAX_POINTS)
-    run = _Run(total, counts, initial, points, _optimizer(request), _way(request))
+    is_clip = request.get("kind") == "clip"
+    run = _Run(total, counts, initial, points, _optimizer(request), _way(request), is_clip)
     results = [_result(text, run, past) for text in texts]
-    if request.get("kind") == "clip":
+    if is_clip:
         for result in results:
             _as_threshold(result)
     return {
@@ -81,6 +82,7 @@ class _Run(NamedTuple):
     points: int
     optimizer: str | None
     way: str
+    is_clip: bool
 
 
 def _texts(request: dict[str, Any]) -> list[str]:
@@ -123,6 +125,7 @@ def _result(text: str, run: _Run, past: Sequence[PastLeg]) -> dict[str, Any]:
     counts, initial, points = run.counts, run.initial_step, run.points
     known = {"steps_per_epoch": counts.steps_per_epoch, "images_per_step": counts.images_per_step}
     origin = _origin(text, run, past)
+    past = () if run.is_clip else past  # of what was, only the rates are known
     try:
         made = plan(text, total_steps=run.total_steps - origin, **known)
     except ScheduleError as error:
@@ -130,7 +133,7 @@ def _result(text: str, run: _Run, past: Sequence[PastLeg]) -> dict[str, Any]:
     steps = sample_steps(made, points)
     values = made.values(steps)
     momenta = made.momenta(steps)
-    warnings = [*made.warnings_for(run.optimizer), *resume_lints(made, initial, past, origin)]
+    warnings = [*made.warnings_for(run.optimizer), *([] if run.is_clip else resume_lints(made, initial, past, origin))]
     return {
         "ok": True, "text": text, "total_steps": run.total_steps, "origin": origin, "stop": origin + made.stop,
         "x": (steps + origin).tolist(), "y": values.tolist(),
@@ -151,7 +154,8 @@ def _origin(text: str, run: _Run, past: Sequence[PastLeg]) -> int:
     if run.way == "restart":
         return min(run.initial_step, run.total_steps - 1)
     last = past[-1] if past else None
-    is_same = last is not None and run.way == "continue" and last.text.strip() == text.strip()
+    # A threshold goes on as its rate does, and whoever asks has looked at that text.
+    is_same = last is not None and run.way == "continue" and (run.is_clip or last.text.strip() == text.strip())
     return min(last.origin, run.total_steps - 1) if last is not None and is_same else 0
 
 

@@ -437,3 +437,11 @@ def test_a_restarted_schedule_goes_on_as_restarted_unless_another_begins(way, te
 def test_error_no_such_way():
     with pytest.raises(RequestError, match="way is one of continue, new, restart, file, or null; given was 'back'"):
         preview({"texts": ["1"], "total_steps": 10, "way": "back"})
+
+
+@pytest.mark.parametrize(("way", "origin"), [("continue", 20), ("new", 0), ("restart", 40), ("file", 0)])
+def test_a_threshold_goes_on_as_the_rate_does_and_shows_no_rates_as_its_past(way: str, origin: int) -> None:
+    past = (PastLeg(20, "0.01", 100, None, 1, 20),)
+    result = ask("linear(1, 0)", total_steps=100, initial_step=40, way=way, past=past, kind="clip")
+    assert (result["origin"], result["past"], result["x"][0]) == (origin, None, origin)
+    assert result["warnings"] == []
