@@ -24,7 +24,7 @@ SEED = 11
 IDS = "[...document.querySelectorAll('[id]')].filter((node) => !node.closest('#tab_extensions')).map((node) => node.id)"
 """Without the list of extensions, which comes when it comes."""
 HOSTS = {"setting_prioritized_callbacks_ui_tabs"}
-"""The WebUI's own setting for the order of all extensions' tabs."""
+"""The WebUI's own setting for the order of all extensions' tabs, since 1.8."""
 TEXT = {"embedding": "0.005:2, 1e-3", "hypernetwork": "1e-4:2, 1e-5"}
 
 
@@ -76,5 +76,5 @@ def test_it_adds_one_global_name_and_ids_of_its_own_and_disabled_none(api: Api, 
     counted = {url: {re.sub(r"\d+", "N", name) for name in found} for url, found in ids.items()}  # gradio numbers its parts
     added = counted[api.webui.url] - counted[stock.url]
     assert "lrsched_page" in added
-    assert {name for name in added if "lrsched" not in name} == HOSTS
+    assert {name for name in added if "lrsched" not in name} <= HOSTS
     assert not any("lrsched" in name for name in ids[stock.url])
