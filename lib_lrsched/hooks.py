@@ -102,8 +102,9 @@ class Runtime(SavingHooks):
                 session = Session(self.host, run, bundle, inputs)
                 if asked.kind == "embedding" and bundle is not None:
                     self._restore_embedding(session, asked.name)
-                if bundle is not None and bundle.facts.step >= asked.total_steps:
-                    run_files.deliver(self.host, self.store, bundle, resumed.state, session.say)
+                last = known if bundle is None else Known(bundle.facts.step, bundle.facts.digest, 0)
+                if last is not None and last.step >= asked.total_steps and (bundle is not None or asked.kind == "embedding"):
+                    run_files.deliver(self.host, self.store, asked.name, last, resumed.state, bundle, session.say)
                 self._sessions[threading.get_ident()] = session
                 self._forget_choice(asked.kind, asked.name)
             return answer

@@ -110,31 +110,36 @@ def bring_in(host: Host | NoTraining, store: Store, live: Collection[str], sourc
     return state.id
 
 
-def deliver(host: Host, store: Store, bundle: Bundle, state: RunState | None, say: Callable[[str], None]) -> None:
-    """The run had come to its end and was killed before the host could save: writes the host's file from the bundle.
+def deliver(host: Host, store: Store, name: str, now: Known, state: RunState | None, bundle: Bundle | None,
+            say: Callable[[str], None]) -> None:
+    """The run had come to its end and the host could not save any more: writes its file.
+
+    Args:
+        now: the form that the file shall have, which an embedding in memory has.
+        bundle: holds it; None for an embedding in memory.
 
     Raises:
         OSError: it cannot be written; the old file is there.
     """
-    facts = bundle.facts
-    if facts.kind == "embedding":
-        thing = host.embedding(facts.name)
-        file = embedding_file(host, thing, facts.name)
+    if state is None or state.main_digest == now.digest:
+        return
+    if bundle is None or bundle.facts.kind == "embedding":
+        thing = host.embedding(name)
+        file = embedding_file(host, thing, name)
     else:
-        path = host.hypernetwork_file(facts.name)
+        path = host.hypernetwork_file(name)
         assert path is not None, "its name was looked up just now"
         file, thing = Path(path), host.hn.Hypernetwork()
         thing.load(path)
         restore(thing.weights(), bundle)
-        thing.step = facts.step
-    if state is None or state.main_digest == facts.digest:
-        return
+        thing.step = now.step
     save_whole(str(file), thing.save, backup=True)
-    known = Known(facts.step, facts.digest, file_time(file))
-    ended = replace(state, main_digest=facts.digest, next_digest="", known=trimmed((*state.known, known), facts.digest),
-                    step=facts.step, state="finished", message="")
+    known = replace(now, mtime_ns=file_time(file))
+    ended = replace(state, main_digest=now.digest, next_digest="", known=trimmed((*state.known, known), now.digest),
+                    step=now.step, state="finished", message="")
     store.save(ended)
-    say(f"LR Schedule: the run had reached step {facts.step} when it was cut off; {file.name} is written from its saved state")
+    what = "what is in memory" if bundle is None else "its saved state"
+    say(f"LR Schedule: the run had reached step {now.step} when it was cut off; {file.name} is written from {what}")
 
 
 def _free_file(host: Host, kind: str, name: str) -> Path:

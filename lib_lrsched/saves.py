@@ -38,6 +38,7 @@ class Saves:
         self._due: _Due | None = None
         self.has_final = False
         self.was_rescued = False
+        self.trouble = ""
 
     def save(self, thing: Any, filename: str, write: Callable[[str], Any]) -> Any:
         """One save of the host's: ``write`` is its own function, to be called with a file name."""
@@ -66,11 +67,16 @@ class Saves:
     def rescue_final(self) -> None:
         """The host's loop for embeddings raised and skipped its final save: make it, with the host's own function."""
         frame = caller_locals("embedding_name")
-        self.was_rescued = True
-        self._host.ti.save_embedding(
-            frame["embedding"], frame["optimizer"], frame["checkpoint"], frame["embedding_name"], frame["filename"],
-            remove_cached_checksum=True,
-        )
+        try:
+            self._host.ti.save_embedding(
+                frame["embedding"], frame["optimizer"], frame["checkpoint"], frame["embedding_name"], frame["filename"],
+                remove_cached_checksum=True,
+            )
+        except (OSError, RuntimeError):
+            if not self.trouble:
+                raise
+            self._session.tell(self._session.not_saved())
+        self.was_rescued = self.has_final
 
     # ----------------------------------------------------------------------------------------------
 
@@ -92,8 +98,14 @@ class Saves:
             session.guard(session.keep_last)
             session.guard(lambda: session.about_to_save(tensors, thing.step, written))
 
-        answer = save_whole(filename, write, backup=True, before=before)
-        self.has_final = True
+        try:
+            answer = save_whole(filename, write, backup=True, before=before)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            self.trouble = f"{Path(filename).name} cannot be saved: {getattr(error, 'strerror', None) or error}"
+            if session.has_ended:
+                session.run.end("failed", session.not_saved())
+            raise
+        self.has_final, self.trouble = True, ""
         session.guard(lambda: session.saved_optimizer(tensors, filename))
         session.guard(lambda: session.saved(tensors, thing.step, filename, is_main=True))
         if session.has_ended:

@@ -229,12 +229,19 @@ class Session(TakingUp):
         if self.saves.was_rescued:
             return "failed", "the loop ended with an exception, and what was trained is saved; the traceback is on the console"
         if self.run.asked.kind == "embedding" and not self.saves.has_final:
-            return "failed", "the loop ended with an exception, and nothing could be saved; its traceback is on the console"
+            return "failed", self.not_saved()
         if self._scheduler is not None and self._scheduler.finished:
             return "finished", ""
         if self._host.shared.state.interrupted:
             return "interrupted", ""
         return "failed", "the loop ended with an exception; its traceback is on the console"
+
+    def not_saved(self) -> str:
+        """What became of a training whose result is not on the disk, and what to do."""
+        if not self.saves.trouble:
+            return "the loop ended with an exception, and nothing could be saved; its traceback is on the console"
+        mend = "Make room, then train it again with the same max steps: it is saved, or goes on from where it was"
+        return f"{self.saves.trouble}. {mend}"
 
     def _limit(self) -> tuple[str, float] | None:
         run = self.run

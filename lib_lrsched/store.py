@@ -15,6 +15,7 @@ import re
 import shutil
 import time
 import unicodedata
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class Store(PresetStore):
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self._read: dict[str, tuple[_Stamp, RunState]] = {}
+        self._unsaved: dict[str, RunState] = {}  # newer than what is on the disk, which was full
         self._given_ids: set[str] = set()
         self._taken: set[str] = set()
 
@@ -52,15 +54,18 @@ class Store(PresetStore):
         """Replaces runs/ID/run.json whole, in the name of this process.
 
         Raises:
-            OSError: the old file is still there.
+            OSError: the old file is still there. The state is known here all the same, and written when that can be done.
             RunStateError: a field of the state that could not be read back.
         """
         path = self._state_path(state.id)
         pid, mark = process.own()
-        data = to_json(replace(state, pid=pid, process=mark))
+        state = replace(state, pid=pid, process=mark)
+        data = to_json(state)
         with self._lock:
+            self._unsaved[state.id] = state
             write_whole(path, data)
             self._read.pop(state.id, None)
+            del self._unsaved[state.id]
 
     def load(self, run_id: str) -> RunState:
         """The state of a run; "crashed" where its process went away while it ran.
@@ -134,6 +139,7 @@ class Store(PresetStore):
         with self._lock:
             folder.rename(hidden)
             self._read.pop(run_id, None)
+            self._unsaved.pop(run_id, None)
         shutil.rmtree(hidden)
 
     def new_id(self, kind: str, name: str, now_s: float) -> str:
@@ -171,7 +177,13 @@ class Store(PresetStore):
             return []
 
     def _load(self, run_id: str, path: Path) -> RunState:
-        """Reads the file, or remembers it where it is still the same file."""
+        """Reads the file, or remembers it where it is still the same file, or could not be written."""
+        with self._lock:
+            unsaved = self._unsaved.get(run_id)
+        if unsaved is not None:
+            with suppress(OSError):
+                self.save(unsaved)
+            return unsaved
         stamp = _stamp(path)
         with self._lock:
             known = self._read.get(run_id)

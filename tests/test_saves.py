@@ -257,6 +257,50 @@ def test_error_a_picture_outside_a_training_cannot_be_saved(ground, monkeypatch)
         images.save_image(Image.new("RGB", (2, 2)), ".", "", forced_filename="x")
 
 
+@both_kinds
+def test_a_disk_that_is_full_at_the_end_loses_nothing_that_was_saved_or_is_in_memory(ground, kind, monkeypatch):
+    from lib_lrsched import bundle
+
+    ground.install(autosave_every=3)
+    ground.create(kind, NAME)
+    before = main_file(kind).read_bytes()
+    save_pt, save_file = pt_files.save_pt, bundle.save_file
+    written = []
+
+    def full_pt(*_: Any) -> None:
+        raise FULL
+
+    def full_after_three(*given: Any, **options: Any) -> Any:
+        written.append(1)
+        if len(written) > 3:  # the data set, and the states after 3 and 6 updates
+            raise FULL
+        return save_file(*given, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pt_files, "save_pt", full_pt)
+        patch.setattr(bundle, "save_file", full_after_three)
+        if kind == "embedding":
+            ended = weights(ground.train(kind, "0.01", 11))
+        else:
+            with pytest.raises(OSError, match="No space left"):
+                ground.train(kind, "0.01", 11)
+    assert main_file(kind).read_bytes() == before
+    (run,) = ground.runs()
+    mend = "Make room, then train it again with the same max steps: it is saved, or goes on from where it was"
+    assert (run.state, run.message) == ("failed", f"{NAME}.pt cannot be saved: No space left on device. {mend}")
+    pt_files.save_pt = save_pt
+    ground.train(kind, "0.01", 11)
+    assert pt_files.load_pt(str(main_file(kind)))["step"] == 11
+    (run,) = ground.runs()
+    assert (run.state, run.step, run.message) == ("finished", 11, "")
+    if kind == "embedding":
+        assert same_bits(weights(sd_hijack.model_hijack.embedding_db.word_embeddings[NAME]), ended)
+        sd_hijack.model_hijack.embedding_db.load_textual_inversion_embeddings(force_reload=True)
+        assert same_bits(weights(sd_hijack.model_hijack.embedding_db.word_embeddings[NAME]), ended)
+    else:
+        assert [leg.start_step for leg in run.legs] == [0, 6], "from the newest state that could be saved"
+
+
 # The final save ---------------------------------------------------------------------------
 
 

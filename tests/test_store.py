@@ -367,7 +367,7 @@ def test_error_a_full_disk_leaves_the_old_state(store: Store, monkeypatch: pytes
         patch.setattr(owner, call, refuse)
         with pytest.raises(OSError, match="No space left on device"):
             store.save(state(step=2))
-    assert store.load("a").step == 1
+    assert Store(store.root).load("a").step == 1
     assert [path.name for path in (store.root / "runs/a").iterdir()] == ["run.json"]
 
 
@@ -542,3 +542,42 @@ def test_error_presets_of_another_version_are_not_overwritten(store: Store):
         store.save_preset("mine", "1")
     assert str(caught.value) == message
     assert json.loads(path.read_text())["lrsched_presets"] == 2
+
+
+# A disk that was full -----------------------------------------------------------------------
+
+
+def test_what_could_not_be_written_is_known_and_written_as_soon_as_there_is_room(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """Else a run that ended while the disk was full would seem to be going on for as long as this process lives."""
+    store.save(state(state="running"))
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def refuse(*_: Any) -> None:
+        raise full
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lib_lrsched.store.write_whole", refuse)
+        with pytest.raises(OSError, match="No space left"):
+            store.save(state(state="failed", step=130))
+        assert [(one.state, one.step) for one in store.runs()] == [("failed", 130)]
+        assert Store(store.root).load("a").state == "running", "on the disk it still is"
+    assert store.load("a").state == "failed"
+    assert Store(store.root).load("a") == stamped(state(state="failed", step=130))
+    store.save(state(step=140))
+    assert store.load("a").step == 140
+
+
+def test_a_deleted_run_does_not_come_back_from_memory(store: Store, monkeypatch: pytest.MonkeyPatch):
+    store.save(state())
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lib_lrsched.store.write_whole", refuse)
+        with pytest.raises(OSError, match="No space left"):
+            store.save(state(step=130))
+    store.delete("a")
+    assert store.runs() == []
+    with pytest.raises(UnknownRunError):
+        store.load("a")
