@@ -1,8 +1,9 @@
 """The states in memory that a run can go back to: which have proved good, and which is on trial.
 
-The loss of an update is that of the weights before it. So a state is on trial until the next update has come out well,
-and none that holds a NaN or an infinity is kept. Whether it does is worked out where it is, and read one update later,
-when the loop has waited for the device by itself.
+The loss of an update is that of the weights before it. So a state is on trial until the next update has come out well;
+one that GradScaler skipped says nothing. None that holds a NaN or an infinity is gone back to: of a small state that is
+worked out where it is, and read one update later, when the loop has waited for the device by itself; of a large one, on the
+CPU, only when it is needed, for it takes half as long as the copy.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from .bundle import Bundle
-from .codec import finite_flags
+from .codec import finite_flags, is_finite
 from .optim import to_cpu
 
 KEPT = 2
@@ -21,7 +22,7 @@ class Goods:
 
     def __init__(self) -> None:
         self._proved: list[Bundle] = []
-        self._on_trial: tuple[Bundle, Tensor] | None = None
+        self._on_trial: tuple[Bundle, Tensor | None] | None = None
         self._gone_back_to: Bundle | None = None
 
     @property
@@ -33,23 +34,27 @@ class Goods:
         """What the training starts from."""
         self._proved, self._on_trial, self._gone_back_to = [bundle], None, None
 
-    def offer(self, bundle: Bundle) -> None:
-        """A state that may turn out to be good."""
-        flags = finite_flags([bundle.parts["trained"], bundle.parts["optimizer"]], bundle.trained[0].device)
-        self._on_trial = bundle, to_cpu(flags)
+    def offer(self, bundle: Bundle, *, is_looked_at: bool) -> None:
+        """A state that may turn out to be good. ``is_looked_at``: it is small, and is looked through now."""
+        parts = [bundle.parts["trained"], bundle.parts["optimizer"]]
+        self._on_trial = bundle, to_cpu(finite_flags(parts, bundle.trained[0].device)) if is_looked_at else None
 
     def settle(self, *, is_good: bool) -> None:
         """The update after the state on trial, if there is one, came out well or did not."""
         if self._on_trial is None:
             return
         (bundle, flags), self._on_trial = self._on_trial, None
-        if is_good and bool(flags.all()):
+        if is_good and (flags is None or bool(flags.all())):
             self._proved = [*self._proved, bundle][-KEPT:]
 
     def back(self) -> Bundle:
         """The one to go back to; where going back to it did not help, the one before it."""
         assert self._proved, "an update was made without apply()"
-        if self._gone_back_to is self._proved[-1] and len(self._proved) > 1:
+        while len(self._proved) > 1 and (self._gone_back_to is self._proved[-1] or not _is_whole(self._proved[-1])):
             self._proved.pop()
         self._on_trial, self._gone_back_to = None, self._proved[-1]
         return self._proved[-1]
+
+
+def _is_whole(bundle: Bundle) -> bool:
+    return is_finite([bundle.parts["trained"], bundle.parts["optimizer"]])

@@ -71,6 +71,7 @@ class Keeper:
         self._batches: Batches | None = None
         self._data: tuple[Any, dict[str, Any]] | None = None
         self._data_digest = ""
+        self._is_same_data = True
         self._folder: Folder | None = None
         self._sync: Callable[[], None] = lambda: None
         self._writer = Writer(self._write)
@@ -101,7 +102,7 @@ class Keeper:
     def order_of(self, inner: Any, data: Any) -> Batches:
         """What takes the place of the host's batch sampler."""
         rest = None
-        if self.bundle is not None and self.is_exact and self.bundle.parts["order"] is not None:
+        if self.bundle is not None and self._is_same_data and self.bundle.parts["order"] is not None:
             try:
                 rest = place_from_parts(self.bundle.parts["order"], data, len(inner))
             except ValueError as error:
@@ -115,9 +116,12 @@ class Keeper:
         described = data_state.describe(data, arguments)
         if self.bundle is not None and file is not None:
             try:
-                for difference in data_state.take_up(file, data, described, encode, self.bundle.facts.data):
+                differences = data_state.take_up(file, data, described, encode, self.bundle.facts.data)
+                for difference in (*differences.data, *differences.around):
                     self.not_exact(difference)
+                self._is_same_data = not differences.data
             except RunStateError as error:
+                self._is_same_data = False
                 self.not_exact(f"prompts and latents are drawn anew: {error}")
             described = data_state.with_prompts(described, data)  # what was put back is part of what is written
         self._data = (data, described)
@@ -150,16 +154,18 @@ class Keeper:
 
     # In the loop --------------------------------------------------------------------------------
 
-    def boundary(self, step: int, *, disturbed: bool, is_good: bool) -> None:
+    def boundary(self, step: int, *, disturbed: bool, is_good: bool | None) -> None:
         """An update was made, ``step`` in all; the next batch is not fetched yet.
 
         Args:
             disturbed: a preview follows before the next batch, and may draw from the generators.
-            is_good: nothing speaks against the weights as they are.
+            is_good: nothing speaks against the weights as they are; None where nothing speaks for them either, and what
+                is on trial stays there.
         """
         self._draws, self._step, self._disturbed = randomness.take(), step, disturbed
         self._place = None if self._batches is None else self._batches.place()
-        self._goods.settle(is_good=is_good)
+        if is_good is not None:
+            self._goods.settle(is_good=is_good)
         if not is_good:
             return
         when = self._when
@@ -172,7 +178,7 @@ class Keeper:
 
     def _offer(self, bundle: Bundle) -> None:
         self._good_step = bundle.facts.step
-        self._goods.offer(bundle)
+        self._goods.offer(bundle, is_looked_at=self._is_small)
 
     def roll_back(self) -> int:
         """Puts the last good state back into what is trained, its optimizer and its GradScaler; gives its step."""

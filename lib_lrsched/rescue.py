@@ -7,6 +7,7 @@ what happened, and the host's counters are left alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any
 
 from . import guard
@@ -42,12 +43,16 @@ class Rescuer:
             except ValueError as error:
                 keeper.messages.append(f"the guard starts anew: {error}")
 
-    def look(self, step: int, loss: float, norm: float | None, *, was_skipped: bool) -> bool:
-        """After update number ``step`` (0-based); whether nothing speaks against the weights as they are now."""
+    def look(self, step: int, loss: float, norm: float | None, *, was_skipped: bool) -> bool | None:
+        """After update number ``step`` (0-based); whether nothing speaks against the weights as they are now.
+
+        None where nothing speaks for them either: GradScaler skipped the update, for gradients that may overflow because
+        its scale is too high, or because the weights are ruined.
+        """
         self.acted = False
         self._state, reason = guard.judge(self._state, self._limits, loss, norm, was_skipped)
         if not reason:
-            return True
+            return True if not was_skipped else None if isfinite(loss) else False
         if self._is_on and not self.stopped:
             self._rescue(step, reason)
         return False

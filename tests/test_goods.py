@@ -30,11 +30,11 @@ def begun() -> Goods:
 
 def test_a_state_is_good_when_the_next_update_is():
     goods = begun()
-    goods.offer(state(1))
+    goods.offer(state(1), is_looked_at=True)
     assert goods.newest.facts.step == 0
     goods.settle(is_good=True)
     assert goods.newest.facts.step == 1
-    goods.offer(state(2))
+    goods.offer(state(2), is_looked_at=True)
     goods.settle(is_good=False)
     assert goods.newest.facts.step == 1
     goods.settle(is_good=True)
@@ -44,15 +44,23 @@ def test_a_state_is_good_when_the_next_update_is():
 @pytest.mark.parametrize("bad", [state(1, weight=float("nan")), state(1, weight=float("-inf")), state(1, moment=float("inf"))])
 def test_a_state_with_a_number_that_is_none_is_never_good(bad):
     goods = begun()
-    goods.offer(bad)
+    goods.offer(bad, is_looked_at=True)
     goods.settle(is_good=True)
     assert goods.newest.facts.step == 0
+
+
+def test_a_large_state_is_looked_at_when_it_is_gone_back_to():
+    goods = begun()
+    goods.offer(state(1, weight=float("nan")), is_looked_at=False)
+    goods.settle(is_good=True)
+    assert goods.newest.facts.step == 1
+    assert goods.back().facts.step == 0
 
 
 def test_where_going_back_did_not_help_it_goes_further_back_and_never_beyond_the_last():
     goods = begun()
     for step in (1, 2, 3):
-        goods.offer(state(step))
+        goods.offer(state(step), is_looked_at=True)
         goods.settle(is_good=True)
     assert [goods.back().facts.step for _ in range(KEPT + 2)] == [3, 2, 2, 2]
 

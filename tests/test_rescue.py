@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
 from practice_fixtures import NAME, OptimizerSpy, both_kinds, same_bits, weights  # noqa: E402
+from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402  # torch is optional, see importorskip
 
 from lib_lrsched import plan  # noqa: E402
 from lib_lrsched.guard import LEAST, RECENT, Limits, State, from_parts, judge, to_parts  # noqa: E402
@@ -179,6 +180,42 @@ def test_too_many_skipped_updates_are_a_reason(ground, kind, monkeypatch):
     trained = ground.train(kind, TEXT, 40)
     assert trained.step == 40
     assert rescues(ground)[0].startswith("update 29: GradScaler skipped 20 updates in a row")
+
+
+@both_kinds
+@pytest.mark.parametrize("blown", [24, 25, 26, 49, 50, 51])
+@pytest.mark.parametrize("is_loss_finite", [True, False])
+def test_a_skipped_update_proves_nothing(ground, kind, blown, is_loss_finite, monkeypatch):
+    """An update ruins the weights, and GradScaler skips every one after it: no ruined state is gone back to or kept."""
+    shared.opts.practice_grad_scaler = True
+    ground.install(autosave_every=50)
+    steps, trained = [], []
+
+    def ruin(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        steps.append(optimizer)
+        trained[:] = optimizer.param_groups[0]["params"]
+        if len(steps) == blown:
+            with torch.no_grad():
+                trained[0].mul_(1e12)
+
+    def overflow(_: int, loss: torch.Tensor) -> torch.Tensor:
+        if not trained or float(trained[0].detach().abs().max()) < 1e6:
+            return loss
+        loss = loss if is_loss_finite and bool(loss.isfinite()) else loss * 0 + 1.0 if is_loss_finite else loss * INF
+        loss.register_hook(lambda gradient: gradient * INF)
+        return loss
+
+    losses_that(monkeypatch, overflow)
+    hook = register_optimizer_step_post_hook(ruin)
+    try:
+        ended = weights(ground.train(kind, TEXT, 100))
+    finally:
+        hook.remove()
+    (rescued,) = rescues(ground)
+    back = int(rescued.split("Back to the state after update ")[1].split(";")[0])
+    assert 0 <= back < blown, rescued
+    assert ground.run().state == "finished"
+    assert max(float(weight.abs().max()) for weight in ended) < 1e6
 
 
 @both_kinds
