@@ -90,9 +90,12 @@
 
     /**
      * Asks for previews: waits for a pause in typing, numbers its questions and lets only an answer through that is newer
-     * than the last one shown. A question that found no server is asked again, with growing pauses.
+     * than the last one shown. One question is on its way at a time: of those that come meanwhile the last is asked next,
+     * so that a slow server is not buried. A question that found no server is asked again, with growing pauses.
      */
     class Asker {
+        #isAsking = false;
+        #next = null;
         #number = 0;
         #shown = 0;
         #timer = null;
@@ -114,6 +117,19 @@
         }
 
         async #send(question) {
+            if (this.#isAsking) {
+                this.#next = question;
+                return;
+            }
+            this.#isAsking = true;
+            await this.#sendNow(question);
+            this.#isAsking = false;
+            const next = this.#next;
+            this.#next = null;
+            if (next !== null) this.#send(next);
+        }
+
+        async #sendNow(question) {
             const number = ++this.#number;
             let answer = null;
             let failure = null;

@@ -4,6 +4,7 @@
 (() => {
     const lrsched = (globalThis.lrsched ??= {});
     const AGAIN_MS = 5000; // a model may be loaded and a folder filled without any field telling
+    const PAUSE_MS = 300; // in typing
     const KINDS = {embedding: "Embedding", hypernetwork: "Hypernetwork"};
     const WORDS = {error: "Would not start:", warning: "Mind:"};
     const GOING_ON = new Set(["pending", "running"]);
@@ -12,7 +13,8 @@
     class Preflight {
         #asked = "";
         #due = 0;
-        #latest = {embedding: new lrsched.api.Latest(), hypernetwork: new lrsched.api.Latest()};
+        #timer = null;
+        #isAsking = {embedding: false, hypernetwork: false};
         #found = {embedding: [], hypernetwork: []};
 
         constructor(resumes) {
@@ -32,9 +34,13 @@
             const questions = Object.keys(KINDS).filter((kind) => this.#isDue(kind)).map(question);
             const asked = JSON.stringify(questions);
             if (asked === this.#asked && performance.now() < this.#due) return;
+            const pause_ms = asked === this.#asked ? 0 : PAUSE_MS;
             this.#asked = asked;
             this.#due = performance.now() + AGAIN_MS;
-            for (const kind of Object.keys(KINDS)) this.#ask(kind, questions.find((one) => one.kind === kind) ?? null);
+            clearTimeout(this.#timer);
+            this.#timer = setTimeout(() => {
+                for (const kind of Object.keys(KINDS)) this.#ask(kind, questions.find((one) => one.kind === kind) ?? null);
+            }, pause_ms);
         }
 
         /** Nothing is to be said of a training that nobody has chosen, nor while one goes on. */
@@ -42,13 +48,20 @@
             return lrsched.fields.value(kind) !== "" && !GOING_ON.has(this.resumes[kind].current?.run?.state);
         }
 
+        /** One question of a kind is on its way at a time; while it is, others are left to the next look. */
         async #ask(kind, asked) {
+            if (this.#isAsking[kind]) {
+                this.#asked = "";
+                return;
+            }
+            this.#isAsking[kind] = true;
             try {
-                const answer = asked === null ? {findings: []} : await this.#latest[kind].ask("POST", "preflight", asked);
-                if (answer !== null) this.#found[kind] = answer.findings;
+                this.#found[kind] = asked === null ? [] : (await lrsched.api.request("POST", "preflight", asked)).findings;
             } catch (error) {
                 if (!(error instanceof lrsched.api.ApiError)) throw error;
                 if (!error.passing) this.#found[kind] = [];
+            } finally {
+                this.#isAsking[kind] = false;
             }
             this.#draw();
         }

@@ -6,6 +6,7 @@ It knows no endpoint.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from math import isfinite
 from typing import Any
@@ -21,6 +22,7 @@ from .exported import ExportError
 from .imported import ImportFormatError
 from .store import PresetError, UnknownRunError
 
+_WITHOUT_EFFECT = re.compile(r"/v1/(preview|export|import|items|edit|preflight)$")
 _PRESET_STATUS = {"wrong": 400, "missing": 404, "conflict": 409}
 
 
@@ -106,11 +108,17 @@ def _signed_in(request: Request) -> bool:
 def _is_foreign(request: Request) -> bool:
     """Whether a page of another origin sends something that could change what is stored.
 
-    A browser names the page's origin; programs name none. Behind a proxy the host that the browser knows is in the
-    header X-Forwarded-Host.
+    A browser names the page's origin, and over https or on this machine how it relates to ours; programs name none.
+    Behind a proxy the host that the browser knows is in X-Forwarded-Host, where the proxy is set up to say so.
     """
     origin = request.headers.get("origin")
     if request.method in ("GET", "HEAD", "OPTIONS") or origin is None:
         return False
-    hosts = {request.headers.get("host"), request.headers.get("x-forwarded-host")}
-    return urlsplit(origin).netloc not in hosts
+    if _WITHOUT_EFFECT.search(request.url.path):  # a page of another origin cannot read the answers
+        return False
+    relation = request.headers.get("sec-fetch-site")  # no page can forge it
+    if relation is not None:
+        return relation not in ("same-origin", "none")
+    known = f"{request.headers.get('host', '')},{request.headers.get('x-forwarded-host', '')}".split(",")
+    named = urlsplit(origin).netloc  # empty for the origin "null"
+    return not named or named not in {host.strip() for host in known}

@@ -68,7 +68,16 @@ class Answers:
 
     def findings(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
         """As preflight.findings(); nothing where we are switched off."""
-        return preflight.findings(self.host, kind, name, inputs) if self.host.settings().enabled else []
+        if not self.host.settings().enabled:
+            return []
+        return preflight.findings(self.host, kind, name, inputs, self._saved_step(kind, name))
+
+    def _saved_step(self, kind: str, name: str) -> int:
+        """Updates in the host's file; 0 where there is something newer, which training with the same max steps saves."""
+        now, resumed = self.going_on(kind, name)
+        if now is None or (resumed.state is not None and resumed.state.main_digest != now[1]):
+            return 0
+        return now[0] if (resumed.step or 0) <= now[0] else 0
 
     def _known_file(self, kind: str, name: str, file: Path) -> tuple[int, str, int] | None:
         """A hypernetwork is too large to be read for an answer: its file time says which saved form it is."""

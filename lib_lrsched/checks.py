@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from . import optim, preflight
+from . import attention, optim, preflight
 from .errors import ScheduleError
 from .host import Host
 from .pictures import count_pictures
@@ -61,8 +61,8 @@ def bind_inputs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str
     return {"name": "embedding", **dict(zip(PARAMETERS, args)), **kwargs}
 
 
-def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]) -> Asked:
-    """What the training was asked to do.
+def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]) -> tuple[Asked, list[str]]:
+    """What the training was asked to do, and what the user should know of it.
 
     Args:
         inputs: what validate_train_inputs got.
@@ -73,7 +73,7 @@ def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]
             preflight.py finds that no training can get over.
     """
     kind = inputs.get("name", "embedding")
-    _check_errors(host, kind, inputs)
+    warnings = _check_errors(host, kind, inputs)
     mode = frame.get("clip_grad_mode")
     mode = mode if mode in CLIPPING else "disabled"
     rate = _text(inputs["learn_rate"], "the learning rate", "0.005")
@@ -82,22 +82,37 @@ def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]
     _check_log_folder(inputs.get("log_directory"))
     pictures = _check_pictures(host, inputs["data_root"], f"{rate} {clip}")
     settings: dict[str, Scalar] = {name: frame[name] for name in KEPT if _is_scalar(frame.get(name))}
-    return Asked(
+    asked = Asked(
         kind=kind, name=_plain_name(kind, inputs["model_name"]), rate_text=rate, total_steps=inputs["steps"],
         batch=inputs["batch_size"], accumulate=inputs["gradient_step"], clip_mode=mode, clip_text=clip,
         data_root=str(inputs["data_root"]), pictures=pictures, settings=settings,
     )
+    return asked, warnings
 
 
-def cautions(host: Host, inputs: Mapping[str, Any], run: TrainingRun) -> list[str]:
-    """What the user should know of a training that can start: for its log and the console."""
-    kind, name = run.asked.kind, run.asked.name
-    found = [one.message for one in preflight.of_start(host, kind, name, inputs) if one.severity == preflight.WARNING]
+def cautions(found: list[str], run: TrainingRun) -> list[str]:
+    """What the user should know of a training that can start: what check_inputs() ``found``, and what only its plan tells."""
+    found = list(found)
     if preflight.is_nothing(run.plan):
         found.append(preflight.NOTHING_LEARNED)
     if run.stop < run.asked.total_steps:
         found.append(preflight.ends_early(run.stop, run.asked.total_steps))
     return found
+
+
+def check_design(host: Host, kind: str, name: str, thing: Any) -> None:
+    """Refuse a hypernetwork that does not touch the loaded model.
+
+    Raises:
+        InputError: none of its widths is one of the model's.
+    """
+    has, there = set(getattr(thing, "layers", ())), attention.widths(host.shared.sd_model)
+    if kind == "hypernetwork" and has and there and not has & there:
+        ours, theirs = (", ".join(map(str, sorted(one))) for one in (has, there))
+        raise InputError(
+            f"the hypernetwork {name!r} works on vectors of {ours} numbers, and the loaded model has none of those but {theirs}: "
+            "nothing would be learned; create one with these Modules, or load the model that it was made for"
+        )
 
 
 def check_is_left(run: TrainingRun, step: int) -> None:
@@ -150,11 +165,12 @@ def _plain_name(kind: str, name: str) -> str:
     return name.rsplit("(", 1)[0] if kind == "hypernetwork" else name
 
 
-def _check_errors(host: Host, kind: str, inputs: Mapping[str, Any]) -> None:
+def _check_errors(host: Host, kind: str, inputs: Mapping[str, Any]) -> list[str]:
     found = preflight.of_start(host, kind, str(inputs["model_name"]), inputs)
     messages = [one.message for one in found if one.severity == preflight.ERROR]
     if messages:
         raise InputError("\n".join(messages))
+    return [one.message for one in found]
 
 
 def _check_name(host: Host, kind: str, name: str) -> None:

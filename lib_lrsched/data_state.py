@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -26,6 +26,9 @@ COMPARED = ("width", "height", "varsize", "shuffle_tags", "tag_drop_out", "laten
 """What decides what an update does with its pictures, besides batch size and accumulation: arguments of the host's
 PersonalizedBase, the model, and the setting that changes the order of a sum."""
 
+ALSO_COMPARED = ("hypernetworks", "attention", "torch", "device")
+"""What else moves the bits of an update, and not what is drawn for a picture."""
+
 SHOWN = 3
 """So many names are in a message; of the rest, the number."""
 
@@ -36,7 +39,7 @@ Encode = Callable[[str], Tensor]
 
 def describe(data: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The data set as JSON: its pictures in order, with digests of their files, and what its batches depend on."""
-    settings = {name: arguments.get(name) for name in COMPARED}
+    settings = {name: arguments.get(name) for name in (*COMPARED, *ALSO_COMPARED)}
     settings |= {"batch size": int(data.batch_size), "accumulation": int(data.gradient_step)}
     pictures = [
         {"name": Path(entry.filename).name, "digest": _file_digest(entry.filename), "text": str(entry.filename_text or ""),
@@ -71,7 +74,14 @@ def with_prompts(described: Mapping[str, Any], data: Any) -> dict[str, Any]:
     return {**described, "pictures": pictures}
 
 
-def take_up(path: Path, data: Any, now: Mapping[str, Any], encode: Encode | None, wanted: str) -> list[str]:
+class Differences(NamedTuple):
+    """What is not as it was: of the data, so that what was drawn for it may not fit any more; and around it."""
+
+    data: list[str]
+    around: list[str]
+
+
+def take_up(path: Path, data: Any, now: Mapping[str, Any], encode: Encode | None, wanted: str) -> Differences:
     """Makes the new data set the stored one, as far as the pictures are the same; says every difference.
 
     Args:
@@ -81,7 +91,7 @@ def take_up(path: Path, data: Any, now: Mapping[str, Any], encode: Encode | None
         wanted: the digest of the description that the bundle belongs to.
 
     Returns:
-        what has changed; empty where the data set is now exactly the stored one.
+        what has changed; nothing where the data set is now exactly the stored one.
 
     Raises:
         RunStateError: no such file, or a damaged one.
@@ -90,7 +100,9 @@ def take_up(path: Path, data: Any, now: Mapping[str, Any], encode: Encode | None
     if digest(stored) != wanted:
         raise RunStateError("it belongs to another stretch of the run", path)
     names = [picture["name"] for picture in stored["pictures"]]
-    differences = _differences(stored, now)
+    settings = stored["settings"]
+    around = [_changed(name, settings, now["settings"]) for name in ALSO_COMPARED if settings.get(name) is not None]
+    differences = Differences(_differences(stored, now), [one for one in around if one])
     if sorted(names) == sorted(picture["name"] for picture in now["pictures"]):
         _reorder(data, names, [picture["name"] for picture in now["pictures"]])
     same = all(stored["settings"].get(name) == now["settings"].get(name) for name in COMPARED)
@@ -131,11 +143,15 @@ def _differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
         _listed("with another caption", [name for name in both if old[name]["text"] != new[name]["text"]]),
     ]
     settings = stored["settings"]
-    found += [f"{name.replace('_', ' ')} is {value}, was {settings.get(name)}" for name, value in now["settings"].items()
-              if value != settings.get(name)]
+    found += [_changed(name, settings, now["settings"]) for name in now["settings"] if name not in ALSO_COMPARED]
     if stored["lines"] != now["lines"]:
         found.append("the prompt template has changed")
     return [one for one in found if one]
+
+
+def _changed(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    same = new.get(name) == old.get(name)
+    return "" if same else f"{name.replace('_', ' ')} is {new.get(name)}, was {old.get(name)}"
 
 
 def _listed(word: str, names: Sequence[str]) -> str:

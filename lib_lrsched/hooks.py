@@ -87,7 +87,7 @@ class Runtime(SavingHooks):
             if self.hooked and not self.closing and settings.enabled:
                 assert isinstance(self.host, Host)
                 inputs = checks.bind_inputs(args, kwargs)
-                asked = checks.check_inputs(self.host, inputs, checks.caller_locals("clip_grad_mode"))
+                asked, warnings = checks.check_inputs(self.host, inputs, checks.caller_locals("clip_grad_mode"))
                 now = self.lookup(asked.kind, asked.name)
                 known = None if now is None else Known(*now)
                 way = self.chosen(asked.kind, asked.name)
@@ -99,14 +99,13 @@ class Runtime(SavingHooks):
                 run = TrainingRun(asked, self.store, exact_clip=settings.exact_clip, resumed=resumed)
                 if known is not None and (asked.kind == "embedding" or known.digest):  # else a file that is not loaded yet
                     checks.check_is_left(run, known.step if resumed.step is None else resumed.step)
-                session = Session(self.host, run, bundle, inputs)
+                session = Session(self.host, run, bundle, warnings)
                 if asked.kind == "embedding" and bundle is not None:
                     self._restore_embedding(session, asked.name)
                 last = known if bundle is None else Known(bundle.facts.step, bundle.facts.digest, 0)
                 if last is not None and last.step >= asked.total_steps and (bundle is not None or asked.kind == "embedding"):
                     run_files.deliver(self.host, self.store, asked.name, last, resumed.state, bundle, session.say)
                 self._sessions[threading.get_ident()] = session
-                self._forget_choice(asked.kind, asked.name)
             return answer
 
         return validate_train_inputs
@@ -192,6 +191,7 @@ class Runtime(SavingHooks):
             session = self._session()
             if session is not None:
                 session.guard(session.begin)
+                self._forget_choice(session.run.asked.kind, session.run.asked.name)
             return answer
 
         return add

@@ -163,8 +163,8 @@ class Gauge:
 
 def to_cpu(tensor: Tensor) -> Tensor:
     """Start the copy and do not wait for it: it is whole after the next synchronisation that the loop makes by itself."""
-    if tensor.device.type == "cpu":
-        return tensor
+    if tensor.device.type != "cuda":  # elsewhere memory cannot be pinned everywhere
+        return tensor.to("cpu")
     target = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     return target.copy_(tensor, non_blocking=True)
 
@@ -183,6 +183,11 @@ def scaler_state(scaler: Any) -> dict[str, Any]:
 def load_scaler(scaler: Any, state: dict[str, Any]) -> None:
     """Put back what scaler_state() or state_dict() gave."""
     scaler.load_state_dict({name: value.item() if isinstance(value, Tensor) else value for name, value in state.items()})
+
+
+def device_name(device: torch.device) -> str:
+    """What a device is: another card gives other bits."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def digest(tensors: Iterable[Tensor]) -> str:

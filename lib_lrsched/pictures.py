@@ -10,6 +10,7 @@ from typing import Any
 
 _known: dict[tuple[str, int, int], bool] = {}
 _lock = threading.Lock()
+_counting: dict[str, threading.Lock] = {}
 _KEPT = 50_000
 
 
@@ -24,7 +25,8 @@ def count_pictures(folder: str | os.PathLike[str], read: Callable[[str], Any] | 
         OSError: the folder cannot be listed.
     """
     count = 0
-    with os.scandir(folder) as entries:
+    # One at a time: who asks while another counts would decode the same files again, and gets its answers instead.
+    with os.scandir(folder) as entries, _turn(folder):
         for entry in entries:
             if enough is not None and count >= enough:
                 break
@@ -32,6 +34,13 @@ def count_pictures(folder: str | os.PathLike[str], read: Callable[[str], Any] | 
             if not entry.name.lower().endswith((".txt", ".caption")) and entry.is_file():
                 count += _decodes(entry, read or read_picture)
     return count
+
+
+def _turn(folder: str | os.PathLike[str]) -> threading.Lock:
+    with _lock:
+        if len(_counting) >= _KEPT:
+            _counting.clear()
+        return _counting.setdefault(str(Path(folder).absolute()), threading.Lock())
 
 
 def _decodes(entry: os.DirEntry[str], read: Callable[[str], Any]) -> bool:

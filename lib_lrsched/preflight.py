@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from .errors import ScheduleError
 from .host import Host, NoTraining
 from .pictures import count_pictures
 from .plan import Plan, plan
+from .sampling import sample_steps
 
 ERROR, WARNING = "error", "warning"
 
@@ -26,7 +28,7 @@ NEEDED = ("cond_stage_model", "model", "encode_first_stage", "get_first_stage_en
 """What the host's training asks of a model."""
 
 INPAINTING_CHANNELS = 9
-MANY_STEPS, MANY_FILES = 1_000_000, 400
+MANY_POINTS, MANY_FILES = 2000, 400
 
 COUNTED_TIME = re.compile(r"[\d.]\s*(ep|img)\b")  # a time in a schedule that needs the number of pictures
 NOTHING_LEARNED = "the learning rate is 0 at every step, so nothing will be learned: give a rate above 0"
@@ -48,6 +50,7 @@ class Case:
         kind: embedding or hypernetwork.
         inputs: by the names of the host's train functions; any may be missing, or a text where a number is meant.
         starts: the training is about to begin: the model may be asked for, and worked with.
+        step: updates that are made and saved; 0 where that is not known.
     """
 
     host: Host
@@ -55,6 +58,7 @@ class Case:
     name: str
     inputs: Mapping[str, Any]
     starts: bool = False
+    step: int = 0
 
     @property
     def model(self) -> Any:
@@ -79,11 +83,11 @@ class Case:
 
 
 
-def findings(host: Host | NoTraining, kind: str, name: str, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
+def findings(host: Host | NoTraining, kind: str, name: str, inputs: Mapping[str, Any], step: int = 0) -> list[dict[str, str]]:
     """What is wrong with a training as it is typed now, errors first: severity, subject, message. Never raises."""
     if isinstance(host, NoTraining):
         return [Finding(ERROR, "host", host.why)._asdict()]
-    found = look(Case(host, kind, name, inputs), (*OF_MODEL, *OF_INPUTS))
+    found = look(Case(host, kind, name, inputs, step=step), (*OF_MODEL, *OF_INPUTS))
     return [one._asdict() for one in sorted(found, key=lambda one: one.severity != ERROR)]
 
 
@@ -186,14 +190,20 @@ def template(case: Case) -> Iterator[Finding]:
     if case.kind != "embedding" or not case.name or file is None:
         return
     lines = [line.strip() for line in Path(file.path).read_text(encoding="utf-8", errors="replace").splitlines()]
-    lacking = [(i, line) for i, line in enumerate(lines, 1) if "[name]" not in line and case.name not in line]
-    if any("[filewords]" in line for _, line in lacking) and _captions_name(case):
+    lacking = [(i, line) for i, line in enumerate(lines, 1) if "[name]" not in line and not _names(line, case)]
+    captions = _captions(case) if any("[filewords]" in line for _, line in lacking) else []
+    named = sum(_names(caption, case) for caption in captions)
+    if captions and named == len(captions):
         lacking = [(i, line) for i, line in lacking if "[filewords]" not in line]
     if not lacking:
         return
     number, line = lacking[0]
     what = f"{line!r}" if line else "an empty line, which counts as a prompt"
-    if len(lacking) == len(lines):
+    if named and "[filewords]" in line:
+        yield Finding(WARNING, "template", f"{named} of {len(captions)} captions name {case.name!r}, and line {number} of the "
+                                           f"prompt template {file.name} does not: an update with the other prompts alone learns "
+                                           "nothing, and on CUDA it ends the training; put [name] into that line")
+    elif len(lacking) == len(lines) and not named:
         yield Finding(ERROR, "template", f"no line of the prompt template {file.name} has [name] in it, so no prompt names "
                                          f"{case.name!r} and nothing would be learned: choose another, such as "
                                          "subject_filewords.txt")
@@ -203,12 +213,17 @@ def template(case: Case) -> Iterator[Finding]:
                                            "CUDA it ends the training; put [name] into them")
 
 
-def _captions_name(case: Case) -> bool:
-    """Whether each caption (of the first few) names the embedding."""
-    files = sorted(Path(case.text("data_root")).iterdir())[:MANY_FILES]
+def _names(text: str, case: Case) -> bool:
+    """As the text encoder reads it, which knows no capitals."""
+    return case.name.lower() in text.lower()
+
+
+def _captions(case: Case) -> list[str]:
+    """Those of the first few pictures."""
+    folder = case.text("data_root")
+    files = sorted(islice(Path(folder).iterdir(), MANY_FILES)) if folder else []
     captions = [(file.with_suffix(".txt"), file.stem) for file in files if file.suffix.lower() != ".txt"]
-    texts = (file.read_text(encoding="utf-8") if file.exists() else stem for file, stem in captions)
-    return bool(captions) and all(case.name in text for text in texts)
+    return [file.read_text(encoding="utf-8") if file.exists() else stem for file, stem in captions]
 
 
 def gradient(case: Case) -> Iterator[Finding]:
@@ -223,6 +238,14 @@ def gradient(case: Case) -> Iterator[Finding]:
         yield Finding(ERROR, "attention", f'{trouble}: switch off "Use cross attention optimizations while training" in the '
                                           "settings, or choose another cross attention optimization there")
 
+
+
+def made(case: Case) -> Iterator[Finding]:
+    """Nothing is left to train: max steps counts every update of an embedding's life."""
+    steps = case.whole("steps")
+    if steps and case.step >= steps:
+        yield Finding(ERROR, "steps", f"{case.name!r} has {case.step} updates already, and max steps, which counts all of them, is "
+                                      f"{steps}: raise it")
 
 
 def log_folder(case: Case) -> Iterator[Finding]:
@@ -286,8 +309,8 @@ def schedule(case: Case) -> Iterator[Finding]:
 
 
 def is_nothing(planned: Plan) -> bool:
-    """Whether the rate is 0 at every step; of a very long plan not every one is looked at."""
-    return not planned.feedback and not planned.values(range(0, planned.stop, max(1, planned.stop // MANY_STEPS))).any()
+    """Whether the rate is 0 at every step: at every extreme, to be exact."""
+    return not planned.feedback and not planned.values(sample_steps(planned, MANY_POINTS)).any()
 
 
 def ends_early(stop: int, total: int) -> str:
@@ -295,4 +318,4 @@ def ends_early(stop: int, total: int) -> str:
 
 
 OF_MODEL = (architecture, network, offloading, width, applied, template)
-OF_INPUTS = (log_folder, pictures, schedule)
+OF_INPUTS = (made, log_folder, pictures, schedule)

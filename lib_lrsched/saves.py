@@ -104,6 +104,7 @@ class Saves:
             self.trouble = f"{Path(filename).name} cannot be saved: {getattr(error, 'strerror', None) or error}"
             if session.has_ended:
                 session.run.end("failed", session.not_saved())
+                session.keeper.forget()
             raise
         self.has_final, self.trouble = True, ""
         session.guard(lambda: session.saved_optimizer(tensors, filename))

@@ -25,7 +25,11 @@ class SavingHooks(Answers):
             Seam(host.ti, "save_embedding", self._save_embedding),
             Seam(host.hn, "save_hypernetwork", self._save_hypernetwork),
         ]
-        return seams if host.images is None else [*seams, Seam(host.images, "save_image", self._save_image)]
+        if host.images is not None:
+            seams.append(Seam(host.images, "save_image", self._save_image))
+        if hasattr(host.ti, "insert_image_data_embed"):
+            seams.append(Seam(host.ti, "insert_image_data_embed", self._insert_image_data_embed))
+        return seams
 
     def _session(self) -> Session | None:
         return self._sessions.get(threading.get_ident()) if self.hooked else None
@@ -61,6 +65,28 @@ class SavingHooks(Answers):
 
         return save_image
 
+    def _insert_image_data_embed(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """The host saves this picture itself, with its own method."""
+        @wraps(original)
+        def insert_image_data_embed(*args: Any, **kwargs: Any) -> Any:
+            image = original(*args, **kwargs)
+            session = self._session()
+            if session is None or not session.run.is_live:
+                return image
+            save = image.save
+
+            def save_or_say(*where: Any, **how: Any) -> None:
+                try:
+                    save(*where, **how)
+                except OSError as error:
+                    why = error.strerror or error
+                    session.tell_once(f"pictures with the embedding in them cannot be saved, training goes on: {why}")
+
+            image.save = save_or_say
+            return image
+
+        return insert_image_data_embed
+
     def _save_embedding(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         def save_embedding(embedding: Any, optimizer: Any, checkpoint: Any, embedding_name: str, filename: str,
@@ -86,8 +112,9 @@ class SavingHooks(Answers):
             session = self._session()
             if session is None:
                 return original(hypernetwork, checkpoint, hypernetwork_name, filename)
-            answer = session.saves.save(hypernetwork, filename, write)
-            self._after_last_save(session)
-            return answer
+            try:
+                return session.saves.save(hypernetwork, filename, write)
+            finally:
+                self._after_last_save(session)
 
         return save_hypernetwork

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import going_on, optim
 from .bundle import Bundle
-from .checks import InputError, caller_locals, cautions, check_is_left
+from .checks import InputError, caller_locals, cautions, check_design, check_is_left
 from .freeze import Freeze
 from .host import Host
 from .identity import facts_of
@@ -24,7 +24,7 @@ from .taking_up import TakingUp
 class Session(TakingUp):
     """From the check of the inputs to the end of the loop, and the host's final save after it."""
 
-    def __init__(self, host: Host, run: TrainingRun, bundle: Bundle | None = None, inputs: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, host: Host, run: TrainingRun, bundle: Bundle | None = None, warnings: list[str] | None = None) -> None:
         super().__init__(host, run)
         settings = host.settings()
         when = When(settings.autosave_every, settings.autosave_minutes)
@@ -42,7 +42,7 @@ class Session(TakingUp):
         self._initial_step = 0
         self._freeze: Freeze | None = None
         self._checkpointing: Checkpointing | None = None
-        self._inputs = inputs
+        self._warnings = warnings
         self._waiting: tuple[int, float, float, Any] | None = None
         self._skipped = 0
 
@@ -53,7 +53,7 @@ class Session(TakingUp):
 
         Raises:
             ScheduleError: nothing is left to train.
-            InputError: the log folder cannot be made.
+            InputError: the log folder cannot be made, or a hypernetwork would not touch the model.
         """
         if self.has_begun:
             return None
@@ -63,6 +63,7 @@ class Session(TakingUp):
             self._initial_step = initial_step
             self._preview_every = int(frame.get("create_image_every") or 0)
             self._trained = frame.get("embedding") if self.run.asked.kind == "embedding" else frame.get("hypernetwork")
+            check_design(self._host, self.run.asked.kind, self.run.asked.name, self._trained)
             self._make_log_folder(frame.get("log_directory"))
             self._scheduler = RateScheduler(self.run, initial_step, self.attach, self.say)
             return self._scheduler
@@ -106,7 +107,7 @@ class Session(TakingUp):
             self._checkpointing = Checkpointing(self._host, self.guard, self.tell)
 
     def _cautions(self) -> list[str]:
-        return [] if self._inputs is None else cautions(self._host, self._inputs, self.run)
+        return [] if self._warnings is None else cautions(self._warnings, self.run)
 
     def _stop(self) -> None:
         if self._scheduler is not None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from . import going_on
+from . import attention, going_on, optim
 from .bundle import Bundle, Folder
 from .identity import Identity, hypernetwork_design
+from .memory import NAME
 from .rescue import Rescuer
 from .resumption import Resumption
 
@@ -59,8 +60,19 @@ class TakingUp(Identity):
                 return model([text]).detach().to("cpu").squeeze(0)
 
         file = None if state is None else self.run.data_path(state.id)
-        made_of = {**arguments, **self._host.model_facts(), "free_memory": self._host.settings().free_memory}
+        made_of = {**arguments, **self._host.model_facts(), **self._surroundings()}
         self.keeper.data_made(data, made_of, file, encode if arguments.get("include_cond") else None)
+
+    def _surroundings(self) -> dict[str, str]:
+        """What else an update's bits depend on, as plain values."""
+        shared = self._host.shared
+        loaded = [] if self.run.asked.kind == "hypernetwork" else getattr(shared, "loaded_hypernetworks", None) or []
+        applied = [f"{getattr(one, 'name', '?')} {optim.digest(one.weights())[:16]}" for one in loaded]
+        return {
+            "free_memory": self._host.settings().free_memory, "hypernetworks": ", ".join(applied) or "none",
+            "attention": attention.name_in_force(shared.sd_model), "torch": str(torch.__version__),
+            "device": optim.device_name(torch.device(shared.device)),
+        }
 
     def _begin_keeping(self) -> None:
         run, keeper = self.run, self.keeper
@@ -81,7 +93,9 @@ class TakingUp(Identity):
         state = run.resumed.state
         clipped = state is not None and (state.clip_mode, state.clip_text) == (run.asked.clip_mode, run.asked.clip_text)
         back = "weights, optimizer, random numbers and place in the data are back"
-        if keeper.is_exact:
+        if keeper.is_exact and self._host.settings().free_memory == "auto":
+            run.note(f"{back}; the last digits may be others, for {NAME} is on auto and decides anew")
+        elif keeper.is_exact:
             run.note(f"exactly as if there had been no break: {back}" if run.goes_on and clipped else back)
         else:
             self.tell("weights and step are back; because of what is named above the run is not exactly what it would have been")

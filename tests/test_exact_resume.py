@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ torch = pytest.importorskip("torch")
 import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
 from practice_fixtures import NAME, both_kinds, draw_pictures, same_bits, weights  # noqa: E402
 
+from lib_lrsched import attention, optim  # noqa: E402
 from lib_lrsched.practice import dataset, hypernetwork, sd_hijack, shared, textual_inversion  # noqa: E402
 
 ground = practice_fixtures.ground
@@ -117,6 +119,47 @@ def test_a_killed_run_taken_up_again_ends_with_the_same_bits(ground, kind, choic
     assert EXACTLY in events(ground), "; ".join(events(ground))
     assert same_bits(weights(trained), expected)
     assert history(ground, NAME) == history(ground, "whole")
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "function"), [("attention", attention, "name_in_force"), ("device", optim, "device_name")]
+)
+def test_other_surroundings_are_named_and_nothing_is_drawn_anew(ground, monkeypatch, name, module, function):
+    """What an update computes may be other bits; what was drawn for the pictures is the same."""
+    ground.install(autosave_every=2)
+    expected = whole(ground, "embedding")
+    ground.create("embedding", NAME, overwrite=True)
+    train_and_die(ground, "embedding", 7)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, function, lambda *_: "another")
+        trained = ground.train("embedding", TEXT, UPDATES)
+    said = events(ground)
+    assert EXACTLY not in said
+    assert [message for message in said if message.startswith(f"{name} is another, was ")]
+    assert same_bits(weights(trained), expected), "here the bits are the same"
+
+
+def test_another_hypernetwork_in_force_is_named(ground, monkeypatch):
+    ground.install(autosave_every=2)
+    ground.train("hypernetwork", TEXT, 2, name="beside")
+    whole(ground, "embedding")
+    ground.create("embedding", NAME, overwrite=True)
+    train_and_die(ground, "embedding", 7)
+    hypernetwork.load_hypernetworks(["beside"])
+    monkeypatch.setattr(shared, "set_loaded_hypernetworks", lambda _: None)  # the practice service would unload it
+    ground.train("embedding", TEXT, UPDATES)
+    assert EXACTLY not in events(ground)
+    assert [message for message in events(ground) if re.fullmatch("hypernetworks is beside [0-9a-f]{16}, was none", message)]
+
+
+def test_where_free_memory_decides_anew_no_exactness_is_claimed(ground):
+    ground.install(autosave_every=2, free_memory="auto")
+    whole(ground, "embedding")
+    ground.create("embedding", NAME, overwrite=True)
+    train_and_die(ground, "embedding", 7)
+    ground.train("embedding", TEXT, UPDATES)
+    assert EXACTLY not in events(ground)
+    assert [message for message in events(ground) if "is on auto and decides anew" in message]
 
 
 @both_kinds

@@ -147,3 +147,27 @@ def test_the_practice_hosts_data_set_has_as_many(folder, monkeypatch):
     model = practice_fixtures.small_model()
     made = dataset.PersonalizedBase(data_root=str(folder), width=8, height=8, repeats=1, model=model, template_file=str(template))
     assert count_pictures(folder) == len(made) == 5
+
+
+def test_who_asks_while_another_counts_decodes_nothing_again(folder):
+    """Else every keystroke in the Train tab would decode the data set once more, all at the same time."""
+    started, go_on = threading.Event(), threading.Event()
+    read: list[str] = []
+
+    def slow(path: str) -> Any:
+        read.append(path)
+        started.set()
+        assert go_on.wait(10)
+        return read_picture(path)
+
+    counts: list[int] = []
+    threads = [threading.Thread(target=lambda: counts.append(count_pictures(folder, slow))) for _ in range(8)]
+    threads[0].start()
+    assert started.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert counts == [5] * 8
+    assert sorted(read) == sorted(str(path) for path in folder.iterdir())

@@ -6,6 +6,7 @@ Models that the practice host does not have are stood in for by the attributes t
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -237,7 +238,23 @@ def test_a_template_whose_captions_name_it(ground):
         caption.write_text("mine, red")
     assert found(ground.host(), template_filename=name, data_root=str(ground.data)) == []
     next(ground.data.glob("*.txt")).write_text("red")
+    severity, message = only(ground.host(), template_filename=name, data_root=str(ground.data))
+    assert (severity, message.split(":")[0]) == (
+        "warning", "4 of 5 captions name 'mine', and line 1 of the prompt template own.txt does not",
+    )
+    for caption in ground.data.glob("*.txt"):
+        caption.write_text("red")
     assert only(ground.host(), template_filename=name, data_root=str(ground.data))[0] == "error"
+
+
+def test_the_text_encoder_knows_no_capitals(ground):
+    name = write_template(ground, "a PICTURE\n")
+    assert found(ground.host(), "embedding", "Picture", template_filename=name) == []
+    name = write_template(ground, "[filewords]\n")
+    for caption in ground.data.glob("*.txt"):
+        caption.write_text("A red Mine")
+    assert found(ground.host(), "embedding", "miNE", template_filename=name, data_root=str(ground.data)) == []
+    assert only(ground.host(), "embedding", "else", template_filename=name)[0] == "error", "no folder, no captions"
 
 
 def test_a_prompt_without_the_embedding_leaves_it_without_gradient(ground):
@@ -248,6 +265,40 @@ def test_a_prompt_without_the_embedding_leaves_it_without_gradient(ground):
     after = ground.train("embedding", "0.005", 5, template=name)
     assert after.step == 5
     assert torch.equal(before, after.vec)
+
+
+# Hypernetworks that touch nothing ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("sizes", "touches"), [([1024], False), ([1024, 768], False), ([1024, 24], True)])
+def test_error_a_hypernetwork_for_another_models_widths(ground, sizes, touches):
+    with torch.random.fork_rng():
+        host = replace(ground.host(), shared=SimpleNamespace(sd_model=Lonely()))
+    thing = SimpleNamespace(layers=dict.fromkeys(sizes, ()))
+    checks.check_design(host, "embedding", "wide", thing)
+    listed = ", ".join(map(str, sorted(sizes)))
+    words = f"works on vectors of {listed} numbers, and the loaded model has none of those but 24, 32: nothing would be learned"
+    with nullcontext() if touches else pytest.raises(InputError, match=words):
+        checks.check_design(host, "hypernetwork", "wide", thing)
+
+
+# What is made already -----------------------------------------------------------------------
+
+
+@both_kinds
+def test_error_max_steps_that_are_made_already(ground, kind):
+    runtime = ground.install()
+    ground.train(kind, "0.005", 5)
+    said = [one["message"] for one in ground.runtime.findings(kind, NAME, {"steps": 5})]
+    assert said == [f"{NAME!r} has 5 updates already, and max steps, which counts all of them, is 5: raise it"]
+    assert ground.runtime.findings(kind, NAME, {"steps": 6}) == []
+    assert ground.runtime.findings(kind, "nobody", {"steps": 1}) == []
+    assert runtime is None or runtime is ground.runtime
+
+
+def test_switched_off_it_says_nothing(ground):
+    ground.install(enabled=False)
+    assert ground.runtime.findings("embedding", NAME, {"data_root": "/nowhere"}) == []
 
 
 # Folders, pictures, the schedule --------------------------------------------------------------
@@ -288,6 +339,7 @@ def test_a_schedule_that_ends_early_or_never_begins(ground):
         "warning", "the learning rate is 0 at every step, so nothing will be learned: give a rate above 0",
     )
     assert found(ground.host(), learn_rate="0:99, 1e-9", steps=100) == []
+    assert found(ground.host(), learn_rate="0:2999, 0.005:3000, 0", steps=10_000_000) == []
     assert found(ground.host(), learn_rate="cosine(", steps=100) == [], "the chart beside the field shows it"
     assert found(ground.host(), learn_rate="0.005:2ep", steps=100, data_root=str(ground.data))[0][0] == "warning"
 
@@ -318,7 +370,9 @@ def test_what_is_found_at_the_start_and_stops_nothing_is_a_caution(ground):
     name = write_template(ground, "a picture of [name]\nthing [name]\n\n")
     asked = SimpleNamespace(kind="embedding", name=NAME, total_steps=5)
     run = SimpleNamespace(plan=plan("0:3", total_steps=5), stop=3, asked=asked)
-    said = checks.cautions(ground.host(), {"template_filename": name}, run)
+    inputs = {"model_name": NAME, "learn_rate": "0:3", "data_root": str(ground.data), "steps": 5, "batch_size": 1,
+              "gradient_step": 1, "template_filename": name}
+    said = checks.cautions(checks.check_inputs(ground.host(), inputs, {})[1], run)
     assert [one[:32] for one in said] == [
         "1 of 3 lines of the prompt templ", "the learning rate is 0 at every ", "the schedule ends at step 3 of 5",
     ]

@@ -146,7 +146,27 @@ def test_error_another_page_cannot_delete(ground):
     assert refused.status_code == 403
     assert "https://evil.example" in refused.json()["error"]["message"]
     assert ask(ground.runtime, "DELETE", f"/runs/{run.id}", headers={"Origin": "null"}).status_code == 403
+    cross = {"Origin": "http://webui", "Sec-Fetch-Site": "cross-site"}
+    assert ask(ground.runtime, "DELETE", f"/runs/{run.id}", headers=cross).status_code == 403
     assert ask(ground.runtime, "DELETE", f"/runs/{run.id}", headers={"Origin": "http://webui"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Sec-Fetch-Site": "same-origin"}, {"X-Forwarded-Host": "my.site"}, {"X-Forwarded-Host": "my.site, proxy"}]
+)
+def test_behind_a_proxy_that_changes_the_host_our_own_page_is_known(ground, headers):
+    ground.install()
+    ground.train("embedding", TEXT, 2)
+    deleted = ask(ground.runtime, "DELETE", f"/runs/{ground.run().id}", headers={"Origin": "https://my.site", **headers})
+    assert deleted.status_code == 200
+
+
+def test_what_only_answers_is_not_refused_by_origin(ground):
+    ground.install()
+    body = {"texts": ["0.005"], "total_steps": 10}
+    answer = ask(ground.runtime, "POST", "/preview", json=body, headers={"Origin": "https://my.site"})
+    assert answer.status_code == 200
+    assert ask(ground.runtime, "POST", "/presets", json={}, headers={"Origin": "https://my.site"}).status_code == 403
 
 
 # Out and in -------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
 from practice_fixtures import NAME, OptimizerSpy, both_kinds, same_bits, weights  # noqa: E402
 
 from lib_lrsched import plan  # noqa: E402
+from lib_lrsched.practice import dataset  # noqa: E402
 
 ground = practice_fixtures.ground
 
@@ -162,3 +163,22 @@ def practice_fixtures_interrupt(patch: pytest.MonkeyPatch, ground: Any, step: in
         return original(log_directory, filename, done, epoch_len, values)
 
     patch.setattr(textual_inversion, "write_loss", write_loss)
+
+
+@both_kinds
+def test_the_choice_stands_until_a_training_has_begun(ground, kind, monkeypatch):
+    """Else a start that fails while the data set is made would have the next one follow another plan in silence."""
+    ground.install()
+    rates(ground, kind, OLD, 6)
+    ground.runtime.choose(kind, NAME, "restart")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dataset, "PersonalizedBase", refuse)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            ground.train(kind, OLD, 12)
+    assert ground.runtime.chosen(kind, NAME) == "restart"
+    assert rates(ground, kind, OLD, 12) == planned(OLD, 6, range(6))
+    assert ground.runtime.chosen(kind, NAME) == "continue"

@@ -27,6 +27,11 @@ def save_image(
     return filename, None
 
 
+def insert_image_data_embed(image: Image.Image, data: Any) -> Image.Image:  # noqa: ARG001 the host's signature
+    """A copy of the picture; the host's also hides the embedding among its pixels."""
+    return image.copy()
+
+
 def text_chunks(path: str | Path, texts: dict[str, str]) -> dict[str, Any]:
     """Arguments for Image.save: only PNG has room for text."""
     if not str(path).lower().endswith(".png"):

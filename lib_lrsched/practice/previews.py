@@ -11,7 +11,6 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -72,11 +71,10 @@ def draw(wanted: Prompt) -> Preview:
     return Preview(image, wanted.prompt, _infotext(wanted, sampler, seed))
 
 
-def save_with_embedding(preview: Preview, data: dict[str, Any], path: Path) -> None:
-    """Writes a PNG that carries the embedding in the text chunk from which the WebUI loads it."""
+def with_embedding(preview: Preview, data: dict[str, Any]) -> dict[str, Any]:
+    """Arguments for Image.save: the embedding in the text chunk of a PNG from which the WebUI loads it."""
     stored = base64.b64encode(json.dumps(data, default=_tensor_as_json).encode()).decode()
-    chunks = {"parameters": preview.infotext, "sd-ti-embedding": stored}
-    preview.image.save(path, "PNG", **images.text_chunks(path, chunks))
+    return images.text_chunks("x.png", {"parameters": preview.infotext, "sd-ti-embedding": stored})
 
 
 def _seed(seed: int) -> int:

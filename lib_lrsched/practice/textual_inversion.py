@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from lib_lrsched.practice import dataset, files, loop, previews, sd_hijack, sd_hijack_checkpoint, shared
+from lib_lrsched.practice.images import insert_image_data_embed
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 from lib_lrsched.practice.saving_settings import save_settings_to_file
 from lib_lrsched.practice.sd_hijack import Embedding
@@ -105,7 +106,8 @@ class EmbeddingLog(loop.UpdateLog):
             tensorboard_add_image(self.tensorboard_writer, tag, preview.image, self.trained.step)
         if self.with_embedding_dir is not None and self.copy_is_new:
             data = files.load_pt(self.last_saved_file)
-            previews.save_with_embedding(preview, data, self.with_embedding_dir / f"{name}.png")
+            picture = insert_image_data_embed(preview.image, data)
+            picture.save(self.with_embedding_dir / f"{name}.png", "PNG", **previews.with_embedding(preview, data))
             self.copy_is_new = False
 
 
