@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from . import checks, going_on, preflight, run_files
 from .bundle import peek
 from .host import Host, NoTraining
-from .pictures import count_pictures
+from .pictures import count_in_time, count_pictures
 from .resumption import WAYS, Resumption
 from .run import TrainingRun
 from .runstate import Known
@@ -59,10 +59,10 @@ class Answers:
         file = self.host.hypernetwork_file(name)
         return None if file is None else self._known_file(kind, name, Path(file))
 
-    def count_pictures(self, folder: str) -> int | None:
+    def count_pictures(self, folder: str, within_s: float | None = None) -> int | None:
         read = None if isinstance(self.host, NoTraining) else self.host.read_picture
         try:
-            return count_pictures(folder, read)
+            return count_pictures(folder, read) if within_s is None else count_in_time(folder, read, within_s)
         except OSError:
             return None
 

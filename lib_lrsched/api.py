@@ -18,11 +18,15 @@ from .errors import RequestError, RunStateError
 from .form_requests import edit_answer, import_answer, items_answer
 from .forms import describe_shapes
 from .history import MAX_STEP, Event, History
+from .preflight import COUNTED_TIME
 from .preview import preview
 from .run_view import Histories, past_legs, run_answer, run_json
 from .runstate import RunState
 
 PREFIX = "/lrsched/v1"
+
+QUICKLY_S = 0.5
+"""So long a preview waits for the number of pictures where its texts do not need it."""
 
 
 def add_routes(app: FastAPI, runtime: Runtime) -> None:
@@ -72,7 +76,8 @@ class Endpoints:
         request = dict(an_object(body))
         folder = request.get("data_root")
         if request.get("pictures") is None and isinstance(folder, str) and folder.strip():
-            request["pictures"] = self.runtime.count_pictures(folder) or None
+            is_needed = COUNTED_TIME.search(str(request.get("texts"))) is not None  # else epochs are an extra that can come later
+            request["pictures"] = self.runtime.count_pictures(folder, None if is_needed else QUICKLY_S) or None
         if request.get("run") is None:
             return Answer(preview(request))
         state = self._state(request["run"])

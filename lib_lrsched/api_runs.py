@@ -72,8 +72,8 @@ class Runtime(Protocol):
     def findings(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
         """What would stop or spoil a training: severity, subject, message; errors first."""
 
-    def count_pictures(self, folder: str) -> int | None:
-        """How many pictures in the folder can be decoded; None where it is no folder."""
+    def count_pictures(self, folder: str, within_s: float | None = None) -> int | None:
+        """How many pictures in the folder can be decoded; None where it is no folder, or where that takes longer."""
 
 
 class RunEndpoints:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +26,39 @@ def count_pictures(folder: str | os.PathLike[str], read: Callable[[str], Any] | 
     Raises:
         OSError: the folder cannot be listed.
     """
-    count = 0
+    if enough is not None:
+        return sum(islice((1 for good in _looked_at(folder, read) if good), enough))
     # One at a time: who asks while another counts would decode the same files again, and gets its answers instead.
-    with os.scandir(folder) as entries, _turn(folder):
+    with _turn(folder):
+        return sum(_looked_at(folder, read))
+
+
+def count_in_time(folder: str | os.PathLike[str], read: Callable[[str], Any] | None, within_s: float) -> int | None:
+    """As count_pictures, or None where that takes longer; asked again, it goes on where it was.
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
+    until, turn, count = time.monotonic() + within_s, _turn(folder), 0
+    if not turn.acquire(timeout=within_s):
+        return None
+    try:
+        for good in _looked_at(folder, read):
+            count += good
+            if time.monotonic() > until:
+                return None
+        return count
+    finally:
+        turn.release()
+
+
+def _looked_at(folder: str | os.PathLike[str], read: Callable[[str], Any] | None) -> Iterator[bool]:
+    """For every file that may be a picture whether it is one."""
+    with os.scandir(folder) as entries:
         for entry in entries:
-            if enough is not None and count >= enough:
-                break
             # The host tries every name in the folder; captions lie beside the pictures.
             if not entry.name.lower().endswith((".txt", ".caption")) and entry.is_file():
-                count += _decodes(entry, read or read_picture)
-    return count
+                yield _decodes(entry, read or read_picture)
 
 
 def _turn(folder: str | os.PathLike[str]) -> threading.Lock:

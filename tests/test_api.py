@@ -16,7 +16,7 @@ import pytest
 from fastapi import FastAPI
 
 from lib_lrsched import going_on
-from lib_lrsched.api import add_routes
+from lib_lrsched.api import QUICKLY_S, add_routes
 from lib_lrsched.history import History, Record
 from lib_lrsched.presets import BUILTIN
 from lib_lrsched.resumption import Resumption
@@ -57,6 +57,7 @@ class FakeRuntime:
         self.found: dict[tuple[str, str], tuple[int, str, int]] = {}
         self.ways: dict[tuple[str, str], str] = {}
         self.counted: list[str] = []
+        self.waited: list[float | None] = []
 
     def host_info(self) -> dict[str, Any]:
         return {"name": "practice", "hooked": True, "why": ""}
@@ -81,7 +82,8 @@ class FakeRuntime:
     def findings(self, kind: str, name: str, inputs: dict[str, Any]) -> list[dict[str, str]]:
         return [{"severity": "warning", "subject": kind, "message": f"{name} {inputs['steps']}"}]
 
-    def count_pictures(self, folder: str) -> int | None:
+    def count_pictures(self, folder: str, within_s: float | None = None) -> int | None:
+        self.waited.append(within_s)
         self.counted.append(folder)
         return {"/pictures": 12, "/empty": 0}.get(folder)
 
@@ -163,6 +165,9 @@ def test_preview_counts_the_pictures_where_their_number_is_not_given(client: Cli
     assert post(client, "/preview", PREVIEW | {"data_root": "/pictures", "pictures": 5})["pictures"] == 5
     assert post(client, "/preview", PREVIEW | {"data_root": " "})["pictures"] is None
     assert runtime.counted == ["/pictures", "/nowhere", "/empty"]
+    assert runtime.waited == [QUICKLY_S] * 3
+    post(client, "/preview", PREVIEW | {"texts": ["0.005:2ep, 1e-3"], "pictures": None, "data_root": "/pictures"})
+    assert runtime.waited[-1] is None, "it needs the number"
 
 
 def test_preview_of_a_continued_run_has_its_past(client: Client, runtime: FakeRuntime):

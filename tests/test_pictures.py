@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 image = pytest.importorskip("PIL.Image")
 
-from lib_lrsched.pictures import count_pictures, read_picture  # noqa: E402  # pillow is optional
+from lib_lrsched import pictures  # noqa: E402  # pillow is optional
+from lib_lrsched.pictures import _turn, count_in_time, count_pictures, read_picture  # noqa: E402  # pillow is optional
 
 
 def draw(path: Path, side: int = 8, mode: str = "RGB") -> Path:
@@ -171,3 +173,26 @@ def test_who_asks_while_another_counts_decodes_nothing_again(folder):
         thread.join(10)
     assert counts == [5] * 8
     assert sorted(read) == sorted(str(path) for path in folder.iterdir())
+
+
+def test_a_count_that_takes_too_long_goes_on_when_it_is_asked_for_again(folder, monkeypatch):
+    read: list[str] = []
+    now_s = 0.0
+
+    def slow(path: str) -> Any:
+        nonlocal now_s
+        now_s += 1.0
+        read.append(path)
+        return read_picture(path)
+
+    monkeypatch.setattr(pictures, "time", SimpleNamespace(monotonic=lambda: now_s))
+    answers = [count_in_time(folder, slow, 1.5) for _ in range(4)]
+    assert answers[0] is None
+    assert answers[-1] == 5
+    assert len(read) == 5, "nothing was decoded twice"
+
+
+def test_who_only_wants_to_know_whether_there_is_one_does_not_wait_for_a_count(folder):
+    with _turn(folder):
+        assert count_pictures(folder, enough=1) == 1
+        assert count_in_time(folder, None, 0.01) is None

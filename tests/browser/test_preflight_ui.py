@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from browser_steps import create_embedding
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 LIST = "#lrsched_preflight"
 RATE = "#train_embedding_learn_rate textarea"
@@ -80,3 +80,28 @@ def test_without_a_name_nothing_is_asked(page: Page) -> None:
         page.fill(FOLDER, "/nowhere")
     expect(page.locator(LIST)).to_be_hidden()
     assert asked == []
+
+
+@pytest.mark.parametrize("path", ["preflight", "preview"])
+def test_a_slow_server_is_asked_one_thing_at_a_time_and_the_newest_next(train_tab: Page, path: str) -> None:
+    held: list[Route] = []
+    asked: list[int] = []
+    train_tab.on("request", lambda request: asked.extend(_steps(request)) if request.url.endswith(path) else None)
+    train_tab.route(f"**/lrsched/v1/{path}", lambda route: held.append(route))
+    for steps in (301, 302, 303):
+        train_tab.fill("#train_steps input", str(steps))
+        train_tab.wait_for_timeout(700)  # longer than the pause in typing
+    assert asked == [301]
+    with train_tab.expect_request(lambda request: request.url.endswith(path) and 303 in _steps(request)):
+        for route in held:
+            route.continue_()
+    assert asked == [301, 303]
+    train_tab.unroute_all(behavior="ignoreErrors")
+
+
+def _steps(request: Request) -> list[int]:
+    """Max steps in a question on the embedding's rate."""
+    body = request.post_data_json
+    if "0.005" not in (request.post_data or ""):
+        return []
+    return [int(body["inputs"]["steps"] if "inputs" in body else body["total_steps"])]
