@@ -102,7 +102,9 @@ def finite_flags(value: Any, device: torch.device) -> Tensor:
 def _floats(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         if value.is_floating_point() and value.numel():
-            yield value.detach()
+            # The WebUI's torch 2.1 has no aminmax for float16 on the CPU.
+            half = value.dtype == torch.float16 and value.device.type == "cpu"
+            yield value.detach().float() if half else value.detach()
     elif isinstance(value, (Mapping, list, tuple)):
         for one in value.values() if isinstance(value, Mapping) else value:
             yield from _floats(one)

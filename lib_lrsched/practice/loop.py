@@ -272,9 +272,17 @@ def unload(*parts: torch.nn.Module) -> None:
         part.to("cpu")
 
 
-def grad_scaler() -> torch.amp.GradScaler:
-    """Off, as the host's is without a GPU, unless the option `practice_grad_scaler` asks for a scale of 65536."""
-    return torch.amp.GradScaler("cpu", enabled=shared.opts.practice_grad_scaler)
+def grad_scaler() -> Any:
+    """Off, as the host's is without a GPU, unless the option `practice_grad_scaler` asks for a scale of 65536.
+
+    Raises:
+        RuntimeError: it does, and this torch (below 2.3) has none for the CPU.
+    """
+    if hasattr(torch.amp, "GradScaler"):
+        return torch.amp.GradScaler("cpu", enabled=shared.opts.practice_grad_scaler)
+    if shared.opts.practice_grad_scaler:
+        raise RuntimeError(f"torch {torch.__version__} has no GradScaler for the CPU; 2.3 has")
+    return torch.cuda.amp.GradScaler(enabled=False)
 
 
 def model_loss(batch: dataset.Batch, context: Tensor, use_weight: bool) -> Tensor:

