@@ -8,180 +8,37 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from .counting import count_steps
 from .errors import ScheduleError
 from .host import Host, NoTraining
 from .pictures import count_pictures
 from .plan import Plan, plan
+from .preflight_case import ERROR, WARNING, Case, Finding, look
+from .preflight_model import OF_MODEL, gradient, gradient_ahead
 from .sampling import sample_steps
 
-ERROR, WARNING = "error", "warning"
-
-TRAINABLE = "embeddings and hypernetworks can be trained on SD 1 and SD 2 models: load one of those"
-NEEDED = ("cond_stage_model", "model", "encode_first_stage", "get_first_stage_encoding", "forward")
-"""What the host's training asks of a model."""
-
-INPAINTING_CHANNELS = 9
 MANY_POINTS, MANY_FILES = 2000, 400
 
 COUNTED_TIME = re.compile(r"[\d.]\s*(ep|img)\b")  # a time in a schedule that needs the number of pictures
 NOTHING_LEARNED = "the learning rate is 0 at every step, so nothing will be learned: give a rate above 0"
 
 
-class Finding(NamedTuple):
-    """``severity`` is error or warning; ``subject`` is a word for what it is about."""
-
-    severity: str
-    subject: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Case:
-    """One training that is asked for.
-
-    Attributes:
-        kind: embedding or hypernetwork.
-        inputs: by the names of the host's train functions; any may be missing, or a text where a number is meant.
-        starts: the training is about to begin: the model may be asked for, and worked with.
-        step: updates that are made and saved; 0 where that is not known.
-    """
-
-    host: Host
-    kind: str
-    name: str
-    inputs: Mapping[str, Any]
-    starts: bool = False
-    step: int = 0
-
-    @property
-    def model(self) -> Any:
-        loaded = self.host.loaded_model
-        return self.host.shared.sd_model if self.starts or loaded is None else loaded()
-
-    def flag(self, name: str) -> bool:
-        """Whether the WebUI was started with an argument."""
-        return bool(getattr(self.host.shared.cmd_opts, name, False))
-
-    def text(self, name: str) -> str:
-        value = self.inputs.get(name)
-        return value.strip() if isinstance(value, str) else ""
-
-    def whole(self, name: str) -> int:
-        """A whole number of 1 or more, else 0."""
-        value = self.inputs.get(name)
-        try:
-            return max(int(value), 0)  # type: ignore[arg-type]  # what is no number raises
-        except (TypeError, ValueError, OverflowError):
-            return 0
-
-
-
 def findings(host: Host | NoTraining, kind: str, name: str, inputs: Mapping[str, Any], step: int = 0) -> list[dict[str, str]]:
     """What is wrong with a training as it is typed now, errors first: severity, subject, message. Never raises."""
     if isinstance(host, NoTraining):
         return [Finding(ERROR, "host", host.why)._asdict()]
-    found = look(Case(host, kind, name, inputs, step=step), (*OF_MODEL, *OF_INPUTS))
+    found = look(Case(host, kind, name, inputs, step=step), (*OF_MODEL, gradient_ahead, template, *OF_INPUTS))
     return [one._asdict() for one in sorted(found, key=lambda one: one.severity != ERROR)]
 
 
 def of_start(host: Host, kind: str, name: str, inputs: Mapping[str, Any]) -> list[Finding]:
     """What checks.py does not look at itself when a training starts; ``inputs`` are those of validate_train_inputs."""
-    return look(Case(host, kind, name, inputs, starts=True), (*OF_MODEL, gradient))
-
-
-def look(case: Case, checks: tuple[Callable[[Case], Iterator[Finding]], ...]) -> list[Finding]:
-    """All findings; a check that fails says nothing: it met something that it does not know."""
-    found: list[Finding] = []
-    for check in checks:
-        try:
-            found.extend(check(case))
-        except Exception:  # noqa: BLE001, S112, PERF203 a look ahead must not be what stops a training
-            continue
-    return found
-
-
-
-def architecture(case: Case) -> Iterator[Finding]:
-    """SDXL, SD 3 and models whose UNet wants more than a prompt."""
-    model = case.model
-    if model is None:
-        return
-    names = {"is_sdxl": "SDXL", "is_ssd": "SSD", "is_sd3": "SD 3"}
-    named = next((name for flag, name in names.items() if getattr(model, flag, False)), "")
-    missing = [name for name in NEEDED if not hasattr(model, name)]
-    if named or missing:
-        what = f"an {named} model" if named else f"of a kind without {', '.join(missing)}"
-        yield Finding(ERROR, "model", f"the loaded model is {what}; {TRAINABLE}")
-        return
-    key = getattr(model.model, "conditioning_key", None)
-    channels = getattr(getattr(model.model, "diffusion_model", None), "in_channels", INPAINTING_CHANNELS)
-    if key in ("hybrid", "concat") and case.kind == "hypernetwork":
-        yield Finding(ERROR, "model", "the loaded model wants a picture beside the prompt (inpainting), which the training of a "
-                                      "hypernetwork does not give it: load a model without that")
-    elif (key in ("hybrid", "concat") and channels != INPAINTING_CHANNELS) or key in ("adm", "hybrid-adm", "crossattn-adm"):
-        yield Finding(ERROR, "model", f"the loaded model wants more than a prompt (its conditioning is {key}), which training does "
-                                      "not give it: load a model without that")
-
-
-def network(case: Case) -> Iterator[Finding]:
-    """Another network stands in for the UNet."""
-    label = case.host.replaced_unet()
-    if label:
-        yield Finding(ERROR, "unet", f"{label} stands in for the model's UNet, and no gradient passes through it: "
-                                     "set SD Unet to None in the settings and make one picture, so that it is taken out")
-
-
-def offloading(case: Case) -> Iterator[Finding]:
-    """Weights that are moved away between the forward and the backward pass."""
-    uses_cpu = getattr(getattr(case.host.shared, "device", None), "type", "") == "cpu"
-    if case.flag("lowvram") and not (case.starts and uses_cpu):
-        yield Finding(ERROR, "lowvram", "the WebUI runs with --lowvram, which takes weights away before the backward pass needs "
-                                        "them: start it without that, or with --medvram")
-    elif case.flag("medvram") and case.kind == "embedding" and not uses_cpu:
-        breaks = " With --no-half it is missed there and training breaks off at its first update." if case.flag("no_half") else ""
-        yield Finding(WARNING, "medvram", "the WebUI runs with --medvram: the text encoder is moved off the GPU and back at each "
-                                          f"update, which is slow.{breaks} Start the WebUI without it if the memory allows")
-
-
-def width(case: Case) -> Iterator[Finding]:
-    """An embedding made for another model."""
-    if case.kind == "embedding" and case.name:
-        message = of_another_width(case.host, case.name)
-        if message:
-            yield Finding(ERROR, "embedding", message)
-
-
-def of_another_width(host: Host, name: str) -> str:
-    """Why an embedding does not fit the loaded model; empty where it does, or where there is none of that name."""
-    database = host.embedding_db()
-    expected = getattr(database, "expected_shape", -1)
-    embedding = host.embedding(name)
-    if embedding is None:
-        embedding = (getattr(database, "skipped_embeddings", None) or {}).get(name)
-    vec = getattr(embedding, "vec", None)
-    if isinstance(vec, dict):
-        return f"the embedding {name!r} is one for SDXL; {TRAINABLE}, and create a new embedding"
-    has = getattr(vec, "shape", (0,))[-1]
-    if embedding is None or not has or not expected or expected < 0 or has == expected:
-        return ""
-    made_for = {768: " (as SD 1 does)", 1024: " (as SD 2 does)", 2048: " (as SDXL does)"}
-    return (f"the embedding {name!r} has vectors of {has} numbers{made_for.get(has, '')}, the loaded model takes {expected}"
-            f"{made_for.get(expected, '')}: load the model that it was made for, or create a new embedding")
-
-
-def applied(case: Case) -> Iterator[Finding]:
-    """A hypernetwork that the last picture, or its own training, has left loaded: the host applies it here too."""
-    loaded = [str(getattr(one, "name", "?")) for one in getattr(case.host.shared, "loaded_hypernetworks", None) or ()]
-    if case.kind == "embedding" and loaded:
-        yield Finding(WARNING, "hypernetwork", f"the hypernetwork {', '.join(loaded)} is loaded and will be applied while the "
-                                               "embedding is trained: make one picture without it first, if that is not meant")
+    return look(Case(host, kind, name, inputs, starts=True), (*OF_MODEL, template, gradient))
 
 
 def template(case: Case) -> Iterator[Finding]:
@@ -224,20 +81,6 @@ def _captions(case: Case) -> list[str]:
     files = sorted(islice(Path(folder).iterdir(), MANY_FILES)) if folder else []
     captions = [(file.with_suffix(".txt"), file.stem) for file in files if file.suffix.lower() != ".txt"]
     return [file.read_text(encoding="utf-8") if file.exists() else stem for file, stem in captions]
-
-
-def gradient(case: Case) -> Iterator[Finding]:
-    """An attention optimization whose backward pass gives nothing, or something else than attention's gradient."""
-    from . import attention  # it needs torch, which the page's questions do not
-
-    if getattr(case.host.shared, "loaded_hypernetworks", None):
-        return
-    with case.host.autocast():
-        trouble = attention.trouble(case.model, case.host.shared.device)
-    if trouble:
-        yield Finding(ERROR, "attention", f'{trouble}: switch off "Use cross attention optimizations while training" in the '
-                                          "settings, or choose another cross attention optimization there")
-
 
 
 def made(case: Case) -> Iterator[Finding]:
@@ -317,5 +160,4 @@ def ends_early(stop: int, total: int) -> str:
     return f"the schedule ends at step {stop} of {total}, and training with it; leave out the last end to go on at the last rate"
 
 
-OF_MODEL = (architecture, network, offloading, width, applied, template)
 OF_INPUTS = (made, log_folder, pictures, schedule)

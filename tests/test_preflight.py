@@ -18,7 +18,7 @@ import torch
 from practice_fixtures import NAME
 from torch import Tensor, nn
 
-from lib_lrsched import attention, checks, host, preflight
+from lib_lrsched import attention, checks, host, preflight, preflight_model
 from lib_lrsched.checks import InputError
 from lib_lrsched.host import NoTraining
 from lib_lrsched.plan import plan
@@ -444,6 +444,29 @@ def test_error_attention_without_its_gradient(ground, monkeypatch, spoil, messag
     assert 'switch off "Use cross attention optimizations while training"' in error.message
     monkeypatch.setattr(shared, "loaded_hypernetworks", [object()])
     assert preflight.look(case, (preflight.gradient,)) == [], "with a hypernetwork in it, it is another function"
+
+
+def test_error_attention_without_its_gradient_is_said_before_the_click_where_it_would_be_trained_with(ground, monkeypatch):
+    calls = []
+
+    def silent_attention_forward(self: Any, x: Tensor, context: Tensor | None = None) -> Tensor:
+        calls.append(x)
+        return x.detach() + 0 * context.sum().detach()
+
+    monkeypatch.setattr(practice_unet.CrossAttention, "forward", silent_attention_forward)
+    with torch.random.fork_rng():
+        one = model(model=Lonely().model)
+    monkeypatch.setattr(preflight_model, "_looked_at", {})
+    at = with_model(ground, one)
+    assert found(at) == [], "the WebUI takes the optimization out while it trains"
+    monkeypatch.setattr(shared.opts, "training_xattention_optimizations", True, raising=False)
+    monkeypatch.setattr(shared.state, "job", "a picture")
+    assert (found(at), calls) == ([], []), "the device has something else to do"
+    monkeypatch.setattr(shared.state, "job", "")
+    severity, message = only(at)
+    assert (severity, message.startswith(f"the attention in force (silent_attention_forward) {NO}")) == ("error", True)
+    assert only(at) == (severity, message)
+    assert len(calls) == 1, "one look is enough"
 
 
 # Which WebUI can be hooked --------------------------------------------------------------------

@@ -33,7 +33,7 @@ from webui_server import WebUI, started
 
 pytestmark = pytest.mark.webui
 PREFIX = "/sd"
-WITHOUT_EFFECT = {"/lrsched/v1/preview", "/lrsched/v1/export", "/lrsched/v1/import", "/lrsched/v1/items", "/lrsched/v1/edit"}
+WITHOUT_EFFECT = {f"/lrsched/v1/{name}" for name in ("preview", "export", "import", "items", "edit", "preflight")}
 """Endpoints that are asked with POST and only answer."""
 
 
