@@ -106,8 +106,10 @@ def check_design(host: Host, kind: str, name: str, thing: Any) -> None:
     Raises:
         InputError: none of its widths is one of the model's.
     """
-    has, there = set(getattr(thing, "layers", ())), attention.widths(host.shared.sd_model)
-    if kind == "hypernetwork" and has and there and not has & there:
+    if kind != "hypernetwork":
+        return
+    has, there = set(getattr(thing, "layers", ())), attention.widths(getattr(host.shared, "sd_model", None))
+    if has and there and not has & there:
         ours, theirs = (", ".join(map(str, sorted(one))) for one in (has, there))
         raise InputError(
             f"the hypernetwork {name!r} works on vectors of {ours} numbers, and the loaded model has none of those but {theirs}: "
