@@ -32,7 +32,8 @@ class InForce:
         self.multiplier = resumed.multiplier if self.goes_on else 1.0  # another schedule is another chance
         self._chunk: list[float] = []
         self._momenta: list[float] = []
-        self._clip = (-1, 0.0)
+        self._clips: list[float] = []
+        self._clips_start = 0
         self._chunk_start = 0
         self._watch = feedback.Watch()
         if resumed.step is not None:
@@ -123,9 +124,12 @@ class InForce:
         """The clip threshold at an update; after the end of its schedule the last one holds, as in the host."""
         if self.clip_plan is None:
             return None
-        if self._clip[0] != step:  # asked for twice at every update
-            self._clip = (step, self.clip_plan.value(min(step - self.origin, self.clip_plan.stop - 1)))
-        return self._clip[1]
+        index = step - self._clips_start
+        if not 0 <= index < len(self._clips):
+            own, stop = step - self.origin, self.clip_plan.stop
+            steps = range(own, min(own + CHUNK, stop)) if own < stop else range(stop - 1, stop)
+            self._clips, self._clips_start, index = self.clip_plan.values(steps).tolist(), step, 0
+        return self._clips[index]
 
     def is_over(self, step: int) -> bool:
         """Whether no update is planned at this step any more."""
@@ -152,4 +156,4 @@ class InForce:
         self._watch = feedback.Watch()
         self.drives_momentum = self.plan.momenta([]) is not None
         self._chunk = []
-        self._clip = (-1, 0.0)
+        self._clips = []

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from math import isfinite
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -87,13 +89,22 @@ def clip(grads: list[Tensor], mode: str, limit: float | Tensor, norm: Tensor) ->
         for grad in grads:
             grad.clamp_(**ends)
     elif mode == "norm":
-        above = norm + 1e-6
-        # torch divides a number by a tensor in these two steps; a tensor by a tensor in one
-        scale = limit.div(above) if isinstance(limit, Tensor) else above.reciprocal_().mul_(limit)
-        scale.clamp_(max=1.0)
+        scale = _scale(norm, limit)
         for grad in grads:
-            grad.mul_(scale.to(grad.device))
+            grad.mul_(scale if isinstance(scale, float) else scale.to(grad.device))
 
+
+def _scale(norm: Tensor, limit: float | Tensor) -> Tensor | float:
+    """By what to multiply the gradients. torch divides a number by a tensor in two steps, and a tensor by a tensor in one."""
+    if isinstance(limit, Tensor):
+        return limit.div(norm + 1e-6).clamp_(max=1.0)
+    if norm.device.type == "cpu" and norm.dtype == torch.float32 and limit < _HUGE and isfinite(number := norm.item()):
+        # The same bits with a tenth of the calls; on a device it would wait.
+        return float(min(_ONE / (np.float32(number) + _TINY) * np.float32(limit), _ONE))
+    return (norm + 1e-6).reciprocal_().mul_(limit).clamp_(max=1.0)
+
+
+_ONE, _TINY, _HUGE = np.float32(1.0), np.float32(1e-6), 1e30
 
 Limit = Callable[[], tuple[str, float] | None]
 Guard = Callable[[Callable[[], None]], Any]

@@ -133,7 +133,7 @@ def test_the_norm_without_torchs_newer_function_is_the_same(monkeypatch):
 
 
 @pytest.mark.parametrize("mode", ["value", "norm"])
-@pytest.mark.parametrize("limit", [1e-9, 0.001, 0.5, 1.0, 3.0, 1e9, math.inf, 0.0])
+@pytest.mark.parametrize("limit", [1e-40, 1e-9, 0.001, 0.37, 0.5, 1.0, 3.0, 1e9, 1e29, 1e37, math.inf, 0.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_clipping_gives_the_bits_of_torchs_own_function(mode, limit, seed):
     ours, theirs = (parameters((3, 4), (5,), seed=seed) for _ in range(2))
