@@ -202,7 +202,7 @@ def train_hypernetwork(  # the host's parameters, and its locals, which hooks ma
         epochs=epochs,
         copies=copies,
         pictures=pictures,
-        prompt=loop.prompts(training_width, training_height, fixed_prompt if preview_from_txt2img else None),
+        prompt=previews.chooser(training_width, training_height, fixed_prompt if preview_from_txt2img else None),
         progress=pbar,
         optimizer=optimizer,
         optimizer_name=optimizer_name,

@@ -292,16 +292,3 @@ def model_loss(batch: dataset.Batch, context: Tensor, use_weight: bool) -> Tenso
         assert batch.weight is not None, "the data set was made without use_weight"
         return shared.sd_model.weighted_forward(x, context, batch.weight.to(shared.device))[0]
     return shared.sd_model.forward(x, context)[0]
-
-
-def prompts(
-    training_width: int, training_height: int, fixed: previews.Prompt | None
-) -> Callable[[dataset.Batch], previews.Prompt]:
-    """Chooses what a preview shows: the fixed prompt, else the first of the batch just trained on."""
-
-    def of_batch(batch: dataset.Batch) -> previews.Prompt:
-        if fixed is not None:
-            return fixed
-        return previews.Prompt(batch.cond_text[0], width=training_width, height=training_height)
-
-    return of_batch

@@ -9,14 +9,17 @@ from __future__ import annotations
 import base64
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 
 from lib_lrsched.practice import images, sampling, shared
+
+if TYPE_CHECKING:
+    from lib_lrsched.practice.dataset import Batch
 
 NEW_SEED_BELOW = 4294967294  # the host's
 SAMPLERS = {"ddim": "DDIM"}
@@ -50,6 +53,11 @@ def sampler_named(name: str) -> str:
     if name.lower() not in SAMPLERS:
         raise KeyError(f"no sampler {name!r}; the practice model has {sorted(SAMPLERS.values())}")
     return SAMPLERS[name.lower()]
+
+
+def chooser(width: int, height: int, fixed: Prompt | None) -> Callable[[Batch], Prompt]:
+    """Chooses what a preview shows: the fixed prompt, else the first of the batch just trained on."""
+    return lambda batch: Prompt(batch.cond_text[0], width=width, height=height) if fixed is None else fixed
 
 
 def draw(wanted: Prompt) -> Preview:

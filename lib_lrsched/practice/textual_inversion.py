@@ -200,7 +200,7 @@ def train_embedding(  # the host's parameters, and its locals, which hooks may r
         epochs=epochs,
         copies=copies,
         pictures=pictures,
-        prompt=loop.prompts(training_width, training_height, fixed_prompt if preview_from_txt2img else None),
+        prompt=previews.chooser(training_width, training_height, fixed_prompt if preview_from_txt2img else None),
         progress=pbar,
         optimizer=optimizer,
         checkpoint=checkpoint,
