@@ -14,11 +14,11 @@ from fastapi import APIRouter, Body, FastAPI, Query, Response
 from .answering import Answer, Route, an_object, error_answer
 from .api_runs import RunEndpoints, Runtime
 from .convert import convert
+from .counting import needs_pictures
 from .errors import RequestError, RunStateError
 from .form_requests import edit_answer, import_answer, items_answer
 from .forms import describe_shapes
 from .history import MAX_STEP, Event, History
-from .preflight import COUNTED_TIME
 from .preview import preview
 from .run_view import Histories, past_legs, run_answer, run_json
 from .runstate import RunState
@@ -76,7 +76,7 @@ class Endpoints:
         request = dict(an_object(body))
         folder = request.get("data_root")
         if request.get("pictures") is None and isinstance(folder, str) and folder.strip():
-            is_needed = COUNTED_TIME.search(str(request.get("texts"))) is not None  # else epochs are an extra that can come later
+            is_needed = needs_pictures(str(request.get("texts")))  # else epochs are an extra that can come later
             request["pictures"] = self.runtime.count_pictures(folder, None if is_needed else QUICKLY_S) or None
         if request.get("run") is None:
             return Answer(preview(request))

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from . import attention, optim, preflight
+from .counting import needs_pictures
 from .errors import ScheduleError
 from .host import Host
 from .pictures import count_pictures
@@ -206,7 +207,7 @@ def _check_pictures(host: Host, folder: Any, texts: str) -> int | None:
     trouble = preflight.data_trouble(host, folder)
     if trouble:
         raise InputError(trouble)
-    return count_pictures(folder, host.read_picture) if preflight.COUNTED_TIME.search(texts) is not None else None
+    return count_pictures(folder, host.read_picture) if needs_pictures(texts) else None
 
 
 def _is_scalar(value: Any) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
+
+_COUNTED_TIME = re.compile(r"[\d.]\s*(ep|img)\b")
 
 
 class Counts(NamedTuple):
@@ -12,6 +15,15 @@ class Counts(NamedTuple):
     accumulate: int
     steps_per_epoch: int | None
     images_per_step: int
+
+
+def needs_pictures(text: str) -> bool:
+    """Whether a schedule has a time in epochs or pictures, for which the number of pictures must be known.
+
+    >>> needs_pictures("0.005:3ep, 1e-3"), needs_pictures("0.005:300, 1e-3")
+    (True, False)
+    """
+    return _COUNTED_TIME.search(text) is not None
 
 
 def count_steps(pictures: int | None, batch: int, accumulate: int) -> Counts:

@@ -7,13 +7,12 @@ Nothing is written and nothing loaded here, and a host that lacks what is looked
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from .counting import count_steps
+from .counting import count_steps, needs_pictures
 from .errors import ScheduleError
 from .host import Host, NoTraining
 from .pictures import count_pictures
@@ -24,7 +23,6 @@ from .sampling import sample_steps
 
 MANY_POINTS, MANY_FILES = 2000, 400
 
-COUNTED_TIME = re.compile(r"[\d.]\s*(ep|img)\b")  # a time in a schedule that needs the number of pictures
 NOTHING_LEARNED = "the learning rate is 0 at every step, so nothing will be learned: give a rate above 0"
 
 
@@ -139,7 +137,7 @@ def schedule(case: Case) -> Iterator[Finding]:
     steps, folder, text = case.whole("steps"), case.text("data_root"), case.text("learn_rate")
     if not steps or not text:
         return
-    known = count_pictures(folder, case.host.read_picture) if folder and COUNTED_TIME.search(text) else 0  # reads every picture
+    known = count_pictures(folder, case.host.read_picture) if folder and needs_pictures(text) else 0  # reads every picture
     counts = count_steps(known or None, case.whole("batch_size") or 1, case.whole("gradient_step") or 1)
     try:
         planned = plan(text, total_steps=steps, steps_per_epoch=counts.steps_per_epoch, images_per_step=counts.images_per_step)

@@ -95,7 +95,7 @@ def applied(case: Case) -> Iterator[Finding]:
 
 def gradient(case: Case) -> Iterator[Finding]:
     """An attention optimization whose backward pass gives nothing, or something else than attention's gradient."""
-    from . import attention  # it needs torch, which the page's questions do not
+    from . import attention  # it needs torch, and nothing else here does
 
     if getattr(case.host.shared, "loaded_hypernetworks", None):
         return
