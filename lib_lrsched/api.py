@@ -19,6 +19,7 @@ from .errors import RequestError, RunStateError
 from .form_requests import edit_answer, import_answer, items_answer
 from .forms import describe_shapes
 from .history import MAX_STEP, Event, History
+from .page_scripts import PageScripts
 from .preview import preview
 from .run_view import Histories, past_legs, run_answer, run_json
 from .runstate import RunState
@@ -60,6 +61,9 @@ def add_routes(app: FastAPI, runtime: Runtime) -> None:
     router.add_api_route("/presets", endpoints.save_preset, methods=["POST"])
     router.add_api_route("/presets/{name:path}", endpoints.delete_preset, methods=["DELETE"])
     everything = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+    scripts = PageScripts()
+    router.add_api_route("/scripts", scripts.versions, methods=["GET"])
+    router.add_api_route("/scripts/{version}/{path:path}", scripts.script, methods=["GET"])
     router.add_api_route("/{rest:path}", endpoints.unknown, methods=everything, include_in_schema=False)
     app.include_router(router)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ASSETS_URL = "/lrsched/assets"
 REPOSITORY = Path(__file__).resolve().parent.parent
 STYLE = "style.css"
+ENTRY = "javascript/lrsched.mjs"
 FOREIGN = re.compile(
     rb'<link\s[^>]*https://fonts\.[^>]*>|<script\s[^>]*src="https://cdnjs[^>]*>\s*</script>|'
     rb'<meta\s[^>]*https://gradio\.app/[^>]*>'
@@ -80,13 +81,10 @@ def build_blocks() -> gradio.Blocks:
 
 
 def asset_files() -> dict[str, Path]:
-    """The files that the page loads, by name, in the order in which it loads them."""
-    scripts = sorted((REPOSITORY / "javascript").glob("*.js"))
-    files = [REPOSITORY / STYLE, *scripts]
-    if not scripts or not files[0].is_file():
-        raise FileNotFoundError(
-            f"expected style.css and javascript/*.js in {REPOSITORY}; the page runs from a checkout of the repository"
-        )
+    """The files that the page loads by itself, by name; the entry loads the other scripts."""
+    files = [REPOSITORY / STYLE, REPOSITORY / ENTRY]
+    if not all(file.is_file() for file in files):
+        raise FileNotFoundError(f"expected {STYLE} and {ENTRY} in {REPOSITORY}; the page runs from a checkout of the repository")
     return {file.name: file for file in files}
 
 
@@ -97,7 +95,7 @@ def asset_tags(assets: dict[str, Path]) -> bytes:
         address = f".{ASSETS_URL}/{name}?{file.stat().st_mtime_ns}"
         is_style = name.endswith(".css")
         tags.append(
-            f'<link rel="stylesheet" href="{address}">' if is_style else f'<script defer src="{address}"></script>'
+            f'<link rel="stylesheet" href="{address}">' if is_style else f'<script type="module" src="{address}"></script>'
         )
     return "\n".join(tags).encode()
 
@@ -133,7 +131,7 @@ class OwnPage:
 
 
 def _add_assets(app: FastAPI, assets: dict[str, Path]) -> None:
-    types = {".css": "text/css", ".js": "text/javascript"}
+    types = {".css": "text/css", ".mjs": "text/javascript"}
 
     async def asset(name: str) -> FileResponse:
         if name not in assets:

@@ -1,5 +1,7 @@
 """The WebUI's way in: joins the rooms and registers callbacks. Everything else is in lib_lrsched."""
 
+import mimetypes
+
 from modules import script_callbacks
 
 from lib_lrsched import api, hooks, host, options, ui
@@ -15,6 +17,8 @@ def ui_tabs():
     return [(ui.build_tab(), ui.TITLE, ui.TAB_ID)]
 
 
+# The WebUI knows this type since v1.9; before, a registry may say something else, and browsers run no other type.
+mimetypes.add_type("text/javascript", ".mjs")
 script_callbacks.on_ui_settings(options.register)
 script_callbacks.on_ui_tabs(ui_tabs)
 script_callbacks.on_app_started(app_started)

@@ -49,19 +49,16 @@ def test_other_answers_pass_unchanged(path: str, method: str) -> None:
     assert answer(standalone.OwnPage(gradio_page, b"<script ours>"), path, method)[1] == PAGE
 
 
-def test_the_assets_are_the_style_sheet_and_all_scripts_in_order() -> None:
+def test_the_assets_are_the_style_sheet_and_the_entry() -> None:
     assets = standalone.asset_files()
-    names = list(assets)
-    assert names[0] == "style.css"
-    assert names[1:] == sorted(names[1:])
+    assert list(assets) == ["style.css", "lrsched.mjs"]
     tags = standalone.asset_tags(assets).decode().splitlines()
-    assert len(tags) == len(names)
-    assert tags[1].startswith(f'<script defer src="./lrsched/assets/{names[1]}?')
+    assert tags[1].startswith('<script type="module" src="./lrsched/assets/lrsched.mjs?')
 
 
 def test_error_assets_that_are_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(standalone, "REPOSITORY", tmp_path)
     with pytest.raises(FileNotFoundError) as caught:
         standalone.asset_files()
-    expected = f"expected style.css and javascript/*.js in {tmp_path}; the page runs from a checkout of the repository"
+    expected = f"expected style.css and javascript/lrsched.mjs in {tmp_path}; the page runs from a checkout of the repository"
     assert str(caught.value) == expected

@@ -5,6 +5,7 @@ Without chromium the tests are skipped, unless LRSCHED_REQUIRE_BROWSER=1 asks fo
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -24,7 +25,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 START = """
 import sys
 from pathlib import Path
-from lib_lrsched import standalone
+from lib_lrsched import page_scripts, standalone
+if len(sys.argv) > 3:
+    page_scripts.FOLDER = Path(sys.argv[3])
 standalone.serve(Path(sys.argv[1]), port=int(sys.argv[2]))
 """
 START_S = 120
@@ -59,16 +62,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def server(chromium: str, folder: Path) -> Iterator[str]:
     """The address of a standalone server over a fresh folder."""
-    root = folder.parent
-    port = _free_port()
+    with serving(folder, free_port()) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def serving(folder: Path, port: int, scripts: Path | None = None) -> Iterator[str]:
+    """A standalone server while the block runs; with ``scripts`` instead of the repository's own."""
     environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "OMP_NUM_THREADS": "1"}
-    with (root / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", START, str(folder), str(port)],
-            cwd=REPOSITORY, env=environment, stdout=log, stderr=log,
-        )
+    command = [sys.executable, "-c", START, str(folder), str(port), *([] if scripts is None else [str(scripts)])]
+    log = folder.parent / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=output, stderr=output)
         try:
-            _wait_until_it_listens(process, port, root / "server.log")
+            _wait_until_it_listens(process, port, log)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
@@ -111,7 +118,7 @@ def page(browser: playwright_api.Browser, server: str) -> Iterator[playwright_ap
     assert errors == []
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -182,7 +182,7 @@ def test_an_import_says_how_far_it_is_and_can_be_stopped(page: Page, tmp_path: P
     stop = page.locator("#lrsched_run_import_stop")
     expect(stop).to_have_text("Stop")
     stop.press("Enter")
-    expect(page.locator(SAID)).to_have_text("slow.zip: Called off.")
+    expect(page.locator(SAID)).to_have_text("slow.zip: Cancelled.")
     expect(page.locator("#lrsched_run_import")).to_be_enabled()
     expect(stop).to_have_text("Close")
     stop.press("Enter")

@@ -1,0 +1,50 @@
+// Numbers, sizes and times in words.
+
+const whole = new Intl.NumberFormat("en-GB", {maximumFractionDigits: 0});
+
+/** A rate with `digits` significant digits, without needless zeros: 0.005, 2.5e-6. */
+export function formatRate(value, digits = 4) {
+    if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+    if (value === 0) return "0";
+    const size = Math.abs(value);
+    if (size >= 1e-4 && size < 1e6) return String(Number(value.toPrecision(digits)));
+    const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
+    return `${Number(mantissa)}e${Number(exponent)}`;
+}
+
+export function formatCount(value) {
+    return value === null || value === undefined ? "–" : whole.format(value);
+}
+
+/** A number of bytes: 950 B, 18.1 kB, 240 MB. */
+export function formatSize(bytes) {
+    const units = ["B", "kB", "MB", "GB"];
+    const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
+    const size = bytes / 1000 ** power;
+    return `${size < 100 && power > 0 ? Number(size.toPrecision(3)) : Math.round(size)} ${units[power]}`;
+}
+
+/** Seconds in words: 0.21 s, 3 min 12 s, 1 h 02 min. */
+export function formatDuration(seconds) {
+    if (seconds === null || seconds === undefined) return "–";
+    if (seconds < 10) return `${Number(seconds.toPrecision(2))} s`;
+    const total = Math.round(seconds);
+    if (total < 60) return `${total} s`;
+    if (total < 3600) return `${Math.floor(total / 60)} min ${String(total % 60).padStart(2, "0")} s`;
+    const minutes = Math.round(total / 60);
+    return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
+}
+
+/** A moment (unix seconds) as local date and time, to the minute. */
+export function formatMoment(unix_s) {
+    const options = {year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit"};
+    return new Date(unix_s * 1000).toLocaleString(undefined, options);
+}
+
+/** A moment today as the time, another one as the day. */
+export function formatShortMoment(unix_s) {
+    const moment = new Date(unix_s * 1000);
+    const isToday = moment.toDateString() === new Date().toDateString();
+    const options = isToday ? {hour: "2-digit", minute: "2-digit"} : {month: "short", day: "numeric"};
+    return isToday ? moment.toLocaleTimeString(undefined, options) : moment.toLocaleDateString(undefined, options);
+}

@@ -1,0 +1,27 @@
+// Messages about a schedule text: an error with its carets, a warning with a button that mends the text.
+import {el} from "./dom.js";
+
+/** The box for an error: what is wrong, and below it the text with carets under the place. */
+export function caretBox(error) {
+    const rest = (error.caret ?? "").startsWith(error.message) ? error.caret.slice(error.message.length).replace(/^\n/, "") : "";
+    const place = rest === "" ? null : el("pre", {class: "lrsched-caret", text: rest});
+    const box = el("div", {class: "lrsched-message lrsched-error"}, el("span", {class: "lrsched-message-text", text: error.message}), place);
+    // The carets of a long line may lie outside a narrow box: bring them into view once it is laid out.
+    if (place) requestAnimationFrame(() => (place.scrollLeft = place.scrollWidth * caretShare(rest) - place.clientWidth / 2));
+    return box;
+}
+
+/** How far to the right the carets stand in the longest line, 0 to 1. */
+function caretShare(text) {
+    const lines = text.split("\n");
+    return lines[lines.length - 1].length / Math.max(1, ...lines.map((line) => line.length));
+}
+
+/** The box for a warning; with `onFix` a button that writes the mended text, with `onShow` one that shows the place. */
+export function warningBox({message, fix = null}, {onFix, onShow = null}) {
+    const show = onShow && el("button", {type: "button", class: "lrsched-link", text: "show", on: {click: onShow}});
+    const mend = fix === null ? null : el("button", {
+        type: "button", class: "lrsched-button lrsched-fix", text: "Fix", title: fix, on: {click: () => onFix(fix)},
+    });
+    return el("div", {class: "lrsched-message lrsched-warning"}, el("span", {class: "lrsched-message-text", text: message}), show, mend);
+}

@@ -1,0 +1,43 @@
+// The ways in which a training resumes a stored run, in words. What each means for the schedule the server says.
+import {el} from "./dom.js";
+import {formatCount} from "./format.js";
+
+const LABELS = {
+    continue: "continue the schedule",
+    new: "new schedule from here",
+    restart: "restart the schedule over the remaining steps",
+    file: "start from the file as it is, as a new run",
+};
+const MARKS = {continue: "continues at", new: "new schedule from", restart: "restarts at", file: "new run from"};
+const CAPTIONS = {
+    continue: "the plan goes on",
+    new: "a new schedule is in force",
+    restart: "the schedule begins anew, over the steps that are left",
+};
+
+/** What will come of a way: to continue with another text than the run's is a new schedule from here. */
+export function mode(way, run, text) {
+    return way === "continue" && run && run.rate_text.trim() !== text.trim() ? "new" : way;
+}
+
+/** What stands at the mark of the step at which a run goes on. */
+export function mark(mode, step) {
+    return `${MARKS[mode] ?? MARKS.continue} ${formatCount(step)}`;
+}
+
+/** What a chart of a run that goes on shows, as a sentence. */
+export function caption(mode, step) {
+    const at = formatCount(step);
+    if (mode === "file") return `A new run, which begins at step ${at}.`;
+    return `Up to step ${at} as it was planned; from there ${CAPTIONS[mode]}.`;
+}
+
+/** Puts the ways in `names` into a select box; `onChange(way)` hears of a choice. */
+export function fill(select, names, onChange) {
+    select.replaceChildren(...names.map((name) => el("option", {value: name, text: LABELS[name]})));
+    select.addEventListener("change", () => onChange(select.value));
+    return select;
+}
+
+/** All ways. */
+export const all = Object.keys(LABELS);

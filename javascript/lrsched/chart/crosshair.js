@@ -1,0 +1,188 @@
+// The crosshair of a chart: mouse, finger or arrow keys move it along the points that were sent.
+import {el, setHidden, svg} from "../base/dom.js";
+import {formatCount} from "../base/format.js";
+import {CursorGroup} from "./cursor_group.js";
+import {swatch} from "./legend.js";
+import {nearest} from "./scale.js";
+
+const KEY_STEPS = {ArrowRight: 1, ArrowLeft: -1, PageUp: 0.1, PageDown: -0.1};
+const EVENT_REACH_PX = 5;
+
+/** Follows the pointer over `chart`; `cursors` move with it, `onPick(step)` hears of a click. */
+export class Crosshair {
+    constructor(chart, {cursors = new CursorGroup(), onPick = () => {}}) {
+        this.chart = chart;
+        this.cursors = cursors;
+        this.onPick = onPick;
+        cursors.add(this);
+        this.step = null;
+        this.layer = svg("g", {class: "lrsched-cursor"});
+        chart.svg.append(this.layer);
+        this.tip = el("div", {class: "lrsched-tip", hidden: true, "aria-hidden": "true"});
+        chart.host.append(this.tip);
+        this.#describe();
+        this.#listen();
+    }
+
+    /** Puts the crosshair at a step without telling anybody; null hides it. */
+    moveTo(step) {
+        this.step = step;
+        this.redraw();
+    }
+
+    redraw() {
+        const points = this.#points();
+        if (!this.chart.frame) return;
+        if (this.step === null || points.length === 0) {
+            this.layer.replaceChildren();
+            setHidden(this.tip, true);
+            return;
+        }
+        this.#drawLines(points);
+        this.#drawTip(points);
+        this.#say(points);
+    }
+
+    /** What lies under the crosshair: [{series, step, value}]. */
+    #points() {
+        if (this.step === null) return [];
+        const {x} = this.chart.frame ?? {};
+        const found = [];
+        for (const series of this.chart.data.series) {
+            const i = nearest(series.x, this.step);
+            if (i < 0 || !x) continue;
+            const beyond = this.step < series.x[0] || this.step > series.x[series.x.length - 1];
+            if (beyond && Math.abs(x(series.x[i]) - x(this.step)) > 3) continue;
+            found.push({series, step: series.x[i], value: series.y[i]});
+        }
+        return found;
+    }
+
+    #drawLines(points) {
+        const {x, y, top, bottom} = this.chart.frame;
+        const place = x(this.step);
+        const dots = points.filter((point) => point.value !== null).map(({series, step, value}) =>
+            svg("circle", {class: `lrsched-dot lrsched-look-${series.look}`, cx: x(step), cy: y(value), r: 3.5}));
+        this.layer.replaceChildren(svg("line", {class: "lrsched-cross", x1: place, x2: place, y1: top, y2: bottom}), ...dots);
+    }
+
+    #drawTip(points) {
+        const {x, left, right, top} = this.chart.frame;
+        const {format, compact} = this.chart.options;
+        const rows = points.map(({series, value}) => el("div", {class: "lrsched-tip-row"},
+            points.length > 1 || !compact ? swatch(series.look) : null,
+            points.length > 1 ? el("span", {class: "lrsched-tip-name", text: series.name}) : null,
+            el("b", {text: format(value, 6)})));
+        const notes = this.#near().map((mark) => el("div", {class: "lrsched-tip-note", text: mark.text ?? mark.label}));
+        this.tip.replaceChildren(el("div", {class: "lrsched-tip-step", text: `step ${formatCount(this.step)}`}), ...rows, ...notes);
+        setHidden(this.tip, false);
+        const place = x(this.step);
+        const toTheLeft = place > (left + right) / 2;
+        this.tip.style.top = `${top + 2}px`;
+        this.tip.style.left = "0"; // where it has all the room that it wants
+        const free = this.chart.host.clientWidth - this.tip.offsetWidth;
+        const wanted = toTheLeft ? place - 10 - this.tip.offsetWidth : place + 10;
+        this.tip.style.left = `${Math.max(0, Math.min(free, wanted))}px`;
+    }
+
+    #near() {
+        const {x} = this.chart.frame;
+        return this.chart.data.marks.filter((mark) =>
+            (mark.text || mark.label) && Math.abs(x(mark.x) - x(this.step)) <= EVENT_REACH_PX);
+    }
+
+    #describe() {
+        const {host, options} = this.chart;
+        host.tabIndex = 0;
+        host.setAttribute("role", "slider");
+        host.setAttribute("aria-label", `${options.label}: arrow keys move along the steps`);
+        host.setAttribute("aria-valuenow", "0");
+        host.setAttribute("aria-valuetext", "no step chosen");
+    }
+
+    #say(points) {
+        const {host, data, options} = this.chart;
+        const values = points.map(({series, value}) =>
+            points.length > 1 ? `${series.name} ${options.format(value, 6)}` : options.format(value, 6));
+        host.setAttribute("aria-valuemin", String(data.xLow));
+        host.setAttribute("aria-valuemax", String(data.xHigh));
+        host.setAttribute("aria-valuenow", String(this.step));
+        host.setAttribute("aria-valuetext", `step ${this.step}: ${values.join(", ")}`);
+    }
+
+    #listen() {
+        const {host} = this.chart;
+        host.addEventListener("pointermove", (event) => this.follow(event));
+        host.addEventListener("pointerdown", (event) => this.follow(event));
+        host.addEventListener("click", () => {
+            if (this.step !== null) this.onPick(this.step);
+        });
+        host.addEventListener("pointerleave", (event) => {
+            if (event.pointerType === "mouse") this.#choose(null);
+        });
+        host.addEventListener("blur", () => this.#choose(null));
+        host.addEventListener("keydown", (event) => this.#key(event));
+    }
+
+    /** Goes where a pointer event is, also one of something that lies over the chart. */
+    follow(event) {
+        this.#choose(this.#stepAt(event));
+    }
+
+    /** Goes away, here and where it is followed. */
+    leave() {
+        this.#choose(null);
+    }
+
+    #stepAt(event) {
+        const {frame, data, host} = this.chart;
+        if (!frame) return null;
+        const pixel = event.clientX - host.getBoundingClientRect().left;
+        if (pixel < frame.left - 4 || pixel > frame.right + 4) return null;
+        const share = (pixel - frame.left) / (frame.right - frame.left);
+        return this.#snap(data.xLow + share * (data.xHigh - data.xLow));
+    }
+
+    /** The steps that can be pointed at: every step that some series has a point for, rising. */
+    #steps() {
+        const {data} = this.chart;
+        if (this.known?.data !== data) {
+            const all = new Set(data.series.flatMap((series) => series.x));
+            this.known = {data, steps: [...all].sort((a, b) => a - b)};
+        }
+        return this.known.steps;
+    }
+
+    #snap(step) {
+        const steps = this.#steps();
+        const own = steps[nearest(steps, step)];
+        return own ?? null;
+    }
+
+    #key(event) {
+        const steps = this.#steps();
+        if (steps.length === 0) return;
+        const here = this.step === null ? -1 : nearest(steps, this.step);
+        let next;
+        if (event.key === "Home") next = 0;
+        else if (event.key === "End") next = steps.length - 1;
+        else if (event.key === "Escape") next = null;
+        else if (event.key in KEY_STEPS) next = here + jump(event, steps.length);
+        else return;
+        event.preventDefault();
+        this.#choose(next === null ? null : steps[Math.max(0, Math.min(steps.length - 1, next))]);
+    }
+
+    #choose(step) {
+        if (step === this.step) return;
+        this.moveTo(step);
+        this.cursors.move(step, this);
+    }
+}
+
+/** How many points a key press moves: one, ten with Shift, a tenth of all for the page keys. */
+function jump(event, count) {
+    const move = KEY_STEPS[event.key];
+    if (Math.abs(move) < 1) return Math.sign(move) * Math.max(1, Math.round(count / 10));
+    return event.shiftKey ? move * 10 : move;
+}

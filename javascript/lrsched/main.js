@@ -1,0 +1,82 @@
+// Starts the parts when their markup is on the page, and brings them back when gradio redraws it.
+import {byId} from "./base/dom.js";
+import {settingsOf} from "./planner/continuation.js";
+import {Planner} from "./planner/planner.js";
+import {Transfer} from "./planner/transfer.js";
+import {RunsWatcher} from "./runs/runs_watcher.js";
+import {guardErrorBox} from "./train/error_box.js";
+import * as fields from "./train/fields.js";
+import {TrainHelpers} from "./train/train_helpers.js";
+
+const SETTLE_MS = 200;
+const REREAD_MS = 1000;
+
+/** What is on the page now; also for the browser's console. */
+const parts = {tab: null, helpers: null, fields};
+
+/** Makes what is missing and refreshes what is there; safe to call at any time. */
+function attach() {
+    guardErrorBox();
+    const page = byId("page");
+    if (page && parts.tab?.page !== page) startTab(page);
+    if (fields.block("embeddingRate")) {
+        parts.helpers ??= new TrainHelpers();
+        parts.helpers.refresh();
+    }
+}
+
+function startTab(page) {
+    parts.tab?.watcher.stop();
+    const planner = new Planner();
+    const transfer = new Transfer(planner, {onResumeChosen: (kind) => parts.helpers?.resumes[kind].again()});
+    const watcher = new RunsWatcher({
+        onRuns: (runs) => {
+            planner.continuation.update(runs);
+            planner.presets.loadOnce();
+        },
+        onContinue: (id) => {
+            planner.continuation.plan(id);
+            page.scrollIntoView({block: "start"});
+        },
+        onOpen: (run, settings) => planner.open({...settingsOf(run), folder: settings?.data_root ?? null}),
+    });
+    parts.tab = {page, planner, transfer, watcher};
+    whenSeen(page, () => planner.ask({now: true}));
+}
+
+/** Runs `action` once, when the reader first sees `node`. */
+function whenSeen(node, action) {
+    const observer = new IntersectionObserver((entries) => {
+        if (!entries.some((entry) => entry.isIntersecting)) return;
+        observer.disconnect();
+        action();
+    });
+    observer.observe(node);
+}
+
+/** Calls attach() after changes of the page, at most every SETTLE_MS. */
+function watchPage() {
+    let pending = null;
+    const later = () => {
+        pending ??= setTimeout(() => {
+            pending = null;
+            attach();
+        }, SETTLE_MS);
+    };
+    new MutationObserver(later).observe(document.body, {childList: true, subtree: true});
+    later();
+}
+
+/** Called once by the entry, javascript/lrsched.mjs. */
+export function start() {
+    if (typeof globalThis.onUiLoaded === "function" && typeof globalThis.onAfterUiUpdate === "function") {
+        globalThis.onUiLoaded(attach);
+        globalThis.onAfterUiUpdate(attach);
+        attach(); // the WebUI's page may be there already: modules come late
+    } else {
+        watchPage();
+    }
+    for (const name of ["input", "change"]) document.addEventListener(name, () => parts.helpers?.refresh());
+    setInterval(() => parts.helpers?.refresh(), REREAD_MS);
+    globalThis.lrsched = parts;
+}

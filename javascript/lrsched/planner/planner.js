@@ -1,0 +1,204 @@
+// The upper half of the tab: editor, fields, chart, comparison, segments. The server computes, this draws.
+import {byId, el, setHidden, setText} from "../base/dom.js";
+import {formatCount, formatRate} from "../base/format.js";
+import {PreviewRequests} from "../base/latest.js";
+import {bindAxis} from "../chart/axis_toggle.js";
+import {Chart} from "../chart/chart.js";
+import {CursorGroup} from "../chart/cursor_group.js";
+import {scheduleLines} from "../chart/schedule_lines.js";
+import {Editor} from "../editor/editor.js";
+import {ItemForm} from "../editor/item_form.js";
+import {Items} from "../editor/items.js";
+import {Comparison} from "./comparison.js";
+import {Continuation} from "./continuation.js";
+import {Exchange} from "./exchange.js";
+import {Form} from "./form.js";
+import {Grips} from "./grips.js";
+import {Presets} from "./presets.js";
+
+/** The planning part of the tab; made once, when its markup is on the page. */
+export class Planner {
+    constructor() {
+        this.form = new Form(() => this.ask());
+        const kept = this.form.recall();
+        if (kept) byId("text").value = kept.text;
+        this.editor = new Editor({
+            area: byId("text"), backdrop: byId("backdrop"), messages: byId("messages"),
+            onInput: () => this.#typed(), onCaret: () => this.itemForm.refresh(),
+        });
+        this.items = new Items(this.editor, () => this.context(), () => this.#itemsRead());
+        this.previews = new PreviewRequests({
+            onAnswer: (answer, question) => this.#answered(answer, question), onError: (error) => this.#failed(error),
+        });
+        this.#makeCharts();
+        this.comparison = new Comparison({
+            list: byId("compare"), addButton: byId("compare_add"),
+            onChange: () => this.ask({now: true}), onOpen: (text) => this.editor.setText(text),
+        });
+        this.itemForm = new ItemForm(this.editor, this.items);
+        this.exchange = new Exchange(this);
+        this.presets = new Presets(this.editor);
+        this.continuation = new Continuation(this, kept);
+        this.#bind();
+    }
+
+    /** Asks the server to draw what the editor and the fields hold now. */
+    ask({now = false} = {}) {
+        this.form.keep(this.editor.text);
+        this.previews.ask(this.form.question([this.editor.text, ...this.comparison.texts]), {now});
+    }
+
+    /**
+     * The run's numbers, as other questions than previews take them; counted pictures are known from the last answer.
+     * They know nothing of runs: a text that is restarted in the middle of one is planned over the steps from there on.
+     */
+    context() {
+        const {total_steps, pictures, batch, accumulate} = this.form.question([]);
+        const own = total_steps === null ? null : Math.max(1, total_steps - this.origin);
+        return {total_steps: own, pictures: pictures ?? this.counted, batch, accumulate};
+    }
+
+    /** The step of the run's life that is the text's step 0, as the server said it last. */
+    get origin() {
+        return this.lastGood?.origin ?? 0;
+    }
+
+    /** Puts a text and field values in and asks once. */
+    open({text, ...fields}) {
+        if (typeof text === "string") this.editor.setText(text);
+        this.form.set(fields);
+    }
+
+    #makeCharts() {
+        const cursors = new CursorGroup();
+        const onPick = (step) => this.#pick(step);
+        this.chart = new Chart(byId("chart"), {label: "Rate over steps", height: 320, cursors, onPick});
+        this.momentum = new Chart(byId("momentum_chart"), {label: "Momentum over steps", height: 130, zero: false, cursors});
+        bindAxis(byId("chart_axis"), this.chart, "chart");
+        this.grips = new Grips(byId("grips"), this.chart, this);
+    }
+
+    #bind() {
+        byId("compare_add").addEventListener("click", () =>
+            this.comparison.add(this.editor.text, this.presets.current?.text === this.editor.text ? this.presets.current.name : ""));
+        for (const snippet of byId("page").querySelectorAll(".lrsched-snippet")) {
+            snippet.addEventListener("click", () => this.editor.insert(snippet.dataset.text));
+        }
+        byId("segments").addEventListener("pointerleave", () => this.#point(null));
+    }
+
+    #answered(answer, question) {
+        const [own, ...others] = answer.results;
+        this.editor.showResult(own);
+        this.comparison.showResults(others);
+        this.say("");
+        this.counted = answer.pictures;
+        this.initialStep = answer.initial_step;
+        this.#drawCharts(answer, question);
+        this.#describe(answer, own);
+        if (own.ok) this.#listSegments(own);
+        if (own.text === this.editor.text) this.items.read();
+        if (own.ok) this.exchange.refresh();
+    }
+
+    #typed() {
+        this.grips.setWaiting(true);
+        this.itemForm.refresh();
+        this.ask();
+    }
+
+    #itemsRead() {
+        this.itemForm.refresh();
+        this.showGrips();
+    }
+
+    /** Puts the chart's grips where they belong; a text that cannot be drawn has none that could be used. */
+    showGrips() {
+        const isDrawn = this.items.isFresh && this.lastGood?.text === this.editor.text;
+        this.grips.setWaiting(!isDrawn);
+        if (isDrawn) this.grips.show(this.items.known, this.initialStep, this.origin);
+    }
+
+    /** Goes to the item that trains a step, without taking the focus. */
+    #pick(step) {
+        const segment = this.lastGood?.segments.find(({start, stop}) => start <= step && step < stop);
+        if (!segment || this.lastGood.text !== this.editor.text) return;
+        this.editor.placeCaret(segment.span);
+        this.editor.hover(segment.span);
+    }
+
+    #drawCharts(answer, question) {
+        const [own, ...others] = answer.results;
+        if (own.ok) this.lastGood = own;
+        byId("chart").classList.toggle("lrsched-stale", !own.ok);
+        const named = [[this.lastGood, 0, "this schedule"], ...others.map((result, i) => [result, this.#look(result, i), this.#label(result, i)])];
+        const drawn = named.filter(([result]) => result?.ok);
+        const x = {xLow: 0, xHigh: Math.max(1, question.total_steps ?? 1, this.lastGood?.total_steps ?? 1)};
+        this.chart.show({...x, ...scheduleLines(drawn, answer.initial_step, this.continuation.mode(this.editor.text))});
+        const momenta = drawn.filter(([result]) => result.momentum);
+        setHidden(byId("momentum"), momenta.length === 0);
+        this.momentum.show({...x, series: momenta.map(([result, look, name]) => ({name, look, x: result.x, y: result.momentum}))});
+        setText(byId("chart_title"), question.kind === "clip" ? "Clip threshold over steps" : "Rate over steps");
+    }
+
+    /** The list may have changed since the question: only an item with the same text lends its look. */
+    #item(result, i) {
+        const item = this.comparison.items[i];
+        return item?.text === result.text ? item : null;
+    }
+
+    #look(result, i) {
+        return this.#item(result, i)?.look ?? i + 1;
+    }
+
+    #label(result, i) {
+        return this.#item(result, i)?.label ?? result.text;
+    }
+
+    #describe(answer, own) {
+        byId("pictures").placeholder = answer.pictures === null ? "count" : `${answer.pictures} counted`;
+        const parts = [];
+        if (answer.steps_per_epoch) parts.push(`${formatCount(answer.steps_per_epoch)} steps per epoch`);
+        if (answer.steps_per_epoch && own.ok && own.epochs_total) parts.push(`${Number(own.epochs_total.toPrecision(4))} epochs`);
+        if (!answer.steps_per_epoch) parts.push("Epochs (ep) can be used once the pictures are known");
+        setText(byId("epochs"), parts.join(", ") + ".");
+    }
+
+    #listSegments({segments, segments_total: total}) {
+        const rows = segments.map((segment) => this.#segmentRow(segment));
+        const more = (total ?? 0) - segments.length;
+        if (more > 0) rows.push(el("tr", {}, el("td", {colspan: 6, class: "lrsched-muted", text: `and ${formatCount(more)} more`})));
+        byId("segments").replaceChildren(...rows);
+    }
+
+    #segmentRow(segment) {
+        const range = (pair, digits) => pair === null ? "–" : pair.map((value) => value.toFixed(digits)).join(" – ");
+        const images = segment.images === null ? "–" : segment.images.map(formatCount).join(" – ");
+        return el("tr", {on: {pointerenter: () => this.#point(segment), click: () => this.editor.select(segment.span)}},
+            el("td", {text: `${formatCount(segment.start)} – ${formatCount(segment.stop)}`}),
+            el("td", {}, el("button", {
+                type: "button", class: "lrsched-code", text: segment.text, title: "Select it in the editor",
+                on: {focus: () => this.#point(segment), blur: () => this.#point(null)},
+            })),
+            el("td", {class: "lrsched-num", text: formatRate(segment.first, 6)}),
+            el("td", {class: "lrsched-num", text: formatRate(segment.last, 6)}),
+            el("td", {class: "lrsched-num", text: range(segment.epochs, 1)}),
+            el("td", {class: "lrsched-num", text: images}));
+    }
+
+    #point(segment) {
+        this.chart.highlight(segment === null ? null : [segment.start, segment.stop]);
+        this.editor.hover(segment?.span ?? null);
+    }
+
+    #failed(error) {
+        this.say(error.passing ? `${error.message} Trying again.` : error.message);
+    }
+
+    /** Says what went wrong below the chart; an empty text takes it away. */
+    say(text) {
+        const line = byId("status");
+        setText(line, text);
+        line.classList.toggle("lrsched-bad", text !== "");
+    }
+}

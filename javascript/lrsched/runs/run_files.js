@@ -1,0 +1,144 @@
+// What is kept of the chosen run: its saved states, the run as one file to take elsewhere, and its end.
+import {ApiError, request, url} from "../base/api.js";
+import {byId, el, setHidden, setText} from "../base/dom.js";
+import {formatCount, formatMoment, formatSize} from "../base/format.js";
+import {Latest} from "../base/latest.js";
+
+const GOING_ON = new Set(["pending", "running"]);
+const TENSORS_NAMED = 2;
+
+/** The buttons of a run and what they open. `onList(answer, said)` hears of the list that is left when one was deleted. */
+export class RunFiles {
+    #key = "";
+    #asked = new Latest();
+
+    constructor(onList) {
+        this.onList = onList;
+        this.run = null;
+        this.panel = byId("run_states");
+        this.question = byId("run_ask");
+        byId("run_states_open").addEventListener("click", () => this.#openStates(this.panel.hidden));
+        byId("run_delete").addEventListener("click", () => this.#openQuestion(true));
+        byId("run_delete_no").addEventListener("click", () => this.#openQuestion(false));
+        byId("run_delete_yes").addEventListener("click", () => this.#delete());
+        this.question.addEventListener("keydown", (event) => {
+            if (event.key === "Escape") this.#openQuestion(false);
+        });
+    }
+
+    /** Takes the run that is shown. The states of one that goes on change all the time: they are read when they are opened. */
+    show(run, isActive) {
+        if (this.run?.id !== run.id) this.#reset();
+        this.run = run;
+        const isGoingOn = isActive || GOING_ON.has(run.state);
+        const key = JSON.stringify([run.id, isGoingOn || run.updated_s]);
+        if (key === this.#key) return;
+        this.#key = key;
+        byId("run_delete").disabled = isGoingOn;
+        if (isGoingOn) this.#setExport("It is going on: it can be exported and deleted when it has ended.");
+        if (!isGoingOn || !this.panel.hidden) this.#read(isGoingOn);
+    }
+
+    #reset() {
+        this.#setExport("");
+        this.#say("");
+        setHidden(this.question, true);
+        byId("run_states_rows").replaceChildren();
+    }
+
+    async #read(isGoingOn) {
+        const {run} = this;
+        try {
+            const answer = await this.#asked.ask("GET", `runs/${encodeURIComponent(run.id)}/bundles`);
+            if (answer === null || run.id !== this.run.id) return;
+            this.#list(answer.bundles);
+            if (!isGoingOn) this.#setExport(reason(answer.bundles), run.id);
+        } catch (error) {
+            if (!(error instanceof ApiError)) throw error;
+            this.#key = ""; // asked again with the next list
+            this.#setExport(`Its saved states are not known: ${error.message}`);
+        }
+    }
+
+    /** A link to the run as one file, or why there is none. */
+    #setExport(trouble, id = null) {
+        const link = byId("run_export");
+        const address = id === null || trouble ? null : url(`runs/${encodeURIComponent(id)}/file`);
+        if (address === null) link.removeAttribute("href");
+        else link.href = address;
+        link.setAttribute("aria-disabled", String(address === null));
+        link.title = trouble || "The run with its newest saved state as one file";
+        setText(byId("run_export_why"), trouble);
+    }
+
+    // Saved states ---------------------------------------------------------------------------
+
+    #openStates(isOpen) {
+        setHidden(this.panel, !isOpen);
+        byId("run_states_open").setAttribute("aria-expanded", String(isOpen));
+        if (isOpen && this.run) this.#read(byId("run_delete").disabled);
+    }
+
+    #list(bundles) {
+        byId("run_states_rows").replaceChildren(...bundles.map(row));
+        setHidden(byId("run_states_table"), bundles.length === 0);
+        setHidden(byId("run_states_none"), bundles.length > 0);
+    }
+
+    // Deleting -------------------------------------------------------------------------------
+
+    #openQuestion(isOpen) {
+        const {name, kind} = this.run;
+        setText(byId("run_ask_text"), `Delete the run of "${name}" for good, with its numbers and saved states? The ${kind}'s own file stays.`);
+        setHidden(this.question, !isOpen);
+        byId(isOpen ? "run_delete_no" : "run_delete").focus({preventScroll: true});
+        if (isOpen) this.#say("");
+    }
+
+    async #delete() {
+        const {id, name} = this.run;
+        const yes = byId("run_delete_yes");
+        yes.disabled = true;
+        try {
+            const answer = await request("DELETE", `runs/${encodeURIComponent(id)}`);
+            setHidden(this.question, true);
+            this.onList(answer, `Deleted the run of "${name}".`);
+        } catch (error) {
+            if (!(error instanceof ApiError)) throw error;
+            this.#openQuestion(false);
+            this.#say(`Not deleted: ${error.message}`);
+        } finally {
+            yes.disabled = false;
+        }
+    }
+
+    #say(text) {
+        setText(byId("run_files_said"), text);
+    }
+}
+
+function reason(bundles) {
+    if (bundles.some(({good}) => good)) return "";
+    return bundles.length ? "It cannot be exported: none of its saved states is good." : "It cannot be exported: it has no saved state.";
+}
+
+function row(bundle) {
+    const {file, good, message, step, time_s, size_bytes, rate_text} = bundle;
+    const isRead = step !== undefined; // of a damaged one nothing is known but what is wrong
+    const cell = (label, text, look = null) => el("td", {class: look, data: {label}, text});
+    return el("tr", {title: [file, rate_text].filter(Boolean).join(": ")},
+        cell("Step", isRead ? formatCount(step) : "–", "lrsched-num"),
+        cell("Saved", isRead ? formatMoment(time_s) : "–"),
+        cell("Size", size_bytes === undefined ? "–" : formatSize(size_bytes), "lrsched-num"),
+        cell("What is in it", isRead ? content(bundle) : "–", isRead ? "lrsched-words" : null),
+        good ? cell("State", "good", "lrsched-is-good") : cell("State", message, "lrsched-words lrsched-is-bad"));
+}
+
+/** What a saved state holds, in words. */
+function content({trained, optimizer, batches_taken: taken, batches_per_epoch: all, multiplier}) {
+    const more = trained.length - TENSORS_NAMED;
+    const shapes = trained.slice(0, TENSORS_NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
+    const place = taken === null ? "" : `, place in the data (${taken} of ${all} batches)`;
+    const times = multiplier === 1 ? "" : `, at ${multiplier} times the planned rate`;
+    return `weights (${shapes}), optimizer (${optimizer}), random numbers${place}${times}`;
+}

@@ -1,0 +1,62 @@
+// The points of one run as they come in, piece by piece, from GET runs/{id}?since=STEP.
+
+const COLUMNS = ["step", "planned", "actual", "loss", "smooth", "time_s"];
+const MOST_KEPT = 6000;
+
+/** Collects a run's points and events. `since` is what to ask for next; `generation` changes with the run's leg. */
+export class RunPoints {
+    constructor(id) {
+        this.id = id;
+        this.clear();
+    }
+
+    clear() {
+        this.columns = Object.fromEntries(COLUMNS.map((name) => [name, []]));
+        this.events = [];
+        this.since = 0;
+        this.leg = null;
+    }
+
+    /**
+     * Takes an answer in. Returns false when all must be asked for anew: a new leg may have gone back to an earlier
+     * step, and a long watch collects more points than a chart can show.
+     */
+    take(answer) {
+        const resumed = answer.events.filter((one) => one.event === "resume").length; // twice from the same step is another leg
+        const leg = `${answer.run.initial_step}/${answer.run.total_steps}/${resumed}`;
+        const isNewLeg = this.leg !== null && this.leg !== leg;
+        if (this.since > 0 && (isNewLeg || this.columns.step.length > MOST_KEPT)) {
+            this.clear();
+            return false;
+        }
+        this.leg = leg;
+        this.#append(answer.points);
+        this.#note(answer.events);
+        this.since = answer.next_since;
+        return true;
+    }
+
+    /** A later answer wins over what was known of the same steps. */
+    #append(points) {
+        if (points.step.length === 0) return;
+        const known = this.columns.step;
+        let keep = known.length;
+        while (keep > 0 && known[keep - 1] >= points.step[0]) keep -= 1;
+        for (const name of COLUMNS) {
+            const column = this.columns[name];
+            column.length = keep;
+            for (const value of points[name]) column.push(value);
+        }
+    }
+
+    #note(events) {
+        const key = (one) => `${one.time_s}/${one.step}/${one.event}/${one.message}`;
+        const known = new Set(this.events.map(key));
+        for (const one of events) if (!known.has(key(one))) this.events.push(one);
+    }
+
+    get last() {
+        const end = this.columns.step.length - 1;
+        return end < 0 ? null : Object.fromEntries(COLUMNS.map((name) => [name, this.columns[name][end]]));
+    }
+}

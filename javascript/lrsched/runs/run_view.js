@@ -1,0 +1,185 @@
+// One run: where it stands, its rate as planned and as the optimizer held it, its loss.
+import {ApiError, request} from "../base/api.js";
+import {byId, el, setHidden, setText} from "../base/dom.js";
+import {formatCount, formatDuration, formatMoment, formatRate} from "../base/format.js";
+import {bindAxis} from "../chart/axis_toggle.js";
+import {Chart} from "../chart/chart.js";
+import {CursorGroup} from "../chart/cursor_group.js";
+import {fillLegend} from "../chart/legend.js";
+import {RunPoints} from "./run_points.js";
+
+const EVENT_WORDS = {leg: "start", resume: "continued", skipped: "skipped updates"}; // others are shown as they are
+const LEG_LABELS = {new: "new schedule", restart: "restarted"};
+
+const MARKED = new Set(["resume", "rescue"]);
+const BAD = new Set(["rescue", "error", "failed"]);
+
+/** The lower right part of the tab. `onContinue(id)` and `onOpen(run, settings)` are its two buttons. */
+export class RunView {
+    constructor({onContinue, onOpen}) {
+        this.panel = byId("run_view");
+        this.points = null;
+        this.shown = null;
+        this.plan = new PlanAhead(() => this.shown && this.#drawCharts(this.shown.run));
+        byId("run_continue").addEventListener("click", () => this.shown && onContinue(this.shown.run.id));
+        byId("run_open").addEventListener("click", () => this.shown && onOpen(this.shown.run, this.shown.settings));
+    }
+
+    /** Fetches what is new of a run of the list and draws it; an ended run that is drawn already is left alone. */
+    async update(run, isActive) {
+        if (this.points?.id !== run.id) {
+            this.points = new RunPoints(run.id);
+            this.shown = null;
+        }
+        if (this.shown?.complete && !isActive && this.shown.run.updated_s === run.updated_s) return;
+        const points = this.points;
+        let answer = await this.#fetch(points);
+        if (!points.take(answer)) {
+            answer = await this.#fetch(points);
+            points.take(answer);
+        }
+        if (points !== this.points) return;
+        this.shown = answer;
+        this.#draw(answer);
+    }
+
+    #fetch(points) {
+        return request("GET", `runs/${encodeURIComponent(points.id)}?since=${points.since}`);
+    }
+
+    #draw(answer) {
+        setHidden(this.panel, false);
+        this.#makeCharts();
+        this.#drawHead(answer.run);
+        this.#drawNumbers(answer);
+        this.plan.follow(answer.run);
+        this.#drawCharts(answer.run);
+        this.#drawEvents();
+    }
+
+    #makeCharts() {
+        if (this.rate) return;
+        const cursors = new CursorGroup();
+        this.rate = new Chart(byId("run_rate"), {label: "Rate of the run over steps", height: 190, xLabel: "", cursors});
+        this.loss = new Chart(byId("run_loss"), {label: "Loss of the run over steps", height: 220, zero: false, cursors});
+        fillLegend(byId("run_rate_legend"), [[1, "planned"], [0, "held by the optimizer"]]);
+        fillLegend(byId("run_loss_legend"), [[0, "smoothed"], ["raw", "raw"]]);
+        bindAxis(byId("run_rate_axis"), this.rate, "run_rate");
+        bindAxis(byId("run_loss_axis"), this.loss, "run_loss");
+    }
+
+    #drawHead(run) {
+        setText(byId("run_title"), `${run.name} (${run.kind}, ${run.state})`);
+        setText(byId("run_message"), run.message ?? "");
+        setHidden(byId("run_message"), !run.message);
+        const done = run.total_steps > 0 ? Math.min(100, (100 * run.step) / run.total_steps) : 0;
+        byId("run_bar").setAttribute("aria-valuenow", String(Math.round(done)));
+        byId("run_bar").firstElementChild.style.width = `${done}%`;
+    }
+
+    #drawNumbers({run, s_per_step, s_left}) {
+        const last = this.points.last;
+        const isOff = last !== null && last.planned !== null && last.actual !== null && last.planned !== last.actual;
+        const numbers = [
+            ["Step", `${formatCount(run.step)} of ${formatCount(run.total_steps)}`, ""],
+            ["Rate", formatRate(last?.actual, 5), isOff || run.multiplier !== 1 ? planned(last, run.multiplier) : ""],
+            ["Loss, smoothed", formatRate(last?.smooth, 4), last ? `raw ${formatRate(last.loss, 4)}` : ""],
+            ["Time per step", formatDuration(s_per_step), ""],
+            ["Time left", run.state === "running" ? formatDuration(s_left) : "–", ""],
+        ];
+        this.#fillNumbers(byId("run_numbers"), numbers);
+    }
+
+    #fillNumbers(list, numbers) {
+        if (list.children.length !== numbers.length) {
+            list.replaceChildren(...numbers.map(([name]) =>
+                el("div", {}, el("dt", {text: name}), el("dd"), el("dd", {class: "lrsched-muted"}))));
+        }
+        numbers.forEach(([, value, note], i) => {
+            setText(list.children[i].children[1], value);
+            setText(list.children[i].children[2], note);
+        });
+    }
+
+    #drawCharts(run) {
+        const {step, planned, actual, loss, smooth} = this.points.columns;
+        const x = {xLow: 0, xHigh: Math.max(1, run.total_steps, step[step.length - 1] ?? 0), marks: this.#marks(run)};
+        const ahead = this.plan.after(step[step.length - 1] ?? -1);
+        this.rate.show({...x, series: [
+            {name: "planned", look: 1, x: step.concat(ahead.x), y: planned.concat(ahead.y)},
+            {name: "optimizer", look: 0, weight: "wide", x: step, y: actual},
+        ]});
+        this.loss.show({...x, series: [
+            {name: "smoothed", look: 0, weight: "thick", x: step, y: smooth},
+            {name: "raw", look: "raw", weight: "thin", x: step, y: loss},
+        ]});
+    }
+
+    #marks(run) {
+        const found = this.points.events.filter((one) => one.step > 0 || one.event !== "leg");
+        return found.filter((one) => one.event !== "finished" || one.step < run.total_steps).map((one) => ({
+            x: one.step, kind: MARKED.has(one.event) ? one.event : "event", text: words(one), label: markLabel(one, run),
+        }));
+    }
+
+    #drawEvents() {
+        const list = byId("run_events");
+        if (list.dataset.count === `${this.points.id}/${this.points.events.length}`) return;
+        list.dataset.count = `${this.points.id}/${this.points.events.length}`;
+        const rescues = this.points.events.filter((one) => one.event === "rescue").length;
+        setText(byId("run_events_title"), rescues ? `Events, ${rescues} ${rescues === 1 ? "rescue" : "rescues"}` : "Events");
+        list.replaceChildren(...this.points.events.map((one) => el("li", {class: BAD.has(one.event) ? "lrsched-is-bad" : null},
+            el("span", {class: "lrsched-num", text: formatCount(one.step)}), el("span", {text: words(one)}),
+            el("span", {class: "lrsched-muted", text: formatMoment(one.time_s)}))));
+    }
+}
+
+/** What the server plans for the steps that a run has not made yet; asked once for each leg. */
+class PlanAhead {
+    #key = "";
+    #curve = null;
+
+    constructor(onCurve) {
+        this.onCurve = onCurve;
+    }
+
+    /** The planned points after `step`. */
+    after(step) {
+        const first = this.#curve?.x.findIndex((x) => x > step) ?? -1;
+        return first < 0 ? {x: [], y: []} : {x: this.#curve.x.slice(first), y: this.#curve.y.slice(first)};
+    }
+
+    async follow(run) {
+        const {id, rate_text, total_steps, pictures, batch, accumulate, initial_step, origin} = run;
+        const key = JSON.stringify([id, rate_text, total_steps, pictures, batch, accumulate, initial_step, origin]);
+        if (key === this.#key) return;
+        this.#key = key;
+        this.#curve = null;
+        if (run.state === "finished") return;
+        const question = {texts: [rate_text], kind: "rate", total_steps, pictures, batch, accumulate, data_root: "", points: 1000};
+        try {
+            const answer = await request("POST", "preview", {...question, id: 0, initial_step, run: id});
+            if (key === this.#key && answer.results[0].ok) this.#curve = answer.results[0];
+        } catch (error) {
+            if (!(error instanceof ApiError)) throw error;
+            this.#key = ""; // asked again with the next numbers
+        }
+        if (this.#curve) this.onCurve();
+    }
+}
+
+function planned(last, multiplier) {
+    const times = multiplier === 1 ? "" : `times ${multiplier} since a rescue`;
+    return [last?.planned ? `planned ${formatRate(last.planned, 5)}` : "", times].filter(Boolean).join(", ");
+}
+
+/** A rescue is named on the chart, and so is a leg that did not go on as before. */
+function markLabel({event, step}, {legs}) {
+    if (event === "rescue") return "rescue";
+    return event === "resume" ? LEG_LABELS[legs.find((leg) => leg.start_step === step)?.mode] ?? "" : "";
+}
+
+function words({event, message}) {
+    const word = EVENT_WORDS[event] ?? event;
+    return message ? `${word}: ${message}` : word;
+}

@@ -1,0 +1,104 @@
+// Above the buttons that start a training: what would stop it or spoil it, as the fields are now.
+import {ApiError, request} from "../base/api.js";
+import {el, setHidden} from "../base/dom.js";
+import * as fields from "./fields.js";
+
+const AGAIN_MS = 5000; // a model may be loaded and a folder filled without any field telling
+const PAUSE_MS = 300; // in typing
+const KINDS = {embedding: "Embedding", hypernetwork: "Hypernetwork"};
+const WORDS = {error: "Would not start:", warning: "Mind:"};
+const GOING_ON = new Set(["pending", "running"]);
+
+/** The list, and the questions for each kind of which a name is chosen. */
+export class Preflight {
+    #asked = "";
+    #due = 0;
+    #timer = null;
+    #isAsking = {embedding: false, hypernetwork: false};
+    #found = {embedding: [], hypernetwork: []};
+
+    constructor(resumes) {
+        this.resumes = resumes;
+        this.list = el("ul", {class: "lrsched-messages"});
+        this.box = el("div", {
+            class: "lrsched lrsched-inline", id: "lrsched_preflight", role: "status", "aria-label": "Before training", hidden: true,
+        }, this.list);
+    }
+
+    /** May be called as often as one likes: asks when something has changed, and again after a while. */
+    refresh() {
+        const row = fields.block("trainEmbedding")?.parentElement ?? null;
+        if (row === null) return;
+        if (row.previousElementSibling !== this.box) row.before(this.box);
+        const questions = Object.keys(KINDS).filter((kind) => this.#isDue(kind)).map(question);
+        const asked = JSON.stringify(questions);
+        if (asked === this.#asked && performance.now() < this.#due) return;
+        const pause_ms = asked === this.#asked ? 0 : PAUSE_MS;
+        this.#asked = asked;
+        this.#due = performance.now() + AGAIN_MS;
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => {
+            for (const kind of Object.keys(KINDS)) this.#ask(kind, questions.find((one) => one.kind === kind) ?? null);
+        }, pause_ms);
+    }
+
+    /** Nothing is to be said of a training that nobody has chosen, nor while one goes on. */
+    #isDue(kind) {
+        return fields.value(kind) !== "" && !GOING_ON.has(this.resumes[kind].current?.run?.state);
+    }
+
+    /** One question of a kind is on its way at a time; while it is, others are left to the next look. */
+    async #ask(kind, asked) {
+        if (this.#isAsking[kind]) {
+            this.#asked = "";
+            return;
+        }
+        this.#isAsking[kind] = true;
+        try {
+            this.#found[kind] = asked === null ? [] : (await request("POST", "preflight", asked)).findings;
+        } catch (error) {
+            if (!(error instanceof ApiError)) throw error;
+            if (!error.passing) this.#found[kind] = [];
+        } finally {
+            this.#isAsking[kind] = false;
+        }
+        this.#draw();
+    }
+
+    #draw() {
+        const chosen = Object.keys(KINDS).filter((kind) => this.#isDue(kind));
+        const lines = merged(chosen.map((kind) => [kind, this.#found[kind]]));
+        const text = JSON.stringify(lines);
+        if (text !== this.box.dataset.drawn) this.list.replaceChildren(...lines.map(line));
+        this.box.dataset.drawn = text;
+        setHidden(this.box, lines.length === 0);
+    }
+}
+
+function question(kind) {
+    const {value, number} = fields;
+    return {kind, name: value(kind), inputs: {
+        learn_rate: value(kind + "Rate"), batch_size: number("batch"), gradient_step: number("accumulate"), steps: number("steps"),
+        data_root: value("folder"), log_directory: value("log"), template_filename: value("template"),
+        create_image_every: number("picturesEvery"), save_model_every: number("copiesEvery"),
+    }};
+}
+
+/** The findings of both kinds, errors first; what is said of both stands once, what is said of one of two names it. */
+function merged(found) {
+    const kinds = new Map();
+    for (const [kind, findings] of found) {
+        for (const {severity, message} of findings) {
+            const key = JSON.stringify([severity, message]);
+            kinds.set(key, [...(kinds.get(key) ?? []), kind]);
+        }
+    }
+    const lines = [...kinds].map(([key, of]) => [...JSON.parse(key), found.length > 1 && of.length === 1 ? KINDS[of[0]] : ""]);
+    return lines.sort(([a], [b]) => (a === "error" ? 0 : 1) - (b === "error" ? 0 : 1));
+}
+
+function line([severity, message, kind]) {
+    const words = kind === "" ? WORDS[severity] : `${kind}, ${WORDS[severity].toLowerCase()}`;
+    return el("li", {class: `lrsched-message lrsched-${severity}`},
+        el("span", {class: "lrsched-message-text"}, el("strong", {text: words}), ` ${message}`));
+}
