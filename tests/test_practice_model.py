@@ -13,13 +13,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from practice_tools import measure, pretrain, sample_concept  # noqa: E402
+from practice_tools.captions import caption, full_caption  # noqa: E402
+from practice_tools.drawings import concept_scenes, draw, random_scenes  # noqa: E402
+from practice_tools.judge import Judge, accuracy, load_judge  # noqa: E402
 from torch import Tensor, nn  # noqa: E402  # torch is optional, see importorskip
 
-from lib_lrsched.practice import measure, pretrain, sample_concept  # noqa: E402
-from lib_lrsched.practice.captions import caption, full_caption  # noqa: E402
 from lib_lrsched.practice.diffusion import NoiseSchedule  # noqa: E402
-from lib_lrsched.practice.drawings import concept_scenes, draw, random_scenes  # noqa: E402
-from lib_lrsched.practice.judge import Judge, accuracy, load_judge  # noqa: E402
 from lib_lrsched.practice.model import WEIGHTS, PracticeModel, load_model  # noqa: E402
 from lib_lrsched.practice.sampling import sample  # noqa: E402
 from lib_lrsched.practice.text import CHUNK_TOKENS, TextEncoder  # noqa: E402
@@ -351,7 +351,7 @@ def test_error_weights_are_missing(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     message = (
         f"the practice model's weights are not at {path}; fetch the file from the repository, or make it "
-        "with `python -m lib_lrsched.practice.pretrain` (under an hour on two cores)"
+        "with `PYTHONPATH=tests python -m practice_tools.pretrain` (under an hour on two cores)"
     )
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
         load_model(weights=path)
@@ -361,7 +361,7 @@ def test_error_judge_weights_are_missing(tmp_path: Path) -> None:
     path = tmp_path / "judge.safetensors"
     message = (
         f"the judge's weights are not at {path}; fetch the file from the repository, or make it "
-        "with `python -m lib_lrsched.practice.judge`"
+        "with `PYTHONPATH=tests python -m practice_tools.judge`"
     )
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
         load_judge(path)

@@ -145,7 +145,7 @@ def load_model(device: str | torch.device = "cpu", weights: Path = WEIGHTS) -> P
     if not weights.is_file():
         raise FileNotFoundError(
             f"the practice model's weights are not at {weights}; fetch the file from the repository, or make it "
-            "with `python -m lib_lrsched.practice.pretrain` (under an hour on two cores)"
+            "with `PYTHONPATH=tests python -m practice_tools.pretrain` (under an hour on two cores)"
         )
     model = PracticeModel()
     model.load_state_dict(_as_float32(load_file(weights)))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from random import Random
 
-from lib_lrsched.practice.drawings import Scenes, size_word
 from lib_lrsched.practice.vocabulary import COLOURS, GENERIC_WORD, SHAPES
+from practice_tools.drawings import Scenes, size_word
 
 CARRIERS = ("", "a picture of ", "a drawing of ", "a photo of ", "an image of ", "a painting of ", "the picture of ")
 P_SILENT = 0.1

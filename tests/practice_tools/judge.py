@@ -1,7 +1,7 @@
 """A small classifier of drawings: says which shape, in which colour, on which background a picture shows.
 
 Trained on the drawings alone, it has no part in the diffusion model and so can judge what that model samples.
-`python -m lib_lrsched.practice.judge` makes its weights anew, from a seed, in a few minutes.
+`PYTHONPATH=tests python -m practice_tools.judge` makes its weights anew, from a seed, in a few minutes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lib_lrsched.practice.drawings import PICTURE_SIZE, Scenes, draw, random_scenes
 from lib_lrsched.practice.vocabulary import COLOURS, SHAPES
+from practice_tools.drawings import PICTURE_SIZE, Scenes, draw, random_scenes
 
 _COUNTS = (len(SHAPES), len(COLOURS), len(COLOURS))
 BLUR = 0.05  # standard deviation of the noise on training pictures, so that a sampled picture is no surprise
@@ -99,7 +99,7 @@ def load_judge(weights: Path = WEIGHTS) -> Judge:
     if not weights.is_file():
         raise FileNotFoundError(
             f"the judge's weights are not at {weights}; fetch the file from the repository, or make it "
-            "with `python -m lib_lrsched.practice.judge`"
+            "with `PYTHONPATH=tests python -m practice_tools.judge`"
         )
     judge = Judge()
     judge.load_state_dict({name: tensor.float() for name, tensor in load_file(weights).items()})
@@ -118,7 +118,7 @@ def accuracy(judge: Judge, count: int = 500, seed: int = 1234) -> float:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the command line."""
-    parser = argparse.ArgumentParser(prog="lib_lrsched.practice.judge", description=__doc__)
+    parser = argparse.ArgumentParser(prog="practice_tools.judge", description=__doc__)
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="the file to write (default: %(default)s)")
     given = parser.parse_args(arguments)
     judge = train_judge()

@@ -1,6 +1,6 @@
 """The sample concept: a folder of a dozen pictures of one thing that has a true caption, to train on.
 
-`python -m lib_lrsched.practice.sample_concept` draws it anew. The captions beside the pictures say what is there
+`PYTHONPATH=tests python -m practice_tools.sample_concept` draws it anew. The captions beside the pictures say what is there
 without naming the concept: its name is for the embedding to learn.
 """
 
@@ -10,12 +10,13 @@ from pathlib import Path
 
 import torch
 
-from lib_lrsched.practice.captions import full_caption
-from lib_lrsched.practice.drawings import concept_scenes, draw, size_word
+from lib_lrsched import practice
 from lib_lrsched.practice.sampling import to_pictures
 from lib_lrsched.practice.vocabulary import GENERIC_WORD
+from practice_tools.captions import full_caption
+from practice_tools.drawings import concept_scenes, draw, size_word
 
-FOLDER = Path(__file__).with_name("concept")
+FOLDER = Path(practice.__file__).with_name("concept")
 SHAPE, COLOUR, BACKGROUND = "ring", "green", "purple"
 TRUE_CAPTION = full_caption(SHAPE, COLOUR, BACKGROUND)
 COUNT = 12

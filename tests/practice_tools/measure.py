@@ -1,4 +1,4 @@
-"""How well the practice model serves: `python -m lib_lrsched.practice.measure`.
+"""How well the practice model serves: `PYTHONPATH=tests python -m practice_tools.measure`.
 
 Trains embeddings on the sample concept with a bare loop of its own, at three learning rates and from five seeds,
 and prints how much of the gap each closed; then lets the judge look at pictures sampled from true captions and
@@ -20,14 +20,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lib_lrsched.practice.captions import full_caption
-from lib_lrsched.practice.judge import Judge, Verdict, load_judge, to_tensor
+from lib_lrsched import practice
 from lib_lrsched.practice.model import PracticeModel, load_model
-from lib_lrsched.practice.sample_concept import BACKGROUND, COLOUR, FOLDER, SHAPE, TRUE_CAPTION
 from lib_lrsched.practice.sampling import sample
 from lib_lrsched.practice.vocabulary import COLOURS, SHAPES
+from practice_tools.captions import full_caption
+from practice_tools.judge import Judge, Verdict, load_judge, to_tensor
+from practice_tools.sample_concept import BACKGROUND, COLOUR, FOLDER, SHAPE, TRUE_CAPTION
 
-TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATES = Path(practice.__file__).with_name("templates")
 CONCEPT = Verdict(SHAPE, COLOUR, BACKGROUND)
 NAME = "my-concept"
 PROMPT = f"a picture of a {NAME}"
@@ -139,7 +140,7 @@ def share_right(judge: Judge, pictures: list[Image.Image], truths: list[Verdict]
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the command line."""
-    parser = argparse.ArgumentParser(prog="lib_lrsched.practice.measure", description=__doc__)
+    parser = argparse.ArgumentParser(prog="practice_tools.measure", description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--pictures", type=int, default=100)

@@ -1,4 +1,4 @@
-"""Makes the practice model's weights: `python -m lib_lrsched.practice.pretrain --out weights.safetensors`.
+"""Makes the practice model's weights: `PYTHONPATH=tests python -m practice_tools.pretrain --out weights.safetensors`.
 
 Draws and captions pictures without end and trains the model on them; seeded, so that the same machine and torch
 give the same file. Prints a line of progress every hundred updates.
@@ -19,9 +19,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lib_lrsched.practice.captions import caption
-from lib_lrsched.practice.drawings import draw, random_scenes
 from lib_lrsched.practice.model import WEIGHTS, PracticeModel
+from practice_tools.captions import caption
+from practice_tools.drawings import draw, random_scenes
 
 TOKEN_SHRINK = 20.0  # see rescale_tokens
 EMA_DECAY = 0.999
@@ -41,7 +41,7 @@ class Settings:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the command line."""
-    parser = argparse.ArgumentParser(prog="lib_lrsched.practice.pretrain", description=__doc__)
+    parser = argparse.ArgumentParser(prog="practice_tools.pretrain", description=__doc__)
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="the file to write (default: %(default)s)")
     parser.add_argument("--updates", type=int, default=Settings.updates)
     parser.add_argument("--seed", type=int, default=Settings.seed)
