@@ -136,11 +136,18 @@
         return new Date(unix_s * 1000).toLocaleString(undefined, options);
     }
 
-    /** The box for an error: what is wrong, and below it the text with carets under the place. */
-    function caretBox(error) {
+    /** The button that writes a corrected text; null where there is none. */
+    function fixButton(fix, write) {
+        if (fix === null || fix === undefined) return null;
+        return el("button", {type: "button", class: "lrsched-button lrsched-fix", text: "Fix", title: fix, on: {click: () => write(fix)}});
+    }
+
+    /** The box for an error: what is wrong, below it the text with carets under the place, and a button that mends it. */
+    function caretBox(error, write) {
         const rest = (error.caret ?? "").startsWith(error.message) ? error.caret.slice(error.message.length).replace(/^\n/, "") : "";
         const place = rest === "" ? null : el("pre", {class: "lrsched-caret", text: rest});
-        const box = el("div", {class: "lrsched-message lrsched-error"}, el("span", {class: "lrsched-message-text", text: error.message}), place);
+        const box = el("div", {class: "lrsched-message lrsched-error"}, el("span", {class: "lrsched-message-text", text: error.message}),
+            place, fixButton(error.fix, write));
         // The carets of a long line may lie outside a narrow box: bring them into view once it is laid out.
         if (place) requestAnimationFrame(() => (place.scrollLeft = place.scrollWidth * caretShare(rest) - place.clientWidth / 2));
         return box;
@@ -166,7 +173,7 @@
     }
 
     lrsched.dom = {
-        caretBox, fillLegend, formatShortMoment, root, byId, el, svg, setText, setHidden, isShown, typeInto, recall, keep, toUnits,
+        caretBox, fixButton, fillLegend, formatShortMoment, root, byId, el, svg, setText, setHidden, isShown, typeInto, recall, keep, toUnits,
         formatRate, formatCount, formatDuration, formatMoment, formatSize,
     };
 })();

@@ -96,7 +96,7 @@
             if (result.text !== this.text) return;
             const found = result.ok
                 ? (result.warnings ?? []).map((lint) => ({...lint, kind: "warning"}))
-                : [{...result.error, kind: "error", fix: null}];
+                : [{...result.error, kind: "error"}];
             this.#marks = found.filter((one) => one.span).map(({span, kind}) => ({span, kind}));
             this.area.setAttribute("aria-invalid", String(!result.ok));
             this.#paint();
@@ -105,16 +105,13 @@
 
         #message(one) {
             const {el} = lrsched.dom;
-            if (one.kind === "error") return lrsched.dom.caretBox(one);
+            const write = (text) => this.setText(text);
+            if (one.kind === "error") return lrsched.dom.caretBox(one, write);
             const body = el("span", {class: "lrsched-message-text", text: one.message});
             const show = one.span
                 ? el("button", {type: "button", class: "lrsched-link", text: "show", on: {click: () => this.select(one.span)}})
                 : null;
-            const fix = one.fix === null || one.fix === undefined ? null : el("button", {
-                type: "button", class: "lrsched-button lrsched-fix", text: "Fix", title: one.fix,
-                on: {click: () => this.setText(one.fix)},
-            });
-            return el("div", {class: "lrsched-message lrsched-warning"}, body, show, fix);
+            return el("div", {class: "lrsched-message lrsched-warning"}, body, show, lrsched.dom.fixButton(one.fix, write));
         }
 
         /** Types for the reader. execCommand is the one way that keeps the undo history. */

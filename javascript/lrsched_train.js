@@ -69,7 +69,9 @@
             this.place.classList.toggle("lrsched-stale", !result.ok);
             if (result.ok) this.#draw(result, answer.initial_step);
             lrsched.dom.setHidden(this.place, !result.ok && this.chart.data.series.length === 0);
-            this.messages.replaceChildren(...(result.ok ? result.warnings.map((lint) => this.#lint(lint)) : [lrsched.dom.caretBox(result.error)]));
+            const write = (text) => lrsched.fields.set(this.field, text);
+            const said = result.ok ? result.warnings.map((lint) => this.#lint(lint, write)) : [lrsched.dom.caretBox(result.error, write)];
+            this.messages.replaceChildren(...said);
         }
 
         #draw(result, initialStep) {
@@ -80,13 +82,10 @@
             lrsched.dom.setText(this.caption, lrsched.ways.caption(mode, initialStep));
         }
 
-        #lint({message, fix}) {
-            const {el} = lrsched.dom;
-            const button = fix === null ? null : el("button", {
-                type: "button", class: "lrsched-button lrsched-fix", text: "Fix", title: fix,
-                on: {click: () => lrsched.fields.set(this.field, fix)},
-            });
-            return el("div", {class: "lrsched-message lrsched-warning"}, el("span", {class: "lrsched-message-text", text: message}), button);
+        #lint({message, fix}, write) {
+            const {el, fixButton} = lrsched.dom;
+            return el("div", {class: "lrsched-message lrsched-warning"},
+                el("span", {class: "lrsched-message-text", text: message}), fixButton(fix, write));
         }
 
         #failed(error) {

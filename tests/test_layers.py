@@ -24,7 +24,7 @@ PACKAGE = "lib_lrsched"
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
     (name, frozenset(modules.split()))
     for name, modules in (
-        ("grammar", "errors syntax suggest tokens parser"),
+        ("grammar", "errors syntax suggest characters tokens parser"),
         ("plan", "curves shapes times pieces arguments schedule repeat lints plan counting sampling"),
         ("views", "feedback preview forms files series records history process presets runstate resumption guard asked"),
         ("edits", "items splices editing reshaping dragging"),
