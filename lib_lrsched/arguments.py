@@ -104,7 +104,8 @@ def _fail_no_parameter(call: Call, arg: Arg, names: list[str], clock: Clock) -> 
     what = f"{call.name} has no `{short(arg.name)}`"
     meant = familiar_parameter(arg.name, names)
     if meant is None and is_a_length(arg.name):
-        clock.fail(f"{what}: it takes as long as its item, whose end stands after the brackets, as in {SHAPES[call.name].example}:1000",
+        example = f"{SHAPES[call.name].example}:1000"
+        clock.fail(f"{what}: it takes as long as its item, whose end stands after the brackets, as in {example}",
                    arg.span, _with_end(call, arg, clock.source))
     if meant is None and is_a_warmup(arg.name):
         clock.fail(f"{what}; a warm-up is an item of its own before this one, as in warmup(0.005):100", arg.span)

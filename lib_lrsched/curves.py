@@ -212,9 +212,10 @@ def _even_cycles(t_0: int | Fraction) -> _Place:
     else:
 
         def place(j: Steps) -> tuple[Any, Any, Any]:  # beyond 64 bits: Python's own whole numbers
-            scaled = (j.astype(object) if isinstance(j, np.ndarray) else int(j)) * q
-            cycle, rest = scaled // p, scaled % p / q
-            return (cycle.astype(np.int64), rest.astype(np.float64), length) if isinstance(j, np.ndarray) else (cycle, rest, length)
+            if not isinstance(j, np.ndarray):
+                return int(j) * q // p, int(j) * q % p / q, length
+            scaled = j.astype(object) * q
+            return (scaled // p).astype(np.int64), (scaled % p / q).astype(np.float64), length
 
     return place
 

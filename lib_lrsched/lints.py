@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -58,23 +58,21 @@ def decimal_commas(tree: Schedule) -> list[tuple[Quantity, int]]:
     Between items the one before has no end, so that nothing behind it would ever run. Inside a shape the digits behind it start
     with a 0 that no number needs.
     """
-    source = tree.source
-    found = [(one.value, one.span[1]) for one, two in pairwise(tree.items) if one.end is None and _is_split(one.value, two.value, source)]
+    tops = [(one.value, two.value) for one, two in pairwise(tree.items) if one.end is None]
+    found = [one for one, _ in _split_numbers(tops, tree)]
     for call in _calls(tree):
         values = [arg.value.value if isinstance(arg.value, Item) else arg.value for arg in call.args]
-        found += [(one, one.span[1]) for one, two in pairwise(values) if _is_split(one, two, source) and _is_padded(two.text)]
-    return found  # type: ignore[return-value]  # _is_split() lets quantities through alone
+        found += [one for one, two in _split_numbers(pairwise(values), tree) if two.text[0] == "0" and two.text[1:2].isdigit()]
+    return [(one, one.span[1]) for one in found]
 
 
-def _is_split(one: Any, two: Any, source: str) -> bool:
-    if not (isinstance(one, Quantity) and isinstance(two, Quantity) and one.text.isdigit() and not one.unit):
-        return False
-    is_close = source[one.span[1]] == "," and two.span[0] == one.span[1] + 1
-    return is_close and two.text[0].isdigit() and "." not in two.text
-
-
-def _is_padded(text: str) -> bool:
-    return text[:1] == "0" and text[1:2].isdigit()
+def _split_numbers(pairs: Iterable[tuple[Any, Any]], tree: Schedule) -> Iterator[tuple[Quantity, Quantity]]:
+    """Neighbours such as 0 and 005 with nothing but a comma between them."""
+    for one, two in pairs:
+        if isinstance(one, Quantity) and isinstance(two, Quantity) and one.text.isdigit() and not one.unit:
+            is_close = tree.source[one.span[1] : two.span[0]] == ","
+            if is_close and two.text[0].isdigit() and "." not in two.text:
+                yield one, two
 
 
 def _calls(tree: Schedule) -> Iterator[Call]:

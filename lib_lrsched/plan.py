@@ -195,18 +195,13 @@ MOST_MISTAKES = 20
 """A text with more of them is not offered in a corrected form."""
 
 
-def _mended(text: str, clock: Clock) -> str | None:
+def _mended(text: str, clock: Clock, left: int = MOST_MISTAKES) -> str | None:
     """A corrected text with what else is wrong in it corrected too; None where that cannot be done."""
-    for _ in range(MOST_MISTAKES):
-        try:
-            _laid(replace(clock, source=text))
-        except ScheduleError as error:
-            if error.fix is None:
-                return None
-            text = error.fix
-        else:
-            return text
-    return None
+    try:
+        _laid(replace(clock, source=text))
+    except ScheduleError as error:
+        return None if error.fix is None or not left else _mended(error.fix, clock, left - 1)
+    return text
 
 
 def _replan(text: str, total: int, per_epoch: int | None, per_step: int | None) -> Plan:

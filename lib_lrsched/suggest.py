@@ -46,7 +46,7 @@ _PARAMETERS = {
     ("start", "a", "low"): ("startlr", "warmupstartlr", "warmupinitlr"),
     ("t_0", "step_size", "every"): ("t0", "tinitial", "period", "cyclelength", "cyclesteps", "firstcyclesteps"),
     ("t_mult",): ("tmult", "cyclemult", "cyclemul"),
-    ("cycles",): ("numcycles", "ncycles", "cyclelimit", "lrschedulernumcycles"),
+    ("cycles",): ("cycles", "numcycles", "ncycles", "cyclelimit", "lrschedulernumcycles"),
     ("peak_decay",): ("cycledecay", "gamma"),
     ("warmup",): ("warmupsteps", "numwarmupsteps", "warmupt", "lrwarmupsteps", "warmupiters"),
     ("every", "step_size"): ("stepsize", "decaysteps"),

@@ -40,7 +40,8 @@ VALUES = (
     "0.005", "constant(0.004)", "linear(0.005, 1e-4)", "cosine(1e-4)", "exp(0.005, 1e-5)", "poly(0.005, 1e-5, 2)", "rex(b=1e-4)",
     "warmup( 0.005 , curve = log )", "step(0.005, every=20%, gamma=0.5)", "decay(0.005, 0.999)", "inverse_sqrt(0.004, timescale=3)",
     "cyclic(1e-4, 0.005, step_size=10%)", "cyclic(1e-4, 0.005, 4, mode=exp_range, gamma=0.99)", "restarts(0.005, 1e-5, t_0=50%)",
-    "restarts(0.005, t_0=50%, warmup=10%)", "restarts(0.005, 1e-5, cycles=2)", "onecycle(0.005)", "wsd(0.005, 1e-5)", "wsd(0.005, warmup=0, decay=0)",
+    "restarts(0.005, t_0=50%, warmup=10%)", "restarts(0.005, 1e-5, cycles=2)",
+    "onecycle(0.005)", "wsd(0.005, 1e-5)", "wsd(0.005, warmup=0, decay=0)",
     "plateau(0.005, patience=5)", "range_test(1e-5, 0.1)", "range_test(1e-5, 0.1, linear, stair=90%)",
     "repeat(2.5, 0.005:30%, cosine(1e-4):+10%)",
 )  # fmt: skip

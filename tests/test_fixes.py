@@ -51,7 +51,9 @@ def test_error_a_character_that_looks_right_is_named(text: str, char: str, messa
     assert (error.message, place(error), error.fix) == (message, char, fix)
 
 
-@pytest.mark.parametrize("text", ["0.005  # 1e\u22123, \ufeff \"or so\"", "0.005\u00a0:\u300050, 1", "\uff11:\u0665, 2", "1e-3:1_0, 1"])
+@pytest.mark.parametrize("text", [
+    '0.005  # 1e\u22123, \ufeff "or so"', "0.005\u00a0:\u300050, 1", "\uff11:\u0665, 2", "1e-3:1_0, 1",
+])
 def test_what_was_read_before_is_still_read(text: str) -> None:
     """Comments may say anything, and float() and int() read blank space and digits of any script."""
     assert plan(text, total_steps=STEPS).stop == STEPS
@@ -70,7 +72,8 @@ def test_error_a_rate_behind_its_end() -> None:
 
 
 COMMAS = [
-    ("0,005", "0,005", "0.005"), ("0,005:50, 0,001", "0,005", "0.005:50, 0.001"), ("0.005:50, 0,5e-3", "0,5e-3", "0.005:50, 0.5e-3"),
+    ("0,005", "0,005", "0.005"), ("0,005:50, 0,001", "0,005", "0.005:50, 0.001"),
+    ("0.005:50, 0,5e-3", "0,5e-3", "0.005:50, 0.5e-3"),
     ("warmup(0,005):10, 1e-3", "0,005", "warmup(0.005):10, 1e-3"), ("cosine(0,005, 0,00001)", "0,005", "cosine(0.005, 0.00001)"),
     ("repeat(2, cosine(0,005, 1e-5):9)", "0,005", "repeat(2, cosine(0.005, 1e-5):9)"),
 ]
@@ -100,25 +103,25 @@ def test_other_commas_are_left_alone(text: str) -> None:
 
 # Names of other programs ----------------------------------------------------------------------
 
+RESTARTS = "it has peak, floor, t_0, t_mult, peak_decay, warmup, cycles"
+ITS_END = "it takes as long as its item, whose end stands after the brackets, as in cosine(0.005, 1e-5):1000"
+WARMUP = "a warm-up is an item of its own before this one, as in warmup(0.005):100"
 NAMES = [
-    ("polynomial(1e-3, 1e-5)", "no shape `polynomial`; did you mean `poly`?", "poly(1e-3, 1e-5)"),
-    ("cosine_with_restarts(1e-3, num_cycles=4)", "no shape `cosine_with_restarts`; did you mean `restarts`?", "restarts(1e-3, cycles=4)"),
-    ("CosineAnnealingLR(1e-3, eta_min=0)", "no shape `CosineAnnealingLR`; did you mean `cosine`?", "cosine(1e-3, b=0)"),
-    ("ReduceLROnPlateau(1e-3)", "no shape `ReduceLROnPlateau`; did you mean `plateau`?", "plateau(1e-3)"),
-    ("constant_with_warmup(1e-3, 50)", "no shape `constant_with_warmup`; did you mean `warmup(v):N, v`?", None),
+    ("polynomial(1, 0)", "no shape `polynomial`; did you mean `poly`?", "poly(1, 0)"),
+    ("cosine_with_restarts(1, num_cycles=4)", "no shape `cosine_with_restarts`; did you mean `restarts`?", "restarts(1, cycles=4)"),
+    ("CosineAnnealingLR(1, eta_min=0)", "no shape `CosineAnnealingLR`; did you mean `cosine`?", "cosine(1, b=0)"),
+    ("ReduceLROnPlateau(1)", "no shape `ReduceLROnPlateau`; did you mean `plateau`?", "plateau(1)"),
+    ("constant_with_warmup(1, 50)", "no shape `constant_with_warmup`; did you mean `warmup(v):N, v`?", None),
     ("constant_with_warmup", "expected a rate or a shape, found `constant_with_warmup`; did you mean `warmup(v):N, v`?", None),
-    ("cosine(1e-3, eta_min=1e-5)", "cosine has no `eta_min`; did you mean `b`, the second value?; it has a, b", "cosine(1e-3, b=1e-5)"),
-    ("cosine(lr=1e-3, eta_min=1e-5)", "cosine has no `lr`; did you mean `a`, the first value?; it has a, b", "cosine(a=1e-3, b=1e-5)"),
-    ("restarts(1, T_0=9, T_mult=2)", "restarts has no `T_0`; did you mean `t_0`?; "
-     "it has peak, floor, t_0, t_mult, peak_decay, warmup, cycles", "restarts(1, t_0=9, t_mult=2)"),
+    ("cosine(1, eta_min=0.1)", "cosine has no `eta_min`; did you mean `b`, the second value?; it has a, b", "cosine(1, b=0.1)"),
+    ("cosine(lr=1, eta_min=0)", "cosine has no `lr`; did you mean `a`, the first value?; it has a, b", "cosine(a=1, b=0)"),
+    ("restarts(1, T_0=9, T_mult=2)", f"restarts has no `T_0`; did you mean `t_0`?; {RESTARTS}", "restarts(1, t_0=9, t_mult=2)"),
+    ("restarts(1, num_cycles=2)", f"restarts has no `num_cycles`; did you mean `cycles`?; {RESTARTS}", "restarts(1, cycles=2)"),
     ("step(1, step_size=9)", "step has no `step_size`; did you mean `every`?; it has v, every, gamma", "step(1, every=9)"),
-    ("cosine(1e-3, 0, T_max=50)", "cosine has no `T_max`: it takes as long as its item, whose end stands after the brackets, as in "
-     "cosine(0.005, 1e-5):1000", "cosine(1e-3, 0):+50"),
-    ("cosine(1e-3, 0, T_max=50):60", "cosine has no `T_max`: it takes as long as its item, whose end stands after the brackets, as in "
-     "cosine(0.005, 1e-5):1000", "cosine(1e-3, 0):60"),
-    ("cosine(1e-3, 0, warmup_steps=5)", "cosine has no `warmup_steps`; a warm-up is an item of its own before this one, as in "
-     "warmup(0.005):100", None),
-    ("cosine(1e-3, 0, num_cycles=4)", "cosine has no `num_cycles`; did you mean `restarts(peak, floor, cycles=4)`?", None),
+    ("cosine(1, 0, T_max=50)", f"cosine has no `T_max`: {ITS_END}", "cosine(1, 0):+50"),
+    ("cosine(1, 0, T_max=50):60", f"cosine has no `T_max`: {ITS_END}", "cosine(1, 0):60"),
+    ("cosine(1, 0, warmup_steps=5)", f"cosine has no `warmup_steps`; {WARMUP}", None),
+    ("cosine(1, 0, cycles=4)", "cosine has no `cycles`; did you mean `restarts(peak, floor, cycles=4)`?", None),
 ]
 
 
