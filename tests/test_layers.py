@@ -31,10 +31,10 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
         ("formats", "formulas parts exported export_deepspeed export_kohya export_phases export_torch exports"),
         ("conversion", "imported import_deepspeed import_kohya imports convert form_requests"),
         ("store", "preset_store store"),
-        ("run", "in_force run run_view settings pictures"),
+        ("run", "in_force run run_view settings pictures text_files"),
         ("torch", "optim plan_lr freeze attention codec randomness bundle goods batches data_state writer safe_save archive"),
-        ("loop", ("host seams preflight_case preflight_model preflight checks memory scheduler keeper rescue saves going_on voice"
-                 " identity taking_up session")),
+        ("loop", ("host seams preflight_case preflight_data preflight_model preflight checks memory scheduler keeper rescue"
+                 " saves going_on voice identity taking_up session")),
         ("host", "run_files answers saving_hooks hooks options page ui answering api_runs api"),
         ("programs", "practice train_panel standalone demo run_picture cli __main__"),
     )
