@@ -147,8 +147,8 @@ def data_files(case: Case) -> Iterator[Finding]:
 
 
 def _of_pipe(entry: os.DirEntry[str]) -> Finding:
-    return Finding(ERROR, "data_root", f"{entry.name!r} in the data set directory is a pipe (FIFO), on which the WebUI would wait for "
-                                       "ever: take it out of the folder")
+    return Finding(ERROR, "data_root", f"{entry.name!r} in the data set directory is a pipe (FIFO), on which the WebUI would wait "
+                                       "for ever: take it out of the folder")
 
 
 def is_pipe(path: str, entry: os.DirEntry[str] | None = None) -> bool:

@@ -473,16 +473,19 @@ def test_error_attention_without_its_gradient_is_said_before_the_click_where_it_
 # A rate of the other kind ---------------------------------------------------------------------
 
 
+OF_EMBEDDINGS = "an embedding is usually trained with, 1e-4 to 0.1"
+OF_NETWORKS = "a hypernetwork is usually trained with, 1e-6 to 1e-3"
+
+
 @pytest.mark.parametrize(("kind", "rate", "message"), [
-    ("hypernetwork", "warmup(0.005):5%, cosine(1e-5)", "the highest learning rate is 0.005, far above what a hypernetwork is usually "
-     "trained with, 1e-6 to 1e-3; for an embedding it would be usual (1e-4 to 0.1)"),
-    ("embedding", "1e-5", "the highest learning rate is 1e-05, far below what an embedding is usually trained with, 1e-4 to 0.1; "
-     "for a hypernetwork it would be usual (1e-6 to 1e-3)"),
-    ("embedding", "5:10, 0.005", "the highest learning rate is 5, far above what an embedding is usually trained with, 1e-4 to 0.1"),
-    ("hypernetwork", "1e-9", "the highest learning rate is 1e-09, far below what a hypernetwork is usually trained with, 1e-6 to 1e-3"),
+    ("hypernetwork", "warmup(0.005):5%, cosine(0)",
+     f"0.005, far above what {OF_NETWORKS}; for an embedding it would be usual (1e-4 to 0.1)"),
+    ("embedding", "1e-5", f"1e-05, far below what {OF_EMBEDDINGS}; for a hypernetwork it would be usual (1e-6 to 1e-3)"),
+    ("embedding", "5:10, 0.005", f"5, far above what {OF_EMBEDDINGS}"),
+    ("hypernetwork", "1e-9", f"1e-09, far below what {OF_NETWORKS}"),
 ])
 def test_a_rate_far_from_what_is_usual_is_a_warning(ground, kind, rate, message):
-    assert only(ground.host(), kind, learn_rate=rate, steps=100) == ("warning", message)
+    assert only(ground.host(), kind, learn_rate=rate, steps=100) == ("warning", f"the highest learning rate is {message}")
 
 
 @pytest.mark.parametrize("preset", presets.BUILTIN, ids=lambda preset: preset.name)

@@ -34,7 +34,8 @@ def host_reads(ground: Any, template: Path | None = None) -> list[str]:
         template = ground.root / "template.txt"
         template.write_text("a [name]\n")
     model = practice_fixtures.small_model()
-    made = dataset.PersonalizedBase(data_root=str(ground.data), width=8, height=8, repeats=1, model=model, template_file=str(template))
+    folder, file = str(ground.data), str(template)
+    made = dataset.PersonalizedBase(data_root=folder, width=8, height=8, repeats=1, model=model, template_file=file)
     return [entry.filename_text for entry in made.dataset]
 
 
@@ -60,9 +61,9 @@ NOT_UTF8 = [
 def test_error_a_caption_that_is_not_utf_8(ground, data, likely):
     caption = captioned(ground, data)
     severity, message = only(ground.host(), data_root=str(ground.data))
-    assert (severity, message) == (
-        "error", f"the caption {caption.name!r} is not UTF-8 (likely {likely}), and the WebUI reads captions as UTF-8: save it as UTF-8",
-    )
+    assert severity == "error"
+    assert message == (f"the caption {caption.name!r} is not UTF-8 (likely {likely}), and the WebUI reads captions as UTF-8: "
+                       "save it as UTF-8")
     with pytest.raises(UnicodeDecodeError):
         host_reads(ground)
     for kind in ("embedding", "hypernetwork"):
@@ -72,7 +73,8 @@ def test_error_a_caption_that_is_not_utf_8(ground, data, likely):
 
 
 @pytest.mark.parametrize(("data", "what"), [
-    ("a red thing".encode("utf-8-sig"), "starts with a byte order mark, which becomes part of the prompt: save it as UTF-8 without BOM"),
+    ("a red thing".encode("utf-8-sig"),
+     "starts with a byte order mark, which becomes part of the prompt: save it as UTF-8 without BOM"),
     ("a red thing".encode("utf-16-le"), "has NUL characters (likely UTF-16), which become part of the prompt: save it as UTF-8"),
 ])
 def test_a_caption_that_is_read_otherwise_than_it_was_meant_is_a_warning(ground, data, what):
@@ -116,10 +118,9 @@ def test_only_captions_of_images_are_looked_at(ground):
     name = write_template(ground, "[filewords]\n")
     for word in ("hunter2", "secret", "absent"):
         severity, message = only(ground.host(), "embedding", word, template_filename=name, data_root=str(ground.data))
-        assert (severity, message.replace(word, "WORD")) == (
-            "error", "no line of the prompt template own.txt has [name] in it, so no prompt names 'WORD' and nothing would be learned: "
-                     "choose another, such as subject_filewords.txt",
-        )
+        assert severity == "error"
+        assert message == (f"no line of the prompt template own.txt has [name] in it, so no prompt names {word!r} and nothing "
+                           "would be learned: choose another, such as subject_filewords.txt")
 
 
 @pytest.mark.parametrize("name", ["1 red.png", "12-34 red.png", "a.b.png", ".png", "a.", "no suffix", "1.PNG"])
@@ -151,10 +152,11 @@ def template_bytes(ground: Any, data: bytes) -> str:
 @both_kinds
 def test_error_a_template_that_is_empty(ground, kind):
     name = template_bytes(ground, b"")
-    assert only(ground.host(), kind, template_filename=name) == (
-        "error", "the prompt template own.txt is empty, and each image needs a prompt from it: write a line such as a photo of [name]",
-    )
-    with pytest.raises(InputError, match="own.txt is empty"):
+    severity, message = only(ground.host(), kind, template_filename=name)
+    assert severity == "error"
+    assert message == ("the prompt template own.txt is empty, and each image needs a prompt from it: write a line such as "
+                       "a photo of [name]")
+    with pytest.raises(InputError, match="is empty, and each image"):
         start(ground, kind, name)
     with pytest.raises(IndexError):
         host_reads(ground, Path(shared.cmd_opts.textual_inversion_templates_dir) / name)
@@ -165,10 +167,10 @@ def test_error_a_template_in_another_encoding_than_the_locales(ground, kind):
     encoding = locale.getpreferredencoding(False)
     assert encoding.lower().replace("-", "") == "utf8", "the tests run where templates are UTF-8"
     name = template_bytes(ground, "ein schönes [name]\n".encode("latin-1"))
-    assert only(ground.host(), kind, template_filename=name) == (
-        "error", "the prompt template own.txt cannot be read as utf-8 (likely Windows-1252 or Latin-1), which is how the WebUI reads "
-                 "templates here: save it as utf-8",
-    )
+    severity, message = only(ground.host(), kind, template_filename=name)
+    assert severity == "error"
+    assert message == ("the prompt template own.txt cannot be read as utf-8 (likely Windows-1252 or Latin-1), which is how the "
+                       "WebUI reads templates here: save it as utf-8")
     with pytest.raises(UnicodeDecodeError):
         host_reads(ground, Path(shared.cmd_opts.textual_inversion_templates_dir) / name)
 
@@ -269,8 +271,10 @@ def test_error_a_pipe_in_the_folder(ground, name):
     else:
         (ground.root / "pipe").rename(ground.data / name)
     assert count_pictures(ground.data) == 5, "it is not opened"
-    expected = (f"{name!r} in the data set directory is a pipe (FIFO), on which the WebUI would wait for ever: take it out of the folder")
-    assert only(ground.host(), data_root=str(ground.data)) == ("error", expected)
+    severity, message = only(ground.host(), data_root=str(ground.data))
+    assert severity == "error"
+    assert message == (f"{name!r} in the data set directory is a pipe (FIFO), on which the WebUI would wait for ever: "
+                       "take it out of the folder")
     with pytest.raises(InputError, match="is a pipe"):
         start(ground)
     assert len(host_reads(ground)) == 5, "the practice host does not wait for it"
