@@ -191,7 +191,7 @@ def _laid(clock: Clock) -> tuple[Schedule, list[Segment], int]:
     return tree, laid, reached
 
 
-MOST_MISTAKES = 20
+MOST_MISTAKES = 8
 """A text with more of them is not offered in a corrected form."""
 
 

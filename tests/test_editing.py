@@ -464,3 +464,17 @@ def test_error_a_unit_that_the_run_does_not_know():
     with pytest.raises(RequestError) as caught:
         edit_answer({"text": "1:50", "edit": {"do": "unit", "item": [0], "unit": "ep"}, "total_steps": 100})
     assert caught.value.message == "50 steps cannot be said in ep: the data set's size is not known"
+
+
+@pytest.mark.parametrize(("text", "param", "value", "after"), [
+    ("restarts(0.005, 1e-5, t_0=25%, warmup=2)", "cycles", "4", "restarts(0.005, 1e-5, cycles=4, warmup=2)"),
+    ("restarts(0.005, 1e-5, cycles=4)", "t_0", "50%", "restarts(0.005, 1e-5, t_0=50%)"),
+    ("restarts(0.005, 0, 20, 2)", "cycles", "4", "restarts(0.005, 0, cycles=4, t_mult=2)"),
+    ("restarts(0.005, t_0=20)", "t_0", "30", "restarts(0.005, t_0=30)"),
+])
+def test_of_two_parameters_that_say_the_same_the_one_that_is_set_takes_the_others_place(text, param, value, after):
+    assert edit(text, "set", 0, param=param, value=value) == after
+
+
+def test_another_shape_with_such_parameters_gets_one_of_them():
+    assert edit("cosine(0.005, 1e-5)", "shape", 0, shape="restarts") == "restarts(0.005, 1e-5, t_0=25%)"
