@@ -78,7 +78,7 @@ def _message(found: _Found, more: int) -> str:
 
 
 def character(char: str) -> str:
-    """A character's name and code point.
+    r"""A character's name and code point.
 
     >>> character("\u2212"), character("\x00")
     ('MINUS SIGN (U+2212)', 'U+0000')
