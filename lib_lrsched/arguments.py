@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from math import floor, isfinite
-from typing import Any
+from typing import Any, NoReturn
 
 from .errors import short
 from .shapes import REQUIRED, SHAPES, Built, Param, Shape, ShapeError
-from .suggest import nearest
+from .suggest import closest, familiar_parameter, familiar_shape, is_a_length, is_a_warmup, nearest, question, replaced
 from .syntax import Arg, Call, Item, Quantity, Span, Word
 from .times import Clock, rate, time
 
@@ -17,13 +17,15 @@ from .times import Clock, rate, time
 def build(call: Call, length: int, before: float | None, clock: Clock) -> tuple[Built, Mapping[str, Any]]:
     """A shape over ``length`` steps; ``before`` is the rate that the segment before leaves."""
     shape, given = match(call, clock)
-    values = {p.name: value_of(p, given.get(p.name), length, clock) for p in shape.params}
+    values: Mapping[str, Any] = {p.name: value_of(p, given.get(p.name), length, clock) for p in shape.params}
     if shape.joins and values["a"] is None:
         if before is None:
             clock.fail(f"no segment before this one hands over a rate; give both, as in {shape.example}", call.span)
-        values["a"] = before
+        values = {**values, "a": before}
         _check_range(shape.params[0], before, clock, call.span)
     try:
+        if shape.settle is not None:
+            values = shape.settle(values, length)
         built = shape.build(values, length)
     except ShapeError as complaint:
         where = given.get(complaint.param)
@@ -35,7 +37,7 @@ def match(call: Call, clock: Clock) -> tuple[Shape, dict[str, Arg]]:
     """The shape of this name, and its arguments by parameter name."""
     shape = SHAPES.get(call.name)
     if shape is None:
-        clock.fail(f"no shape `{short(call.name)}`{nearest(call.name, [*SHAPES, 'repeat'])}", call.name_span)
+        _fail_no_shape(call, clock)
     names = [p.name for p in shape.params]
     positional = [arg for arg in call.args if arg.name is None]
     given = {arg.name: arg for arg in call.args if arg.name is not None}
@@ -49,7 +51,17 @@ def match(call: Call, clock: Clock) -> tuple[Shape, dict[str, Arg]]:
     for p in shape.params:
         if p.default is REQUIRED and p.name not in given:
             clock.fail(f"{call.name} needs {p.name}, as in {shape.example}", call.span)
+    _check_either(call, shape, given, clock)
     return shape, given
+
+
+def _check_either(call: Call, shape: Shape, given: Mapping[str, Arg], clock: Clock) -> None:
+    written = [given[name] for name in shape.either if name in given]
+    names = " or ".join(shape.either)
+    if len(written) > 1:
+        clock.fail(f"{call.name} takes {names}, not both: each says how long a cycle is", max(arg.span for arg in written))
+    if shape.either and not written:
+        clock.fail(f"{call.name} needs {names}, as in {shape.example}", call.span)
 
 
 def check_arguments(call: Call, clock: Clock) -> None:
@@ -74,11 +86,46 @@ def _check_arguments(call: Call, shape: Shape, names: list[str], clock: Clock) -
                 plural = "" if len(names) == 1 else "s"
                 clock.fail(f"{call.name} takes {most}{len(names)} value{plural}", arg.span)
         elif arg.name not in names:
-            clock.fail(f"{call.name} has no `{short(arg.name)}`{nearest(arg.name, names)}; it has {', '.join(names)}", arg.span)
+            _fail_no_parameter(call, arg, names, clock)
         elif arg.name in seen:
             clock.fail(f"{arg.name} is given twice", arg.span)
         else:
             seen.add(arg.name)
+
+
+def _fail_no_shape(call: Call, clock: Clock) -> NoReturn:
+    meant = familiar_shape(call.name) or closest(call.name, [*SHAPES, "repeat"])
+    fix = replaced(clock.source, call.name_span, meant) if meant in SHAPES else None
+    clock.fail(f"no shape `{short(call.name)}`{question(meant)}", call.name_span, fix)
+
+
+def _fail_no_parameter(call: Call, arg: Arg, names: list[str], clock: Clock) -> NoReturn:
+    assert arg.name is not None
+    what = f"{call.name} has no `{short(arg.name)}`"
+    meant = familiar_parameter(arg.name, names)
+    if meant is None and is_a_length(arg.name):
+        example = f"{SHAPES[call.name].example}:1000"
+        clock.fail(f"{what}: it takes as long as its item, whose end stands after the brackets, as in {example}",
+                   arg.span, _with_end(call, arg, clock.source))
+    if meant is None and is_a_warmup(arg.name):
+        clock.fail(f"{what}; a warm-up is an item of its own before this one, as in warmup(0.005):100", arg.span)
+    if meant is None and familiar_parameter(arg.name, ["cycles"]):
+        clock.fail(f"{what}; did you mean `restarts(peak, floor, cycles=4)`?", arg.span)
+    meant = meant or closest(arg.name, names)
+    place = {"a": ", the first value", "b": ", the second value"}.get(meant or "", "") if SHAPES[call.name].joins else ""
+    hint = f"; did you mean `{meant}`{place}?" if meant else ""
+    name_span = (arg.span[0], arg.span[0] + len(arg.name))
+    fix = replaced(clock.source, name_span, meant) if meant else None
+    clock.fail(f"{what}{hint}; it has {', '.join(names)}", arg.span, fix)
+
+
+def _with_end(call: Call, arg: Arg, source: str) -> str | None:
+    """The text with an argument for the length written as the item's end."""
+    number, value = call.args.index(arg), arg.value
+    if number == 0 or not isinstance(value, Quantity):
+        return None
+    end = "" if source[call.span[1] :].lstrip().startswith(":") else f":+{value.text}{value.unit}"
+    return replaced(replaced(source, (call.span[1], call.span[1]), end), (call.args[number - 1].span[1], arg.span[1]), "")
 
 
 def value_of(p: Param, arg: Arg | None, length: int, clock: Clock) -> Any:

@@ -98,7 +98,8 @@ def cautions(found: list[str], run: TrainingRun) -> list[str]:
         found.append(preflight.NOTHING_LEARNED)
     if run.stop < run.asked.total_steps:
         found.append(preflight.ends_early(run.stop, run.asked.total_steps))
-    return found
+    unusual = preflight.unusual_rate(run.asked.kind, run.plan)
+    return [*found, unusual] if unusual else found
 
 
 def check_design(host: Host, kind: str, name: str, thing: Any) -> None:

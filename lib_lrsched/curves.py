@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
-from math import log2
+from fractions import Fraction
+from math import ceil, log2
 from typing import Any
 
 import numpy as np
@@ -166,24 +167,14 @@ def amplitude(mode: str, gamma: float, cycle: Callable[[Steps], Any]) -> Curve:
     return lambda _: 1.0
 
 
-def restarts(peak: float, floor: float, cycles: tuple[int, int], peak_decay: float, warm: int) -> Curve:
+def restarts(peak: float, floor: float, cycles: tuple[int | Fraction, int], peak_decay: float, warm: int) -> Curve:
     """Cosine warm restarts (Loshchilov and Hutter 2017), cycles counted with whole numbers.
 
-    ``cycles`` is (t_0, t_mult). Each cycle opens with ``warm`` steps of linear warm-up.
+    ``cycles`` is (t_0, t_mult). Each cycle opens with ``warm`` steps of linear warm-up. Where t_0 is a fraction, a cycle
+    starts between two steps, and its first step lies a part of a step behind its peak.
     """
     t_0, t_mult = cycles
-    starts, lengths = [0], [t_0]
-    while t_mult > 1 and starts[-1] + lengths[-1] < FAR:
-        starts.append(starts[-1] + lengths[-1])
-        lengths.append(lengths[-1] * t_mult)
-    first, whole_of, t_0 = np.array(starts), np.array(lengths, dtype=np.float64), min(t_0, FAR)
-
-    def place(j: Steps) -> tuple[Any, Any, Any]:
-        if t_mult == 1:
-            cycle = j // t_0
-            return cycle, j - cycle * t_0, float(t_0)
-        cycle = np.searchsorted(first, j, "right") - 1 if isinstance(j, np.ndarray) else bisect_right(starts, j) - 1
-        return cycle, j - first[cycle], whole_of[cycle]
+    place = _growing_cycles(t_0, t_mult) if t_mult > 1 else _even_cycles(t_0)
 
     def curve(j: Steps) -> Values:
         cycle, r, whole = place(j)
@@ -194,6 +185,56 @@ def restarts(peak: float, floor: float, cycles: tuple[int, int], peak_decay: flo
         return where(r < float(warm), floor + (top - floor) * np.minimum((r + 1) / float(warm), 1.0), fall)
 
     return curve
+
+
+_Place = Callable[[Steps], tuple[Any, Any, Any]]
+"""A step's cycle, counted from 0, its steps from the cycle's start, and the cycle's length."""
+
+
+def _even_cycles(t_0: int | Fraction) -> _Place:
+    """Cycles of one length: a whole number of steps, or p/q of them."""
+    p, q = t_0.numerator, t_0.denominator
+    length = p / q
+    if q == 1:
+        whole = min(p, FAR)
+
+        def place(j: Steps) -> tuple[Any, Any, Any]:
+            cycle = j // whole
+            return cycle, j - cycle * whole, float(whole)
+
+    elif p * q < FAR:
+
+        def place(j: Steps) -> tuple[Any, Any, Any]:
+            whole, rest = j // p, j % p  # q cycles take p steps
+            cycle = rest * q // p
+            return whole * q + cycle, (rest * q - cycle * p) / float(q), length
+
+    else:
+
+        def place(j: Steps) -> tuple[Any, Any, Any]:  # beyond 64 bits: Python's own whole numbers
+            if not isinstance(j, np.ndarray):
+                return int(j) * q // p, int(j) * q % p / q, length
+            scaled = j.astype(object) * q
+            return (scaled // p).astype(np.int64), (scaled % p / q).astype(np.float64), length
+
+    return place
+
+
+def _growing_cycles(t_0: int | Fraction, t_mult: int) -> _Place:
+    """Each cycle is ``t_mult`` times as long as the one before it: there are few of them."""
+    starts, lengths = [t_0 * 0], [t_0]
+    while starts[-1] + lengths[-1] < FAR:
+        starts.append(starts[-1] + lengths[-1])
+        lengths.append(lengths[-1] * t_mult)
+    steps = [ceil(start) for start in starts]  # the first step of each cycle
+    first, whole_of = np.array(steps), np.array([float(length) for length in lengths])
+    behind = np.array([float(step - start) for step, start in zip(steps, starts)])
+
+    def place(j: Steps) -> tuple[Any, Any, Any]:
+        cycle = np.searchsorted(first, j, "right") - 1 if isinstance(j, np.ndarray) else bisect_right(steps, j) - 1
+        return cycle, j - first[cycle] + behind[cycle], whole_of[cycle]
+
+    return place
 
 
 def phases(ends: tuple[float, ...], levels: tuple[float, ...], anneal: str) -> Curve:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import pairwise
-from math import floor
+from math import ceil, floor
 from typing import Any, NamedTuple
 
 from .arguments import build
@@ -277,7 +277,7 @@ def _range_test(p: Mapping[str, Any], n: int, _: int) -> Iterable[tuple[str, int
 _PLACES: dict[str, _Places] = {
     "constant": _constant, "warmup": lambda _, n, __: (("v", n - 1),),
     "cyclic": _cyclic, "onecycle": _onecycle, "wsd": _wsd, "range_test": _range_test,
-    "restarts": lambda p, _, __: (("peak", p["warmup"]), ("floor", p["t_0"])),
+    "restarts": lambda p, _, __: (("peak", p["warmup"]), ("floor", ceil(p["t_0"]))),
     **dict.fromkeys(("linear", "cosine", "exp", "poly", "rex"), _join),
     **dict.fromkeys(("step", "decay", "inverse_sqrt", "plateau"), _start),
 }  # fmt: skip

@@ -6,7 +6,7 @@ Whatever the edit, the new text can be planned for the same run, or the edit is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from .arguments import match
@@ -82,7 +82,12 @@ def set_param(old: Draft, path: Path, name: str, text: str) -> list[Change]:
     given = given_values(value, old.source)
     if name in given:
         return [Change(*given[name].span, written)]
-    return _added(_call_with(value, name, old.source), name, written, old.source)
+    call = _call_with(value, name, old.source)
+    shape, args = match(call, _clock(old.source))
+    other = next((args[other] for other in shape.either if name in shape.either and other in args), None)
+    if other is not None:
+        return [Change(*other.span, f"{name}={written}"), *_named_behind(call, args, other)]
+    return _added(call, name, written, old.source)
 
 
 def unset_param(old: Draft, path: Path, name: str) -> list[Change]:
@@ -91,15 +96,20 @@ def unset_param(old: Draft, path: Path, name: str) -> list[Change]:
     shape, given = match(call, _clock(old.source))
     if name not in given:
         return []
-    if next(p for p in shape.params if p.name == name).default is REQUIRED:
-        raise RequestError(f"{call.name} needs {name}")
-    number = call.args.index(given[name])
+    if name in shape.either or next(p for p in shape.params if p.name == name).default is REQUIRED:
+        raise RequestError(f"{call.name} needs {' or '.join(shape.either) if name in shape.either else name}")
     stays = "b" if shape.joins and name == "a" else ""
-    named = [
+    named = _named_behind(call, given, given[name], stays)
+    return named + without(old.source, [arg.span for arg in call.args], call.args.index(given[name]))
+
+
+def _named_behind(call: Call, given: Mapping[str, Arg], gone: Arg, stays: str = "") -> list[Change]:
+    """Names for the values behind one that goes, where they had none."""
+    number = call.args.index(gone)
+    return [
         Change(arg.span[0], arg.span[0], f"{other}=")
         for other, arg in given.items() if arg.name is None and call.args.index(arg) > number and other != stays
     ]  # fmt: skip
-    return named + without(old.source, [arg.span for arg in call.args], number)
 
 
 def _call_with(value: Quantity | Call, name: str, source: str) -> Call:

@@ -88,8 +88,8 @@ def _poly(p: Mapping[str, Any], n: int) -> Torch | None:
 
 
 def _restarts(p: Mapping[str, Any], _: int) -> Torch | None:
-    if p["peak_decay"] != 1 or p["warmup"]:
-        return None
+    if p["peak_decay"] != 1 or p["warmup"] or not isinstance(p["t_0"], int):
+        return None  # torch's cycles are whole numbers of steps
     return Torch(p["peak"], "CosineAnnealingWarmRestarts", {"T_0": p["t_0"], "T_mult": p["t_mult"], "eta_min": p["floor"]})
 
 
@@ -168,6 +168,8 @@ def _formulas(parts: tuple[Part, ...]) -> tuple[list[str], list[str]]:
     expression = _pieces(parts, "")
     text = "\n\n".join(source for name, source in _sources().items() if f"{name}(" in expression)
     imports = ["import math"] if "math." in text else []
+    if "Fraction(" in expression:
+        imports.append("from fractions import Fraction")
     if "bisect_right" in text:
         imports.append("from bisect import bisect_right")
     return imports, ["", "", text, "", f"rate = {expression}"]

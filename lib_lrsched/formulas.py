@@ -90,14 +90,17 @@ def cyclic(j: int, low: float, high: float, step_size: int, step_size_down: int,
 
 
 def restarts(j: int, peak: float, floor: float, t_0: int, t_mult: int, peak_decay: float, warmup: int) -> float:
-    """Cosines from peak to floor; each cycle t_mult times as long and peak_decay times as high as the last."""
+    """Cosines from peak to floor; each cycle t_mult times as long and peak_decay times as high as the last.
+
+    t_0 is a whole number of steps, or a Fraction where a number of cycles does not divide the steps.
+    """
     cycle, length = (j // t_0, t_0) if t_mult == 1 else (0, t_0)
     j -= cycle * t_0
     while j >= length:
         j, length, cycle = j - length, length * t_mult, cycle + 1
     top = peak * peak_decay**cycle
     if j < warmup:
-        return floor + (top - floor) * (j + 1) / warmup
+        return floor + (top - floor) * min((j + 1) / warmup, 1)
     return floor + (top - floor) * (1 + math.cos(math.pi * (j - warmup) / (length - warmup))) / 2
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from .errors import ScheduleError, short
+from .suggest import familiar_shape, question
 from .syntax import Arg, Call, Item, Quantity, Schedule, Span, Word, unparse
 from .tokens import Tokens
 
@@ -88,7 +89,8 @@ def _value(tokens: Tokens, depth: int) -> Quantity | Call:
 
 def _fail_not_a_rate(tokens: Tokens, text: str, span: Span) -> NoReturn:
     if text[0].isalpha() and text.replace("_", "a").isalnum():
-        tokens.fail(f"expected a rate or a shape, found `{short(text)}`; a shape has brackets, as in `cosine(1e-3, 1e-5)`", span)
+        hint = question(familiar_shape(text)) or "; a shape has brackets, as in `cosine(1e-3, 1e-5)`"
+        tokens.fail(f"expected a rate or a shape, found `{short(text)}`{hint}", span)
     tokens.fail(f"expected a rate such as 0.005 or 1e-3, found `{short(text)}`", span)
 
 

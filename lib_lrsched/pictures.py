@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -57,8 +58,10 @@ def _looked_at(folder: str | os.PathLike[str], read: Callable[[str], Any] | None
     with os.scandir(folder) as entries:
         for entry in entries:
             # The host tries every name in the folder; captions lie beside the pictures.
-            if not entry.name.lower().endswith((".txt", ".caption")) and entry.is_file():
-                yield _decodes(entry, read or read_picture)
+            if not entry.name.lower().endswith((".txt", ".caption")):
+                good = is_picture(entry.path, read)
+                if good is not None:
+                    yield good
 
 
 def _turn(folder: str | os.PathLike[str]) -> threading.Lock:
@@ -68,14 +71,23 @@ def _turn(folder: str | os.PathLike[str]) -> threading.Lock:
         return _counting.setdefault(str(Path(folder).absolute()), threading.Lock())
 
 
-def _decodes(entry: os.DirEntry[str], read: Callable[[str], Any]) -> bool:
-    status = entry.stat()
-    key = (str(Path(entry.path).absolute()), status.st_mtime_ns, status.st_size)
+def is_picture(path: str, read: Callable[[str], Any] | None = None) -> bool | None:
+    """Whether a file decodes as an image; None for what is no file, such as a folder, a pipe, or a link that leads in a circle.
+
+    A pipe is never opened: that would wait for who writes into it.
+    """
+    try:
+        status = os.stat(path)  # noqa: PTH116 of thousands of files
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    key = (str(Path(path).absolute()), status.st_mtime_ns, status.st_size)
     with _lock:
         if key in _known:
             return _known[key]
     try:
-        read(entry.path).convert("RGB")
+        (read or read_picture)(path).convert("RGB")
         good = True
     except Exception:  # noqa: BLE001 the host skips a file on any exception of any decoder
         good = False

@@ -16,7 +16,7 @@ import numpy as np
 
 from .curves import FAR
 from .errors import ScheduleError
-from .lints import Lint, lint, momentum_lints
+from .lints import Lint, check_decimal_commas, lint, momentum_lints
 from .parser import parse
 from .pieces import Pieces
 from .repeat import is_finite
@@ -155,11 +155,13 @@ def plan(text: str, *, total_steps: int, steps_per_epoch: int | None = None, ima
     total = _positive("total_steps", total_steps)
     per_epoch = None if steps_per_epoch is None else _positive("steps_per_epoch", steps_per_epoch)
     per_step = None if images_per_step is None else _positive("images_per_step", images_per_step)
-    tree = parse(text)
-    clock = Clock(tree.source, total, per_epoch, per_step)
-    laid, reached = lay_out(tree, clock)
+    clock = Clock(text, total, per_epoch, per_step)
+    try:
+        tree, laid, reached = _laid(clock)
+    except ScheduleError as error:
+        error.fix = None if error.fix is None else _mended(error.fix, clock)
+        raise
     running = tuple(segment for segment in laid if segment.start < total)
-    _check_finite(running, total, clock)
     rate, momentum = _pieces(running)
     stop = min(running[-1].stop, total)
 
@@ -173,13 +175,33 @@ def _checked(warning: Lint, clock: Clock) -> Lint:
     """The warning, without its fix where that text could not be planned."""
     if warning.fix is None:
         return warning
-    fixed = replace(clock, source=warning.fix)
     try:
-        laid, _ = lay_out(parse(warning.fix), fixed)
-        _check_finite(tuple(s for s in laid if s.start < clock.total_steps), clock.total_steps, fixed)
+        _laid(replace(clock, source=warning.fix))
     except ScheduleError:
         return warning._replace(fix=None)
     return warning
+
+
+def _laid(clock: Clock) -> tuple[Schedule, list[Segment], int]:
+    """The tree of the clock's text, its segments, and the number of items that belong to them."""
+    tree = parse(clock.source)
+    check_decimal_commas(tree, clock)
+    laid, reached = lay_out(tree, clock)
+    _check_finite(tuple(segment for segment in laid if segment.start < clock.total_steps), clock.total_steps, clock)
+    return tree, laid, reached
+
+
+MOST_MISTAKES = 8
+"""A text with more of them is not offered in a corrected form."""
+
+
+def _mended(text: str, clock: Clock, left: int = MOST_MISTAKES) -> str | None:
+    """A corrected text with what else is wrong in it corrected too; None where that cannot be done."""
+    try:
+        _laid(replace(clock, source=text))
+    except ScheduleError as error:
+        return None if error.fix is None or not left else _mended(error.fix, clock, left - 1)
+    return text
 
 
 def _replan(text: str, total: int, per_epoch: int | None, per_step: int | None) -> Plan:

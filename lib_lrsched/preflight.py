@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,15 @@ from .host import Host, NoTraining
 from .pictures import count_pictures
 from .plan import Plan, plan
 from .preflight_case import ERROR, WARNING, Case, Finding, look
+from .preflight_data import data_files, data_trouble, path_hint, template
 from .preflight_model import OF_MODEL, gradient, gradient_ahead
 from .sampling import sample_steps
 
-MANY_POINTS, MANY_FILES = 2000, 400
+MANY_POINTS = 2000
+
+USUAL_RATES = {"embedding": ("1e-4 to 0.1", 2e-5, 0.5), "hypernetwork": ("1e-6 to 1e-3", 1e-7, 3e-3)}
+"""What people train with, and the highest rate of a schedule below and above which it is worth a word: with the default
+optimizer, AdamW. The two kinds lie a hundred times apart, and it is easy to type one's rate into the other's field."""
 
 NOTHING_LEARNED = "the learning rate is 0 at every step, so nothing will be learned: give a rate above 0"
 
@@ -36,49 +40,7 @@ def findings(host: Host | NoTraining, kind: str, name: str, inputs: Mapping[str,
 
 def of_start(host: Host, kind: str, name: str, inputs: Mapping[str, Any]) -> list[Finding]:
     """What checks.py does not look at itself when a training starts; ``inputs`` are those of validate_train_inputs."""
-    return look(Case(host, kind, name, inputs, starts=True), (*OF_MODEL, template, gradient))
-
-
-def template(case: Case) -> Iterator[Finding]:
-    """Prompts that do not name the embedding that is trained."""
-    file = case.inputs.get("template_file") or case.host.ti.textual_inversion_templates.get(case.text("template_filename"))
-    if case.kind != "embedding" or not case.name or file is None:
-        return
-    lines = [line.strip() for line in Path(file.path).read_text(encoding="utf-8", errors="replace").splitlines()]
-    lacking = [(i, line) for i, line in enumerate(lines, 1) if "[name]" not in line and not _names(line, case)]
-    captions = _captions(case) if any("[filewords]" in line for _, line in lacking) else []
-    named = sum(_names(caption, case) for caption in captions)
-    if captions and named == len(captions):
-        lacking = [(i, line) for i, line in lacking if "[filewords]" not in line]
-    if not lacking:
-        return
-    number, line = lacking[0]
-    what = f"{line!r}" if line else "an empty line, which counts as a prompt"
-    if named and "[filewords]" in line:
-        yield Finding(WARNING, "template", f"{named} of {len(captions)} captions name {case.name!r}, and line {number} of the "
-                                           f"prompt template {file.name} does not: an update with the other prompts alone learns "
-                                           "nothing, and on CUDA it ends the training; put [name] into that line")
-    elif len(lacking) == len(lines) and not named:
-        yield Finding(ERROR, "template", f"no line of the prompt template {file.name} has [name] in it, so no prompt names "
-                                         f"{case.name!r} and nothing would be learned: choose another, such as "
-                                         "subject_filewords.txt")
-    else:
-        yield Finding(WARNING, "template", f"{len(lacking)} of {len(lines)} lines of the prompt template {file.name} lack [name], "
-                                           f"line {number} is {what}: an update with such prompts alone learns nothing, and on "
-                                           "CUDA it ends the training; put [name] into them")
-
-
-def _names(text: str, case: Case) -> bool:
-    """As the text encoder reads it, which knows no capitals."""
-    return case.name.lower() in text.lower()
-
-
-def _captions(case: Case) -> list[str]:
-    """Those of the first few pictures."""
-    folder = case.text("data_root")
-    files = sorted(islice(Path(folder).iterdir(), MANY_FILES)) if folder else []
-    captions = [(file.with_suffix(".txt"), file.stem) for file in files if file.suffix.lower() != ".txt"]
-    return [file.read_text(encoding="utf-8") if file.exists() else stem for file, stem in captions]
+    return look(Case(host, kind, name, inputs, starts=True), (*OF_MODEL, template, data_files, gradient))
 
 
 def made(case: Case) -> Iterator[Finding]:
@@ -90,12 +52,14 @@ def made(case: Case) -> Iterator[Finding]:
 
 
 def log_folder(case: Case) -> Iterator[Finding]:
-    folder = case.text("log_directory")
+    folder = case.path("log_directory") if case.text("log_directory") else ""
     every = ("create_image_every", "save_embedding_every", "save_hypernetwork_every", "save_model_every")
     if folder:
         trouble = folder_trouble(folder)
         if trouble:
             yield Finding(ERROR, "log_directory", trouble)
+        elif not Path(folder).exists() and path_hint(folder):
+            yield Finding(WARNING, "log_directory", f"the log directory {folder!r} will be made{path_hint(folder)}")
     elif any(case.whole(name) for name in every):
         yield Finding(ERROR, "log_directory", "no log directory is given, and copies or pictures are to be saved there: name one")
     elif isinstance(case.inputs.get("log_directory"), str):
@@ -115,26 +79,15 @@ def folder_trouble(folder: str) -> str:
 
 
 def pictures(case: Case) -> Iterator[Finding]:
-    if case.text("data_root"):
-        trouble = data_trouble(case.host, case.text("data_root"))
+    if case.path("data_root"):
+        trouble = data_trouble(case.host, case.path("data_root"))
         if trouble:
             yield Finding(ERROR, "data_root", trouble)
 
 
-def data_trouble(host: Host, folder: str) -> str:
-    """Why a folder is no data set; empty where it has a picture."""
-    try:
-        count = count_pictures(folder, host.read_picture, 1)
-    except OSError as error:
-        return f"the data set directory {str(folder)!r} cannot be read: {error.strerror or error}"
-    if count:
-        return ""
-    return f"no file in {str(folder)!r} can be read as a picture; captions (.txt) beside pictures do not count"
-
-
 def schedule(case: Case) -> Iterator[Finding]:
-    """A rate that is 0 throughout; a schedule that ends early."""
-    steps, folder, text = case.whole("steps"), case.text("data_root"), case.text("learn_rate")
+    """A rate that is 0 throughout, or far from what is usual; a schedule that ends early."""
+    steps, folder, text = case.whole("steps"), case.path("data_root"), case.text("learn_rate")
     if not steps or not text:
         return
     known = count_pictures(folder, case.host.read_picture) if folder and needs_pictures(text) else 0  # reads every picture
@@ -147,6 +100,9 @@ def schedule(case: Case) -> Iterator[Finding]:
         yield Finding(WARNING, "learn_rate", NOTHING_LEARNED)
     elif planned.stop < steps:
         yield Finding(WARNING, "learn_rate", ends_early(planned.stop, steps))
+    unusual = unusual_rate(case.kind, planned)
+    if unusual:
+        yield Finding(WARNING, "learn_rate", unusual)
 
 
 def is_nothing(planned: Plan) -> bool:
@@ -154,8 +110,26 @@ def is_nothing(planned: Plan) -> bool:
     return not planned.feedback and not planned.values(sample_steps(planned, MANY_POINTS)).any()
 
 
+def unusual_rate(kind: str, planned: Plan) -> str:
+    """That the highest rate is far from what this kind is trained with; empty where it is not, and for a search for the rate."""
+    if kind not in USUAL_RATES or is_nothing(planned) or any(segment.shape == "range_test" for segment in planned.segments):
+        return ""
+    usual, low, high = USUAL_RATES[kind]
+    peak = float(planned.values(sample_steps(planned, MANY_POINTS)).max())
+    if low <= peak <= high:
+        return ""
+    where = "above" if peak > high else "below"
+    (other,) = USUAL_RATES.keys() - {kind}
+    theirs, lowest, highest = USUAL_RATES[other]
+    hint = f"; for {_A[other]} it would be usual ({theirs})" if lowest <= peak <= highest else ""
+    return f"the highest learning rate is {peak:g}, far {where} what {_A[kind]} is usually trained with, {usual}{hint}"
+
+
+_A = {"embedding": "an embedding", "hypernetwork": "a hypernetwork"}
+
+
 def ends_early(stop: int, total: int) -> str:
     return f"the schedule ends at step {stop} of {total}, and training with it; leave out the last end to go on at the last rate"
 
 
-OF_INPUTS = (made, log_folder, pictures, schedule)
+OF_INPUTS = (made, log_folder, pictures, data_files, schedule)

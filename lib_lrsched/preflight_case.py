@@ -50,6 +50,11 @@ class Case:
         value = self.inputs.get(name)
         return value.strip() if isinstance(value, str) else ""
 
+    def path(self, name: str) -> str:
+        """As it was typed: the host takes a blank at the end as part of the name."""
+        value = self.inputs.get(name)
+        return value if isinstance(value, str) else ""
+
     def whole(self, name: str) -> int:
         """A whole number of 1 or more, else 0."""
         value = self.inputs.get(name)

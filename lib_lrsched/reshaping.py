@@ -121,7 +121,7 @@ def _suits(old: Param | None, new: Param, text: str) -> bool:
 def _call(shape: Shape, kept: Mapping[str, str], rates: Rates, time: str) -> str:
     if shape.name == "constant":
         return kept.get("v", rates.high)
-    args, named = [], False
+    kept, args, named = {**_either(shape, kept, time), **kept}, [], False
     for p in shape.params[1:] if shape.joins and rates.inherits else shape.params:
         text = kept.get(p.name) or _first_value(p, rates, time)
         if text is None:
@@ -130,6 +130,11 @@ def _call(shape: Shape, kept: Mapping[str, str], rates: Rates, time: str) -> str
             named = named or p.kind != "rate"
             args.append(f"{p.name}={text}" if named else text)
     return f"{shape.name}({', '.join(args)})"
+
+
+def _either(shape: Shape, kept: Mapping[str, str], time: str) -> dict[str, str]:
+    """A guess for the first of the parameters of which one is to be given."""
+    return {} if not shape.either or any(name in kept for name in shape.either) else {shape.either[0]: time}
 
 
 def _first_value(p: Param, rates: Rates, time: str) -> str | None:

@@ -8,6 +8,7 @@ parameter, and the planner finds its place in the source.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,7 +59,10 @@ class Built(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A row of the table. ``build(values, n)`` takes parameter values by name and the segment's length."""
+    """A row of the table. ``build(values, n)`` takes parameter values by name and the segment's length.
+
+    ``either`` names parameters of which exactly one is to be given; ``settle(values, n)`` then works out the other.
+    """
 
     name: str
     example: str
@@ -66,6 +70,8 @@ class Shape(NamedTuple):
     build: Callable[[Mapping[str, Any], int], Built]
     reference: str
     joins: bool = False  # takes (a, b), and a alone may be left to the segment before
+    either: tuple[str, ...] = ()
+    settle: Callable[[Mapping[str, Any], int], Mapping[str, Any]] | None = None
 
 
 def _a(**limits: Any) -> Param:
@@ -146,9 +152,27 @@ def _cyclic(p: Mapping[str, Any], n: int) -> Built:
                  (lambda j: low + _grown(high - low, p["gamma"], j)) if grows else None)
 
 
+def _settle_restarts(p: Mapping[str, Any], n: int) -> Mapping[str, Any]:
+    """t_0 from the number of cycles: a Fraction where they do not divide the segment, so that the last one ends with it."""
+    cycles = p["cycles"]
+    if cycles is None:
+        return p
+    parts, longer = 0, 1  # 1 + t_mult + t_mult^2 + ..., counted in first cycles
+    for _ in range(cycles if p["t_mult"] > 1 else 0):
+        parts, longer = parts + longer, longer * p["t_mult"]
+        if parts > n:
+            break
+    parts = parts or cycles
+    if parts > n:
+        raise ShapeError("cycles", f"{cycles} cycles do not fit into {n} steps: the first one would be shorter than a step")
+    t_0 = Fraction(n, parts)
+    return {**p, "t_0": t_0.numerator if t_0.denominator == 1 else t_0}
+
+
 def _restarts(p: Mapping[str, Any], _: int) -> Built:
     if p["warmup"] >= p["t_0"]:
-        raise ShapeError("warmup", f"the warm-up is shorter than a cycle: warmup is {p['warmup']} steps, t_0 is {p['t_0']}")
+        cycle = f"t_0 is {p['t_0']}" if p["cycles"] is None else f"the first of {p['cycles']} cycles is {float(p['t_0']):g}"
+        raise ShapeError("warmup", f"the warm-up is shorter than a cycle: warmup is {p['warmup']} steps, {cycle}")
     curve = curves.restarts(p["peak"], p["floor"], (p["t_0"], p["t_mult"]), p["peak_decay"], p["warmup"])
     def largest(j: int) -> float:
         cycles, start, length = j // p["t_0"], 0, p["t_0"]
@@ -236,11 +260,12 @@ _ROWS = (
     Shape("restarts", "restarts(0.005, 1e-5, t_0=200)",
           (Param("peak", "rate", REQUIRED, "rate at which a cycle starts"),
            Param("floor", "rate", 0.0, "rate towards which it falls"),
-           Param("t_0", "time", REQUIRED, "length of the first cycle", low=1),
+           Param("t_0", "time", None, "length of the first cycle; give this or cycles", low=1),
            Param("t_mult", "whole", 1, "each cycle is this many times as long as the one before", low=1),
            Param("peak_decay", "number", 1.0, "factor from one cycle's peak to the next"),
-           Param("warmup", "time", 0, "steps of linear warm-up at the start of each cycle")),
-          _restarts, "torch CosineAnnealingWarmRestarts; timm's cycle_decay"),
+           Param("warmup", "time", 0, "steps of linear warm-up at the start of each cycle"),
+           Param("cycles", "whole", None, "number of cycles that fill the segment, the last one ending with it; sets t_0", low=1)),
+          _restarts, "torch CosineAnnealingWarmRestarts; timm's cycle_decay", either=("t_0", "cycles"), settle=_settle_restarts),
     Shape("onecycle", "onecycle(0.005)",
           (Param("max_lr", "rate", REQUIRED, "highest rate"),
            Param("pct_start", "number", 0.3, "part of the segment that climbs", high=1.0, open_low=True, open_high=True),

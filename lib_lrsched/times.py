@@ -30,8 +30,8 @@ class Clock:
     steps_per_epoch: int | None = None
     images_per_step: int | None = None
 
-    def fail(self, message: str, span: Span) -> NoReturn:
-        raise ScheduleError(message, self.source, span)
+    def fail(self, message: str, span: Span, fix: str | None = None) -> NoReturn:
+        raise ScheduleError(message, self.source, span, fix)
 
 
 def is_minus_one(end: Quantity) -> bool:

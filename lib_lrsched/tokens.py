@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import NoReturn
 
+from .characters import check_characters
 from .errors import ScheduleError
 from .syntax import Span
 
@@ -45,6 +46,7 @@ class Tokens:
             self.kinds.append(mark or "word")
             self.texts.append(mark or word)
             self.starts.append(match.start())
+        check_characters(source, zip(self.texts, self.starts))
         self.kinds.append("")
         self.texts.append("")
         self.starts.append(len(source))
@@ -79,5 +81,5 @@ class Tokens:
         self.position += 1
         return True
 
-    def fail(self, message: str, span: Span | None = None) -> NoReturn:
-        raise ScheduleError(message, self.source, self.span if span is None else span)
+    def fail(self, message: str, span: Span | None = None, fix: str | None = None) -> NoReturn:
+        raise ScheduleError(message, self.source, self.span if span is None else span, fix)

@@ -40,7 +40,8 @@ VALUES = (
     "0.005", "constant(0.004)", "linear(0.005, 1e-4)", "cosine(1e-4)", "exp(0.005, 1e-5)", "poly(0.005, 1e-5, 2)", "rex(b=1e-4)",
     "warmup( 0.005 , curve = log )", "step(0.005, every=20%, gamma=0.5)", "decay(0.005, 0.999)", "inverse_sqrt(0.004, timescale=3)",
     "cyclic(1e-4, 0.005, step_size=10%)", "cyclic(1e-4, 0.005, 4, mode=exp_range, gamma=0.99)", "restarts(0.005, 1e-5, t_0=50%)",
-    "restarts(0.005, t_0=50%, warmup=10%)", "onecycle(0.005)", "wsd(0.005, 1e-5)", "wsd(0.005, warmup=0, decay=0)",
+    "restarts(0.005, t_0=50%, warmup=10%)", "restarts(0.005, 1e-5, cycles=2)",
+    "onecycle(0.005)", "wsd(0.005, 1e-5)", "wsd(0.005, warmup=0, decay=0)",
     "plateau(0.005, patience=5)", "range_test(1e-5, 0.1)", "range_test(1e-5, 0.1, linear, stair=90%)",
     "repeat(2.5, 0.005:30%, cosine(1e-4):+10%)",
 )  # fmt: skip
@@ -277,7 +278,10 @@ def test_a_set_parameter_says_its_value_and_goes_back_to_its_default(text: str, 
         assume(False)
     assert values_of(after, number)[param["name"]] == value
     assert_only_changed(text, after, {number})
-    if known.default is not REQUIRED and not (known.name == "a" and number == 0):
+    if known.name in SHAPES[item["shape"]].either:
+        with pytest.raises(RequestError, match="needs t_0 or cycles"):
+            edit(after, "unset", number, param=param["name"])
+    elif known.default is not REQUIRED and not (known.name == "a" and number == 0):
         try:
             back = edit(after, "unset", number, param=param["name"])
         except ScheduleError as error:
@@ -460,3 +464,17 @@ def test_error_a_unit_that_the_run_does_not_know():
     with pytest.raises(RequestError) as caught:
         edit_answer({"text": "1:50", "edit": {"do": "unit", "item": [0], "unit": "ep"}, "total_steps": 100})
     assert caught.value.message == "50 steps cannot be said in ep: the data set's size is not known"
+
+
+@pytest.mark.parametrize(("text", "param", "value", "after"), [
+    ("restarts(0.005, 1e-5, t_0=25%, warmup=2)", "cycles", "4", "restarts(0.005, 1e-5, cycles=4, warmup=2)"),
+    ("restarts(0.005, 1e-5, cycles=4)", "t_0", "50%", "restarts(0.005, 1e-5, t_0=50%)"),
+    ("restarts(0.005, 0, 20, 2)", "cycles", "4", "restarts(0.005, 0, cycles=4, t_mult=2)"),
+    ("restarts(0.005, t_0=20)", "t_0", "30", "restarts(0.005, t_0=30)"),
+])
+def test_of_two_parameters_that_say_the_same_the_one_that_is_set_takes_the_others_place(text, param, value, after):
+    assert edit(text, "set", 0, param=param, value=value) == after
+
+
+def test_another_shape_with_such_parameters_gets_one_of_them():
+    assert edit("cosine(0.005, 1e-5)", "shape", 0, shape="restarts") == "restarts(0.005, 1e-5, t_0=25%)"

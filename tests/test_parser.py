@@ -178,7 +178,7 @@ REFUSED = [
     ("mode=3", f"expected a rate or a shape, found `mode`; {_SHAPE}", "^^^^"),
     ("a-b", "expected a rate such as 0.005 or 1e-3, found `a-b`", "^^^"),
     ("1e", "expected a rate such as 0.005 or 1e-3, found `1e`", "^^"),
-    ("1;2", "expected a rate such as 0.005 or 1e-3, found `1;2`", "^^^"),
+    ("1;2", "expected `,`, got SEMICOLON (U+003B)", " ^"),
     ("+ 1", "expected a rate such as 0.005 or 1e-3, found `+`", "^"),
     ("0x10", "expected a rate such as 0.005 or 1e-3, found `0x10`", "^^^^"),
     ("1e-3%", "a rate has no unit; a time such as 20% stands after a colon", "^^^^^"),

@@ -18,7 +18,7 @@ import torch
 from practice_fixtures import NAME
 from torch import Tensor, nn
 
-from lib_lrsched import attention, checks, host, preflight, preflight_model
+from lib_lrsched import attention, checks, host, preflight, preflight_model, presets
 from lib_lrsched.checks import InputError
 from lib_lrsched.host import NoTraining
 from lib_lrsched.plan import plan
@@ -62,8 +62,9 @@ def with_key(key: str, channels: int = 4) -> SimpleNamespace:
 @both_kinds
 def test_nothing_is_found_where_nothing_is_wrong(ground, kind):
     ground.create(kind)
+    rate = "warmup(0.005):1ep, cosine(0.005, 1e-5)" if kind == "embedding" else "warmup(3e-5):1ep, cosine(3e-5, 1e-6)"
     inputs = {
-        "learn_rate": "warmup(0.005):1ep, cosine(0.005, 1e-5)", "steps": "100", "batch_size": 1, "gradient_step": 1,
+        "learn_rate": rate, "steps": "100", "batch_size": 1, "gradient_step": 1,
         "data_root": str(ground.data), "log_directory": str(ground.log), "template_filename": "subject_filewords.txt",
         "create_image_every": 0,
     }
@@ -338,14 +339,14 @@ def test_a_schedule_that_ends_early_or_never_begins(ground):
     assert only(ground.host(), learn_rate="0:10, linear(0, 0)", steps=100) == (
         "warning", "the learning rate is 0 at every step, so nothing will be learned: give a rate above 0",
     )
-    assert found(ground.host(), learn_rate="0:99, 1e-9", steps=100) == []
+    assert found(ground.host(), learn_rate="0:99, 1e-3", steps=100) == []
     assert found(ground.host(), learn_rate="0:2999, 0.005:3000, 0", steps=10_000_000) == []
     assert found(ground.host(), learn_rate="cosine(", steps=100) == [], "the chart beside the field shows it"
     assert found(ground.host(), learn_rate="0.005:2ep", steps=100, data_root=str(ground.data))[0][0] == "warning"
 
 
 def test_errors_come_first(ground):
-    severities = [one[0] for one in found(ground.host(), learn_rate="1:5", steps=9, log_directory="", data_root="/none")]
+    severities = [one[0] for one in found(ground.host(), learn_rate="0.1:5", steps=9, log_directory="", data_root="/none")]
     assert severities == ["error", "warning", "warning"]
 
 
@@ -467,6 +468,37 @@ def test_error_attention_without_its_gradient_is_said_before_the_click_where_it_
     assert (severity, message.startswith(f"the attention in force (silent_attention_forward) {NO}")) == ("error", True)
     assert only(at) == (severity, message)
     assert len(calls) == 1, "one look is enough"
+
+
+# A rate of the other kind ---------------------------------------------------------------------
+
+
+OF_EMBEDDINGS = "an embedding is usually trained with, 1e-4 to 0.1"
+OF_NETWORKS = "a hypernetwork is usually trained with, 1e-6 to 1e-3"
+
+
+@pytest.mark.parametrize(("kind", "rate", "message"), [
+    ("hypernetwork", "warmup(0.005):5%, cosine(0)",
+     f"0.005, far above what {OF_NETWORKS}; for an embedding it would be usual (1e-4 to 0.1)"),
+    ("embedding", "1e-5", f"1e-05, far below what {OF_EMBEDDINGS}; for a hypernetwork it would be usual (1e-6 to 1e-3)"),
+    ("embedding", "5:10, 0.005", f"5, far above what {OF_EMBEDDINGS}"),
+    ("hypernetwork", "1e-9", f"1e-09, far below what {OF_NETWORKS}"),
+])
+def test_a_rate_far_from_what_is_usual_is_a_warning(ground, kind, rate, message):
+    assert only(ground.host(), kind, learn_rate=rate, steps=100) == ("warning", f"the highest learning rate is {message}")
+
+
+@pytest.mark.parametrize("preset", presets.BUILTIN, ids=lambda preset: preset.name)
+def test_usual_practice_gets_no_warning(ground, preset):
+    kind = "hypernetwork" if preset.name.startswith("Hypernetwork") else "embedding"
+    assert [one for one in found(ground.host(), kind, learn_rate=preset.text, steps=2000) if "usual" in one[2]] == []
+
+
+def test_a_training_that_starts_with_the_other_kinds_rate_notes_it(ground):
+    ground.install()
+    ground.train("hypernetwork", "0.005", 2)
+    notes = [message for event, message in ground.events() if event == "note"]
+    assert any(note.startswith("the highest learning rate is 0.005, far above what a hypernetwork") for note in notes)
 
 
 # Which WebUI can be hooked --------------------------------------------------------------------

@@ -117,6 +117,7 @@ def test_a_bad_text_does_not_harm_the_others() -> None:
             "line": 2,
             "column": 2,
             "caret": "no shape `foo`\n     foo(1)\n     ^^^",
+            "fix": None,
         },
     }
 

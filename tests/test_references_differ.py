@@ -114,6 +114,7 @@ def test_cycles_counted_in_floats_miss_a_restart(library):
     theirs = stepped(lambda o: library.get_cosine_with_hard_restarts_schedule_with_warmup(o, 0, 490, 49), 0.004, 12)
     assert theirs[10] < 1e-9
     assert plan("restarts(0.004, t_0=10)", total_steps=490).value(10) == 0.004
+    assert plan("restarts(0.004, cycles=49)", total_steps=490).value(10) == 0.004
 
 
 def test_torchs_cosine_rises_again_past_its_end():

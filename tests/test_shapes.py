@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from math import cos, exp, floor, log, pi, sqrt
 
 import numpy as np
@@ -27,7 +28,7 @@ def sawtooth(j: int, up: int, down: int) -> tuple[int, float]:
     return cycle, r / up if r <= up else (up + down - r) / down
 
 
-def restarted(j: int, t_0: int, t_mult: int) -> tuple[int, int, int]:
+def restarted(j: int | Fraction, t_0: int | Fraction, t_mult: int) -> tuple[int, int | Fraction, int | Fraction]:
     """The cycle of step j, the step within it and its length, by counting."""
     cycle, length = 0, t_0
     while j >= length:
@@ -35,11 +36,13 @@ def restarted(j: int, t_0: int, t_mult: int) -> tuple[int, int, int]:
     return cycle, j, length
 
 
-def restarts(j: int, peak: float, floor_: float, cycle: tuple[int, int], peak_decay: float = 1.0, warm: int = 0) -> float:
+def restarts(
+    j: int, peak: float, floor_: float, cycle: tuple[int | Fraction, int], peak_decay: float = 1.0, warm: int = 0,
+) -> float:
     number, r, length = restarted(j, *cycle)
     top = peak * peak_decay**number
     if r < warm:
-        return floor_ + (top - floor_) * (r + 1) / warm
+        return floor_ + (top - floor_) * min(1.0, (r + 1) / warm)
     return floor_ + (top - floor_) * half((r - warm) / (length - warm))
 
 
@@ -103,6 +106,9 @@ FORMULAS: list[tuple[str, int, Callable[[int], float]]] = [
     ("restarts(1, 0.1, t_0=10, peak_decay=0.5)", 60, lambda j: restarts(j, 1, 0.1, (10, 1), 0.5)),
     ("restarts(1, 0.1, t_0=4, t_mult=2, peak_decay=1.5)", 120, lambda j: restarts(j, 1, 0.1, (4, 2), 1.5)),
     ("restarts(1, 0.1, t_0=10, t_mult=2, warmup=3, peak_decay=0.9)", 200, lambda j: restarts(j, 1, 0.1, (10, 2), 0.9, 3)),
+    ("restarts(1, 0.1, cycles=7)", 60, lambda j: restarts(j, 1, 0.1, (Fraction(60, 7), 1))),
+    ("restarts(1, cycles=5, t_mult=2, warmup=1, peak_decay=0.9)", 50, lambda j: restarts(j, 1, 0, (Fraction(50, 31), 2), 0.9, 1)),
+    ("restarts(1, cycles=4, t_mult=2, warmup=3)", 60, lambda j: restarts(j, 1, 0, (4, 2), 1.0, 3)),
     ("restarts(1, t_0=10%, warmup=5%)", 60, lambda j: restarts(j, 1, 0, (6, 1), 1.0, 3)),
     ("onecycle(0.5)", 100, lambda j: phased(j, [29, 99], [0.02, 0.5, 2e-6], half)),
     ("onecycle(0.5, 0.25, 10, 100, linear)", 50, lambda j: phased(j, [11.5, 49], [0.05, 0.5, 5e-4], straight)),
@@ -218,6 +224,50 @@ def test_restarts_pick_the_right_cycle_at_every_boundary() -> None:
         made = plan(f"restarts(1, 0, t_0={t_0}, t_mult={t_mult})", total_steps=10**9)
         assert made.value(boundary) == 1.0
         assert made.value(boundary - 1) < 0.5
+
+
+@pytest.mark.parametrize(("more", "sum_of_cycles"), [("", 4), (", warmup=7", 4), (", t_mult=2, peak_decay=0.5", 15)])
+def test_a_number_of_cycles_is_the_t_0_with_which_they_fill_the_segment(more: str, sum_of_cycles: int) -> None:
+    n = 60 * sum_of_cycles
+    counted = plan(f"restarts(0.5, 0.01, cycles=4{more}):{n}", total_steps=n)
+    assert np.array_equal(counted.values(range(n)), plan(f"restarts(0.5, 0.01, t_0=60{more})", total_steps=n).values(range(n)))
+
+
+@pytest.mark.parametrize(("n", "cycles", "t_mult"), [(100, 3, 1), (100, 99, 1), (101, 100, 1), (100, 5, 2), (999, 6, 3), (7, 7, 1)])
+def test_the_last_of_so_many_cycles_ends_with_the_segment(n: int, cycles: int, t_mult: int) -> None:
+    parts = sum(t_mult**i for i in range(cycles))
+    starts = [-(-n * sum(t_mult**i for i in range(c)) // parts) for c in range(cycles)]
+    v = plan(f"restarts(1, cycles={cycles}, t_mult={t_mult}):{n}, 0", total_steps=n + 1).values(range(n + 1))
+    assert [0, *(k for k in range(1, n) if v[k] > v[k - 1] or v[k] == v[k - 1] == 1)] == starts
+    assert v[n] == 0
+
+
+def test_a_number_of_cycles_is_exact_beyond_64_bits() -> None:
+    n, cycles = 2**62 - 57, 10**9 + 7
+    made = plan(f"restarts(1, cycles={cycles})", total_steps=n)
+    for step in (0, 12_345, n // 3, n - 1):
+        rest = Fraction(step * cycles % n, n)
+        assert made.value(step) == pytest.approx(half(float(rest)), abs=1e-9)
+        assert made.value(step) == made.values([step, step])[0]
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("restarts(1)", "restarts needs t_0 or cycles, as in restarts(0.005, 1e-5, t_0=200)"),
+    ("restarts(1, t_0=5, cycles=4)", "restarts takes t_0 or cycles, not both: each says how long a cycle is"),
+    ("restarts(1, cycles=101)", "101 cycles do not fit into 100 steps: the first one would be shorter than a step"),
+    ("restarts(1, cycles=7, t_mult=2)", "7 cycles do not fit into 100 steps: the first one would be shorter than a step"),
+    ("restarts(1, cycles=1000000000, t_mult=2)",
+     "1000000000 cycles do not fit into 100 steps: the first one would be shorter than a step"),
+    ("restarts(1, cycles=0)", "cycles is 1 or more; given was 0"),
+    ("restarts(1, cycles=1.5)", "cycles is a whole number; given was 1.5"),
+    ("restarts(1, cycles=3, warmup=34)",
+     "the warm-up is shorter than a cycle: warmup is 34 steps, the first of 3 cycles is 33.3333"),
+    ("1, restarts(1)", "restarts needs t_0 or cycles, as in restarts(0.005, 1e-5, t_0=200)"),
+])
+def test_error_a_number_of_cycles_that_cannot_be(text: str, message: str) -> None:
+    with pytest.raises(ScheduleError) as caught:
+        plan(text, total_steps=100)
+    assert caught.value.message == message
 
 
 def test_a_cut_segment_keeps_the_length_that_was_written() -> None:
@@ -405,6 +455,7 @@ def test_a_default_written_out_changes_nothing() -> None:
             "cyclic(0, 1, 7, 7, mode=triangular, gamma=1, wave=linear, cycle_momentum=yes, base_momentum=0.85, max_momentum=0.95)",
         ),
         ("restarts(1, t_0=7)", "restarts(1, floor=0, t_0=7, t_mult=1, peak_decay=1, warmup=0)"),
+        ("restarts(1, cycles=5)", "restarts(1, floor=0, t_mult=1, peak_decay=1, warmup=0, cycles=5)"),
         ("onecycle(1)", "onecycle(1, pct_start=0.3, div_factor=25, final_div_factor=1e4, anneal=cos, three_phase=no)"),
         ("wsd(1)", "wsd(1, floor=0, warmup=10%, decay=20%, curve=linear)"),
         ("plateau(1)", "plateau(1, factor=0.1, patience=10, threshold=1e-4, mode=rel, cooldown=0, min=0, every=1)"),

@@ -5,8 +5,10 @@ Written to behave as `modules/textual_inversion/dataset.py` of the host does, it
 """
 from __future__ import annotations
 
+import os
 import random
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,10 +160,11 @@ class PersonalizedBase(Dataset):
 
 def caption(path: str) -> str:
     """The text of the .txt file beside the picture, else the file's name without the number in front."""
-    beside = Path(path).with_suffix(".txt")
-    if beside.exists():
-        return beside.read_text(encoding="utf8")
-    words = LEADING_NUMBER.sub("", Path(path).stem)
+    beside = os.path.splitext(path)[0] + ".txt"  # noqa: PTH122 as the host: with_suffix() differs for names with odd dots
+    if os.path.exists(beside):  # noqa: PTH110
+        with open(beside, encoding="utf8") as file:  # noqa: PTH123
+            return file.read()
+    words = LEADING_NUMBER.sub("", os.path.splitext(os.path.basename(path))[0])  # noqa: PTH119, PTH122
     if not shared.opts.dataset_filename_word_regex:
         return words
     found = re.findall(shared.opts.dataset_filename_word_regex, words)
@@ -178,6 +181,8 @@ def _listed(data_root: str) -> list[str]:
 
 def _decode(path: str, size: tuple[int, int] | None, want_alpha: bool) -> Picture | None:
     """The picture at path, or None for anything that is not one: a caption, a folder, a broken file."""
+    if stat.S_ISFIFO(_mode(path)):
+        return None  # the host would wait for ever for who writes into it
     try:
         with Image.open(path) as file:
             image: Image.Image = ImageOps.exif_transpose(file)  # type: ignore[assignment]  # None only in place
@@ -188,6 +193,14 @@ def _decode(path: str, size: tuple[int, int] | None, want_alpha: bool) -> Pictur
         return Picture(image if size is None else image.resize(size, Image.Resampling.BICUBIC), alpha)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None  # the host leaves out what it cannot read, without a word
+
+
+def _mode(path: str) -> int:
+    """The file's type and permissions; 0 for a link that leads nowhere."""
+    try:
+        return Path(path).stat().st_mode
+    except OSError:
+        return 0
 
 
 def _weight(alpha: Image.Image | None, shape: Sequence[int]) -> Tensor:

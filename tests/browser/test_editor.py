@@ -89,6 +89,18 @@ def test_a_fix_button_corrects_the_text_and_can_be_undone(page: Page) -> None:
     expect(page.locator("#lrsched_text")).to_have_value("0.005, 1e-3:100")
 
 
+def test_an_error_has_a_fix_button_where_it_is_known_what_was_meant(page: Page) -> None:
+    open_tab(page)
+    write(page, "100:0.005, 1e\u22123")
+    page.click("#lrsched_messages .lrsched-error button:text('Fix')")
+    expect(page.locator("#lrsched_text")).to_have_value("0.005:100, 1e-3")
+    expect(page.locator("#lrsched_messages")).to_be_empty()
+    choose_tab(page, "Train")
+    page.fill("#train_embedding_learn_rate textarea", "0,005")
+    page.click("#lrsched_inline_embeddingRate button:text('Fix')")
+    expect(page.locator("#train_embedding_learn_rate textarea")).to_have_value("0.005")
+
+
 def test_snippets_are_put_at_the_cursor_with_their_comma(page: Page) -> None:
     open_tab(page)
     page.click(".lrsched-snippet:text-is('warmup')")

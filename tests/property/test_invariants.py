@@ -365,7 +365,8 @@ def test_planning_takes_time_in_proportion_to_the_text(item: str) -> None:
     assert cost(work(1_600)) < 40 * max(cost(work(200)), 1e-3)
 
 
-@pytest.mark.parametrize("text", ["0.5", "cosine(0.5, 0)", "restarts(1, t_0=10, t_mult=2)", "repeat(1e9, cosine(1, 0):7, 0.5:3)"])
+@pytest.mark.parametrize("text", [
+    "0.5", "cosine(0.5, 0)", "restarts(1, t_0=10, t_mult=2)", "restarts(1, cycles=3)", "repeat(1e9, cosine(1, 0):7, 0.5:3)"])
 def test_a_value_costs_the_same_anywhere_in_any_run(text: str) -> None:
     def work(total: int) -> Callable[[], object]:
         made = plan(text, total_steps=total)

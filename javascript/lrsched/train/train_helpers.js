@@ -1,7 +1,7 @@
 // Help inside the host's Train tab: a small chart and any error under each schedule field, as one types.
 import {el, setHidden, setText} from "../base/dom.js";
 import {PreviewRequests} from "../base/latest.js";
-import {caretBox, warningBox} from "../base/messages.js";
+import {errorBox, warningBox} from "../base/messages.js";
 import * as resumeModes from "../base/resume_modes.js";
 import {Chart} from "../chart/chart.js";
 import {scheduleLines} from "../chart/schedule_lines.js";
@@ -74,7 +74,9 @@ class FieldHelp {
         this.place.classList.toggle("lrsched-stale", !result.ok);
         if (result.ok) this.#draw(result, answer.initial_step);
         setHidden(this.place, !result.ok && this.chart.data.series.length === 0);
-        this.messages.replaceChildren(...(result.ok ? result.warnings.map((lint) => warningBox(lint, {onFix: (text) => fields.set(this.field, text)})) : [caretBox(result.error)]));
+        const onFix = (text) => fields.set(this.field, text);
+        const said = result.ok ? result.warnings.map((one) => warningBox(one, {onFix})) : [errorBox(result.error, {onFix})];
+        this.messages.replaceChildren(...said);
     }
 
     #draw(result, initialStep) {
