@@ -14,7 +14,7 @@ from math import isfinite
 from typing import Any, NoReturn
 
 from .errors import short as cut
-from .export_kohya import END
+from .export_kohya import END, LONGEST
 from .exported import short, tidy
 from .import_diffusers import from_diffusers
 from .import_torch import from_torch_class
@@ -22,7 +22,6 @@ from .imported import MOST_STEPS, Imported, ImportFormatError, brief, is_number,
 from .kohya_words import EXAMPLE, is_toml, words_of_command, words_of_toml
 
 MOST_CYCLES = 1_000_000
-MOST_ARGUMENT = 1000
 
 NO_RATE = ("num_processes", "optimizer_type", "optimizer_args", "config_file")
 """What is read to say what the text leaves out; alone it makes no schedule."""
@@ -216,8 +215,7 @@ def _argument(text: str) -> tuple[str, Any]:
     """``name=value`` with a Python value, such as T_max=100 or milestones=[100,200]."""
     name, mark, value = text.partition("=")
     try:
-        # The parser of Python takes megabytes of brackets badly.
-        found = ast.literal_eval(value) if len(text) <= MOST_ARGUMENT else None
+        found = ast.literal_eval(value) if len(text) <= LONGEST else None
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         found = None
     if not mark or (found is None and value != "None"):

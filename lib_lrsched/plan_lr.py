@@ -193,8 +193,8 @@ class PlanLR(LRScheduler):
         self._has_warned = True
         warnings.warn(f"accelerate steps this scheduler {count} times at every update, once for each process: the plan of "
                       f"{self.plan.stop} steps is over after {-(-self.plan.stop // count)} updates, and values between are "
-                      "skipped. Make the Accelerator with split_batches=True or with step_scheduler_with_optimizer=False, or leave the "
-                      "scheduler out of prepare(); the docstring of PlanLR has the loops", stacklevel=4)
+                      "skipped. Make the Accelerator with split_batches=True or with step_scheduler_with_optimizer=False, or leave "
+                      "the scheduler out of prepare(); the docstring of PlanLR has the loops", stacklevel=4)
 
     def _take(self, made: Plan, watch: feedback.Watch) -> None:
         self.plan = made

@@ -573,6 +573,7 @@ RULE = "expected multiplier:step, such as 0.1:20, given was "
          f"`{'(' * 60}...`: expected a rate, a finite number of 0 or more, given was `{'(' * 60}...`"),
         ("kohya", "(" * 100_000, ARGUMENTS),
         ("kohya", "--lr_scheduler_args T_max=" + "[" * 100_000, f"{VALUE} 'T_max={'[' * 14}...'"),
+        ("kohya", "--lr_scheduler_args T_max=" + "-" * 90_000 + "1", f"{VALUE} 'T_max={'-' * 14}...'"),
         ("kohya", "--lr_scheduler_args T_max=" + "[" * 900, f"{VALUE} 'T_max={'[' * 14}...'"),
         ("kohya", "a = " + "[" * 100_000, "this is no TOML: its brackets are nested too deeply"),
     ],
