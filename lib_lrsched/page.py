@@ -197,7 +197,8 @@ def _exchange() -> str:
 {button("import_close", "Close")}</span></header>
 <textarea id="lrsched_import_text" class="lrsched-box" rows="4" spellcheck="false"
  aria-labelledby="lrsched_import_title"></textarea>
-<div class="lrsched-params">{option_field("import_base", "Optimizer's rate", "needed for multipliers")}</div>
+<div class="lrsched-params">{option_field("import_base", "Optimizer's rate", "needed for multipliers")}
+{option_field("import_epoch", "Steps per epoch", "needed for epochs")}</div>
 <p id="lrsched_import_said" class="lrsched-said" role="status"></p></div>
 </section>"""
 
