@@ -106,6 +106,7 @@ def _add_import(commands: Any) -> None:
     command.add_argument("text", metavar="TEXT", help="the schedule, or - to read it from standard input")
     command.add_argument("--from", dest="kind", required=True, metavar="FORMAT", help="a1111, diffusers, deepspeed or kohya")
     command.add_argument("--base", type=float, metavar="RATE", help="the optimizer's rate, where the format has multipliers of it")
+    command.add_argument("--steps-per-epoch", type=_positive, metavar="E", help="updates in one epoch, for --max_train_epochs")
     command.add_argument("--json", action="store_true", help="print text, total_steps and note, or an error, as JSON")
     command.set_defaults(run=_import)
 
@@ -114,7 +115,8 @@ def _import(args: argparse.Namespace) -> int:
     from .imports import ImportFormatError, import_text
 
     try:
-        found = import_text(sys.stdin.read() if args.text == "-" else args.text, args.kind, base=args.base)
+        text = sys.stdin.read() if args.text == "-" else args.text
+        found = import_text(text, args.kind, base=args.base, steps_per_epoch=args.steps_per_epoch)
     except ImportFormatError as error:
         return _refuse(args, error.message, None, error.message)
     steps = "" if found.total_steps is None else f"max steps {found.total_steps}"

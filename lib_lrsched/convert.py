@@ -57,4 +57,7 @@ def _number(request: dict[str, Any], name: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise RequestError(f"{name} is a number, given was {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise RequestError(f"{name} is a number that a float holds; this one has more than 300 digits") from None

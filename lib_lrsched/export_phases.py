@@ -143,6 +143,11 @@ def to_diffusers(plan: Plan, error: float | None = None, base: float | None = No
     return Exported(",".join(rules), note, worst)
 
 
+def is_stepped(part: Part) -> bool:
+    """Whether a part is constant phases by itself."""
+    return part.shape in STEPPED if part.passes is None else all(map(is_stepped, (*part.passes.first, *part.passes.again)))
+
+
 def _refuse_curve(part: Part) -> None:
     if part.passes is not None:
         for inner in (*part.passes.first, *part.passes.again):

@@ -41,7 +41,7 @@ def to_pytorch(plan: Plan) -> Exported:
         text = _plateau(plan, parts[0])
     else:
         refuse_feedback(plan, "a torch scheduler together with other items")
-        one = _own(parts[0]) if len(parts) == 1 else None
+        one = own_scheduler(parts)
         text = _lambda(plan, parts) if one is None else _one(plan, one)
     note = f"call make_scheduler(optimizer), then its step() after every optimizer.step(); train {plan.stop} updates"
     return Exported(text, note)
@@ -50,10 +50,10 @@ def to_pytorch(plan: Plan) -> Exported:
 # One of torch's own ---------------------------------------------------------------------------
 
 
-def _own(part: Part) -> Torch | None:
-    """torch's scheduler that computes this part, or None."""
-    make = _OWN.get(part.shape)
-    return None if make is None else make(part.values, part.length)
+def own_scheduler(parts: tuple[Part, ...]) -> Torch | None:
+    """torch's scheduler that computes the one part of a plan, or None."""
+    make = _OWN.get(parts[0].shape) if len(parts) == 1 else None
+    return None if make is None else make(parts[0].values, parts[0].length)
 
 
 def _linear(p: Mapping[str, Any], n: int) -> Torch | None:

@@ -69,7 +69,8 @@ def import_answer(request: Request) -> dict[str, Any]:
     from .imports import import_text  # not before somebody asks
 
     base = None if request.get("base") is None else _number(request, "base")
-    return import_text(_text(request, "text"), _text(request, "format"), base=base)._asdict()
+    epoch = None if request.get("steps_per_epoch") is None else _whole(request, "steps_per_epoch", 1, MAX_STEPS)
+    return import_text(_text(request, "text"), _text(request, "format"), base=base, steps_per_epoch=epoch)._asdict()
 
 
 Edit = Callable[[Draft, Path, Request], Edited]

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from math import isfinite
 from typing import Any
 
-from .exported import short, tidy
-from .imported import Imported, ImportFormatError
+from .exported import MOST_STEPS, short, tidy
+from .import_torch import from_torch_class, has_torch_class
+from .imported import Imported, ImportFormatError, Params, is_number, shown
 
 INTERVALS = 1000
-"""How many intervals of a range test the text goes on for: longer than anybody lets a rate rise."""
+"""How many intervals of a range test the text goes on for, at least: longer than anybody lets a rate rise."""
+
+MOST_DIGITS = 40
 
 
 def from_deepspeed(text: str, base: float | None = None) -> Imported:
@@ -27,22 +29,41 @@ def from_deepspeed(text: str, base: float | None = None) -> Imported:
     config = _json(text)
     section = config.get("scheduler", config)
     name = section.get("type") if isinstance(section, dict) else None
-    if name not in _READERS:
-        raise ImportFormatError(f"expected a scheduler section with a type of {', '.join(_READERS)}; given was {name!r}")
-    params = _Params(name, section.get("params", {}), _base(config, base))
+    if isinstance(name, str) and name not in _READERS and has_torch_class(name):
+        return _torch_class(name, section.get("params", {}), _base(config, base))
+    if not isinstance(name, str) or name not in _READERS:
+        kinds = f"{', '.join(_READERS)}, or of a scheduler of torch"
+        raise ImportFormatError(f"expected a scheduler section with a type of {kinds}; given was {shown(name)}")
+    params = Params(name, section.get("params", {}), _base(config, base), ignored={"last_batch_iteration"})
     found = _READERS[name](params)
     params.check_all_read()
     return found
 
 
+def _torch_class(name: str, given: Any, base: float | None) -> Imported:
+    """DeepSpeed looks a type up among torch's schedulers where it has none of that name itself."""
+    if not isinstance(given, dict):
+        raise ImportFormatError(f"{name}: params is an object, given was {shown(given)}")
+    return Imported(from_torch_class(name, given, base, None), None, "")
+
+
 def _json(text: str) -> dict[str, Any]:
     try:
-        config = json.loads(text)
+        config = json.loads(text, parse_int=_whole)
     except json.JSONDecodeError as error:
         raise ImportFormatError(f"this is no JSON: {error}") from None
+    except RecursionError:
+        raise ImportFormatError("this is no configuration: its brackets are nested too deeply") from None
     if not isinstance(config, dict):
         raise ImportFormatError("expected a JSON object with a scheduler section")
     return config
+
+
+def _whole(digits: str) -> int:
+    """Python refuses to read a number of thousands of digits, with an error of its own."""
+    if len(digits) > MOST_DIGITS:
+        raise ImportFormatError(f"a whole number has at most {MOST_DIGITS} characters, this one has {len(digits)}")
+    return int(digits)
 
 
 def _base(config: Mapping[str, Any], base: float | None) -> float | None:
@@ -52,77 +73,32 @@ def _base(config: Mapping[str, Any], base: float | None) -> float | None:
     optimizer = config.get("optimizer")
     params = optimizer.get("params") if isinstance(optimizer, dict) else None
     rate = params.get("lr") if isinstance(params, dict) else None
-    return float(rate) if isinstance(rate, (int, float)) and not isinstance(rate, bool) and rate > 0 else None
+    return float(rate) if is_number(rate) and rate > 0 else None
 
 
-class _Params:
-    """A scheduler's parameters, each read once, in its range."""
-
-    def __init__(self, name: str, given: Any, base: float | None) -> None:
-        if not isinstance(given, dict):
-            raise ImportFormatError(f"{name}: params is an object, given was {given!r}")
-        self._name, self._given, self._read, self.base = name, given, {"last_batch_iteration"}, base
-
-    def rate(self, name: str, default: float | None = None) -> float:
-        value = self._value(name, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value < 0:
-            self.fail(f"{name} is a finite number, 0 or more; given was {value!r}")
-        return float(value)
-
-    def whole(self, name: str, default: int | None = None, low: int = 1) -> int:
-        value = self._value(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            self.fail(f"{name} is a whole number from {low}; given was {value!r}")
-        return value
-
-    def flag(self, name: str, default: bool) -> bool:
-        value = self._value(name, default)
-        if not isinstance(value, bool):
-            self.fail(f"{name} is true or false; given was {value!r}")
-        return value
-
-    def kind(self) -> str:
-        value = self._value("warmup_type", "log")
-        if value not in ("log", "linear"):
-            self.fail(f"warmup_type is log or linear; given was {value!r}")
-        return str(value)
-
-    def _value(self, name: str, default: Any) -> Any:
-        self._read.add(name)
-        value = self._given.get(name, default)
-        if value is None:
-            self.fail(f"{name} is missing")
-        if isinstance(value, list):
-            self.fail(f"{name} has a rate for each parameter group; a text has one")
-        return value
-
-    def fail(self, message: str) -> Any:
-        raise ImportFormatError(f"{self._name}: {message}")
-
-    def check_all_read(self) -> None:
-        unknown = sorted(set(self._given) - self._read)
-        if unknown:
-            self.fail(f"it has no parameter {unknown[0]!r}")
+def _kind(p: Params) -> str:
+    return p.word("warmup_type", "log", ("log", "linear"))
 
 
-def _warmup_lr(p: _Params) -> Imported:
+def _warmup_lr(p: Params) -> Imported:
     items, high, _ = _warm(p, p.rate("warmup_min_lr", 0.0), p.rate("warmup_max_lr", p.base))
     return Imported(", ".join([*items, short(high)]), None, "")
 
 
-def _warmup_decay(p: _Params) -> Imported:
+def _warmup_decay(p: Params) -> Imported:
     low = p.rate("warmup_min_lr", 0.0)
     items, high, size = _warm(p, low, p.rate("warmup_max_lr", 0.001))
-    total = _total(p, size)
+    total = p.whole("total_num_steps")
+    if total <= size:
+        return Imported(", ".join([*items, short(low)]), total, f"the run of {total} steps is over before the warm-up of {size}")
     return Imported(", ".join([*items, f"linear({short(high)}, {short(low)}):{total + 1}"]), total, "")
 
 
-def _warmup_cosine(p: _Params) -> Imported:
+def _warmup_cosine(p: Params) -> Imported:
     if p.base is None:
         p.fail("its numbers are ratios; give the optimizer's rate as the base rate")
-    assert p.base is not None
     low, floor = p.rate("warmup_min_ratio", 0.0), p.rate("cos_min_ratio", 0.0001)
-    size, kind = max(2, p.whole("warmup_num_steps", 1000)), p.kind()
+    size, kind = max(2, p.whole("warmup_num_steps", 1000, low=0)), _kind(p)
     total = _total(p, size)
     if kind == "linear":
         p.fail("with warmup_type linear its cosine begins one step in, without the peak, which no text says")
@@ -135,22 +111,22 @@ def _warmup_cosine(p: _Params) -> Imported:
     return Imported(", ".join(items), total, "")
 
 
-def _warm(p: _Params, low: float, high: float) -> tuple[list[str], float, int]:
+def _warm(p: Params, low: float, high: float) -> tuple[list[str], float, int]:
     """The items up to the peak, which update size + 1 has, the peak, and the size."""
-    size = max(2, p.whole("warmup_num_steps", 1000))
-    if p.kind() == "linear":
+    size = max(2, p.whole("warmup_num_steps", 1000, low=0))
+    if _kind(p) == "linear":
         return [f"{short(low)}:1", f"linear({short(low)}, {short(high)}):{size + 1}"], high, size
     return [f"{short(low)}:2", f"warmup({short(high)}, start={short(low)}, curve=log):{size + 1}"], high, size
 
 
-def _total(p: _Params, size: int) -> int:
+def _total(p: Params, size: int) -> int:
     total = p.whole("total_num_steps")
     if total <= size:
         p.fail(f"the run of {total} steps is over before the warm-up of {size}")
     return total
 
 
-def _one_cycle(p: _Params) -> Imported:
+def _one_cycle(p: Params) -> Imported:
     low, high = p.rate("cycle_min_lr"), p.rate("cycle_max_lr")
     up = p.whole("cycle_first_step_size", 2000)
     down = p.whole("cycle_second_step_size", up)
@@ -165,7 +141,7 @@ def _one_cycle(p: _Params) -> Imported:
     return Imported(f"{cycle}, {short(low)}", None, note)
 
 
-def _momentum(p: _Params) -> tuple[str, str]:
+def _momentum(p: Params) -> tuple[str, str]:
     low, high = p.rate("cycle_min_mom", 0.8), p.rate("cycle_max_mom", 0.9)
     falls = p.rate("decay_mom_rate", 0.0)
     if not p.flag("cycle_momentum", True):
@@ -176,18 +152,19 @@ def _momentum(p: _Params) -> tuple[str, str]:
     return f"base_momentum={short(low)}, max_momentum={short(high)}", note
 
 
-def _range_test(p: _Params) -> Imported:
+def _range_test(p: Params) -> Imported:
     low, rate = p.rate("lr_range_test_min_lr", 0.001), p.rate("lr_range_test_step_rate", 1.0)
     size = p.whole("lr_range_test_step_size", 2000)
     # DeepSpeed's rate rises for ever; n is that of the written end, so an end far away cuts nothing.
-    first, last, steps = short(low), short(tidy(low * (1.0 + rate * INTERVALS))), size * INTERVALS
+    count = max(INTERVALS, -(-MOST_STEPS // size))  # no fewer steps than an export has
+    first, last, steps = short(low), short(tidy(low * (1.0 + rate * count))), size * count
     note = "DeepSpeed's rate rises without an end; max steps ends the test"
     if p.flag("lr_range_test_staircase", False):
         return Imported(f"range_test({first}, {last}, mode=linear, stair={size}):{steps + 1}", None, note)
     return Imported(f"linear({first}, {last}):{steps}", None, note)
 
 
-_READERS: dict[str, Callable[[_Params], Imported]] = {
+_READERS: dict[str, Callable[[Params], Imported]] = {
     "WarmupLR": _warmup_lr, "WarmupDecayLR": _warmup_decay, "WarmupCosineLR": _warmup_cosine,
     "OneCycle": _one_cycle, "LRRangeTest": _range_test,
 }  # fmt: skip

@@ -5,6 +5,7 @@ It sets rates, and momentum where the plan drives it, and knows no run, no file 
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping
 from math import inf, isfinite, nan
@@ -17,9 +18,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from . import feedback
 from .plan import PLANNER_VERSION, Plan, plan
 from .runstate import COUNT, POSITIVE, POSITIVE_OR_NULL, TEXT, Rule, checked
+from .syntax import unparse
 
 CHUNK = 1024
 """Rates are asked of the plan this many steps at a time."""
+
+MOST_TEXT = 200
+"""A warning quotes a schedule's text up to this length."""
 
 _NUMBER_OR_NULL = Rule("a number, or null", lambda value: value is None or (type(value) in (int, float) and isfinite(value)))
 _OBJECT_OR_NULL = Rule("an object, or null", lambda value: value is None or isinstance(value, dict))
@@ -62,7 +67,8 @@ class PlanLR(LRScheduler):
     them the same loss, the mean over processes, or their rates drift apart. Other plans leave the loss unread.
 
     With ``accelerate``, a prepared scheduler is stepped once per process at every update, so that two processes run
-    through a plan twice as fast and skip every other value. One of these keeps a step an update:
+    through a plan twice as fast and skip every other value; a warning says so at the first update. One of these keeps a
+    step an update:
 
     * ``Accelerator(split_batches=True)``: the prepared scheduler is then stepped once, and only after updates that were made;
     * ``Accelerator(step_scheduler_with_optimizer=False)``, and in the loop
@@ -105,6 +111,7 @@ class PlanLR(LRScheduler):
             if last_epoch >= 0:
                 for group in optimizer.param_groups:
                     group.setdefault("initial_lr", group["lr"])  # the base class asks for it; absolute rates need none
+        self._has_warned = False
         self._take(made, feedback.Watch())
         super().__init__(optimizer, last_epoch)
 
@@ -125,6 +132,9 @@ class PlanLR(LRScheduler):
         """
         if metrics is not None and loss is not None:
             raise TypeError("step takes the loss once: as step(loss=loss) or step(loss)")
+        if not self._has_warned and "accelerate.scheduler" in sys.modules:
+            self._warn_of_accelerate()
+        _part_shared_rates(self.optimizer.param_groups)
         if self._step_count:  # 0 while the base class makes its first call, before any update
             self._look(metrics if loss is None else loss)
         super().step()
@@ -147,7 +157,8 @@ class PlanLR(LRScheduler):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken: with its plan, and with its step's rates, which are written at once.
 
-        To go on with another text or longer, make a new PlanLR with ``last_epoch`` instead.
+        A warning says so where this scheduler was made with another plan. To go on with another text or longer, make a new
+        PlanLR with ``last_epoch`` instead.
 
         Raises:
             RunStateError: a field is missing or wrong; nothing is changed then.
@@ -161,11 +172,29 @@ class PlanLR(LRScheduler):
         if state["planner"] != PLANNER_VERSION:
             warnings.warn(f"this state was saved with version {state['planner']} of the planner and is read with version "
                           f"{PLANNER_VERSION}: the same text may give other rates from here on", stacklevel=2)
+        if _rules(made) != _rules(self.plan):
+            warnings.warn(f"the saved plan is in force now ({_named(made)}), not the one that this scheduler was made with "
+                          f"({_named(self.plan)}){_way_out(self.plan, state['last_epoch'])}", stacklevel=2)
         self._take(made, watch)
         # The base class's own way to write a step's rates; with a count of 0 it expects no update before it.
         self.last_epoch, self._step_count = state["last_epoch"] - 1, 0
         self.step()
         self._step_count = self.last_epoch + 1
+
+    def _warn_of_accelerate(self) -> None:
+        """Say that a prepared scheduler runs ahead. Nothing but the caller of step() knows that it is prepared."""
+        frame = sys._getframe(2)  # noqa: SLF001  its public form makes a list of all frames
+        if frame.f_code is not sys.modules["accelerate.scheduler"].AcceleratedScheduler.step.__code__:
+            return
+        caller = frame.f_locals["self"]
+        count = sys.modules["accelerate.state"].AcceleratorState().num_processes
+        if count < 2 or caller.split_batches or not caller.step_with_optimizer:
+            return
+        self._has_warned = True
+        warnings.warn(f"accelerate steps this scheduler {count} times at every update, once for each process: the plan of "
+                      f"{self.plan.stop} steps is over after {-(-self.plan.stop // count)} updates, and values between are "
+                      "skipped. Make the Accelerator with split_batches=True or with step_scheduler_with_optimizer=False, or leave "
+                      "the scheduler out of prepare(); the docstring of PlanLR has the loops", stacklevel=4)
 
     def _take(self, made: Plan, watch: feedback.Watch) -> None:
         self.plan = made
@@ -202,6 +231,19 @@ class PlanLR(LRScheduler):
         write_momentum(self.optimizer, momentum)
 
 
+def _part_shared_rates(groups: list[dict[str, Any]]) -> None:
+    """Give groups that share a tensor as their rate, and have different scales, a tensor each.
+
+    torch writes a rate into the tensor, so that all who share it would train with the last group's.
+    """
+    scales: dict[int, float] = {}
+    for group in groups:
+        if isinstance(group["lr"], torch.Tensor):
+            scale = group.get("lr_scale", 1.0)
+            if scales.setdefault(id(group["lr"]), scale) != scale:
+                group["lr"] = group["lr"].clone()
+
+
 def write_momentum(optimizer: Optimizer, momentum: float) -> bool:
     """Set Adam's beta1 or SGD's momentum in every group that has one; whether any had."""
     found = False
@@ -233,6 +275,22 @@ def _planned(plan_or_text: Plan | str, total_steps: int | None, steps_per_epoch:
     if total_steps is None:
         raise ValueError("a schedule text needs total_steps, the number of updates of the run")
     return plan(plan_or_text, total_steps=total_steps, steps_per_epoch=steps_per_epoch, images_per_step=images_per_step)
+
+
+def _rules(made: Plan) -> tuple[Any, ...]:
+    """What makes two plans the same, however their texts are spaced."""
+    return unparse(made.tree), made.total_steps, made.steps_per_epoch, made.images_per_step
+
+
+def _way_out(wanted: Plan, last_epoch: int) -> str:
+    if wanted.feedback:
+        return ""  # a plan with a plateau cannot start in its middle
+    return f": to resume with that one, make the scheduler with last_epoch={last_epoch - 1} and do not load its state"
+
+
+def _named(made: Plan) -> str:
+    text = unparse(made.tree)
+    return f"`{text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + '...'}` for {made.total_steps} steps"
 
 
 def _check_momentum(made: Plan, optimizer: Optimizer) -> None:

@@ -128,6 +128,11 @@ def test_import_reads_standard_input(capsys: pytest.CaptureFixture[str], monkeyp
     assert err == "max steps 2000\n"
 
 
+def test_epochs_are_imported_with_the_steps_of_one(capsys: pytest.CaptureFixture[str]):
+    assert main(["import", "--from", "kohya", "--steps-per-epoch", "5", "--", "--learning_rate=1 --max_train_epochs=4"]) == 0
+    assert capsys.readouterr() == ("1\n", "max steps 20; 4 epochs of 5 steps, as sd-scripts counts its own data set\n")
+
+
 def test_import_as_json(capsys: pytest.CaptureFixture[str]):
     assert main(["import", "--from", "diffusers", "--base", "0.005", "1:10,0.1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"text": "0.005:10, 0.0005", "total_steps": None, "note": ""}

@@ -204,6 +204,6 @@ def test_the_arguments_of_sd_scripts_on_the_page_are_imported_as_it_says():
     from lib_lrsched.imports import import_text
 
     rows = re.findall(r"^\| `(--.*?)` \| `(.*)` \|$", read(DOCS / "formats.md"), re.MULTILINE)
-    assert len(rows) == 8
+    assert len(rows) == 11
     for arguments, text in rows:
         assert import_text(f"--learning_rate=0.005 --max_train_steps=2000 {arguments}", "kohya").text == text

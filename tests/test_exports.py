@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import random
+import re
+import shlex
 import warnings
 from typing import Any
 
@@ -23,6 +26,11 @@ from lib_lrsched.plan import Plan
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 from lib_lrsched.presets import BUILTIN
 from lib_lrsched.shapes import SHAPES
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    diffusers = pytest.importorskip("diffusers.optimization")
+    transformers = pytest.importorskip("transformers.optimization")
 
 CURVES = (
     "0.005",
@@ -485,6 +493,111 @@ def test_sd_scripts_computes_the_plans_rates_from_the_arguments(text: str, name:
     assert kohya_rates(found.text) == pytest.approx(values(made).tolist(), rel=1e-9, abs=1e-15)
 
 
+def sd_scripts_rates(arguments: str, steps: int) -> list[float]:
+    """The rates of the scheduler that sd-scripts makes from a command line, of torch, transformers or diffusers."""
+    given: dict[str, list[str]] = {}
+    for word in shlex.split(arguments):
+        if word.startswith("--"):
+            name, mark, value = word[2:].partition("=")
+            given[name] = [value] if mark else []
+        else:
+            given[name].append(word)
+    one = {name: values[0] for name, values in given.items() if name != "lr_scheduler_args"}
+    pairs = (word.partition("=") for word in given.get("lr_scheduler_args", []))
+    more = {name: ast.literal_eval(value) for name, _, value in pairs}
+    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=float(one["learning_rate"]))
+    scheduler = sd_scripts_scheduler(optimizer, one, more)
+    rates = []
+    for _ in range(steps):
+        rates.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        if len(rates) < steps:
+            scheduler.step()
+    return rates
+
+
+def sd_scripts_scheduler(optimizer: Any, one: dict[str, str], more: dict[str, Any]) -> Any:
+    name, total, warm = one.get("lr_scheduler", ""), int(one["max_train_steps"]), int(one.get("lr_warmup_steps", 0))
+    if "lr_scheduler_type" in one:
+        assert not warm
+        return getattr(torch.optim.lr_scheduler, one["lr_scheduler_type"])(optimizer, **more)
+    if name == "piecewise_constant":
+        return diffusers.get_piecewise_constant_schedule(optimizer, **more)
+    cycles, decay = int(one.get("lr_scheduler_num_cycles", 1)), int(one.get("lr_decay_steps", 0))
+    ratio = float(one.get("lr_scheduler_min_lr_ratio", 0))
+    more |= {
+        "constant": {}, "constant_with_warmup": {"num_warmup_steps": warm},
+        "inverse_sqrt": {"num_warmup_steps": warm, "timescale": int(one.get("lr_scheduler_timescale", 0)) or None},
+        "warmup_stable_decay": {"num_warmup_steps": warm, "num_stable_steps": total - warm - decay, "num_decay_steps": decay,
+                                "min_lr_ratio": ratio},
+    }.get(name, {"num_warmup_steps": warm, "num_training_steps": total})
+    if name == "cosine_with_restarts":
+        more["num_cycles"] = cycles
+    if name == "cosine_with_min_lr":
+        more |= {"num_cycles": cycles / 2, "min_lr_rate": ratio}
+    if name == "polynomial":
+        more["power"] = float(one.get("lr_scheduler_power", 1))
+    return transformers.TYPE_TO_SCHEDULER_FUNCTION[transformers.SchedulerType(name)](optimizer, **more)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("cosine(0.005, 1e-5)", "cosine_with_min_lr"),
+        ("linear(0, 0.005):30, cosine(1e-4)", "cosine_with_min_lr"),
+        ("linear(0, 0.005):30, cosine(0.0021837219347):200", "cosine_with_min_lr"),
+        ("inverse_sqrt(0.005, timescale=17)", "inverse_sqrt"),
+        ("linear(0, 0.005):100, inverse_sqrt(0.005, timescale=100)", "inverse_sqrt"),
+        ("wsd(0.005, 0, warmup=0, decay=50, curve=cosine)", "warmup_stable_decay"),
+        ("wsd(0.005, 1e-5, warmup=0, decay=150, curve=cosine)", "warmup_stable_decay"),
+        ("linear(0, 0.005):30, 0.005:120, cosine(0)", "warmup_stable_decay"),
+        ("0.005:120, cosine(1e-3)", "warmup_stable_decay"),
+        ("linear(0.005, 1e-4)", "polynomial"),
+        ("linear(0, 0.005):30, linear(1e-4)", "polynomial"),
+        ("linear(0, 0.005):30, poly(0, power=2.5)", "polynomial"),
+        ("0.005:10, 1e-3:60, 1e-5", "piecewise_constant"),
+        ("0:10, 0.001:20, 0", "piecewise_constant"),
+        ("repeat(3, 1e-3:10, 7e-4:20), constant(1e-4)", "piecewise_constant"),
+        ("repeat(3, step(1e-3, every=5):30), 1e-4", "piecewise_constant"),
+        ("cosine(0.005, 1e-5):300", "CosineAnnealingLR"),
+        ("cosine(1e-5, 0.005)", "CosineAnnealingLR"),
+        ("linear(0.001, 0.005)", "LinearLR"),
+        ("exp(0.005, 1e-6)", "ExponentialLR"),
+        ("decay(0.005, gamma=0.99)", "ExponentialLR"),
+        ("step(0.005, every=30, gamma=0.5)", "StepLR"),
+        ("poly(0.005, 0, power=2.5):300", "PolynomialLR"),
+        ("restarts(0.005, 1e-5, t_0=7, t_mult=3)", "CosineAnnealingWarmRestarts"),
+        ("warmup(0.005)", "LinearLR"),
+        ("cyclic(1e-5, 0.005, step_size=13, step_size_down=7, mode=triangular2)", "CyclicLR"),
+        ("onecycle(0.005, anneal=linear, three_phase=yes, pct_start=0.2)", "OneCycleLR"),
+        ("onecycle(0.005, cycle_momentum=no)", "OneCycleLR"),
+    ],
+)
+def test_sd_scripts_makes_a_scheduler_with_the_plans_rates_from_the_arguments(text: str, name: str):
+    made = planned(text)
+    found = export(made, "kohya")
+    assert re.search(f" --lr_scheduler(_type)?={name} ", found.text)
+    assert sd_scripts_rates(found.text, made.stop) == pytest.approx(values(made).tolist(), rel=1e-9, abs=1e-15)
+
+
+def test_arguments_that_the_shell_would_take_apart_are_quoted():
+    found = export(planned("0.005:10, 1e-3:60, 1e-5"), "kohya")
+    assert found.text == (
+        "--learning_rate=0.005 --lr_scheduler=piecewise_constant "
+        "--lr_scheduler_args \"step_rules='1:10,0.2:60,0.002'\" --max_train_steps=200"
+    )
+
+
+def test_error_more_phases_than_a_command_line_takes():
+    message = r"^these phases are \d{6} characters of step_rules; a command line takes 100000 at most$"
+    with pytest.raises(ExportError, match=message):
+        export(planned("repeat(9999, 1e-3:1, 2e-3:1)", 19_998), "kohya")
+
+
+def test_a_cycle_that_drives_momentum_says_what_the_optimizer_needs():
+    assert export(planned("onecycle(0.005)"), "kohya").note.endswith("; its optimizer needs a momentum or betas")
+
+
 def test_arguments_of_sd_scripts_are_one_line():
     found = export(planned("linear(0, 0.005):20, restarts(0.005, t_0=60)"), "kohya")
     assert found.text == (
@@ -523,12 +636,13 @@ KOHYA = "none of the schedules of sd-scripts gives these rates "
         ("deepspeed", "cyclic(1e-5, 1e-3, step_size=50):100, 1e-5", f"`cyclic` {AFTER}"),
         ("deepspeed", "cyclic(1e-5, 1e-3, step_size=20, cycle_momentum=no)", f"{DEEPSPEED}(cyclic)"),
         ("kohya", "plateau(0.005)", "`plateau` looks at the loss, and sd-scripts cannot"),
-        ("kohya", "onecycle(0.005)", f"`onecycle` {MOMENTUM.format('sd-scripts')}"),
+        ("kohya", "0.005:5, onecycle(0.005)", f"`onecycle` {MOMENTUM.format('sd-scripts beside other items')}"),
         ("kohya", "warmup(0.005):30, cosine(0)",
          f"{KOHYA}(warmup, cosine); their warm-up starts at a rate of 0, such as linear(0, 0.005):100"),
-        ("kohya", "cosine(0.005, 1e-5)", f"{KOHYA}(cosine); they end at a rate of 0 at max steps (polynomial: at 1e-7)"),
-        ("kohya", "0.005:10, 1e-3:20, 1e-4:30, 1e-3:40, 1e-5:60, 1e-6",
-         f"{KOHYA}(constant, constant, constant, constant and 2 more); they end at a rate of 0 at max steps (polynomial: at 1e-7)"),
+        ("kohya", "exp(0.005, 1e-3):10, cosine(1e-5)",
+         f"{KOHYA}(exp, cosine); each climbs from 0 or not at all, then holds, and falls once, to max steps"),
+        ("kohya", "rex(0.005, 1e-3):+10, rex(1e-4):+10, rex(1e-3):+10, rex(1e-4):+10, rex(1e-5):+10, rex(0)",
+         f"{KOHYA}(rex, rex, rex, rex and 2 more); each climbs from 0 or not at all, then holds, and falls once, to max steps"),
     ],
 )
 def test_error_a_format_names_what_it_cannot_say(to: str, text: str, message: str):
@@ -539,15 +653,23 @@ def test_error_a_format_names_what_it_cannot_say(to: str, text: str, message: st
 
 
 def test_error_floats_that_miss_a_restart_are_not_given_out():
-    made = planned("restarts(0.005, t_0=10)", 490)
+    made = planned("linear(0, 0.005):10, restarts(0.005, t_0=10)", 500)
     with pytest.raises(ExportError) as caught:
         export(made, "kohya")
     assert caught.value.message == (
-        "sd-scripts' cosine_with_restarts rounds the restart at step 10 to the end of a cycle, where the rate is 0 (restarts)"
+        "sd-scripts' cosine_with_restarts rounds the restart at step 20 to the end of a cycle, where the rate is 0 "
+        "(linear, restarts)"
     )
     # 49 x (10 / 490) is just below 1, and its cosine just above 0: the peak is missed.
     arguments = "--learning_rate=0.005 --lr_scheduler=cosine_with_restarts --lr_scheduler_num_cycles=49 --max_train_steps=490"
     assert kohya_rates(arguments)[10] < 1e-9
+
+
+def test_restarts_that_floats_miss_are_left_to_torch():
+    made = planned("restarts(0.005, t_0=10)", 490)
+    found = export(made, "kohya")
+    assert "--lr_scheduler_type=CosineAnnealingWarmRestarts" in found.text
+    assert sd_scripts_rates(found.text, 490) == pytest.approx(values(made).tolist(), rel=1e-9, abs=1e-15)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,11 @@ def test_another_programs_schedule_becomes_a_text():
     )
 
 
+def test_epochs_of_another_program_are_counted_with_the_steps_of_one():
+    given = "--learning_rate=1 --lr_scheduler=linear --max_train_epochs=4"
+    assert ask("/import", {"text": given, "format": "kohya", "steps_per_epoch": 30})[1]["text"] == "linear(1, 0):120"
+
+
 @pytest.mark.parametrize(
     ("path", "body", "message", "span"),
     [
@@ -69,6 +74,8 @@ def test_another_programs_schedule_becomes_a_text():
          "boundaries must rise: this one is at 7, the one before it at 8", [7, 8]),
         ("/import", {"text": "1:10,0.1", "format": "diffusers"},
          "diffusers' rules are multipliers: give the optimizer's rate as the base rate", None),
+        ("/import", {"text": "1", "format": "kohya", "steps_per_epoch": 0},
+         "steps_per_epoch is a whole number from 1 to 1000000000, given was 0", None),
         ("/import", {"text": "1", "format": "diffusers", "base": "x"}, "base is a number, given was 'x'", None),
     ],
 )  # fmt: skip

@@ -29,7 +29,8 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
         ("views", "feedback preview forms files series records history process presets runstate resumption guard asked"),
         ("edits", "items splices editing reshaping dragging"),
         ("formats", "formulas parts exported export_deepspeed export_kohya export_phases export_torch exports"),
-        ("conversion", "imported import_deepspeed import_kohya imports convert form_requests"),
+        ("conversion", ("imported import_diffusers import_torch import_deepspeed kohya_words import_kohya imports convert"
+                        " form_requests")),
         ("store", "preset_store store"),
         ("run", "in_force run run_view settings pictures text_files"),
         ("torch", "optim plan_lr freeze attention codec randomness bundle goods batches data_state writer safe_save archive"),

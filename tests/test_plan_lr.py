@@ -169,6 +169,21 @@ def test_a_rate_that_is_a_tensor_stays_that_tensor():
     assert held.item() == 0.25
 
 
+def test_groups_that_share_a_tensor_as_their_rate_keep_their_scales():
+    held = torch.tensor(0.1)
+    weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(4)]
+    groups = [{"params": [weights[0]]}, {"params": [weights[1]], "lr_scale": 0.1}, {"params": [weights[2]], "lr_scale": 0.1},
+              {"params": [weights[3]], "lr_scale": 1.0}]
+    optimizer = torch.optim.Adam(groups, lr=held, capturable=False, foreach=False)
+    scheduler = PlanLR(optimizer, "0.5:1, 0.25", total_steps=3)
+    assert scheduler.get_last_lr() == pytest.approx([0.5, 0.05, 0.05, 0.5])
+    optimizer.load_state_dict(optimizer.state_dict())
+    update(optimizer)
+    scheduler.step()
+    assert [float(group["lr"]) for group in optimizer.param_groups] == pytest.approx([0.25, 0.025, 0.025, 0.25])
+    assert optimizer.param_groups[0]["lr"] is optimizer.param_groups[3]["lr"]
+
+
 def test_momentum_stays_where_it_is_in_segments_that_do_not_drive_it():
     held = walk(PlanLR(adam(), "0.1:2, cyclic(0.01, 0.1, step_size=2):6, 0.1", total_steps=9), 9)
     assert [round(beta, 4) for _, beta in held] == [0.9, 0.9, 0.95, 0.9, 0.85, 0.9, 0.9, 0.9, 0.9]
@@ -206,7 +221,7 @@ def test_a_state_goes_through_json_and_the_run_goes_on_exactly(text, updates):
     whole = PlanLR(adam(1.0, 0.5), text, total_steps=20)
     walk(whole, updates, losses)
     state = json.loads(json.dumps(whole.state_dict(), allow_nan=False))
-    resumed = PlanLR(adam(1.0, 0.5), "1e-6", total_steps=3)
+    resumed = PlanLR(adam(1.0, 0.5), text.replace(", ", " , "), total_steps=20)
     resumed.load_state_dict(state)
     assert resumed.plan == whole.plan
     assert resumed.get_last_lr() == whole.get_last_lr()
@@ -222,6 +237,22 @@ def test_loading_writes_the_rate_whatever_the_optimizer_held():
     assert fresh.param_groups[0]["lr"] == scheduler.plan.value(0)
     resumed.load_state_dict(scheduler.state_dict())
     assert fresh.param_groups[0]["lr"] == scheduler.plan.value(8)
+
+
+@pytest.mark.parametrize(("text", "total", "named"), [
+    ("0.001", 20, "`0.001` for 20 steps"), (CURVED, 30, f"`{CURVED}` for 30 steps"),
+    (", ".join(["0.001:+1"] * 50), 50, f"`{', '.join(['0.001:+1'] * 50)[:200]}...` for 50 steps"),
+])
+def test_a_saved_plan_that_takes_the_place_of_another_says_so(text, total, named):
+    saved = PlanLR(adam(), CURVED, total_steps=20)
+    walk(saved, 7)
+    resumed = PlanLR(adam(), text, total_steps=total)
+    message = (f"the saved plan is in force now (`{CURVED}` for 20 steps), not the one that this scheduler was made with "
+               f"({named}): to resume with that one, make the scheduler with last_epoch=6 and do not load its state")
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
+        resumed.load_state_dict(saved.state_dict())
+    assert resumed.get_last_lr() == saved.get_last_lr()
+    assert PlanLR(adam(), CURVED, total_steps=30, last_epoch=6).get_last_lr() == saved.get_last_lr()
 
 
 def test_last_epoch_goes_on_without_a_state():
@@ -385,3 +416,13 @@ def test_accelerate_by_default_steps_a_scheduler_once_per_process(two_processes)
     made = plan(worker.TEXT, total_steps=worker.UPDATES)
     every_other = [made.value(min(2 * k, made.stop - 1)) for k in range(worker.UPDATES)]
     assert [seen["default"]["rates"] for seen in two_processes] == [every_other, every_other]
+
+
+def test_a_scheduler_that_accelerate_steps_too_often_says_so_once_and_how_to_mend_it(two_processes):
+    message = (
+        "accelerate steps this scheduler 2 times at every update, once for each process: the plan of 12 steps is over after 6 "
+        "updates, and values between are skipped. Make the Accelerator with split_batches=True or with "
+        "step_scheduler_with_optimizer=False, or leave the scheduler out of prepare(); the docstring of PlanLR has the loops"
+    )
+    assert [seen["default"]["warnings"] for seen in two_processes] == [[message], [message]]
+    assert [seen[way]["warnings"] for seen in two_processes for way in ("split", "by hand", "left out", "plateau")] == [[]] * 8
