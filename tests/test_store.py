@@ -60,11 +60,10 @@ def stamped(made: RunState) -> RunState:
     return dataclasses.replace(made, pid=pid, process=mark)
 
 
-def test_nothing_is_created_before_the_first_save(store: Store):
+def test_nothing_is_created_before_the_first_id_or_save(store: Store):
     assert store.runs() == []
     assert store.presets() == BUILTIN
     store.history_path("a")
-    store.new_id("embedding", "x", 0.0)
     assert not store.root.exists()
 
 
@@ -139,7 +138,7 @@ def test_new_ids_are_readable_safe_and_free(store: Store):
 @settings(max_examples=100, deadline=None)
 @given(name=st.text(max_size=200), now_s=st.floats(0, 4e9))
 def test_every_name_gets_an_id_that_can_be_used(name: str, now_s: float):
-    store = Store(Path("/nonexistent/lrsched"))
+    store = Store(Path(__file__) / "no folder can be made here")
     assert store.history_path(store.new_id("embedding", name, now_s)).name == "history.jsonl"
 
 
@@ -179,9 +178,20 @@ def damage(store: Store, **changes: Any) -> Path:
     """A saved run whose file has these fields instead; ... leaves a field out."""
     store.save(state())
     path = store.root / "runs/a/run.json"
-    data = json.loads(path.read_bytes()) | changes
-    path.write_text(json.dumps({name: value for name, value in data.items() if value is not ...}))
+    rewrite(path, **changes)
     return path
+
+
+def rewrite(path: Path, **changes: Any) -> None:
+    """Writes a state's file with other fields and, as 0.1.0 did, without a digest."""
+    data = {**json.loads(path.read_bytes()), **changes, "digest": ...}
+    path.write_text(json.dumps({name: value for name, value in data.items() if value is not ...}))
+
+
+class Training:
+    """Stands for a training of this process."""
+
+    is_live = True
 
 
 @pytest.mark.parametrize(
@@ -410,9 +420,22 @@ def test_a_run_whose_process_went_away_is_crashed(store: Store):
     assert json.loads((store.root / "runs/a/run.json").read_bytes())["state"] == "running"
 
 
-def test_a_run_of_this_process_is_running(store: Store):
+def test_a_run_of_this_process_is_running_while_it_is_trained(store: Store):
+    training = Training()
     store.save(state(state="running"))
+    store.trained_by("a", training)
     assert store.load("a").state == store.runs()[0].state == "running"
+    assert Store(store.root).load("a").state == "running"
+    training.is_live = False
+    assert (store.load("a").state, store.load("a").message) == (
+        "crashed", "the training has ended, and that could not be saved",
+    )  # fmt: skip
+
+
+def test_a_run_of_this_process_that_nobody_trains_any_more_is_not_running(store: Store):
+    store.save(state(state="running"))
+    store.trained_by("a", Training())  # which is gone at once
+    assert store.load("a").state == store.runs()[0].state == "crashed"
 
 
 def test_a_run_of_another_living_process_is_running(store: Store):
@@ -433,6 +456,8 @@ def test_a_run_of_a_process_with_a_number_used_again_is_crashed(store: Store, pi
 
 def test_the_process_that_saves_a_resumed_run_owns_it(store: Store):
     saved_by_another_process(store, "a", "")
+    training = Training()
+    store.trained_by("a", training)
     store.save(dataclasses.replace(store.load("a"), state="running"))
     assert store.load("a").state == "running"
 
@@ -560,7 +585,7 @@ def test_what_could_not_be_written_is_known_and_written_as_soon_as_there_is_room
         with pytest.raises(OSError, match="No space left"):
             store.save(state(state="failed", step=130))
         assert [(one.state, one.step) for one in store.runs()] == [("failed", 130)]
-        assert Store(store.root).load("a").state == "running", "on the disk it still is"
+        assert json.loads((store.root / "runs/a/run.json").read_bytes())["state"] == "running", "on the disk it still is"
     assert store.load("a").state == "failed"
     assert Store(store.root).load("a") == stamped(state(state="failed", step=130))
     store.save(state(step=140))
