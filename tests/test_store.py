@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from lib_lrsched import files, process
 from lib_lrsched.errors import RunStateError
 from lib_lrsched.presets import BUILTIN, Preset
-from lib_lrsched.runstate import STATE_RULES, from_json, to_json
+from lib_lrsched.runstate import STATE_RULES, OtherVersionError, from_json, to_json
 from lib_lrsched.store import Known, Leg, PresetError, RunState, Store, UnknownRunError
 
 LEG = Leg(0, 1_000.0, 2_000, "0.005:100, 1e-3", 12, 1, 1)
@@ -243,6 +243,40 @@ def test_error_file_that_is_no_state(store: Store, data: bytes):
         store.load("a")
     assert str(caught.value).startswith(f"{path}: ")
     assert ": expected " in str(caught.value)
+
+
+def test_no_single_bit_can_be_flipped_unnoticed():
+    """Either nothing is another, as with a blank for a blank, or it is seen; and never for a file of another version."""
+    made = state(message="ünd", floor=3, multiplier=0.5, main_digest="abcd", known=(Known(100, "ab", 9), Known(120, "abcd", 17)))
+    data, path = to_json(made), Path("run.json")
+    unnoticed = []
+    for place in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[place // 8] ^= 1 << place % 8
+        try:
+            seen = from_json(bytes(changed), path)
+        except OtherVersionError:
+            seen = None
+        except RunStateError:
+            continue
+        if seen != made:
+            unnoticed.append(place)
+    assert unnoticed == []
+
+
+def test_two_values_that_change_places_are_noticed(store: Store):
+    store.save(state(step=7, total_steps=9))
+    path = store.root / "runs/a/run.json"
+    path.write_text(path.read_text().replace('"step": 7', '"step": 9').replace('"total_steps": 9', '"total_steps": 7', 1))
+    with pytest.raises(RunStateError) as caught:
+        store.load("a")
+    assert str(caught.value) == f"{path}: its digest does not fit: the file was damaged or changed since it was written"
+
+
+def test_a_file_without_a_digest_is_read_as_0_1_0_wrote_it(store: Store):
+    path = damage(store)
+    assert "digest" not in json.loads(path.read_text())
+    assert store.load("a") == stamped(state())
 
 
 def test_every_field_of_a_state_is_checked():
