@@ -28,6 +28,7 @@ LOOK_EVERY_S = 0.5
 """A claim is released at most this long after its training function has left without a word."""
 
 _TRIES = 100
+_PAUSE_S = 0.01
 _HELD = {errno.EAGAIN, errno.EWOULDBLOCK} if os.name == "posix" else {errno.EACCES, errno.EDEADLK}
 _LOCKED_BYTE = 1 << 30  # far behind the text: Windows keeps others from reading what is locked
 
@@ -119,6 +120,11 @@ class Claim:
             try:
                 fd = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
             except FileNotFoundError:  # another process has just let go of the folder
+                continue
+            except PermissionError:
+                if os.name == "posix":
+                    raise
+                time.sleep(_PAUSE_S)  # so Windows says that it is being deleted
                 continue
             try:
                 self._exclude(fd)

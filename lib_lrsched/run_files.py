@@ -121,9 +121,9 @@ def _put_in(host: Host, store: Store, unpacked: archive.Unpacked, wanted: str) -
     )
     try:
         unpacked.put_into(store, state)
-    except OSError:
+    except (OSError, RunStateError):
         file.unlink(missing_ok=True)
-        with suppress(OSError):
+        with suppress(OSError, RunStateError):
             store.delete(state.id)
         raise
     return state.id

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import shutil
 import threading
@@ -24,7 +26,7 @@ from practice_fixtures import (  # noqa: E402
 )
 from test_store import rewrite  # noqa: E402
 
-from lib_lrsched import feedback, plan, process, session  # noqa: E402
+from lib_lrsched import answers, feedback, plan, process, session  # noqa: E402
 from lib_lrsched.checks import InputError  # noqa: E402
 from lib_lrsched.practice import hypernetwork, sd_hijack, shared  # noqa: E402
 from lib_lrsched.preview import preview  # noqa: E402
@@ -192,6 +194,42 @@ def test_a_run_that_crashed_is_taken_up_again(ground, monkeypatch):
     assert ground.run().state == "crashed"
     ground.train("embedding", CURVED, 8)
     assert (ground.run().state, ground.run().step, len(ground.run().legs)) == ("finished", 8, 2)
+
+
+@pytest.mark.parametrize("in_memory", [True, False], ids=["reloaded", "forgotten"])
+def test_after_a_full_disk_and_reload_ui_the_run_does_not_count_as_running(ground, monkeypatch, tmp_path, in_memory):
+    """On the disk it is running, by this very process, whose training has ended."""
+    ground.install(autosave_every=2)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fill(update: int) -> None:
+        if update == 4:
+            monkeypatch.setattr("lib_lrsched.store.write_whole", full)
+
+    with OptimizerSpy() as spy:
+        spy.at_step = fill
+        ground.train("embedding", CURVED, 6)
+    run_id = ground.run().id
+    path = ground.state_dir / "runs" / run_id / "run.json"
+    practice_fixtures.hooks.uninstall()
+    if not in_memory:
+        answers._stores.clear()
+    ground.install()
+    assert json.loads(path.read_bytes())["state"] == "running"
+    expected = ("finished", "") if in_memory else ("crashed", "the training has ended, and that could not be saved")
+    assert (ground.run().state, ground.run().message, ground.run().step) == (*expected, 6)
+    monkeypatch.undo()
+    assert (ground.run().state, ground.run().step) == (expected[0], 6)
+    assert json.loads(path.read_bytes())["state"] == ("finished" if in_memory else "running")
+    with (tmp_path / "out.zip").open("wb") as target:
+        ground.runtime.export_run(run_id, target)
+    if in_memory:  # else the form in which the embedding was saved is known to nobody
+        assert ground.train("embedding", CURVED, 8).step == 8
+        assert (ground.run().id, ground.run().state, [leg.start_step for leg in ground.run().legs]) == (run_id, "finished", [0, 6])
+    ground.runtime.delete_run(run_id)
+    assert ground.runs() == []
 
 
 def test_a_changed_text_shows_in_the_legs(ground):
