@@ -22,8 +22,8 @@ from .bundle import Bundle
 from .errors import ConflictError, RunStateError
 from .files import write_with
 from .history import History
-from .runstate import RunState, from_json
-from .store import Store
+from .runstate import RunState, from_json, to_plain
+from .store import Store, stamped
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ class Unpacked:
         """Makes it a run of the store's: ``state`` has its new id. Files first, the state last.
 
         Raises:
-            OSError: what was written so far is no run, for it has no state.
+            OSError: what was written so far is to be deleted.
         """
         paths = {HISTORY: store.history_path(state.id), DATA: store.data_path(state.id)}
         for name, path in paths.items():
@@ -91,7 +91,8 @@ class Unpacked:
                 data = self._folder / name
                 write_with(path, lambda temporary, data=data: _copy(data, temporary))  # type: ignore[misc]
         facts = replace(self.bundle.facts, run=state.id, name=state.name)
-        bundle.Folder(store.bundles_path(state.id), state.id).add(replace(self.bundle, facts=facts))
+        folder = bundle.Folder(store.bundles_path(state.id), state.id, lambda: to_plain(stamped(state)))
+        folder.add(replace(self.bundle, facts=facts))
         store.save(state)
 
 

@@ -42,19 +42,23 @@ class InputError(ValueError):
     """Something that the user gave and that no training can start with."""
 
 
+def caller(name: str) -> FrameType | None:
+    """The nearest calling function that has a local ``name``."""
+    frame: FrameType | None = inspect.currentframe()
+    for _ in range(12):
+        if frame is None or name in frame.f_locals:
+            return frame
+        frame = frame.f_back
+    return None
+
+
 def caller_locals(name: str) -> Mapping[str, Any]:
     """The local names of the nearest calling function that has ``name``: read-only, and empty where there is none.
 
     Value or norm reaches no seam, nor does the loaded hypernetwork; both are locals of the host's train functions.
     """
-    frame: FrameType | None = inspect.currentframe()
-    for _ in range(10):
-        if frame is None:
-            break
-        if name in frame.f_locals:
-            return frame.f_locals
-        frame = frame.f_back
-    return {}
+    frame = caller(name)
+    return {} if frame is None else frame.f_locals
 
 
 def bind_inputs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -60,6 +60,7 @@ def _train(args: argparse.Namespace) -> dict[str, Any]:
     shared.opts.practice_quiet = True  # the bar below says more, and keeps JSON on standard output clean
     if args.seed is not None:
         service.seed(args.seed)  # a new hypernetwork draws its first weights
+    runtime.reserve(args.kind, args.name)
     _make_if_new(service, args.kind, args.name, fresh=args.fresh)
     runtime.choose(args.kind, args.name, "file" if args.fresh else args.go_on)
     choices: dict[str, Any] = {"batch": args.batch, "accumulate": args.accumulate, "seed": args.seed}

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from . import feedback, resumption
 from .asked import Asked as Asked
@@ -20,8 +21,8 @@ from .in_force import CHUNK as CHUNK
 from .in_force import InForce
 from .plan import PLANNER_VERSION
 from .resumption import Resumption
-from .runstate import Known, Leg, RunState, Scalar, trimmed
-from .store import Store
+from .runstate import Known, Leg, RunState, Scalar, to_plain, trimmed
+from .store import Store, stamped
 
 STATE_EVERY_S = 10.0
 """The step in run.json is at most this old while a run goes on; the history is at most a second old."""
@@ -148,6 +149,13 @@ class TrainingRun(InForce):
         """A snapshot for other threads."""
         return replace(self._state, step=self._step)
 
+    def stored_state(self) -> dict[str, Any] | None:
+        """What run.json would say now, to be kept in a bundle too; None where it could not be read back."""
+        try:
+            return to_plain(stamped(self.state()))
+        except RunStateError:
+            return None  # which saving the state itself says
+
     # ----------------------------------------------------------------------------------------
 
     def _first_state(self) -> RunState:
@@ -181,6 +189,7 @@ class TrainingRun(InForce):
             main, coming = (known.digest, "") if found is None or resumed.step is None else (found.main_digest, found.next_digest)
             state = replace(state, known=(*state.known, known), main_digest=main, next_digest=coming)
         self._state = state
+        self._store.trained_by(state.id, self)
         self._save(now)
         self.history = self._open_history()
         if self.plan.feedback and found is not None and mode != "restart":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,9 +13,10 @@ from typing import Any, BinaryIO
 
 import torch
 
-from . import archive, optim
+from . import archive, claims, optim
 from .bundle import Bundle, Folder, peek, read
 from .checks import embedding_file, file_time
+from .claims import Call
 from .errors import ConflictError, RequestError, RunStateError
 from .going_on import restore
 from .host import Host, NoTraining
@@ -61,7 +64,10 @@ def delete(store: Store, live: Collection[str], run_id: str) -> None:
     Raises:
         UnknownRunError, RequestError, OSError: it is still there.
     """
-    if run_id in live or store.load(run_id).state in ("pending", "running"):
+    state = store.load(run_id)
+    holder = claims.holder(store.root, state.kind, state.name)
+    is_resumed = holder is not None and holder.run == run_id  # by another process, which is still preparing
+    if run_id in live or is_resumed or state.state in ("pending", "running"):
         raise ConflictError(f"{run_id} is going on; interrupt it first, then delete it")
     store.delete(run_id)
 
@@ -71,10 +77,11 @@ def export(store: Store, run_id: str, target: BinaryIO) -> None:
     archive.pack(store, run_id, target)
 
 
-def bring_in(host: Host | NoTraining, store: Store, live: Collection[str], source: Path, name: str) -> str:
+def bring_in(host: Host | NoTraining, store: Store, live: Collection[Any], source: Path, name: str) -> str:
     """Makes an exported run one of this host's, and what it trains a file of the host's; gives the run's id.
 
     Args:
+        live: the trainings that are prepared or go on in this process; none starts meanwhile.
         source: the file.
         name: what it shall be called here; empty for its own name.
 
@@ -86,27 +93,39 @@ def bring_in(host: Host | NoTraining, store: Store, live: Collection[str], sourc
     if isinstance(host, NoTraining):
         raise RequestError(f"nothing can be trained here, so no run is taken in: {host.why}")
     if live:
-        raise ConflictError("a training is going on, and new files would be loaded in its middle; wait until it has ended")
+        why = "a training is going on or being prepared, and new files would be loaded in its middle"
+        raise ConflictError(f"{why}; wait until it has ended")
     with tempfile.TemporaryDirectory(prefix="lrsched-") as folder:
         unpacked = archive.Unpacked(source, Path(folder))
         state = unpacked.state
         wanted = name.strip() or state.name
-        file = _free_file(host, state.kind, wanted)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        _make(host, unpacked.bundle, state.kind, wanted, file)
-        tensors = unpacked.bundle.trained
-        known = Known(unpacked.bundle.facts.step, optim.digest(tensors), file_time(file))
-        state = replace(
-            state, id=store.new_id(state.kind, wanted, state.created_s), name=wanted, known=(known,),
-            main_digest=known.digest, floor=0, step=known.step,
-            state="interrupted" if state.state in ("pending", "running") else state.state,
-        )
+        claim = claims.take(store.root, state.kind, wanted, Call.of(inspect.currentframe()))  # type: ignore[arg-type]
         try:
-            unpacked.put_into(store, state)
-        except OSError:
-            file.unlink(missing_ok=True)
-            raise
+            run_id = _put_in(host, store, unpacked, wanted)
+        finally:
+            claim.release()
     host.reload(state.kind)
+    return run_id
+
+
+def _put_in(host: Host, store: Store, unpacked: archive.Unpacked, wanted: str) -> str:
+    state = unpacked.state
+    file = _free_file(host, state.kind, wanted)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _make(host, unpacked.bundle, state.kind, wanted, file)
+    known = Known(unpacked.bundle.facts.step, optim.digest(unpacked.bundle.trained), file_time(file))
+    state = replace(
+        state, id=store.new_id(state.kind, wanted, state.created_s), name=wanted, known=(known,),
+        main_digest=known.digest, floor=0, step=known.step,
+        state="interrupted" if state.state in ("pending", "running") else state.state,
+    )
+    try:
+        unpacked.put_into(store, state)
+    except (OSError, RunStateError):
+        file.unlink(missing_ok=True)
+        with suppress(OSError, RunStateError):
+            store.delete(state.id)
+        raise
     return state.id
 
 

@@ -76,7 +76,7 @@ class TakingUp(Identity):
 
     def _begin_keeping(self) -> None:
         run, keeper = self.run, self.keeper
-        folder = Folder(run.bundles_path, run.id)
+        folder = Folder(run.bundles_path, run.id, run.stored_state)
         thing, kind = self._trained, run.asked.kind
         keeper.begin(self._initial_step, folder, lambda: going_on.trained_tensors(kind, thing), run.history.sync)
 

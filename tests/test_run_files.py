@@ -247,7 +247,14 @@ def _with(name: str, content: bytes) -> Any:
 
 
 def _state(**fields: Any) -> Any:
-    return lambda members: {**members, "run.json": json.dumps({**json.loads(members["run.json"]), **fields}).encode()}
+    """As somebody would write it who means it: without the digest, as 0.1.0 wrote it, or else that alone would be seen."""
+
+    def change(members: dict[str, bytes]) -> dict[str, bytes]:
+        data = {**json.loads(members["run.json"]), **fields}
+        data.pop("digest", None)
+        return {**members, "run.json": json.dumps(data).encode()}
+
+    return change
 
 
 @pytest.mark.parametrize(
@@ -256,6 +263,9 @@ def _state(**fields: Any) -> Any:
         (_without("bundle.safetensors"), "expected the file of an exported run, but bundle.safetensors is not in it"),
         (_without("run.json"), "expected the file of an exported run, but run.json is not in it"),
         (_with("run.json", b"{"), "run.json: expected JSON"),
+        (_with("run.json", b'{"digest": ""}'), "run.json: version: expected a whole number from 0, but the field is missing"),
+        (lambda members: _with("run.json", members["run.json"].replace(b'"batch": 1', b'"batch": 2'))(members),
+         "run.json: its digest does not fit"),
         (_state(step=-1), "run.json: step: expected a whole number from 0, found -1"),
         (_state(name="other"), "belongs to embedding 'mine'"),
         (_state(kind="lora"), "run.json: kind: expected one of embedding, hypernetwork, found 'lora'"),
