@@ -71,7 +71,7 @@ class Unpacked:
         self.state: RunState = from_json((folder / STATE).read_bytes(), Path(STATE))
         self.bundle: Bundle = _named(BUNDLE, lambda: bundle.read(folder / BUNDLE))
         if HISTORY in names:
-            _named(HISTORY, lambda: History.open(folder / HISTORY, append=False))
+            _named(HISTORY, lambda: History.open(folder / HISTORY, append=False, every_value=True))
         if DATA in names:
             _named(DATA, lambda: data_state.check(folder / DATA))
         facts = self.bundle.facts

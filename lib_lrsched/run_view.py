@@ -69,7 +69,7 @@ class Histories:
     def __init__(self, size: int = OPEN_HISTORIES) -> None:
         self._size = size
         self._lock = threading.Lock()
-        self._held: OrderedDict[Path, tuple[tuple[int, int], History]] = OrderedDict()
+        self._held: OrderedDict[Path, _Held] = OrderedDict()
 
     def of(self, path: Path) -> History:
         """The history in a file, read only.
@@ -77,17 +77,26 @@ class Histories:
         Raises:
             RunStateError: a damaged file.
         """
-        stamp = _stamp(path)
         with self._lock:
-            stamped = self._held.get(path)
-            if stamped is None or stamped[0] != stamp:
-                # Read under the lock, lest a page that asks several times reads a long file several times.
-                stamped = stamp, History.open(path, append=False)
-            self._held[path] = stamped
+            held = self._held.setdefault(path, _Held())
             self._held.move_to_end(path)
             while len(self._held) > self._size:
                 self._held.popitem(last=False)
-        return stamped[1]
+        # Read under the run's own lock: a page that asks several times reads a long file once, and nobody else waits for it.
+        with held.lock:
+            stamp = _stamp(path)
+            if held.history is None or held.stamp != stamp:
+                held.history, held.stamp = History.open(path, append=False), stamp
+            return held.history
+
+
+class _Held:
+    """A run's history, and the time and size of its file when it was read."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.stamp = (0, 0)
+        self.history: History | None = None
 
 
 def _stamp(path: Path) -> tuple[int, int]:

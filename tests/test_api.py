@@ -367,6 +367,31 @@ def test_a_history_is_read_again_only_when_its_file_changed(runtime: FakeRuntime
     assert histories.of(path) is not first
 
 
+def test_nobody_waits_for_another_run_that_is_being_read(runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch):
+    long, other = (filled(History(runtime.store.history_path(name)), range(3)) for name in "ab")
+    long.close()
+    other.close()
+    assert long.path is not None
+    assert other.path is not None
+    histories, reading, go_on = Histories(), threading.Event(), threading.Event()
+    plainly = History.open
+
+    def slowly(path: Path, **options: Any) -> History:
+        if path == long.path:
+            reading.set()
+            assert go_on.wait(30)
+        return plainly(path, **options)
+
+    monkeypatch.setattr(History, "open", slowly)
+    thread = threading.Thread(target=histories.of, args=[long.path])
+    thread.start()
+    assert reading.wait(30)
+    assert histories.of(other.path).last_step == 2
+    assert thread.is_alive()
+    go_on.set()
+    thread.join()
+
+
 @pytest.mark.parametrize("run_id", ["nothing", "A", "%2e%2e%2f%2e%2e%2fx", "..%2F..%2Fx", "%00", "x" * 300, "a%20b"])
 def test_error_unknown_run(client: Client, run_id: str):
     assert "run" in message(get(client, f"/runs/{run_id}", 404))

@@ -26,7 +26,8 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
     for name, modules in (
         ("grammar", "errors syntax suggest tokens parser"),
         ("plan", "curves shapes times pieces arguments schedule repeat lints plan counting sampling"),
-        ("views", "feedback preview forms files series records history process presets runstate resumption guard asked"),
+        ("views", ("feedback preview forms files series record_lines records history process presets runstate resumption guard"
+                  " asked")),
         ("edits", "items splices editing reshaping dragging"),
         ("formats", "formulas parts exported export_deepspeed export_kohya export_phases export_torch exports"),
         ("conversion", "imported import_deepspeed import_kohya imports convert form_requests"),
