@@ -198,7 +198,7 @@ class History:
                     return bool(first)
                 self._take(first, 1, path)
                 stop, number = len(first), 2
-                for data, stop in blocks(stream):  # noqa: B007 the last one is asked for below
+                for data, stop in blocks(stream):
                     is_new = size_bytes - stop < self._recent * LONG_LINE_BYTES
                     for piece in pieces(data):
                         self._take_piece(piece, number, path, exactly=is_new or every_value)

@@ -7,9 +7,9 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from .history import History
+from .history import MAX_STEP, History
 from .preview import PastLeg
-from .runstate import RunState
+from .runstate import Leg, RunState
 
 POINTS = 2000
 """Most points of a curve in one answer."""
@@ -35,11 +35,17 @@ def run_json(state: RunState) -> dict[str, Any]:
 def past_legs(state: RunState) -> list[PastLeg]:
     """The legs of a run as the preview wants them; a leg that went back takes the place of those it undid."""
     legs: list[PastLeg] = []
-    for leg in state.legs:
+    for leg in filter(_is_possible, state.legs):
         while legs and legs[-1].start_step >= leg.start_step:
             legs.pop()
         legs.append(PastLeg(leg.start_step, leg.rate_text, leg.total_steps, leg.steps_per_epoch, leg.images_per_step, leg.origin))
     return legs
+
+
+def _is_possible(leg: Leg) -> bool:
+    """Whether a run can have made this leg: a file from elsewhere may say anything, and then there is nothing to draw."""
+    counts = [count for count in (leg.steps_per_epoch, leg.images_per_step) if count is not None]
+    return leg.origin <= leg.start_step and leg.origin < leg.total_steps and max(leg.total_steps, *counts, 0) <= MAX_STEP
 
 
 def run_answer(state: RunState, history: History, since: int) -> dict[str, Any]:

@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
         ("edits", "items splices editing reshaping dragging"),
         ("formats", "formulas parts exported export_deepspeed export_kohya export_phases export_torch exports"),
         ("conversion", "imported import_deepspeed import_kohya imports convert form_requests"),
-        ("store", "preset_store store"),
+        ("store", "preset_store store door"),
         ("run", "in_force run run_view settings pictures"),
         ("torch", "optim plan_lr freeze attention codec randomness bundle goods batches data_state writer safe_save archive"),
         ("loop", ("host seams preflight_case preflight_model preflight checks memory scheduler keeper rescue saves going_on voice"

@@ -161,12 +161,36 @@ def test_behind_a_proxy_that_changes_the_host_our_own_page_is_known(ground, head
     assert deleted.status_code == 200
 
 
-def test_what_only_answers_is_not_refused_by_origin(ground):
+@pytest.mark.parametrize("headers", [
+    {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
+    {"Origin": "http://webui", "Sec-Fetch-Site": "cross-site"}, {"Origin": "http://[webui"}, {"Origin": ""},
+])  # fmt: skip
+def test_error_a_page_of_another_origin_gets_no_answer_from_anything(ground, headers):
+    ground.install()
+    ground.train("embedding", TEXT, 2)
+    before = ground.listing()
+    for route in routes(ground.runtime):
+        for method in route.methods or {"GET", "OPTIONS", "BREW"}:
+            path = route.path.removeprefix("/lrsched/v1")
+            refused = ask(ground.runtime, method, path, headers=headers, json={"data_root": str(ground.data)})
+            assert refused.status_code == 403, (method, route.path)
+            assert refused.json()["error"]["message"].startswith("refused: the request comes from another page")
+    assert ground.listing() == before
+
+
+def routes(runtime: Any) -> list[Any]:
+    app = FastAPI()
+    api.add_routes(app, runtime)
+    return [route for route in app.routes if getattr(route, "path", "").startswith("/lrsched/v1")]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": "http://webui"}, {"Sec-Fetch-Site": "none"}, {"User-Agent": "curl/8"},
+                                     {"Origin": "https://my.site", "X-LRSched-Page": "1"}])
+def test_our_own_page_and_programs_get_their_answers(ground, headers):
     ground.install()
     body = {"texts": ["0.005"], "total_steps": 10}
-    answer = ask(ground.runtime, "POST", "/preview", json=body, headers={"Origin": "https://my.site"})
-    assert answer.status_code == 200
-    assert ask(ground.runtime, "POST", "/presets", json={}, headers={"Origin": "https://my.site"}).status_code == 403
+    assert ask(ground.runtime, "POST", "/preview", json=body, headers=headers).status_code == 200
+    assert ask(ground.runtime, "GET", "/runs", headers=headers).status_code == 200
 
 
 # Out and in -------------------------------------------------------------------------------
