@@ -83,11 +83,11 @@ class BoundedRequest(Request):
             HTTPException: 413, there are more than LARGEST_BODY_BYTES.
         """
         if not hasattr(self, "_body"):
-            _check_size(self.headers.get("content-length", "0"))
+            check_size(self.headers.get("content-length", "0"), LARGEST_BODY_BYTES)
             read = bytearray()
             async for block in self.stream():
                 read += block
-                _check_size(len(read))
+                check_size(len(read), LARGEST_BODY_BYTES)
             self._body = bytes(read)
         return self._body
 
@@ -108,13 +108,18 @@ class BoundedRequest(Request):
         return value
 
 
-def _check_size(size_bytes: int | str) -> None:
+def check_size(size_bytes: int | str, most_bytes: int) -> None:
+    """Looks at the length of a body: as the header says, before it is read, or as it is counted.
+
+    Raises:
+        HTTPException: 413, it is too large.
+    """
     try:
-        is_larger = int(size_bytes) > LARGEST_BODY_BYTES
+        is_larger = int(size_bytes) > most_bytes
     except ValueError:
         return  # the server has its own word for such a header, and what comes is counted
     if is_larger:
-        raise HTTPException(413, f"expected a body of at most {LARGEST_BODY_BYTES >> 20} MiB")
+        raise HTTPException(413, f"expected a body of at most {most_bytes >> 20} MiB")
 
 
 def _whole(digits: str) -> int:

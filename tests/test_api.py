@@ -535,8 +535,8 @@ def test_error_no_credentials_where_the_webuis_api_asks_for_them(client: Client,
     def basic(text: str) -> str:
         return f"Basic {b64encode(text.encode()).decode()}"
 
-    for wrong in (None, "", "Basic", "Basic !!!", "Bearer x", basic("me"), basic("me:"), basic("me:x"), basic("nobody:x"), basic(":"),
-                  "Basic 77+9/w==", basic("me:é")):  # fmt: skip
+    for wrong in (None, "", "Basic", "Basic !!!", "Bearer x", basic("me"), basic("me:"), basic("me:x"), basic("nobody:x"),
+                  basic(":"), "Basic 77+9/w==", basic("me:é")):  # fmt: skip
         refused = asked(wrong)
         assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Basic"), wrong
         assert message(refused.json()) == "expected the user and password of the WebUI's --api-auth"

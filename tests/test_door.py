@@ -14,8 +14,8 @@ from lib_lrsched.door import Door, is_this_machine
 LOCAL = Door(local_only=True)
 LOCAL_HOSTS = ["localhost", "localhost:7860", "LOCALHOST.:7860", "127.0.0.1", "127.0.0.1:7861", "127.8.9.1:1", "[::1]",
                "[::1]:7860", "sd.localhost:7860", "0.0.0.0:7860", "192.168.0.7:7860", ""]  # fmt: skip
-STRANGE_HOSTS = ["evil.com", "evil.com:7860", "localhost.evil.com", "127.0.0.1.evil.com", "evillocalhost", 
-                 "localhost:7860.evil.com", "127.0.0.1:7860@evil.com", "[::1].evil.com", "[evil.com]", "1.2.3.4.5", ":7860", "localhost:x"]  # fmt: skip
+STRANGE_HOSTS = ["evil.com", "evil.com:7860", "localhost.evil.com", "127.0.0.1.evil.com", "evillocalhost", "[::1].evil.com",
+                 "localhost:7860.evil.com", "127.0.0.1:7860@evil.com", "[evil.com]", "1.2.3.4.5", ":7860", "localhost:x"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LOCAL_HOSTS)
@@ -84,8 +84,8 @@ def door_of(monkeypatch: pytest.MonkeyPatch, *, has_page: bool = True, **options
 @pytest.mark.parametrize(("options", "local_only"), [
     ({}, True), ({"listen": False, "share": False, "server_name": None, "ngrok": None, "subpath": None}, True),
     ({"server_name": "127.0.0.1"}, True), ({"server_name": "localhost"}, True), ({"listen": True}, False), ({"share": True}, False),
-    ({"ngrok": "token"}, False), ({"server_name": "0.0.0.0"}, False), ({"server_name": "my.box"}, False), ({"subpath": "sd"}, False),
-    ({"listen": True, "server_name": "127.0.0.1"}, False),
+    ({"ngrok": "token"}, False), ({"server_name": "0.0.0.0"}, False), ({"server_name": "my.box"}, False),
+    ({"subpath": "sd"}, False), ({"listen": True, "server_name": "127.0.0.1"}, False),
 ])  # fmt: skip
 def test_the_webui_is_of_this_machine_only_unless_its_options_say_more(
     monkeypatch: pytest.MonkeyPatch, options: Any, local_only: bool

@@ -17,7 +17,8 @@ LONG = "9" * 400
 NASTY = [
     "null", "true", "0", "-1", "1.5", "1e999", "-1e999", "NaN", LONG, "9" * 5_000, str(2**63), "1e308", '""', '" "', '"\\u0000"',
     '"a\\u0000b"', '"\\ud800"', '"\\udcff"', '"..\\/..\\/x"', '"' + "x" * 5_000 + '"', "[]", "{}", "[null]", '[["a"]]',
-    '["\\u0000"]', '{\"a\": []}', "[1e999]", f"[{LONG}]", "[" * 40 + "]" * 40, '{"a":' * 90 + "1" + "}" * 90, "[" * 2_000 + "]" * 2_000, '"0.005"',
+    '["\\u0000"]', '{"a": []}', "[1e999]", f"[{LONG}]", "[" * 40 + "]" * 40,
+    '{"a":' * 90 + "1" + "}" * 90, "[" * 2_000 + "]" * 2_000, '"0.005"',
     '"cosine(0.005, 1e-5)"', '["0.005"]', '["\\ud800", "0.005:\\u0000"]',
 ]  # fmt: skip
 """JSON, some of it more than Python's own reader takes."""
@@ -35,7 +36,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "/presets": {"name": "mine", "text": "0.005", "note": ""},
 }  # fmt: skip
 INPUTS = ("learn_rate", "batch_size", "gradient_step", "data_root", "log_directory", "training_width", "training_height", "steps",
-          "clip_grad_mode", "clip_grad_value", "template_filename", "create_image_every", "save_embedding_every", "varsize")  # fmt: skip
+          "clip_grad_mode", "clip_grad_value", "template_filename", "create_image_every", "save_embedding_every",
+          "varsize")  # fmt: skip
 EDIT = {"do": "set", "item": [0], "param": "v", "value": "1", "unit": "ep", "relative": True, "shape": "cosine", "step": 5}
 EDITS = ("set", "unset", "end", "unit", "shape", "insert", "delete", "boundary", "rate")
 
@@ -97,8 +99,8 @@ def test_no_value_of_any_field_is_a_failure(app: FastAPI, path: str):
     assert ask_all(app, [("POST", path, {"content": body, "headers": headers}) for body in bodies(path)]) == []
 
 
-WORDS = ["", "..", "%00", "%ED%A0%80", "%FF", "a%00b", "%2e%2e%2f", "x" * 3_000, "%F0%9F%98%80", LONG, "-1", "1.5", "NaN", "a b", "[]",
-         "%0A", "%22"]  # fmt: skip
+WORDS = ["", "..", "%00", "%ED%A0%80", "%FF", "a%00b", "%2e%2e%2f", "x" * 3_000, "%F0%9F%98%80", LONG, "-1", "1.5", "NaN",
+         "a b", "[]", "%0A", "%22"]  # fmt: skip
 """As they stand in an address."""
 
 
