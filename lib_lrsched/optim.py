@@ -47,13 +47,14 @@ def load_state(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
 
 NEEDED = {
     "Adam": ("step", "exp_avg", "exp_avg_sq"), "AdamW": ("step", "exp_avg", "exp_avg_sq"),
-    "RAdam": ("step", "exp_avg", "exp_avg_sq"), "SparseAdam": ("step", "exp_avg", "exp_avg_sq"), "NAdam": ("step", "mu_product", "exp_avg", "exp_avg_sq"),
-    "Adamax": ("step", "exp_avg", "exp_inf"), "Adagrad": ("step", "sum"), "Adadelta": ("square_avg", "acc_delta"),
-    "RMSprop": ("step", "square_avg"), "Rprop": ("step", "prev", "step_size"), "ASGD": ("step", "eta", "mu", "ax"),
+    "RAdam": ("step", "exp_avg", "exp_avg_sq"), "SparseAdam": ("step", "exp_avg", "exp_avg_sq"),
+    "NAdam": ("step", "mu_product", "exp_avg", "exp_avg_sq"), "Adamax": ("step", "exp_avg", "exp_inf"), "Adagrad": ("step", "sum"),
+    "Adadelta": ("step", "square_avg", "acc_delta"), "RMSprop": ("step", "square_avg"), "Rprop": ("step", "prev", "step_size"),
+    "ASGD": ("step", "eta", "mu", "ax"),
 }  # fmt: skip
 """What torch's optimizers look for in a parameter's state, where it has any; an update without it is a KeyError."""
 
-NEEDED_WITH = {"amsgrad": "max_exp_avg_sq", "centered": "grad_avg"}
+NEEDED_WITH = {"amsgrad": "max_exp_avg_sq", "centered": "grad_avg", "momentum": "momentum_buffer"}
 NEVER_NEGATIVE = {"exp_avg_sq", "max_exp_avg_sq", "exp_inf", "sum", "square_avg", "acc_delta", "step_size", "eta"}
 """Squares and sizes: an update takes the root of some. One that has overflowed does no harm."""
 
@@ -80,7 +81,8 @@ def check_state(name: str, saved: Any, parameters: Sequence[Tensor], flags: Sequ
         if not isinstance(entries, dict):
             raise ValueError(f"the state of parameter {index}: expected names and values")  # noqa: TRY004 of what was read
         _check_entries(index, entries, parameters[index].shape)
-        needed = [*NEEDED.get(name, ()), *(NEEDED_WITH[flag] for flag in NEEDED_WITH if flags and flags[index].get(flag))]
+        asked = [flag for flag in NEEDED_WITH if flags and name != "SGD" and flags[index].get(flag)]  # SGD begins a momentum anew
+        needed = [*NEEDED.get(name, ()), *(NEEDED_WITH[flag] for flag in asked)]
         missing = [] if not entries and name not in EAGER else [one for one in needed if one not in entries]
         if missing:
             raise ValueError(f"the state of parameter {index} has no {' and no '.join(missing)}, which {name} needs")

@@ -14,8 +14,9 @@ from lib_lrsched.door import Door, is_this_machine
 LOCAL = Door(local_only=True)
 LOCAL_HOSTS = ["localhost", "localhost:7860", "LOCALHOST.:7860", "127.0.0.1", "127.0.0.1:7861", "127.8.9.1:1", "[::1]",
                "[::1]:7860", "sd.localhost:7860", "0.0.0.0:7860", "192.168.0.7:7860", ""]  # fmt: skip
-STRANGE_HOSTS = ["evil.com", "evil.com:7860", "localhost.evil.com", "127.0.0.1.evil.com", "evillocalhost", "[::1].evil.com",
-                 "localhost:7860.evil.com", "127.0.0.1:7860@evil.com", "[evil.com]", "1.2.3.4.5", ":7860", "localhost:x"]  # fmt: skip
+STRANGE_HOSTS = ["evil.com", "evil.com:7860", "localhost.evil.com", "127.0.0.1.evil.com", "evillocalhost", "[evil.com]",
+                 "localhost:7860.evil.com", "127.0.0.1:7860@evil.com", "[::1].evil.com", "1.2.3.4.5", ":7860",
+                 "localhost:x"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LOCAL_HOSTS)
