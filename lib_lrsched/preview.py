@@ -144,7 +144,7 @@ def _result(text: str, run: _Run, past: Sequence[PastLeg]) -> dict[str, Any]:
         "boundaries": [origin + step for step in made.boundaries[:MAX_ROWS]],
         "warnings": [warning._asdict() for warning in warnings],
         "past": past_curve(past, initial, points) if past and initial else None,
-        "rate_at_resume": made.value(initial - origin) if 0 < initial < origin + made.stop else None,
+        "rate_at_resume": made.value(initial - origin) if max(origin, 1) <= initial < origin + made.stop else None,
         "epochs_total": _in_epochs(origin + made.stop, made),
     }
 
@@ -217,7 +217,7 @@ def past_curve(past: Sequence[PastLeg], until: int, points: int) -> dict[str, li
 
 def resume_lints(made: Plan, initial: int, past: Sequence[PastLeg] = (), origin: int = 0) -> list[Lint]:
     """Warnings that only a run that has begun can have."""
-    if initial <= 0:
+    if initial <= 0 or initial < origin:
         return []
     whole, own = (0, len(made.text)), initial - origin
     if own >= made.stop:

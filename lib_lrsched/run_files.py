@@ -48,13 +48,14 @@ def bundles_json(store: Store, run_id: str) -> list[dict[str, Any]]:
 
 def _described(bundle: Bundle) -> dict[str, Any]:
     facts = bundle.facts
-    order, trained = bundle.parts.get("order"), bundle.parts.get("trained", [])
+    order, trained = bundle.parts.get("order") or {}, bundle.parts.get("trained", [])
+    taken, batches = order.get("taken"), order.get("batches")  # looked at when a training goes on with them, and not before
     return {
         "step": facts.step, "time_s": facts.time_s, "digest": facts.digest, "rate_text": facts.rate_text,
         "optimizer": facts.optimizer, "multiplier": facts.multiplier, "torch": facts.torch,
         "trained": [f"{'x'.join(map(str, tensor.shape))} {str(tensor.dtype).removeprefix('torch.')}" for tensor in trained],
-        "batches_taken": None if order is None else order["taken"],
-        "batches_per_epoch": None if order is None else len(order["batches"]),
+        "batches_taken": taken if isinstance(taken, int) else None,
+        "batches_per_epoch": len(batches) if isinstance(batches, (list, tuple)) else None,
     }  # fmt: skip
 
 
@@ -225,4 +226,4 @@ def _design(bundle: Bundle) -> dict[str, Any]:
 def _is_numbers(value: Any, types: type | tuple[type, ...]) -> bool:
     if not isinstance(value, list) or not 0 < len(value) <= 16:
         return False
-    return all(isinstance(one, types) and not isinstance(one, bool) for one in value)
+    return all(isinstance(one, types) and not isinstance(one, bool) and -1e9 < one < 1e9 for one in value)  # type: ignore[operator]

@@ -26,12 +26,13 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
     for name, modules in (
         ("grammar", "errors syntax suggest characters tokens parser"),
         ("plan", "curves shapes times pieces arguments schedule repeat lints plan counting sampling"),
-        ("views", "feedback preview forms files series records history process claims presets runstate resumption guard asked"),
+        ("views", ("feedback preview forms files series record_lines records history process claims presets runstate resumption"
+                   " guard asked")),
         ("edits", "items splices editing reshaping dragging"),
         ("formats", "formulas parts exported export_deepspeed export_kohya export_phases export_torch exports"),
         ("conversion", ("imported import_diffusers import_torch import_deepspeed kohya_words import_kohya imports convert"
                         " form_requests")),
-        ("store", "preset_store store"),
+        ("store", "preset_store store door"),
         ("run", "in_force run run_view settings pictures text_files"),
         ("torch", ("optim plan_lr freeze attention codec randomness bundle goods batches data_state writer safe_save archive"
                    " recovery")),
