@@ -7,6 +7,7 @@ user in the host's error box.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -47,14 +48,32 @@ def caller_locals(name: str) -> Mapping[str, Any]:
 
     Value or norm reaches no seam, nor does the loaded hypernetwork; both are locals of the host's train functions.
     """
+    frame = _caller_with(name)
+    return {} if frame is None else frame.f_locals
+
+
+def raised_through(name: str) -> BaseException | None:
+    """What is being raised through the nearest calling function that has ``name``; None where nothing is.
+
+    The host's loops swallow what is an Exception before their ``finally``; what is left is a KeyboardInterrupt or the like. Whoever
+    called the loop may be handling an exception of their own.
+    """
+    error, frame = sys.exc_info()[1], _caller_with(name)
+    step = None if error is None else error.__traceback__
+    while step is not None:
+        if step.tb_frame is frame:
+            return error
+        step = step.tb_next
+    return None
+
+
+def _caller_with(name: str) -> FrameType | None:
     frame: FrameType | None = inspect.currentframe()
-    for _ in range(10):
-        if frame is None:
-            break
-        if name in frame.f_locals:
-            return frame.f_locals
+    for _ in range(16):
+        if frame is None or name in frame.f_locals:
+            return frame
         frame = frame.f_back
-    return {}
+    return None
 
 
 def bind_inputs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
