@@ -103,12 +103,8 @@ class Saves:
         session.guard(session.mend)
         tensors = going_on.trained_tensors(kind, thing)
         if not is_finite([tensor.detach() for tensor in tensors]):
-            good = session.keeper.good
-            if good is None or not is_finite(good.parts["trained"]):
-                session.tell(f"what was trained is not finite: it is not saved, and {Path(filename).name} stays as it was")
-                return None
-            session.put_back(thing, good)
-            session.tell(f"what was trained is not finite: the last good state, after update {thing.step}, is saved instead")
+            session.tell(f"what was trained is not finite: it is not saved, and {Path(filename).name} stays as it was")
+            return None
 
         def before(written: Path) -> None:
             # A kill from here on finds the form that it left in the run's state, and a bundle that goes with it.

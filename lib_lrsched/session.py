@@ -9,6 +9,7 @@ from typing import Any
 from . import going_on, optim
 from .bundle import Bundle
 from .checks import InputError, caller_locals, cautions, check_design, check_is_left
+from .codec import is_finite
 from .freeze import Freeze
 from .host import Host
 from .identity import facts_of
@@ -50,7 +51,7 @@ class Session(TakingUp):
         self._waiting: tuple[int, float, float, Any] | None = None
         self._skipped = 0
         self._reported = -1
-        self.why_not_exact = ""
+        self.why_not_exact = self._ruin = ""
         self.held = Held()
 
     # Before the loop: exceptions reach the user -------------------------------------------------
@@ -230,20 +231,22 @@ class Session(TakingUp):
             self._take_back(thing, "the loop broke off before an update was counted")
         elif is_new or is_counted:
             self._take_in(thing)
+        good = keeper.good
+        if good is None or is_finite([tensor.detach() for tensor in going_on.trained_tensors(self.run.asked.kind, thing)]):
+            return
+        if is_finite(good.parts["trained"]):  # else it is not saved, see saves.py
+            self._put_back(thing, good)
+            self._ruin = f"what was trained is not finite: the last good state, after update {thing.step}, is saved instead"
+            self.tell(self._ruin)
 
-    def put_back(self, thing: Any, good: Bundle) -> None:
-        """What is trained is this state again, and so is what goes with it."""
-        going_on.restore(going_on.trained_tensors(self.run.asked.kind, thing), good)
-        thing.step = good.facts.step
-        self.run.counted(thing.step)
-        if self._gauge is not None:
-            self.keeper.break_off(self._gauge.made, good)
-
-    def _take_back(self, thing: Any, why: str) -> None:
-        assert self._gauge is not None, "there is nothing to take back"
-        thing.step = self.keeper.break_off(self._gauge.made)
+    def _put_back(self, thing: Any, good: Bundle | None) -> None:
+        assert self._gauge is not None, "there is nothing to put back"
+        thing.step = self.keeper.break_off(self._gauge.made, good)
         self._gauge.put_back()
         self.run.counted(thing.step)
+
+    def _take_back(self, thing: Any, why: str) -> None:
+        self._put_back(thing, None)
         self.tell(f"{why}: back to the state after update {thing.step}")
 
     def _take_in(self, thing: Any) -> None:
@@ -281,8 +284,8 @@ class Session(TakingUp):
         return number
 
     def _outcome(self, broken_by: BaseException | None) -> tuple[str, str]:
-        if self._rescuer.stopped:
-            return "failed", self._rescuer.stopped
+        if self._rescuer.stopped or self._ruin:
+            return "failed", self._rescuer.stopped or self._ruin
         is_stopped = isinstance(broken_by, STOPS)
         if self._lacks_its_save and (self.saves.trouble or not is_stopped):
             return "failed", self.not_saved()
