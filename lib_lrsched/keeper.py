@@ -37,6 +37,9 @@ LARGE_EVERY = 500
 """What is trained and no larger than SMALL_BYTES is copied to memory every so many updates, for the guard; larger things
 when they are saved, or this often where nothing is saved."""
 
+MOVED = ("trained", "optimizer", "scaler")
+"""The parts of a bundle that may lie on a device while it is in memory."""
+
 RETRY_MOST = 64
 """A save that failed is tried again after 1 update, then after 2, 4 and so on, and at last after so many."""
 
@@ -262,10 +265,11 @@ class Keeper:
     def _last(self) -> Bundle | None:
         """The bundle of the newest moment; None where the training has not got as far as its first."""
         back = self._back_at
-        if back is not None:
-            parts = {**copied(back.parts), "scaler": optim.plain_scaler(back.parts["scaler"])}
-            return None if parts["random"] is None else Bundle(back.facts, parts)
-        return None if self.moment.draws is None else self._snapshot()
+        if back is None:
+            return None if self.moment.draws is None else self._snapshot()
+        if back.parts["random"] is None:
+            return None
+        return Bundle(back.facts, _as_written({name: copied(part) if name in MOVED else part for name, part in back.parts.items()}))
 
     def close(self) -> None:
         """Waits for what is being written, and lets go of the loop's things."""
@@ -296,10 +300,10 @@ class Keeper:
 
     def _snapshot(self) -> Bundle:
         """A copy of everything on the CPU: beside a large thing's _held() all in this file that waits for the device."""
-        return self._bundle({**self._moved(), **self._around()})
+        return self._bundle(_as_written({**self._moved(), **self._around()}))
 
     def _held(self) -> dict[str, Any]:
-        """The same for the guard, and to go back to; of what is small where it is, without a wait."""
+        """The same for the guard, and to go back to; of what is small where it is, without a wait. See _as_written()."""
         if not self._is_small:
             return {**self._moved(), **self._around()}
         state = {"trained": cloned(self._trained()), "optimizer": cloned(self._optimizer.state_dict()), "scaler": self._scaling()}
@@ -321,12 +325,7 @@ class Keeper:
 
     def _around(self) -> dict[str, Any]:
         """The rest of this moment: generators, place in the data, and what others keep."""
-        draws, place = self.moment.draws, self.moment.place
-        return {
-            "random": None if draws is None else randomness.to_parts(draws),
-            "order": None if place is None or not place.taken else place_to_parts(place),
-            **self._extra(),
-        }
+        return {"random": self.moment.draws, "order": self.moment.place, **self._extra()}
 
     def _bundle(self, parts: dict[str, Any]) -> Bundle:
         name = type(self._optimizer).__name__
@@ -373,6 +372,17 @@ class Keeper:
         if self._disturbed and self.moment.draws is not None:
             randomness.put(self.moment.draws)
         self._disturbed, self.is_past = False, True
+
+
+def _as_written(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a bundle in memory as they go to the disk: as plain values."""
+    draws, place = parts["random"], parts["order"]
+    return {
+        **parts,
+        "scaler": optim.plain_scaler(parts["scaler"]),
+        "random": randomness.to_parts(draws) if isinstance(draws, randomness.Draws) else draws,
+        "order": (place_to_parts(place) if place.taken else None) if isinstance(place, Place) else place,
+    }
 
 
 def _data_file(folder: Folder) -> Path:
