@@ -7,6 +7,7 @@ user in the host's error box.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -45,7 +46,7 @@ class InputError(ValueError):
 def caller(name: str) -> FrameType | None:
     """The nearest calling function that has a local ``name``."""
     frame: FrameType | None = inspect.currentframe()
-    for _ in range(12):
+    for _ in range(16):
         if frame is None or name in frame.f_locals:
             return frame
         frame = frame.f_back
@@ -59,6 +60,21 @@ def caller_locals(name: str) -> Mapping[str, Any]:
     """
     frame = caller(name)
     return {} if frame is None else frame.f_locals
+
+
+def raised_through(name: str) -> BaseException | None:
+    """What is being raised through the nearest calling function that has ``name``; None where nothing is.
+
+    The host's loops swallow what is an Exception before their ``finally``; what is left is a KeyboardInterrupt or the like. Whoever
+    called the loop may be handling an exception of their own.
+    """
+    error, frame = sys.exc_info()[1], caller(name)
+    step = None if error is None else error.__traceback__
+    while step is not None:
+        if step.tb_frame is frame:
+            return error
+        step = step.tb_next
+    return None
 
 
 def bind_inputs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ our errors reach the user; from then on a hook never raises, for the host swallo
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -86,6 +87,7 @@ class Runtime(SavingHooks):
     def _validate(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         def validate_train_inputs(*args: Any, **kwargs: Any) -> Any:
+            self._end_left_over(self._sessions.get(threading.get_ident()))
             call = Call.of(checks.caller("clip_grad_mode") or sys._getframe(1))  # noqa: SLF001 else it is whoever calls
             self._leave(call)
             answer = original(*args, **kwargs)
@@ -146,6 +148,17 @@ class Runtime(SavingHooks):
                     messages = [f"{asked.name} is trained as it is in memory: its file is not read anew while others train"]
         now = self.lookup(asked.kind, asked.name)
         return None if now is None else Known(*now), messages
+
+    def _end_left_over(self, session: Session | None) -> None:
+        """A Ctrl-C between the loop's end and ``remove`` skips that: the loop was this thread's, and is over."""
+        if session is not None and session.pid == os.getpid() and session.has_begun and not session.has_ended:
+            with session.held:
+                session.guard(lambda: session.loop_ended(self._others(session), KeyboardInterrupt()))
+                session.keeper.forget()
+            session.held.release()
+
+    def _others(self, session: Session) -> list[Session]:
+        return [other for other in list(self._sessions.values()) if other is not session and other.run.is_live]
 
     def _restore_embedding(self, session: Session, name: str) -> None:
         """The host reads the step of its own object next, and trains that."""
@@ -230,8 +243,10 @@ class Runtime(SavingHooks):
             answer = original()
             session = self._session()
             if session is not None:
-                session.guard(session.begin)
-                self._forget_choice(session.run.asked.kind, session.run.asked.name)
+                session.held.keep()
+                with session.held:
+                    session.guard(session.begin)
+                    self._forget_choice(session.run.asked.kind, session.run.asked.name)
             return answer
 
         return add
@@ -239,23 +254,35 @@ class Runtime(SavingHooks):
     def _remove(self, original: Callable[[], Any]) -> Callable[[], Any]:
         @wraps(original)
         def remove() -> Any:
-            try:
+            session = self._session()
+            if session is None:
                 return original()
+            try:
+                with session.held:
+                    try:
+                        return original()
+                    finally:
+                        if session.has_begun and not session.has_ended:
+                            self._end(session, checks.raised_through("clip_grad_mode"))
             finally:
-                session = self._session()
-                if session is not None and session.has_begun and not session.has_ended:
-                    if session.run.asked.kind == "embedding" and not session.saves.has_final:
-                        session.guard(session.saves.rescue_final)
-                    others = [other for other in list(self._sessions.values()) if other is not session and other.run.is_live]
-                    session.guard(lambda: session.loop_ended(others))
-                    session.guard(session.let_go)  # whatever became of the rest
-                    session.run.is_live = False
-                    if session.run.asked.kind == "embedding":  # a hypernetwork is saved for the last time after this
-                        self._release(threading.get_ident())
-                    if self.closing and session.run.asked.kind == "embedding":
-                        self._close_when_idle()
+                session.held.release()
 
         return remove
+
+    def _end(self, session: Session, broken_by: BaseException | None) -> None:
+        """The loop is over. A hypernetwork the host saves after this, unless something is raised that it does not swallow."""
+        is_embedding = session.run.asked.kind == "embedding"
+        if is_embedding and not session.saves.has_final:
+            session.guard(session.saves.rescue_final)
+        session.guard(lambda: session.loop_ended(self._others(session), broken_by))
+        session.guard(session.let_go)  # whatever became of the rest
+        session.run.is_live = False
+        if not is_embedding and broken_by is not None:
+            session.guard(session.saves.rescue_final)
+        if is_embedding:  # a hypernetwork is saved for the last time after this
+            self._release(threading.get_ident())
+            if self.closing:
+                self._close_when_idle()
 
 
 def _key(host: Host | NoTraining) -> str:

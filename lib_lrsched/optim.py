@@ -174,7 +174,9 @@ def call(action: Callable[[], None]) -> None:
 
 
 class Gauge:
-    """A step pre-hook on one optimizer: what it is about to do, seen and clipped at the last moment; and whether it did it.
+    """Hooks on one optimizer: what it is about to do, seen and clipped at the last moment; and whether it did it.
+
+    ``made`` counts its updates where they happen, as each ends. An update that began and did not end leaves ``is_whole`` False.
 
     There GradScaler has unscaled the gradients and has found no overflow, else the optimizer is not called. A fused
     optimizer is the exception: its gradients still carry ``grad_scale``, so the threshold is scaled instead.
@@ -190,7 +192,7 @@ class Gauge:
         self._limit = limit
         self._norm: Tensor | None = None
         self._guard = guard
-        self.is_whole = True
+        self._begun = self.made = 0
         self._hooks = (optimizer.register_step_pre_hook(self._before_step), optimizer.register_step_post_hook(self._after_step))
 
     def remove(self) -> None:
@@ -208,12 +210,21 @@ class Gauge:
         self.rate = self._norm = None
         return rate, norm
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every update that began has ended: weights and optimizer belong to the same update."""
+        return self._begun == self.made
+
+    def put_back(self) -> None:
+        """What an update left half done has been undone."""
+        self._begun = self.made
+
     def _after_step(self, _optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
-        self.is_whole = True
+        self.made += 1
 
     def _before_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
-        self.is_whole = False
         self._guard(lambda: self._look(optimizer))
+        self._begun += 1  # last: nothing that goes wrong before this has touched the weights
 
     def _look(self, optimizer: torch.optim.Optimizer) -> None:
         self.rate = read_rate(optimizer)
@@ -249,6 +260,11 @@ def scaler_state(scaler: Any) -> dict[str, Any]:
     }
 
 
+def plain_scaler(state: dict[str, Any]) -> dict[str, Any]:
+    """What scaler_state() gave, as state_dict() has it: numbers; this waits for the device."""
+    return {name: _number(value) for name, value in state.items()}
+
+
 def load_scaler(scaler: Any, state: dict[str, Any]) -> None:
     """Put back what scaler_state() or state_dict() gave.
 
@@ -256,7 +272,7 @@ def load_scaler(scaler: Any, state: dict[str, Any]) -> None:
         ValueError: as check_scaler().
     """
     check_scaler(state)
-    scaler.load_state_dict({name: _number(value) for name, value in state.items()})
+    scaler.load_state_dict(plain_scaler(state))
 
 
 def check_scaler(state: Mapping[str, Any]) -> None:

@@ -94,6 +94,17 @@ class TrainingRun(InForce):
         if not 0 <= now - self._saved_s < STATE_EVERY_S:
             self._save(now)
 
+    def unreported(self, step: int, actual: float, grad_norm: float | None) -> None:
+        """An update was made at ``step``, and its loss is not known."""
+        if self.history.last_step != step:
+            planned = self.planned_at(step) if step < self.stop else float("nan")
+            self.history.record(Record(step, planned, actual, float("nan"), grad_norm, self._clock()))
+        self.counted(step + 1)
+
+    def counted(self, step: int) -> None:
+        """So many updates have been made: where those after it were undone, or one was not reported."""
+        self._step = step
+
     def note(self, message: str, event: str = "note") -> None:
         """Something to be read in the run's log."""
         self._try(lambda: self.history.event(self._step, event, message))

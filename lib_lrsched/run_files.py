@@ -24,6 +24,7 @@ from .identity import DESIGN
 from .runstate import Known, RunState, trimmed
 from .safe_save import save_whole
 from .store import Store
+from .taking_up import WHY
 
 LARGE_BYTES = 64 << 20
 
@@ -204,7 +205,7 @@ def _hypernetwork(host: Host, bundle: Bundle, name: str) -> Any:
 
 def _design(bundle: Bundle) -> dict[str, Any]:
     """The design in a bundle from outside: known names, plain values, and no larger than the weights that came with it."""
-    design = bundle.parts["extra"]
+    design = {name: value for name, value in bundle.parts["extra"].items() if name != WHY}
     if set(design) != {"enable_sizes", *DESIGN}:
         raise RunStateError(f"extra: expected {', '.join(('enable_sizes', *DESIGN))}, found {', '.join(map(str, design))[:200]}")
     sizes, layers, dropout = design["enable_sizes"], design["layer_structure"], design["dropout_structure"]

@@ -15,11 +15,15 @@ from .memory import NAME
 from .rescue import Rescuer
 from .resumption import Resumption
 
+WHY = "not_exact"
+"""In a bundle's part "extra": why what goes on with it is not exactly what would have come without the break."""
+
 
 class TakingUp(Identity):
     """Of one training; before its loop starts, but for the last two."""
 
     is_restored: bool
+    why_not_exact: str
     _rescuer: Rescuer
     _initial_step: int
 
@@ -88,6 +92,9 @@ class TakingUp(Identity):
         model: Any = getattr(self._host.shared.sd_model, "model", None)
         if getattr(model, "conditioning_key", None) in ("hybrid", "concat"):
             keeper.not_exact("the picture that an inpainting model wants beside the prompt is encoded anew, by other draws")
+        why = keeper.bundle.parts["extra"].get(WHY)
+        if isinstance(why, str):
+            keeper.not_exact(why)
         for message in keeper.messages:
             self.tell(message)
         state = run.resumed.state
@@ -102,4 +109,6 @@ class TakingUp(Identity):
 
     def _extra_parts(self) -> Mapping[str, Any]:
         extra = {} if self.run.asked.kind == "embedding" else hypernetwork_design(self._trained)
+        if self.why_not_exact:
+            extra = {**extra, WHY: self.why_not_exact}
         return {"watch": self.run.watch, "guard": self._rescuer.to_parts(), "extra": extra}

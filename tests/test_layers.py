@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
         ("torch", ("optim plan_lr freeze attention codec randomness bundle goods batches data_state writer safe_save archive"
                    " recovery")),
         ("loop", ("host seams preflight_case preflight_data preflight_model preflight checks memory scheduler keeper rescue"
-                 " saves going_on voice identity taking_up session")),
+                 " saves going_on voice identity taking_up interrupts session")),
         ("host", "run_files answers saving_hooks hooks options page ui answering page_scripts api_runs api"),
         ("programs", "practice train_panel standalone demo run_picture cli __main__"),
     )
