@@ -93,7 +93,7 @@ def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]
 
 def cautions(found: list[str], run: TrainingRun) -> list[str]:
     """What the user should know of a training that can start: what check_inputs() ``found``, and what only its plan tells."""
-    found = list(found)
+    found = [*found, *run.stretches(run.initial_step)]
     if preflight.is_nothing(run.plan):
         found.append(preflight.NOTHING_LEARNED)
     if run.stop < run.asked.total_steps:

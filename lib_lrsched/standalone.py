@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse
 
+from lib_lrsched import console
+
 if TYPE_CHECKING:
     import gradio
 
@@ -58,7 +60,7 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 7860) -> None:
     import uvicorn
 
     app = build_app(root)
-    print(f"LR Schedule: http://{host}:{port}  (everything is kept in {root})", flush=True)
+    console.line(f"LR Schedule: http://{host}:{port}  (everything is kept in {root})")
     uvicorn.run(app, host=host, port=port, log_level="warning")
 
 

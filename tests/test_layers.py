@@ -24,9 +24,9 @@ PACKAGE = "lib_lrsched"
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
     (name, frozenset(modules.split()))
     for name, modules in (
-        ("grammar", "errors syntax suggest tokens parser"),
+        ("grammar", "console errors syntax suggest tokens parser"),
         ("plan", "curves shapes times pieces arguments schedule repeat lints plan counting sampling"),
-        ("views", "feedback preview forms files series records history process presets runstate resumption guard asked"),
+        ("views", "feedback preview forms files series records history process presets runstate resumption guard asked stretching"),
         ("edits", "items splices editing reshaping dragging"),
         ("formats", "formulas parts exported export_deepspeed export_kohya export_phases export_torch exports"),
         ("conversion", "imported import_deepspeed import_kohya imports convert form_requests"),
