@@ -14,7 +14,7 @@ from typing import Any
 
 from . import attention, optim, preflight
 from .counting import needs_pictures
-from .errors import ScheduleError
+from .errors import NothingLeftError
 from .host import Host
 from .pictures import count_pictures
 from .run import Asked, TrainingRun
@@ -122,11 +122,11 @@ def check_is_left(run: TrainingRun, step: int) -> None:
     """Refuse a plan that is over before it begins.
 
     Raises:
-        ScheduleError: nothing is left to train. The host itself answers where max steps is reached.
+        NothingLeftError: nothing is left to train. The host itself answers where max steps is reached.
     """
     plan = run.plan
     if run.stop <= step < run.asked.total_steps:
-        raise ScheduleError(
+        raise NothingLeftError(
             f"nothing is left to train: the schedule ends at step {run.stop} and {step} updates are made; "
             "leave out the last end, or add an item", plan.text, plan.tree.items[-1].span,
         )

@@ -52,6 +52,10 @@ class ScheduleError(ValueError):
         return self.span[0] - (self.source.rfind("\n", 0, self.span[0]) + 1) + 1
 
 
+class NothingLeftError(ScheduleError):
+    """A schedule that is over at the step that a training would begin with: right in itself, and nothing to do."""
+
+
 class RunStateError(Exception):
     """A saved file that cannot be used. ``path`` is the file, ``message`` names the field."""
 

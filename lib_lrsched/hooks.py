@@ -179,6 +179,7 @@ class Runtime(SavingHooks):
             session = self._session()
             if session is not None and not session.has_begun:
                 session.run.bind(len(dataset), dataset.batch_size, dataset.gradient_step)
+                session.guard(lambda: session.data_read(dataset))
                 session.guard(lambda: session.data_made(dataset, kwargs))
             return dataset
 

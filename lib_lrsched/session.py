@@ -14,6 +14,7 @@ from .host import Host
 from .identity import facts_of
 from .keeper import Keeper, When
 from .memory import Checkpointing
+from .pictures import left_out
 from .rescue import Rescuer
 from .run import TrainingRun
 from .saves import Saves
@@ -71,6 +72,12 @@ class Session(TakingUp):
             self._clip = ClipScheduler(self.run, initial_step)
             return self._clip
         return None
+
+    def data_read(self, data: Any) -> None:
+        """The host has read its data set: what it left out is told when the loop starts."""
+        said = left_out(getattr(data, "image_paths", ()), (entry.filename for entry in data.dataset))
+        if said:
+            self._warnings = [*(self._warnings or []), said]
 
     def _make_log_folder(self, folder: Any) -> None:
         """The host makes its dated folder only for copies and pictures, and fails to save its settings into it otherwise."""

@@ -98,7 +98,9 @@ def check_readable(kind: str, path: Path | None) -> int:
         return int(thing.step or 0)
     except UNREADABLE as error:
         way = f"put {path.name}{BACKUP}" if has_backup(path) else "put a sound copy"
-        raise ValueError(f"{path} cannot be read as {_a(kind)} ({_first_line(error)}): {way} in its place, or move it away") from error
+        known = isinstance(error, ValueError) and str(path) in str(error)  # the loader's own words for any damage
+        detail = "it is damaged or holds something else" if known else _first_line(error)
+        raise ValueError(f"{path} cannot be read as {_a(kind)}: {detail}; {way} in its place, or move it away") from error
 
 
 @contextlib.contextmanager

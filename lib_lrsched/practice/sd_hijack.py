@@ -104,7 +104,7 @@ class EmbeddingDatabase(text.EmbeddingDatabase):
             data = _read(path)
             embedding = None if data is None else embedding_from_data(data, path)
         except (OSError, ValueError, TypeError, AttributeError, SafetensorError):
-            shared.report(f"Error loading embedding {path.name}")
+            shared.report(f"Error loading embedding {path.name}", is_brief=True)
             return
         if embedding is not None:
             self._sort_in(embedding)

@@ -174,6 +174,11 @@ def arguments(kind: str, name: str, lr: str, steps: int, chosen: Choices) -> dic
     return {**own, **_run_arguments(lr, steps, chosen), **_preview_arguments(chosen)}
 
 
+def file_of(kind: str, name: str) -> Path:
+    """The file that a name is loaded from, or will be saved to."""
+    return newcomer.current_file(kind, name) or newcomer.folder_of(kind) / f"{name}.pt"
+
+
 def sample_concept(name: str, n: int = 4, seed: int = 0, prompt: str | None = None) -> list[Image.Image]:
     """n pictures of what an embedding or a hypernetwork of this name has learned.
 

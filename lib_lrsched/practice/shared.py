@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -164,8 +165,14 @@ def say(text: str) -> None:
         console.line(text)
 
 
-def report(message: str) -> None:
-    """Prints the exception that is being handled to standard error, as the host does before it goes on."""
+def report(message: str, *, is_brief: bool = False) -> None:
+    """Prints the exception that is being handled to standard error, as the host does before it goes on.
+
+    A brief one is a line where somebody takes the lines.
+    """
+    if opts.practice_say is not None and is_brief:
+        opts.practice_say(f"{message}: {sys.exc_info()[1]}")
+        return
     stream = console.stderr()
     stream.write(f"*** {message}\n{traceback.format_exc()}")
     stream.flush()
