@@ -14,7 +14,7 @@ from typing import Any
 
 from . import attention, optim, preflight
 from .counting import needs_pictures
-from .errors import NothingLeftError
+from .errors import ScheduleError
 from .host import Host
 from .pictures import count_pictures
 from .run import Asked, TrainingRun
@@ -93,7 +93,7 @@ def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]
 
 def cautions(found: list[str], run: TrainingRun) -> list[str]:
     """What the user should know of a training that can start: what check_inputs() ``found``, and what only its plan tells."""
-    found = [*found, *run.stretches(run.initial_step)]
+    found = list(found)
     if preflight.is_nothing(run.plan):
         found.append(preflight.NOTHING_LEARNED)
     if run.stop < run.asked.total_steps:
@@ -122,14 +122,16 @@ def check_is_left(run: TrainingRun, step: int) -> None:
     """Refuse a plan that is over before it begins.
 
     Raises:
-        NothingLeftError: nothing is left to train. The host itself answers where max steps is reached.
+        ScheduleError: nothing is left to train. The host itself answers where max steps is reached.
     """
     plan = run.plan
     if run.stop <= step < run.asked.total_steps:
-        raise NothingLeftError(
+        error = ScheduleError(
             f"nothing is left to train: the schedule ends at step {run.stop} and {step} updates are made; "
             "leave out the last end, or add an item", plan.text, plan.tree.items[-1].span,
         )
+        error.is_over = True
+        raise error
 
 
 def known_embedding(host: Host, name: str) -> Known | None:

@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     args = parser.parse_args(_guarded(list(sys.argv[1:] if argv is None else argv)))
+    if [] in vars(args).values():  # what argparse makes of --option=-- before Python 3.13
+        parser.error("expected a value, got '--'")
     try:
         with _terminable():
             return int(args.run(args))
@@ -41,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith(__package__):
             raise
-        console.line(f"this command needs {error.name}, which is not installed here: pip install 'lib_lrsched[standalone]'", console.stderr())
+        said = f"this command needs {error.name}, which is not installed: in the repository, pip install '.[standalone]' brings it"
+        console.line(said, console.stderr())
         return FAILED
     finally:
         console.close_quietly()
@@ -71,8 +74,16 @@ def _guarded(argv: list[str]) -> list[str]:
     return [argv[0], *argv[2:], "--", argv[1]]
 
 
+class Parser(argparse.ArgumentParser):
+    """Its help and its errors come through on any console; those of its commands too, which are made of this class."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:
+            console.Guarded(sys.stderr if file is None else file).write(message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lib_lrsched", description=__doc__.splitlines()[0])
+    parser = Parser(prog="lib_lrsched", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_eval(commands)
     _add_export(commands)

@@ -6,6 +6,7 @@ A console that cannot print must not end a training. A character that its encodi
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any
@@ -33,10 +34,8 @@ class Guarded:
 
     def flush(self) -> None:
         """Pass on what is held back, if the stream can."""
-        try:
+        with contextlib.suppress(Exception):  # as in write()
             self.stream.flush()
-        except Exception:  # noqa: BLE001, S110 as in write()
-            pass
 
     def isatty(self) -> bool:
         """Whether somebody may be looking."""
@@ -99,11 +98,14 @@ def bar(*args: Any, stream: Guarded | None = None, disable: bool = False, **kwar
 def close_quietly() -> None:
     """Before the process ends: what a closed pipe did not take is dropped, where Python would complain of it at exit."""
     for stream in (sys.stdout, sys.stderr):
+        _close_quietly(stream)
+
+
+def _close_quietly(stream: Any) -> None:
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # no console, or no file behind it
         try:
             stream.flush()
-        except BrokenPipeError:
+        except OSError:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
-        except (AttributeError, OSError, ValueError):
-            continue  # no console, or one that is closed already

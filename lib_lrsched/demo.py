@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import console
-from .errors import NothingLeftError, RunStateError, ScheduleError
+from .errors import RunStateError, ScheduleError
 from .settings import Settings
 
 LINE_EVERY_S = 0.25
@@ -130,7 +130,9 @@ def _train(args: argparse.Namespace, told: Told) -> dict[str, Any]:
         try:
             with _stoppable(shared), _progress(shared, args.steps, lines):
                 result = service.train(args.kind, args.name, args.lr, args.steps, **choices)
-        except NothingLeftError as error:
+        except ScheduleError as error:
+            if not error.is_over:
+                raise
             nothing_left = error.message
         finally:
             shared.at_start.clear()

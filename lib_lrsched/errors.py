@@ -26,6 +26,9 @@ class ScheduleError(ValueError):
                        ^^^
     """
 
+    is_over = False
+    """The text is right in itself, and over at the step that a training would begin with: there is nothing to do."""
+
     def __init__(self, message: str, source: str, span: tuple[int, int]) -> None:
         start = min(max(span[0], 0), len(source))
         stop = min(max(span[1], start), len(source))
@@ -50,10 +53,6 @@ class ScheduleError(ValueError):
     def column(self) -> int:
         """1-based column at which the span starts."""
         return self.span[0] - (self.source.rfind("\n", 0, self.span[0]) + 1) + 1
-
-
-class NothingLeftError(ScheduleError):
-    """A schedule that is over at the step that a training would begin with: right in itself, and nothing to do."""
 
 
 class RunStateError(Exception):

@@ -82,7 +82,7 @@ class InForce:
         return min(origin, self.asked.total_steps - 1)
 
     def stretches(self, step: int) -> list[str]:
-        """What other max steps than the stored run's, or other counts, do to rate and clip threshold at ``step``, where it resumes."""
+        """What other max steps than the stored run's, or other counts, do to rate and clip threshold where it resumes."""
         found = ((what, find_stretch(then, now, step, self.origin)) for what, then, now in self._then_and_now())
         return [one.message(what) for what, one in found if one is not None]
 

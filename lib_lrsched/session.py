@@ -114,7 +114,9 @@ class Session(TakingUp):
             self._checkpointing = Checkpointing(self._host, self.guard, self.tell)
 
     def _cautions(self) -> list[str]:
-        return [] if self._warnings is None else cautions(self._warnings, self.run)
+        if self._warnings is None:
+            return []
+        return [*cautions(self._warnings, self.run), *self.run.stretches(self._initial_step)]
 
     def _stop(self) -> None:
         if self._scheduler is not None:
