@@ -90,6 +90,18 @@ def test_error_a_name_that_the_host_would_change(ground, train, kind, name, plai
 
 
 @both_kinds
+def test_error_the_page_creates_nothing_under_another_name(ground, kind):
+    pytest.importorskip("gradio")
+    from lib_lrsched import train_panel
+
+    before = ground.listing()
+    for name in ("mi/ne", "!!!"):
+        _, said, error = train_panel.create(kind, name, 1 if kind == "embedding" else "1, 2, 1")
+        assert (said, "a name has" in error or "the host would save" in error) == ("", True)
+    assert ground.listing() == before
+
+
+@both_kinds
 @pytest.mark.parametrize("name", ["", "!!!", " ", ".", ".."])
 def test_error_a_name_without_letters(ground, train, kind, name):
     before = stored(ground)
