@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from . import checks, claims, going_on, preflight, recovery, run_files
+from .asked import Asked
 from .bundle import peek
 from .claims import Call, Claim
-from .errors import ConflictError
+from .counting import needs_pictures
+from .errors import ConflictError, ScheduleError
 from .host import Host, NoTraining
+from .in_force import InForce
 from .pictures import count_in_time, count_pictures
+from .preflight_case import WARNING, Case, Finding
 from .resumption import WAYS, Resumption
 from .run import TrainingRun
-from .runstate import Known
+from .runstate import Known, RunState
 from .session import Session
 from .store import Store
 
@@ -100,6 +104,11 @@ class Answers:
         resumed = {run.resumed.state.id for run in there if run.resumed.state is not None}
         return resumed | {run.id for run in there} | set(self.active())
 
+    def own_run(self) -> RunState | None:
+        """The training that the calling thread has made last, or makes now; None before its loop has begun."""
+        session = self._sessions.get(threading.get_ident())
+        return None if session is None or not session.has_begun else session.run.state()
+
     def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
         """Step, digest and file time of what the host has under a name now."""
         if isinstance(self.host, NoTraining):
@@ -121,7 +130,30 @@ class Answers:
         """As preflight.findings(); nothing where we are switched off."""
         if not self.host.settings().enabled:
             return []
-        return preflight.findings(self.host, kind, name, inputs, self._saved_step(kind, name))
+        found = preflight.findings(self.host, kind, name, inputs, self._saved_step(kind, name))
+        jumps = (Finding(WARNING, "learn_rate", message) for message in self.stretches(kind, name, inputs))
+        return [*found, *(one._asdict() for one in jumps)]
+
+    def stretches(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[str]:
+        """What the inputs of the next training do to the rate of the stored run that it resumes; nothing where it cannot start."""
+        if isinstance(self.host, NoTraining):
+            return []
+        now, resumed = self.going_on(kind, name)
+        case = Case(self.host, kind, name, inputs)
+        if now is None or resumed.state is None or not case.whole("steps"):
+            return []
+        text, clip, mode = (case.text(field) for field in ("learn_rate", "clip_grad_value", "clip_grad_mode"))
+        clip, mode = (clip, mode) if mode in checks.CLIPPING else ("", "disabled")
+        known = self.count_pictures(case.text("data_root")) if needs_pictures(f"{text} {clip}") else None
+        asked = Asked(kind, name, text, case.whole("steps"), case.whole("batch_size") or 1, case.whole("gradient_step") or 1,
+                      mode, clip, pictures=known or None)
+        try:
+            step = now[0] if resumed.step is None else resumed.step
+            run = InForce(asked, resumed)
+            run.go_on_from(step)
+            return run.stretches(step)
+        except (ScheduleError, ValueError):  # the field shows what is wrong with the text
+            return []
 
     def _saved_step(self, kind: str, name: str) -> int:
         """Updates in the host's file; 0 where there is something newer, which training with the same max steps saves."""

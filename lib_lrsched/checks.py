@@ -147,10 +147,12 @@ def check_is_left(run: TrainingRun, step: int) -> None:
     """
     plan = run.plan
     if run.stop <= step < run.asked.total_steps:
-        raise ScheduleError(
+        error = ScheduleError(
             f"nothing is left to train: the schedule ends at step {run.stop} and {step} updates are made; "
             "leave out the last end, or add an item", plan.text, plan.tree.items[-1].span,
         )
+        error.is_over = True
+        raise error
 
 
 def known_embedding(host: Host, name: str) -> Known | None:

@@ -232,6 +232,7 @@ class Runtime(SavingHooks):
             with self._preparing():
                 dataset = original(*args, **kwargs)
                 session.run.bind(len(dataset), dataset.batch_size, dataset.gradient_step)
+                session.guard(lambda: session.data_read(dataset))
                 session.guard(lambda: session.data_made(dataset, kwargs))
             return dataset
 

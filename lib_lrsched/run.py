@@ -135,6 +135,11 @@ class TrainingRun(InForce):
                 return state.optim.partition(":")[2]
         return None
 
+    @property
+    def file_is_untrained(self) -> bool:
+        """Whether the host's own file, as it was last seen, holds no update."""
+        return any((one.step, one.digest) == (0, self._state.main_digest) for one in self._state.known)
+
     def about_to_save(self, known: Known) -> None:
         """The host's own file is about to take this form. A kill in between leaves the old one or the new one."""
         self._state = replace(self._state, next_digest=known.digest)

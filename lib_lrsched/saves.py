@@ -15,7 +15,7 @@ from . import going_on
 from .checks import caller_locals
 from .codec import is_finite
 from .host import Host
-from .safe_save import rename_copy, save_whole
+from .safe_save import has_backup, rename_copy, save_whole
 
 if TYPE_CHECKING:
     from .session import Session
@@ -112,7 +112,9 @@ class Saves:
             session.guard(lambda: session.about_to_save(tensors, thing.step, written))
 
         try:
-            answer = save_whole(filename, write, backup=True, before=before)
+            # A start without updates, as after a new beginning, is no backup for what was trained before it.
+            backup = not (session.run.file_is_untrained and has_backup(Path(filename)))
+            answer = save_whole(filename, write, backup=backup, before=before)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
             self.trouble = f"{Path(filename).name} cannot be saved: {getattr(error, 'strerror', None) or error}"
             if session.has_ended:

@@ -17,6 +17,7 @@ from .identity import facts_of
 from .interrupts import Held
 from .keeper import Keeper, When
 from .memory import Checkpointing
+from .pictures import left_out
 from .rescue import Rescuer
 from .run import TrainingRun
 from .saves import Saves
@@ -82,6 +83,12 @@ class Session(TakingUp):
             return self._clip
         return None
 
+    def data_read(self, data: Any) -> None:
+        """The host has read its data set: what it left out is told when the loop starts."""
+        said = left_out(getattr(data, "image_paths", ()), (entry.filename for entry in data.dataset))
+        if said:
+            self._warnings = [*(self._warnings or []), said]
+
     def _make_log_folder(self, folder: Any) -> None:
         """The host makes its dated folder only for copies and pictures, and fails to save its settings into it otherwise."""
         if not isinstance(folder, str) or not folder:
@@ -117,7 +124,9 @@ class Session(TakingUp):
             self._checkpointing = Checkpointing(self._host, self.guard, self.tell)
 
     def _cautions(self) -> list[str]:
-        return [] if self._warnings is None else cautions(self._warnings, self.run)
+        if self._warnings is None:
+            return []
+        return [*cautions(self._warnings, self.run), *self.run.stretches(self._initial_step)]
 
     def _stop(self) -> None:
         if self._scheduler is not None:

@@ -17,6 +17,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse
 from starlette.datastructures import Headers
 
+from lib_lrsched import console
 from lib_lrsched.answering import error_answer
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 7860) -> None:
     """Serves the page until it is stopped."""
     import uvicorn
 
-    app = build_app(root, host)
-    print(f"LR Schedule: http://{host}:{port}  (everything is kept in {root})", flush=True)
+    app = build_app(root)
+    console.line(f"LR Schedule: http://{host}:{port}  (everything is kept in {root})")
     uvicorn.run(app, host=host, port=port, log_level="warning")
 
 

@@ -103,7 +103,8 @@ class TakingUp(Identity):
         if keeper.is_exact and self._host.settings().free_memory == "auto":
             run.note(f"{back}; the last digits may be others, for {NAME} is on auto and decides anew")
         elif keeper.is_exact:
-            run.note(f"exactly as if there had been no break: {back}" if run.goes_on and clipped else back)
+            is_as_planned = run.goes_on and clipped and run.keeps_its_past(self._initial_step)
+            run.note(f"exactly as if there had been no break: {back}" if is_as_planned else back)
         else:
             self.tell("weights and step are back; because of what is named above the run is not exactly what it would have been")
 

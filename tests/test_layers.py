@@ -24,10 +24,10 @@ PACKAGE = "lib_lrsched"
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
     (name, frozenset(modules.split()))
     for name, modules in (
-        ("grammar", "errors syntax suggest characters tokens parser"),
+        ("grammar", "console errors syntax suggest characters tokens parser"),
         ("plan", "curves shapes times pieces arguments schedule repeat lints plan counting sampling"),
         ("views", ("feedback preview forms files series record_lines records history process claims presets runstate resumption"
-                   " guard asked")),
+                   " guard asked stretching")),
         ("edits", "items splices editing reshaping dragging"),
         ("formats", "formulas parts exported export_deepspeed export_kohya export_phases export_torch exports"),
         ("conversion", ("imported import_diffusers import_torch import_deepspeed kohya_words import_kohya imports convert"

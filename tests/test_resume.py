@@ -251,12 +251,17 @@ def test_raising_max_steps_shows_what_that_does_to_the_curve(ground, reached, mo
     request = {"texts": [text], "total_steps": 40, "pictures": 5, "initial_step": reached, "points": 50}
     (result,) = preview(request, past_legs(ground.run()))["results"]
     messages = [warning["message"] for warning in result["warnings"]]
-    stretches = "this stretches with max steps: the run has begun, and its rate jumps when max steps changes"
     before, after = plan(text, total_steps=10), plan(text, total_steps=40)
-    assert stretches in messages
+    change = f"the rate was {before.value(9):g} at step 9 and is {after.value(10):g} at step 10: max steps was 10 and is 40"
     if reached < 10:
-        change = f"at step 6 the rate changes from {before.value(6):g}, as planned before, to {after.value(6):g}"
-        assert change in messages
+        change = f"the rate at step 6 was planned as {before.value(6):g} and is {after.value(6):g}: max steps was 10 and is 40"
+    assert [message.startswith(change) for message in messages] == [True]
+    # The page says it above the buttons as well, and the resumed training in its log.
+    found = ground.runtime.findings("embedding", NAME, {"learn_rate": text, "steps": 40, "data_root": str(ground.data)})
+    assert messages[0] in [one["message"] for one in found]
+    assert ground.runtime.stretches("embedding", NAME, {"learn_rate": text, "steps": 10}) == []
+    ground.train("embedding", text, 40)
+    assert messages[0] in [message for _, message in ground.events()]
     assert (result["past"]["x"][-1], result["past"]["y"][-1]) == (reached - 1, before.value(reached - 1))
 
 
