@@ -11,6 +11,7 @@ from .counting import Counts, count_steps
 from .plan import Plan, plan
 from .resumption import Resumption
 from .runstate import Leg
+from .syntax import names
 
 CHUNK = 1024
 """Rates are asked of the plan this many steps at a time."""
@@ -134,6 +135,12 @@ class InForce:
     def is_over(self, step: int) -> bool:
         """Whether no update is planned at this step any more."""
         return step >= self.stop
+
+    def is_range_test(self, step: int) -> bool:
+        """Whether a range_test is in force at the step, alone or within a repeat."""
+        own = step - self.origin
+        segment = next((s for s in self.plan.segments if s.start <= own < s.stop), None)
+        return segment is not None and "range_test" in names(segment.item.value)
 
     def end_of_segment(self, step: int) -> int:
         """The step at which the segment in which ``step`` lies ends."""
