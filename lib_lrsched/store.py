@@ -11,6 +11,7 @@ torch and nothing of the host.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
@@ -149,7 +150,8 @@ class Store(PresetStore):
         base = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now_s))}-{words}".strip("-")
         with self._lock:
             run_id, number = base, 2
-            while run_id in self._given_ids or self._state_path(run_id).parent.exists():
+            # Path.exists() raises where a folder may not be looked into, and a run has to have an id whatever the disk does.
+            while run_id in self._given_ids or os.path.exists(self._state_path(run_id).parent):  # noqa: PTH110
                 run_id, number = f"{base}-{number}", number + 1
             self._given_ids.add(run_id)
         return run_id
