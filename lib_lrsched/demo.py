@@ -46,6 +46,8 @@ def train_command(args: argparse.Namespace) -> int:
     if made["state"] == "failed":
         print(f"the training failed: {made['message']}", file=sys.stderr)
         return 1
+    if made["message"]:
+        print(made["message"], file=sys.stderr)
     return 0
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import wraps
 from typing import Any
@@ -118,7 +119,8 @@ class Runtime(SavingHooks):
         state = session.run.resumed.state
         # The form is known from now on, also if the training does not come to begin.
         if known is not None and state is not None and known not in state.known:
-            self.store.save(replace(state, known=trimmed((*state.known, known), state.main_digest)))
+            with suppress(OSError):  # the run says it when it begins, and training does not depend on it
+                self.store.save(replace(state, known=trimmed((*state.known, known), state.main_digest)))
 
     def _restore_hypernetwork(self, session: Session, thing: Any, filename: str) -> None:
         assert isinstance(self.host, Host), "something is trained"
@@ -178,6 +180,7 @@ class Runtime(SavingHooks):
             dataset = original(*args, **kwargs)
             session = self._session()
             if session is not None and not session.has_begun:
+                session.check_data(dataset)
                 session.run.bind(len(dataset), dataset.batch_size, dataset.gradient_step)
                 session.guard(lambda: session.data_made(dataset, kwargs))
             return dataset

@@ -26,21 +26,23 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
     for name, modules in (
         ("grammar", "errors syntax suggest tokens parser"),
         ("plan", "curves shapes times pieces arguments schedule repeat lints plan counting sampling"),
-        ("views", "feedback preview forms files series records history process presets runstate resumption guard asked"),
+        ("views", ("feedback preview forms disk no_gradient files series records history process presets runstate resumption guard"
+                   " asked")),
         ("edits", "items splices editing reshaping dragging"),
         ("formats", "formulas parts exported export_deepspeed export_kohya export_phases export_torch exports"),
         ("conversion", "imported import_deepspeed import_kohya imports convert form_requests"),
         ("store", "preset_store store"),
         ("run", "in_force run run_view settings pictures"),
-        ("torch", "optim plan_lr freeze attention codec randomness bundle goods batches data_state writer safe_save archive"),
+        ("torch", ("optim plan_lr freeze attention codec randomness bundle goods batches data_state data_faults writer safe_save"
+                   " archive")),
         ("loop", ("host seams preflight_case preflight_model preflight checks memory scheduler keeper rescue saves going_on voice"
-                 " identity taking_up session")),
+                 " identity folders taking_up session")),
         ("host", "run_files answers saving_hooks hooks options page ui answering api_runs api"),
         ("programs", "practice train_panel standalone demo run_picture cli __main__"),
     )
 )
 
-_TORCH = "optim plan_lr freeze attention memory codec randomness bundle goods data_state"
+_TORCH = "optim plan_lr freeze attention memory codec randomness bundle goods data_state data_faults"
 _TORCH += " keeper going_on identity taking_up session run_files practice"
 USES_TORCH = frozenset(_TORCH.split(" "))
 """Modules that import torch when they are imported: plan_lr is a subclass of torch's LRScheduler."""
