@@ -6,7 +6,7 @@ a value that is passed in and returned, so that a resumed run goes on judging as
 The loss of one update says little: it depends on a timestep drawn at random, and the rarest timesteps have losses a hundred
 times the usual. What tells an explosion from one of those is that it stays. So a loss counts as too high
 
-    alone           where it is far beyond the highest of those before it: factor^2 times
+    alone           where it is far beyond the highest of those before it: factor^2 times, and more while those are few
     in a row        where IN_A_ROW of them are each ``factor`` times the highest of those before them
     as a whole      where the last RISEN are all among the highest fifth of those before them, and their middle is ``factor``
                     times the middle of those: so a slow growth is seen, though none of its losses is far above the last
@@ -27,6 +27,9 @@ RECENT = 200
 
 LEAST = 20
 """Fewer losses than this say nothing about what is usual."""
+
+MANY = 60
+"""As long as there are fewer losses, the rarest timesteps may not have come up yet: one loss alone has to be higher by as much."""
 
 IN_A_ROW = 3
 """An unlucky timestep is followed by another now and then, hardly ever by two."""
@@ -67,10 +70,10 @@ def judge(state: State, limits: Limits, loss: float, norm: float | None, was_ski
         was_skipped: GradScaler left the weights as they were, so that neither loss nor norm has done any harm.
 
     >>> state = State(losses=(0.1,) * 20)
-    >>> judge(state, Limits(), 9.9, 0.5, False)[1]
+    >>> judge(state, Limits(), 29.0, 0.5, False)[1]
     ''
-    >>> judge(state, Limits(), 10.1, 0.5, False)[1]
-    'the loss is 10.1, more than 100 times the highest of the last 20, 0.1'
+    >>> judge(state, Limits(), 31.0, 0.5, False)[1]
+    'the loss is 31, more than 300 times the highest of the last 20, 0.1'
     >>> for loss in (1.1, 1.2, 1.3):
     ...     state, reason = judge(state, Limits(), loss, 0.5, False)
     >>> reason
@@ -112,7 +115,7 @@ def _too_high(losses: tuple[float, ...], factor: float) -> tuple[int, str]:
     """How many of the newest losses are too high, and what to say of them; 0 and nothing where they are as usual."""
     before = len(losses) - 1
     # What is not far above the loss before it is not far above the highest: 200 of them are looked at when it matters.
-    alone = max(factor * factor, factor)
+    alone = max(factor * factor, factor) * max(MANY / before, 1.0) if before else 0.0
     if before >= LEAST and losses[-1] > alone * losses[-2] and losses[-1] > alone * (highest := max(losses[:-1])) > 0.0:
         return 1, f"the loss is {losses[-1]:g}, more than {alone:g} times the highest of the last {before}, {highest:g}"
     before = len(losses) - IN_A_ROW

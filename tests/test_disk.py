@@ -23,6 +23,7 @@ from lib_lrsched.files import LineFile, write_whole  # noqa: E402
 from lib_lrsched.history import History  # noqa: E402
 from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import shared  # noqa: E402
+from lib_lrsched.store import Store  # noqa: E402
 
 ground = practice_fixtures.ground
 
@@ -238,3 +239,9 @@ def test_the_advice_for_a_final_save_that_failed_follows_its_error(ground, kind,
     message = ground.run().message
     assert message.startswith(f"{NAME}.pt cannot be saved: {os.strerror(number)}. {advice}")
     assert "room" not in message
+
+
+def test_a_run_has_an_id_whatever_the_disk_does(tmp_path):
+    (tmp_path / "runs").mkdir()
+    with locked(tmp_path / "runs"):
+        assert Store(tmp_path).new_id("embedding", NAME, 0.0) == "19700101-000000-embedding-mine"

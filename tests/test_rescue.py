@@ -152,7 +152,7 @@ def test_healthy_runs_whose_loss_depends_on_the_timestep_are_left_alone():
 @pytest.mark.parametrize("shape", ["noise", "steep", "even", "two"])
 @pytest.mark.parametrize("noise", [0.3, 0.7, 1.0])
 def test_healthy_runs_of_every_kind_are_left_alone(shape, noise):
-    assert false_alarms(shape, 4 * SEEDS, noise) <= (40 if (shape, noise) == ("steep", 1.0) else 4)
+    assert false_alarms(shape, 4 * SEEDS, noise) <= 4
 
 
 @pytest.mark.parametrize("start", [0, 25, 100, 200])
@@ -171,7 +171,7 @@ def test_a_loss_without_noise_that_grows_is_seen_sooner(start, within):
 
 
 @pytest.mark.parametrize("start", [20, 25, 30, 100, 250])
-@pytest.mark.parametrize(("times", "within"), [(1e4, 1), (300.0, 5)])
+@pytest.mark.parametrize(("times", "within"), [(1e4, 1), (200.0, 3)])
 def test_an_explosion_is_seen_at_once(start, times, within):
     """Of the highest: what the rarest timestep has not."""
     for run in healthy("noise", 20, 0.5):
@@ -249,7 +249,7 @@ def test_an_exploding_loss_is_rescued_and_a_hard_picture_is_not(ground, kind, mo
     assert ground.train(kind, "0.0001", 40).step == 40
     (only,) = rescues(ground)
     assert only.startswith("update 30: the loss is ")
-    assert ", more than 100 times the highest of the last 30, " in only
+    assert ", more than 200 times the highest of the last 30, " in only
     assert ground.run().multiplier == 0.5
 
 
