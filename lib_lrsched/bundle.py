@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from . import disk
 from .codec import join, split
 from .errors import RunStateError
 from .files import numbered, write_with
@@ -157,7 +158,7 @@ def write_tensors(path: Path, data: dict[str, Any], tensors: Mapping[str, Tensor
         try:
             save_file(tensors, temporary, metadata=header)
         except SafetensorError as error:  # so the library reports a full disk
-            raise OSError(f"cannot be written: {error}") from error
+            raise OSError(disk.number_of(error), f"cannot be written: {disk.why(error)}") from error
 
     write_with(path, save)
 
@@ -191,12 +192,14 @@ class Folder:
 
     Args:
         state: the run's state now, which each bundle keeps a copy of.
+        floor: new bundles get higher numbers than this.
     """
 
-    def __init__(self, path: Path, run: str, state: Callable[[], Mapping[str, Any] | None] = lambda: None) -> None:
+    def __init__(self, path: Path, run: str, state: Callable[[], Mapping[str, Any] | None] = lambda: None, floor: int = 0) -> None:
         self.path = path
         self.run = run
         self._state = state
+        self._last = floor  # a folder that was deleted in the middle of a run does not begin to count anew
 
     def numbered(self) -> list[tuple[int, Path]]:
         """Number and file of each bundle, the newest first; nothing is read."""
@@ -204,8 +207,12 @@ class Folder:
 
     def newest(self, above: int = 0, read: Callable[[Path], Bundle] = read) -> tuple[int, Bundle | None, list[str]]:
         """The newest good bundle with a number above ``above``: number, bundle, and what was passed over on the way."""
-        passed = []
-        for number, path in self.numbered():
+        passed: list[str] = []
+        try:
+            there = self.numbered()
+        except OSError as error:
+            return 0, None, [f"the saved states in {self.path} cannot be read: {disk.why(error)}; {disk.mend(error)}"]
+        for number, path in there:
             if number <= above:
                 break
             try:
@@ -225,8 +232,10 @@ class Folder:
             OSError: those that were there are as they were.
         """
         there = self.numbered()
-        path = self.path / f"{(there[0][0] if there else 0) + 1:08d}{SUFFIX}"
+        number = max(there[0][0] if there else 0, self._last) + 1
+        path = self.path / f"{number:08d}{SUFFIX}"
         write(path, bundle, self._state())
+        self._last = number
         for _, old in there[KEPT - 1 :]:
             old.unlink(missing_ok=True)
         return path

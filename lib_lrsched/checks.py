@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from . import attention, optim, preflight
+from .codec import is_finite
 from .counting import needs_pictures
 from .errors import ScheduleError
 from .host import Host
@@ -116,10 +117,31 @@ def cautions(found: list[str], run: TrainingRun) -> list[str]:
     found = list(found)
     if preflight.is_nothing(run.plan):
         found.append(preflight.NOTHING_LEARNED)
+    if run.clip_plan is not None and preflight.is_nothing(run.clip_plan):
+        found.append(preflight.ALL_CLIPPED)
     if run.stop < run.asked.total_steps:
         found.append(preflight.ends_early(run.stop, run.asked.total_steps))
     unusual = preflight.unusual_rate(run.asked.kind, run.plan)
     return [*found, unusual] if unusual else found
+
+
+def nothing_learned(run: TrainingRun) -> str:
+    """Why a run's texts let it learn nothing; empty where they do."""
+    if preflight.is_nothing(run.plan):
+        return preflight.NO_RATE
+    return preflight.NO_CLIP if run.clip_plan is not None and preflight.is_nothing(run.clip_plan) else ""
+
+
+def check_numbers(kind: str, name: str, thing: Any) -> None:
+    """Refuse to train what is ruined already.
+
+    Raises:
+        InputError: it holds a number that is not finite.
+    """
+    tensors = [thing.vec] if kind == "embedding" else list(thing.weights()) if hasattr(thing, "weights") else []
+    if not is_finite([tensor.detach() for tensor in tensors if hasattr(tensor, "detach")]):
+        raise InputError(f"the {kind} {name!r} holds numbers that are not finite, and no training mends that: put an earlier file "
+                         f"in its place, such as {name}.pt.bak or a copy from the log directory, or create it anew")
 
 
 def check_design(host: Host, kind: str, name: str, thing: Any) -> None:

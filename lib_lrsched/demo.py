@@ -80,7 +80,7 @@ def train_command(args: argparse.Namespace) -> int:
     else:
         for name, path in made["report"]["files"].items():
             console.line(f"{name}: {path}")
-    return _ending(args, made, told)
+    return _ending(args, made)
 
 
 def _say_error(args: argparse.Namespace, error: Exception) -> None:
@@ -92,7 +92,7 @@ def _say_error(args: argparse.Namespace, error: Exception) -> None:
         console.line(str(error), console.stderr())
 
 
-def _ending(args: argparse.Namespace, made: dict[str, Any], told: Told) -> int:
+def _ending(args: argparse.Namespace, made: dict[str, Any]) -> int:
     """The exit code, and the sentence that goes with it."""
     state, step = made["report"]["state"], made["report"]["step"]
     if state == "interrupted":
@@ -102,7 +102,7 @@ def _ending(args: argparse.Namespace, made: dict[str, Any], told: Told) -> int:
     if state == "failed":
         console.line(f"the training failed: {made['report']['message']}", console.stderr())
         return FAILED
-    if not told.has_started:
+    if made["report"]["message"]:
         console.line(made["report"]["message"], console.stderr())
     return FINISHED
 

@@ -84,6 +84,7 @@ class LineFile:
 
     What a kill left half written at the end is cut off when the file is opened. When a write fails half-way,
     the part that reached the file is cut off again, so that the next try starts on a line of its own.
+    Where the file was deleted meanwhile, the next line begins a new one, and ``was_deleted`` says so.
     One thread at a time.
     """
 
@@ -93,6 +94,7 @@ class LineFile:
         self._fd: int | None = None
         self._size_bytes = 0
         self._torn = False
+        self.was_deleted = False
 
     def append(self, lines: bytes) -> None:
         """Adds whole lines, each ending with a newline.
@@ -100,6 +102,11 @@ class LineFile:
         Raises:
             OSError: none of `lines` is in the file; the same call may be made again.
         """
+        if self._fd is not None and os.fstat(self._fd).st_nlink == 0:
+            # Somebody deleted it: what is written to it from here on would vanish with the last program that has it open.
+            self.was_deleted = True
+            os.close(self._fd)
+            self._fd = None
         if self._fd is None:
             self._fd = self._open()
         if self._torn:

@@ -145,6 +145,8 @@ class History:
                 self._file.append(b"".join(map(line, batch)))
             except OSError as error:
                 self._keep(batch, error)
+            if self._file.was_deleted and not self.trouble:
+                self.trouble = f"{self.path} was deleted while the run went on: it begins anew here, and what it held is lost"
 
     def sync(self) -> None:
         """Flushes and brings the file to the disk: what is saved after this stands on these lines. Any thread may call it."""

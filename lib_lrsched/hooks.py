@@ -20,7 +20,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import wraps
 from typing import Any
@@ -168,7 +168,8 @@ class Runtime(SavingHooks):
         state = session.run.resumed.state
         # The form is known from now on, also if the training does not come to begin.
         if known is not None and state is not None and known not in state.known:
-            self.store.save(replace(state, known=trimmed((*state.known, known), state.main_digest)))
+            with suppress(OSError):  # the run says it when it begins, and training does not depend on it
+                self.store.save(replace(state, known=trimmed((*state.known, known), state.main_digest)))
 
     def _restore_hypernetwork(self, session: Session, thing: Any, filename: str) -> None:
         assert isinstance(self.host, Host), "something is trained"
@@ -231,6 +232,7 @@ class Runtime(SavingHooks):
                 return original(*args, **kwargs)
             with self._preparing():
                 dataset = original(*args, **kwargs)
+                session.check_data(dataset)
                 session.run.bind(len(dataset), dataset.batch_size, dataset.gradient_step)
                 session.guard(lambda: session.data_read(dataset))
                 session.guard(lambda: session.data_made(dataset, kwargs))

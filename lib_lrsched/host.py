@@ -64,6 +64,11 @@ class Host:
     replaced_unet: Callable[[], str] = str
 
 
+    def folder_of(self, kind: str) -> str:
+        """Where the host's final save of a kind goes."""
+        return self.embeddings_dir() if kind == "embedding" else self.hypernetworks_dir()
+
+
 @dataclass(frozen=True)
 class NoTraining:
     """A host without training loops that could be hooked; ``why`` says so in a sentence."""

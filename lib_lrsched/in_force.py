@@ -15,6 +15,7 @@ from .plan import Plan, plan
 from .resumption import Resumption
 from .runstate import Leg
 from .stretching import find_stretch, keeps_its_past, planned_before
+from .syntax import names
 
 CHUNK = 1024
 """Rates are asked of the plan this many steps at a time."""
@@ -160,6 +161,12 @@ class InForce:
     def is_over(self, step: int) -> bool:
         """Whether no update is planned at this step any more."""
         return step >= self.stop
+
+    def is_range_test(self, step: int) -> bool:
+        """Whether a range_test is in force at the step, alone or within a repeat."""
+        own = step - self.origin
+        segment = next((s for s in self.plan.segments if s.start <= own < s.stop), None)
+        return segment is not None and "range_test" in names(segment.item.value)
 
     def end_of_segment(self, step: int) -> int:
         """The step at which the segment in which ``step`` lies ends."""

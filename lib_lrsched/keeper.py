@@ -14,6 +14,8 @@ It knows no schedule and no host module; hooks and session bring it what it keep
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -95,6 +97,7 @@ class Keeper:
         self._data: tuple[Any, dict[str, Any]] | None = None
         self._data_digest = ""
         self._is_same_data = True
+        self._has_data = False
         self._folder: Folder | None = None
         self._sync: Callable[[], None] = lambda: None
         self._writer = Writer(self._write)
@@ -164,14 +167,16 @@ class Keeper:
         self.is_exact = False
         self.messages.append(message)
 
-    def begin(self, step: int, folder: Folder, trained: Callable[[], list[Tensor]], sync: Callable[[], None]) -> None:
-        """The loop starts at ``step``. ``trained`` gives the tensors; ``sync`` brings the history to the disk."""
+    def begin(self, step: int, folder: Folder | None, trained: Callable[[], list[Tensor]], sync: Callable[[], None]) -> None:
+        """The loop starts at ``step``. ``trained`` gives the tensors; ``sync`` brings the history to the disk.
+
+        ``folder`` is None where there is none to be had: then nothing is written, and what is kept in memory is kept all the same.
+        """
         self._folder, self._trained, self._sync = folder, trained, sync
         self.moment = Moment(step)
         self._tried_step = self._written_step = self._good_step = step
         self._is_small = sum(t.numel() * t.element_size() for t in trained()) <= SMALL_BYTES
-        if self.is_exact and _data_file(folder).exists():
-            self._data = None
+        self._has_data = self.is_exact and folder is not None and _is_there(_data_file(folder))
 
     def attach(self, optimizer: Any, scaler: Any) -> None:
         """Optimizer and GradScaler of the loop are known; the stored state goes into them."""
@@ -280,6 +285,7 @@ class Keeper:
     def forget(self) -> None:
         """The host has saved for the last time: lets go of what was trained, and of its copies."""
         self._trained, self._goods, self.bundle, self._back_at = list, Goods(), None, None
+        self._data = None
 
     def say_troubles(self) -> None:
         """What went wrong in the thread that writes, told by the one that trains."""
@@ -337,10 +343,13 @@ class Keeper:
             raise ValueError(f"what is trained is not finite after update {bundle.facts.step}: it is not saved")
         facts = replace(bundle.facts, digest=optim.digest(bundle.trained))
         self._sync()
-        assert self._folder is not None, "a bundle was taken before the loop began"
-        if self._data is not None:  # with the first bundle: until then an older one stands, which needs its own
-            data_state.save(_data_file(self._folder), *self._data)
-            self._data = None
+        if self._folder is None:
+            raise FileNotFoundError(errno.ENOENT, "there is no folder for it")
+        file = _data_file(self._folder)
+        # With the first bundle: until then an older one stands, which needs its own. And again where somebody deleted it.
+        if self._data is not None and not (self._has_data and _is_there(file)):
+            data_state.save(file, *self._data)
+            self._has_data = True
         self._folder.add(replace(bundle, facts=facts))
         self._written_step = facts.step  # last: what breaks off before this is tried again
 
@@ -383,6 +392,11 @@ def _as_written(parts: Mapping[str, Any]) -> dict[str, Any]:
         "random": randomness.to_parts(draws) if isinstance(draws, randomness.Draws) else draws,
         "order": (place_to_parts(place) if place.taken else None) if isinstance(place, Place) else place,
     }
+
+
+def _is_there(file: Path) -> bool:
+    """Path.exists() raises where a folder may not be looked into."""
+    return os.path.exists(file)  # noqa: PTH110
 
 
 def _data_file(folder: Folder) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 from .counting import count_steps, needs_pictures
 from .errors import ScheduleError
 from .host import Host, NoTraining
+from .no_gradient import of_twins, twins_of
 from .pictures import count_pictures
 from .plan import Plan, plan
 from .preflight_case import ERROR, WARNING, Case, Finding, look
@@ -27,7 +28,10 @@ USUAL_RATES = {"embedding": ("1e-4 to 0.1", 2e-5, 0.5), "hypernetwork": ("1e-6 t
 """What people train with, and the highest rate of a schedule below and above which it is worth a word: with the default
 optimizer, AdamW. The two kinds lie a hundred times apart, and it is easy to type one's rate into the other's field."""
 
-NOTHING_LEARNED = "the learning rate is 0 at every step, so nothing will be learned: give a rate above 0"
+NO_RATE, NO_CLIP = "the learning rate is 0 at every step", "the gradient clip value is 0 at every step"
+NOTHING_LEARNED = f"{NO_RATE}, so nothing will be learned: give a rate above 0"
+ALL_CLIPPED = (f"{NO_CLIP}, which cuts every gradient to 0, so nothing will be learned: give a value above 0, or switch "
+               "gradient clipping off")
 
 
 def findings(host: Host | NoTraining, kind: str, name: str, inputs: Mapping[str, Any], step: int = 0) -> list[dict[str, str]]:
@@ -40,7 +44,7 @@ def findings(host: Host | NoTraining, kind: str, name: str, inputs: Mapping[str,
 
 def of_start(host: Host, kind: str, name: str, inputs: Mapping[str, Any]) -> list[Finding]:
     """What checks.py does not look at itself when a training starts; ``inputs`` are those of validate_train_inputs."""
-    return look(Case(host, kind, name, inputs, starts=True), (*OF_MODEL, template, data_files, gradient))
+    return look(Case(host, kind, name, inputs, starts=True), (*OF_MODEL, template, data_files, gradient, twins))
 
 
 def made(case: Case) -> Iterator[Finding]:
@@ -87,14 +91,8 @@ def pictures(case: Case) -> Iterator[Finding]:
 
 def schedule(case: Case) -> Iterator[Finding]:
     """A rate that is 0 throughout, or far from what is usual; a schedule that ends early."""
-    steps, folder, text = case.whole("steps"), case.path("data_root"), case.text("learn_rate")
-    if not steps or not text:
-        return
-    known = count_pictures(folder, case.host.read_picture) if folder and needs_pictures(text) else 0  # reads every picture
-    counts = count_steps(known or None, case.whole("batch_size") or 1, case.whole("gradient_step") or 1)
-    try:
-        planned = plan(text, total_steps=steps, steps_per_epoch=counts.steps_per_epoch, images_per_step=counts.images_per_step)
-    except ScheduleError:
+    planned, steps = _planned(case, case.text("learn_rate")), case.whole("steps")
+    if planned is None:
         return  # the chart beside the field shows where it is wrong
     if is_nothing(planned):
         yield Finding(WARNING, "learn_rate", NOTHING_LEARNED)
@@ -103,6 +101,26 @@ def schedule(case: Case) -> Iterator[Finding]:
     unusual = unusual_rate(case.kind, planned)
     if unusual:
         yield Finding(WARNING, "learn_rate", unusual)
+
+
+def clip(case: Case) -> Iterator[Finding]:
+    """A clip threshold that is 0 throughout."""
+    planned = _planned(case, case.text("clip_grad_value")) if case.inputs.get("clip_grad_mode") in ("value", "norm") else None
+    if planned is not None and is_nothing(planned):
+        yield Finding(WARNING, "clip_grad_value", ALL_CLIPPED)
+
+
+def _planned(case: Case, text: str) -> Plan | None:
+    """None where there is no text, or none that can be planned."""
+    steps, folder = case.whole("steps"), case.path("data_root")
+    if not steps or not text:
+        return None
+    known = count_pictures(folder, case.host.read_picture) if folder and needs_pictures(text) else 0  # reads every picture
+    counts = count_steps(known or None, case.whole("batch_size") or 1, case.whole("gradient_step") or 1)
+    try:
+        return plan(text, total_steps=steps, steps_per_epoch=counts.steps_per_epoch, images_per_step=counts.images_per_step)
+    except ScheduleError:
+        return None
 
 
 def is_nothing(planned: Plan) -> bool:
@@ -132,4 +150,11 @@ def ends_early(stop: int, total: int) -> str:
     return f"the schedule ends at step {stop} of {total}, and training with it; leave out the last end to go on at the last rate"
 
 
-OF_INPUTS = (made, log_folder, pictures, data_files, schedule)
+def twins(case: Case) -> Iterator[Finding]:
+    """Another embedding whose name differs only in its capitals."""
+    others = twins_of(case.name, getattr(case.host.embedding_db(), "word_embeddings", ())) if case.kind == "embedding" else []
+    if others:
+        yield Finding(WARNING, "embedding", of_twins(case.name, others))
+
+
+OF_INPUTS = (made, log_folder, pictures, data_files, schedule, clip, twins)

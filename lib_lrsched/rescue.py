@@ -15,6 +15,11 @@ from .keeper import Keeper
 from .run import TrainingRun
 from .settings import Settings
 
+NOT_THE_RATE = ("it happened in the first update from weights that are good. Look for an image or a prompt that gives NaN, or for "
+                'a model that overflows in half precision: start the WebUI with --no-half, or switch on "Upcast cross attention '
+                'layer to float32" in its settings')
+"""What to do where the numbers are not finite and no update has changed the weights."""
+
 
 class Rescuer:
     """Looks at every update of one training.
@@ -30,6 +35,8 @@ class Rescuer:
         self._is_on = settings.guard
         self._limits = guard.Limits(settings.guard_loss, rate_factor=settings.guard_factor, rescues=settings.guard_rescues)
         self._state = guard.State()
+        self._made = 0  # updates since the training began or went back
+        self.has_diverged = False  # in a range test
         self.stopped = ""
         self.acted = False  # in the update just looked at
         self.take_up()
@@ -50,30 +57,53 @@ class Rescuer:
         its scale is too high, or because the weights are ruined.
         """
         self.acted = False
+        if self.has_diverged and self._run.is_range_test(step):
+            return False
+        self.has_diverged = False
         self._state, reason = guard.judge(self._state, self._limits, loss, norm, was_skipped)
-        if not reason:
-            return True if not was_skipped else None if isfinite(loss) else False
-        if self._is_on and not self.stopped:
-            self._rescue(step, reason)
-        return False
+        if reason:
+            if not self._is_on or self.stopped:
+                return False
+            if self._run.is_range_test(step):
+                self._let_diverge(step, reason)
+            else:
+                self._rescue(step, reason, is_finite=isfinite(loss) and (norm is None or isfinite(norm)) and not was_skipped)
+            return False
+        if was_skipped:
+            return None if isfinite(loss) else False
+        self._made += 1
+        return None if guard.is_doubtful(self._state, self._limits) else True
 
     def to_parts(self) -> Mapping[str, Any]:
         """For the bundle."""
         return guard.to_parts(self._state)
 
-    def _rescue(self, step: int, reason: str) -> None:
+    def _let_diverge(self, step: int, reason: str) -> None:
+        """What a range test is made for: it is left to run its course, and nothing it does from here on counts as good."""
+        self.has_diverged = True
+        message = f"update {step}: {reason}. The range test has come to a rate at which training diverges, "
+        message += f"{self._run.rate_at(step):g}; it is left to run its course"
+        self._run.note(message, "diverged")
+        self._say(f"LR Schedule: {message}")
+
+    def _rescue(self, step: int, reason: str, *, is_finite: bool) -> None:
+        # The loss of an update is that of the weights before it. Where no update lies before it, no rate has had a part in it.
+        is_rate = is_finite or self._made > 0
         good = self._keeper.roll_back()
+        self._made = 0
         self.acted = True
         run, limits = self._run, self._limits
         self._state = self._state._replace(rescues=self._state.rescues + 1)
         back = f"update {step}: {reason}. Back to the state after update {good}"
         if self._state.rescues > limits.rescues:
-            self.stopped = f"{back}, and stopped: {limits.rescues} rescues did not help. Train again at a lower rate"
+            advice = "Train again at a lower rate" if is_rate else f"A lower rate would not help: {NOT_THE_RATE}"
+            self.stopped = f"{back}, and stopped: {limits.rescues} rescues did not help. {advice}"
             self._stop()
             self._tell(self.stopped)
             return
         run.lower(run.multiplier * limits.rate_factor)
-        self._tell(f"{back}; from here on the rate is the planned one times {run.multiplier:g}")
+        cause = "" if is_rate else f". The rate may not be the cause: {NOT_THE_RATE}"
+        self._tell(f"{back}; from here on the rate is the planned one times {run.multiplier:g}{cause}")
 
     def _tell(self, message: str) -> None:
         self._run.note(message, "rescue")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import feedback, resumption
+from . import disk, feedback, resumption
 from .asked import Asked as Asked
 from .errors import RunStateError
 from .files import set_aside
@@ -41,6 +41,7 @@ class TrainingRun(InForce):
         super().__init__(asked, resumed)
         self.exact_clip = exact_clip
         self.troubles: list[str] = []
+        self.disk_trouble = ""
         self.history = History(None)
         self.initial_step = 0
         self.is_live = False
@@ -197,7 +198,7 @@ class TrainingRun(InForce):
             state = replace(state, id=self._store.new_id(asked.kind, asked.name, now), legs=(leg,))
         else:
             legs = (*(old for old in found.legs if old.start_step < self.initial_step), leg)
-            floor = found.floor if resumed.step is not None else self._store.newest_bundle(found.id)
+            floor = found.floor if resumed.step is not None else self._newest_bundle(found)
             state = replace(state, id=found.id, created_s=found.created_s, legs=legs, known=found.known, floor=floor,
                             optim=found.optim)
         if known is not None:
@@ -212,8 +213,7 @@ class TrainingRun(InForce):
             if resumed.watch is not None and mode == "continue":
                 self._watch = resumed.watch
             else:
-                losses = read_losses(self._store.history_path(self.id), self.initial_step)
-                self._watch = feedback.replay(self.plan, [(k - self.origin, loss) for k, loss in losses if k >= self.origin])
+                self._try(self._replay)
         for message in [*self._store.take_messages(), *resumed.messages]:
             self._trouble(message)
         event = "leg" if found is None else "resume"
@@ -221,6 +221,11 @@ class TrainingRun(InForce):
         self.note(said if self.multiplier == 1.0 else f"{said}, times {self.multiplier:g} since the guard stepped in", event)
         for message in resumed.messages:
             self.note(message)
+
+    def _replay(self) -> None:
+        """What the plan has seen of the loss, from the history."""
+        losses = read_losses(self._store.history_path(self.id), self.initial_step)
+        self._watch = feedback.replay(self.plan, [(k - self.origin, loss) for k, loss in losses if k >= self.origin])
 
     def _found(self, known: Known | None) -> RunState | None:
         """The stored run that this one goes on with."""
@@ -233,13 +238,21 @@ class TrainingRun(InForce):
         # While it is pending or running, the same thing is being trained by somebody else at this moment.
         return None if found is None or found.state in ("pending", "running") else found
 
+    def _newest_bundle(self, found: RunState) -> int:
+        try:
+            return self._store.newest_bundle(found.id)
+        except OSError:  # said where they were looked for; should they be there again later, they are still ahead of the file
+            return found.floor
+
     def _open_history(self) -> History:
         path = self._store.history_path(self.id)
         try:
             return History.open(path)
         except RunStateError as error:
-            aside = set_aside(path)
-            self._trouble(f"{error}; it is set aside as {aside.name}")
+            try:
+                self._trouble(f"{error}; it is set aside as {set_aside(path).name}")
+            except OSError as trouble:
+                self._trouble_on_disk(trouble)
             return History(path)
 
     def _save(self, now: float) -> None:
@@ -252,8 +265,16 @@ class TrainingRun(InForce):
         """Files may fail; training goes on."""
         try:
             action()
-        except (OSError, RunStateError) as error:
+        except OSError as error:
+            self._trouble_on_disk(error)
+        except RunStateError as error:
             self._trouble(str(error))
+
+    def _trouble_on_disk(self, error: OSError) -> None:
+        folder, why, mend = self._store.root, disk.why(error), disk.mend(error)
+        self.disk_trouble = (f"the run cannot be kept in {folder}: {why}. Training goes on, with the guard in memory; "
+                             f"to be able to resume it, {mend}")
+        self._trouble(self.disk_trouble)
 
     def _trouble(self, message: str) -> None:
         if message not in self.troubles:

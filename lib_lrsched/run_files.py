@@ -13,9 +13,9 @@ from typing import Any, BinaryIO
 
 import torch
 
-from . import archive, claims, optim
+from . import archive, claims, disk, optim
 from .bundle import Bundle, Folder, peek, read
-from .checks import embedding_file, file_time
+from .checks import InputError, embedding_file, file_time
 from .claims import Call
 from .errors import ConflictError, RequestError, RunStateError
 from .going_on import restore
@@ -140,7 +140,7 @@ def deliver(host: Host, store: Store, name: str, now: Known, state: RunState | N
         bundle: holds it; None for an embedding in memory.
 
     Raises:
-        OSError: it cannot be written; the old file is there.
+        InputError: it cannot be written; the old file is there.
     """
     if state is None or state.main_digest == now.digest:
         return
@@ -154,11 +154,16 @@ def deliver(host: Host, store: Store, name: str, now: Known, state: RunState | N
         thing.load(path)
         restore(thing.weights(), bundle)
         thing.step = now.step
-    save_whole(str(file), thing.save, backup=True)
+    try:
+        save_whole(str(file), thing.save, backup=True)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        raise InputError(f"the run is at its end, and {file.name} cannot be written: {disk.why(error)}. To have it written by "
+                         f"another try, {disk.mend(error)}") from error
     known = replace(now, mtime_ns=file_time(file))
     ended = replace(state, main_digest=now.digest, next_digest="", known=trimmed((*state.known, known), now.digest),
                     step=now.step, state="finished", message="")
-    store.save(ended)
+    with suppress(OSError):  # the file is there; the store keeps the state in memory and writes it when that can be done
+        store.save(ended)
     what = "what is in memory" if bundle is None else "its saved state"
     say(f"LR Schedule: the run had reached step {now.step} when it was cut off; {file.name} is written from {what}")
 

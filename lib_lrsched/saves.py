@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import going_on
+from . import disk, going_on
 from .checks import caller_locals
 from .codec import is_finite
 from .host import Host
@@ -38,7 +38,7 @@ class Saves:
         self._due: _Due | None = None
         self.has_final = False
         self.was_rescued = False
-        self.trouble = ""
+        self.trouble = self.mend = ""
 
     def save(self, thing: Any, filename: str, write: Callable[[str], Any]) -> Any:
         """One save of the host's: ``write`` is its own function, to be called with a file name."""
@@ -112,11 +112,12 @@ class Saves:
             session.guard(lambda: session.about_to_save(tensors, thing.step, written))
 
         try:
+            self._make_folder(Path(filename).parent)
             # A start without updates, as after a new beginning, is no backup for what was trained before it.
             backup = not (session.run.file_is_untrained and has_backup(Path(filename)))
             answer = save_whole(filename, write, backup=backup, before=before)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-            self.trouble = f"{Path(filename).name} cannot be saved: {getattr(error, 'strerror', None) or error}"
+            self.trouble, self.mend = f"{Path(filename).name} cannot be saved: {disk.why(error)}", disk.mend(error)
             if session.has_ended:
                 session.run.end("failed", session.not_saved())
                 session.keeper.forget()
@@ -127,6 +128,12 @@ class Saves:
         if session.has_ended:
             session.keeper.forget()
         return answer
+
+    def _make_folder(self, folder: Path) -> None:
+        """The result is worth more than the order in which somebody deleted its folder."""
+        if not folder.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._session.tell(f"the folder {str(folder)!r} was gone, and is made again for the result")
 
     def _save_copy(self, thing: Any, filename: str, write: Callable[[str], Any]) -> Any:
         session = self._session
@@ -158,5 +165,4 @@ class Saves:
             thing.optimizer_state_dict = None
 
     def _is_main(self, filename: str) -> bool:
-        folder = self._host.embeddings_dir() if self._session.run.asked.kind == "embedding" else self._host.hypernetworks_dir()
-        return Path(filename).absolute().parent == Path(folder).absolute()
+        return Path(filename).absolute().parent == Path(self._host.folder_of(self._session.run.asked.kind)).absolute()

@@ -9,14 +9,16 @@ from typing import Any
 
 from . import going_on, optim
 from .bundle import Bundle
-from .checks import InputError, caller_locals, cautions, check_design, check_is_left
+from .checks import InputError, caller_locals, cautions, check_design, check_is_left, check_numbers, nothing_learned
 from .codec import is_finite
+from .folders import Folders
 from .freeze import Freeze
 from .host import Host
 from .identity import facts_of
 from .interrupts import Held
 from .keeper import Keeper, When
 from .memory import Checkpointing
+from .no_gradient import Stillness, of_twins, twins_of, why_not
 from .pictures import left_out
 from .rescue import Rescuer
 from .run import TrainingRun
@@ -27,6 +29,9 @@ from .taking_up import TakingUp
 STOPS = (KeyboardInterrupt, SystemExit)
 """Raised into the loop by somebody who wants it to end; nothing has failed."""
 
+LOOK_EVERY = 50
+"""Updates between two looks at the folders that a training needs."""
+
 
 class Session(TakingUp):
     """From the check of the inputs to the end of the loop, and the host's final save after it."""
@@ -35,7 +40,7 @@ class Session(TakingUp):
         super().__init__(host, run)
         settings = host.settings()
         when = When(settings.autosave_every, settings.autosave_minutes)
-        self.keeper = Keeper(when, lambda: facts_of(run), self._extra_parts, bundle, self.tell)
+        self.keeper = Keeper(when, lambda: facts_of(run), self._extra_parts, bundle, self.tell_state_trouble)
         self.saves = Saves(host, self)
         self._rescuer = Rescuer(run, self.keeper, settings, self._stop, self.say)
         self._preview_every = 0
@@ -56,6 +61,9 @@ class Session(TakingUp):
         self._reported = -1
         self.why_not_exact = self._ruin = ""
         self.held = Held()
+        self._log_folder = ""
+        self._folders = Folders({})
+        self._stillness = Stillness()
 
     # Before the loop: exceptions reach the user -------------------------------------------------
 
@@ -75,7 +83,9 @@ class Session(TakingUp):
             self._preview_every = int(frame.get("create_image_every") or 0)
             self._trained = frame.get("embedding") if self.run.asked.kind == "embedding" else frame.get("hypernetwork")
             check_design(self._host, self.run.asked.kind, self.run.asked.name, self._trained)
+            check_numbers(self.run.asked.kind, self.run.asked.name, self._trained)
             self._make_log_folder(frame.get("log_directory"))
+            self._log_folder = str(frame.get("log_directory") or "")
             self._scheduler = RateScheduler(self.run, initial_step, self.attach, self.say)
             return self._scheduler
         if self._clip is None and self.run.clip_plan is not None and text == self.run.asked.clip_text:
@@ -107,7 +117,7 @@ class Session(TakingUp):
             self.guard(self._freeze_model)
         run = self.run
         run.begin(self._initial_step, self._known())
-        if run.id and self._trained is not None:
+        if self._trained is not None:  # also where the disk refused the run's files: the guard goes back to what is in memory
             self.guard(self._begin_keeping)
         self.say(self._describe())
         self.guard(self._begin_checkpointing)
@@ -117,6 +127,8 @@ class Session(TakingUp):
             by = f"gradient clipping by {run.asked.clip_mode}"
             run.note(f"{by}, exact: on true, unscaled gradients" if run.exact_clip
                      else f"{by}, the host's own: on gradients as they are scaled")
+        result = self._host.folder_of(run.asked.kind)
+        self._folders = Folders({"data": run.asked.data_root, "log": self._log_folder, "result": result})
         self.say_troubles()
 
     def _begin_checkpointing(self) -> None:
@@ -172,7 +184,15 @@ class Session(TakingUp):
         if self._rescuer.acted:
             self.keeper.save_now()  # a kill must not undo it
         self.saves.after_update(steps_done)
+        if steps_done % LOOK_EVERY == 0:
+            self.look_around()
         return {**values, "learn_rate": rate}
+
+    def look_around(self) -> None:
+        """Says what has gone wrong outside the loop: with the run's files, or with a folder that has vanished."""
+        for message in self._folders.gone():
+            self.tell(message)
+        self.say_troubles()
 
     def let_go(self) -> None:
         """The model is as it was before the loop; a second call does nothing."""
@@ -209,6 +229,7 @@ class Session(TakingUp):
             self._trained.vec.grad = None
         if self._skipped > 1:
             self.run.note(f"{self._skipped} updates were skipped by GradScaler: their gradients overflowed", "skipped")
+        self.look_around()
         outcome, message = self._outcome(broken_by)
         self.run.end(outcome, message)
         self.say_troubles()
@@ -247,8 +268,9 @@ class Session(TakingUp):
             return
         if is_finite(good.parts["trained"]):  # else it is not saved, see saves.py
             self._put_back(thing, good)
-            self._ruin = f"what was trained is not finite: the last good state, after update {thing.step}, is saved instead"
-            self.tell(self._ruin)
+            message = f"what was trained is not finite: the last good state, after update {thing.step}, is saved instead"
+            self.tell(message)
+            self._ruin = "" if self._rescuer.has_diverged else message  # a range test is meant to get there
 
     def _put_back(self, thing: Any, good: Bundle | None) -> None:
         assert self._gauge is not None, "there is nothing to put back"
@@ -292,6 +314,8 @@ class Session(TakingUp):
         self._waiting = None
         number = None if norm is None else float(norm)
         self.run.record(step, rate, loss, number)
+        if number is not None and self._stillness.look(number):
+            self.tell(f"nothing has been learned so far: no update had a gradient. {self._why_no_gradient()}")
         return number
 
     def _outcome(self, broken_by: BaseException | None) -> tuple[str, str]:
@@ -300,13 +324,32 @@ class Session(TakingUp):
         is_stopped = isinstance(broken_by, STOPS)
         if self._lacks_its_save and (self.saves.trouble or not is_stopped):
             return "failed", self.not_saved()
+        learned = self._nothing_learned()
         if self._is_complete(broken_by):
-            return "finished", ""
+            return "finished", learned
         if self._host.shared.state.interrupted or is_stopped:
-            return "interrupted", ""
+            return "interrupted", learned
         if self.saves.was_rescued:
-            return "failed", "the loop ended with an exception, and what was trained is saved; the traceback is on the console"
-        return "failed", "the loop ended with an exception; its traceback is on the console"
+            saved = "the loop ended with an exception, and what was trained is saved; the traceback is on the console"
+            return "failed", self._without_gradient(saved)
+        return "failed", self._without_gradient("the loop ended with an exception; its traceback is on the console")
+
+    def _why_no_gradient(self) -> str:
+        return why_not(self.run.asked.kind, self.run.asked.name, self._embedding_names())
+
+    def _embedding_names(self) -> list[str]:
+        return list(getattr(self._host.embedding_db(), "word_embeddings", None) or ())
+
+    def _without_gradient(self, message: str) -> str:
+        """Where nothing else of the model needs a gradient either, torch refuses the first backward pass."""
+        asked = self.run.asked
+        twins = twins_of(asked.name, self._embedding_names()) if asked.kind == "embedding" else []
+        return f"{message}. {of_twins(asked.name, twins)}" if twins and not self._stillness.has_moved else message
+
+    def _nothing_learned(self) -> str:
+        """Why what was trained is what it was before; empty where it is not."""
+        why = nothing_learned(self.run)
+        return f"nothing was learned: {why}" if why else self._stillness.message(self._why_no_gradient())
 
     @property
     def _lacks_its_save(self) -> bool:
@@ -319,7 +362,7 @@ class Session(TakingUp):
         The scheduler has not always been asked once more: where an epoch is one update, the host's passes are used up with the
         last one. Then the host's own final save says so, or that the loop asked for another batch after it.
         """
-        if not self.run.is_over(self.keeper.moment.step):
+        if not self.run.is_over(max(self.keeper.moment.step, self._reported)):  # a state from before its end may be back
             return False
         if broken_by is not None:
             return isinstance(broken_by, STOPS) and not self._lacks_its_save
@@ -332,8 +375,8 @@ class Session(TakingUp):
         """What became of a training whose result is not on the disk, and what to do."""
         if not self.saves.trouble:
             return "the loop ended with an exception, and nothing could be saved; its traceback is on the console"
-        mend = "Make room, then train it again with the same max steps: it is saved, or goes on from where it was"
-        return f"{self.saves.trouble}. {mend}"
+        mend = f"{self.saves.mend}, then train it again with the same max steps: it is saved, or resumed from where it was"
+        return f"{self.saves.trouble}. {mend[0].upper()}{mend[1:]}"
 
     def _limit(self) -> tuple[str, float] | None:
         run = self.run

@@ -20,7 +20,7 @@ class Settings:
         autosave_every: save all that it takes to go on exactly every so many updates; 0 for never.
         autosave_minutes: and when this many minutes have passed since the last time; 0 for never.
         guard: go back to the last good state, at a lower rate, where a run has gone wrong.
-        guard_loss: a loss this many times the highest of the recent ones counts as wrong; 0 for never.
+        guard_loss: losses this many times the highest of the recent ones count as wrong, see `guard`; 0 for never.
         guard_factor: what the rate is multiplied by when that happens.
         guard_rescues: after this many times the run is stopped at its last good state.
         state_dir: folder of run state; empty for the default beside the host's other data.

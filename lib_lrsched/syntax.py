@@ -61,6 +61,15 @@ class Schedule(NamedTuple):
     empty: tuple[Span, ...]  # commas that nothing stands before
 
 
+def names(value: Quantity | Word | Call | Item) -> frozenset[str]:
+    """The shapes in a value, those within a repeat as well."""
+    if isinstance(value, Item):
+        return names(value.value)
+    if not isinstance(value, Call):
+        return frozenset()
+    return frozenset({value.name}).union(*(names(arg.value) for arg in value.args))
+
+
 def unparse(node: Schedule | Item | Arg | Call | Quantity | Word) -> str:
     """The node as text again, without comments and extra blank space.
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from . import attention, going_on, optim
+from . import attention, data_faults, going_on, optim
 from .bundle import Bundle, Folder
+from .checks import InputError
 from .identity import Identity, hypernetwork_design
 from .memory import NAME
 from .rescue import Rescuer
@@ -25,6 +26,7 @@ class TakingUp(Identity):
     is_restored: bool
     why_not_exact: str
     _rescuer: Rescuer
+    _warnings: list[str] | None
     _initial_step: int
 
     def adopt(self, resumed: Resumption, bundle: Bundle | None) -> None:
@@ -35,6 +37,10 @@ class TakingUp(Identity):
         self.run.adopt(resumed)
         self.keeper.bundle, self.keeper.is_exact = bundle, bundle is not None
         self._rescuer.take_up()
+
+    def warn(self, message: str) -> None:
+        """To be said when the loop begins."""
+        self._warnings = [*(self._warnings or []), message]
 
     def restore(self, thing: Any) -> bool:
         """Put the bundle's weights and step into the host's object, if there is a bundle; whether it was done.
@@ -51,6 +57,19 @@ class TakingUp(Identity):
         if self.run.asked.kind == "hypernetwork":
             thing.optimizer_name, thing.optimizer_state_dict = bundle.facts.optimizer, None
         return True
+
+    def check_data(self, data: Any) -> None:
+        """The host has made its data set: what would train to NaN is mended and said, or refused.
+
+        Raises:
+            InputError: the VAE made something of an image that is not finite.
+        """
+        trouble = data_faults.no_numbers(data)
+        if trouble:
+            raise InputError(trouble)
+        mended = data_faults.even_weights(data)
+        if mended:
+            self.warn(mended)
 
     def data_made(self, data: Any, arguments: Mapping[str, Any]) -> None:
         """The host has made its data set: it becomes the stored run's again, where there is one."""
@@ -80,7 +99,7 @@ class TakingUp(Identity):
 
     def _begin_keeping(self) -> None:
         run, keeper = self.run, self.keeper
-        folder = Folder(run.bundles_path, run.id, run.stored_state)
+        folder = Folder(run.bundles_path, run.id, run.stored_state, run.state().floor) if run.id else None
         thing, kind = self._trained, run.asked.kind
         keeper.begin(self._initial_step, folder, lambda: going_on.trained_tensors(kind, thing), run.history.sync)
 

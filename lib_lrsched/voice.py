@@ -37,10 +37,19 @@ class Voice:
 
     def say_troubles(self) -> None:
         """What went wrong with the run's files, each thing once."""
-        for message in [*self.run.troubles, *([self.run.history.trouble] if self.run.history.trouble else [])]:
+        run = self.run
+        # Where nothing of the run can be kept, its history cannot either: one message says it.
+        history = [run.history.trouble] if run.history.trouble and not run.disk_trouble else []
+        for message in [*run.troubles, *history]:
             if message not in self._said:
                 self._said.add(message)
                 self.say(f"LR Schedule: {message}")
+
+    def tell_state_trouble(self, message: str) -> None:
+        """What kept a state of the run from being written, unless that is what keeps all of the run's files."""
+        self.say_troubles()
+        if not self.run.disk_trouble:
+            self.tell(message)
 
     def tell(self, message: str) -> None:
         """On the console and in the run's log."""

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from . import disk
+
 T = TypeVar("T")
 
 
@@ -77,8 +79,7 @@ class Writer(Generic[T]):
             self._is_writing = False
 
     def _trouble(self, error: Exception) -> None:
-        what = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-        message = f"the state of the run cannot be saved, training goes on: {what}"
+        message = f"the state of the run cannot be saved, training goes on: {disk.why(error)}"
         with self._changed:
             if message not in self._told:
                 self._told.add(message)

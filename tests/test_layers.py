@@ -26,24 +26,24 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
     for name, modules in (
         ("grammar", "console errors syntax suggest characters tokens parser"),
         ("plan", "curves shapes times pieces arguments schedule repeat lints plan counting sampling"),
-        ("views", ("feedback preview forms files series record_lines records history process claims presets runstate resumption"
-                   " guard asked stretching")),
+        ("views", ("feedback preview forms disk no_gradient files series record_lines records history process claims presets"
+                   " runstate resumption guard asked stretching")),
         ("edits", "items splices editing reshaping dragging"),
         ("formats", "formulas parts exported export_deepspeed export_kohya export_phases export_torch exports"),
         ("conversion", ("imported import_diffusers import_torch import_deepspeed kohya_words import_kohya imports convert"
                         " form_requests")),
         ("store", "preset_store store door"),
         ("run", "in_force run run_view settings pictures text_files"),
-        ("torch", ("optim plan_lr freeze attention codec randomness bundle goods batches data_state writer safe_save archive"
-                   " recovery")),
+        ("torch", ("optim plan_lr freeze attention codec randomness bundle goods batches data_state data_faults writer"
+                   " safe_save archive recovery")),
         ("loop", ("host seams preflight_case preflight_data preflight_model preflight checks memory scheduler keeper rescue"
-                 " saves going_on voice identity taking_up interrupts session")),
+                 " saves going_on voice identity folders taking_up interrupts session")),
         ("host", "run_files answers saving_hooks hooks options page ui answering page_scripts api_runs api"),
         ("programs", "practice train_panel standalone demo run_picture cli __main__"),
     )
 )
 
-_TORCH = "optim plan_lr freeze attention memory codec randomness bundle goods data_state"
+_TORCH = "optim plan_lr freeze attention memory codec randomness bundle goods data_state data_faults"
 _TORCH += " keeper going_on identity taking_up session run_files practice"
 USES_TORCH = frozenset(_TORCH.split(" "))
 """Modules that import torch when they are imported: plan_lr is a subclass of torch's LRScheduler."""

@@ -370,7 +370,7 @@ def test_what_is_found_at_the_start_and_stops_nothing_is_a_caution(ground):
     ground.create("embedding")
     name = write_template(ground, "a picture of [name]\nthing [name]\n\n")
     asked = SimpleNamespace(kind="embedding", name=NAME, total_steps=5)
-    run = SimpleNamespace(plan=plan("0:3", total_steps=5), stop=3, asked=asked)
+    run = SimpleNamespace(plan=plan("0:3", total_steps=5), clip_plan=None, stop=3, asked=asked)
     inputs = {"model_name": NAME, "learn_rate": "0:3", "data_root": str(ground.data), "steps": 5, "batch_size": 1,
               "gradient_step": 1, "template_filename": name}
     said = checks.cautions(checks.check_inputs(ground.host(), inputs, {})[1], run)

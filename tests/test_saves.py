@@ -301,7 +301,7 @@ def test_a_disk_that_is_full_at_the_end_loses_nothing_that_was_saved_or_is_in_me
                 ground.train(kind, "0.01", 11)
     assert main_file(kind).read_bytes() == before
     (run,) = ground.runs()
-    mend = "Make room, then train it again with the same max steps: it is saved, or goes on from where it was"
+    mend = "Make room, then train it again with the same max steps: it is saved, or resumed from where it was"
     assert (run.state, run.message) == ("failed", f"{NAME}.pt cannot be saved: No space left on device. {mend}")
     pt_files.save_pt = save_pt
     ground.train(kind, "0.01", 11)

@@ -26,6 +26,7 @@ def practice_host(root: str | Path, settings: Callable[[], Settings] = Settings)
         hypernetworks_dir=lambda: str(shared.cmd_opts.hypernetwork_dir),
         reload=_reload,
         model_facts=lambda: {"checkpoint": shared.select_checkpoint().shorthash},
+        embedding_db=lambda: sd_hijack.model_hijack.embedding_db,
         data_dir=Path(root) / "lrsched",
         settings=settings,
     )

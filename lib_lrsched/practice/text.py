@@ -9,6 +9,7 @@ matter, and a learning rate far too large would do no harm; here its size counts
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -40,6 +41,18 @@ class EmbeddingDatabase:
         """The embedding that this word names, in whatever case, or None."""
         folded = word.lower()
         return next((e for name, e in self.word_embeddings.items() if name.lower() == folded), None)
+
+    def words(self, prompt: str) -> list[str]:
+        """The prompt's words. A name that is no single word, such as ``my thing`` or ``größe``, counts as one: the host compares
+        tokens, of which a name may have several."""
+        return _pattern(tuple(name for name in self.word_embeddings if not _WORD.fullmatch(name))).findall(prompt)
+
+
+@functools.lru_cache(maxsize=64)
+def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted(names, key=len, reverse=True)
+    whole = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in longest_first if name.strip()]
+    return re.compile("|".join([*whole, _WORD.pattern]), re.IGNORECASE)
 
 
 @dataclass
@@ -111,7 +124,7 @@ class TextEncoder(nn.Module):
     def _chunks(self, prompt: str) -> list[_Chunk]:
         """The prompt's tokens in one chunk or more; no embedding is torn apart."""
         chunks = [_Chunk()]
-        for word in _WORD.findall(prompt):
+        for word in self.embedding_db.words(prompt):
             found = self.embedding_db.find(word)
             size = 1 if found is None else len(self._checked(found))
             if len(chunks[-1].ids) + size > CHUNK_TOKENS:
