@@ -17,7 +17,7 @@ from .lints import JUMPS, STOPS, Lint
 from .plan import Plan, plan
 from .resumption import WAYS
 from .sampling import sample_steps
-from .schedule import Segment
+from .segments import Segment
 
 MAX_POINTS = 2_000
 MAX_TEXTS = 8
