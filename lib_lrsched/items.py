@@ -1,6 +1,6 @@
 """A text's items as a form shows them: which shape, which values, which end, and where each stands.
 
-It reads the tree and the table of shapes; it plans nothing, so that a text whose epochs are not known has its form too.
+It reads the tree and the registry of shapes; it plans nothing, so that a text whose epochs are not known has its form too.
 """
 
 from __future__ import annotations
