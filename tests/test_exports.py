@@ -26,6 +26,7 @@ from lib_lrsched.plan import Plan
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 from lib_lrsched.presets import BUILTIN
 from lib_lrsched.segments import Segment
+from lib_lrsched.shapes import SHAPES, Shape
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -225,6 +226,13 @@ def test_a_snippet_runs_in_torch_and_gives_the_plans_rates(text: str):
     names = snippet(export(made, "pytorch").text)
     rates, _ = torch_run(names, names["STEPS"])
     assert names["STEPS"] == made.stop
+    assert rates == pytest.approx(values(made).tolist(), rel=1e-9, abs=1e-17)
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES.values() if not shape.is_feedback], ids=lambda shape: shape.name)
+def test_a_snippet_of_one_shape_alone_gives_the_plans_rates(shape: Shape):
+    made = planned(shape.example)
+    rates, _ = torch_run(snippet(export(made, "pytorch").text), STEPS)
     assert rates == pytest.approx(values(made).tolist(), rel=1e-9, abs=1e-17)
 
 

@@ -128,7 +128,7 @@ def _docs(shape: Shape) -> Iterator[str]:
         yield "page: a page in docs with a section of the shape's name"
     if f"[{shape.name}]({shape.page}#{shape.name})" not in (DOCS / "README.md").read_text(encoding="utf-8"):
         yield "page: the index in docs/README.md links to it"
-    if f"`{shape.button.partition('(')[0]}" not in _language():
+    if (f"`{shape.name}(" if "(" in shape.button else f"`{shape.button}`") not in _language():
         yield "page: the table of the language has a row with it"
 
 
