@@ -5,20 +5,30 @@ The endpoints call from the server's threads. It replaces nothing in the host; h
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import checks, going_on, preflight, run_files
+from . import checks, claims, going_on, preflight, recovery, run_files
+from .asked import Asked
 from .bundle import peek
+from .claims import Call, Claim
+from .counting import needs_pictures
+from .errors import ConflictError, ScheduleError
 from .host import Host, NoTraining
+from .in_force import InForce
 from .pictures import count_in_time, count_pictures
+from .preflight_case import WARNING, Case, Finding
 from .resumption import WAYS, Resumption
 from .run import TrainingRun
-from .runstate import Known
+from .runstate import Known, RunState
 from .session import Session
 from .store import Store
+
+_stores: dict[Path, Store] = {}
+"""Of the process, by folder: "Reload UI" makes a new runtime, and what a full disk did not take is in the store's memory."""
 
 
 class Answers:
@@ -28,15 +38,18 @@ class Answers:
         self.host = host
         self.hooked = False
         self._sessions: dict[int, Session] = {}
-        self._stores: dict[Path, Store] = {}
         self._ways: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
+        self._calls: dict[int, Call] = {}
+        self._claims: dict[int, Claim] = {}
+        # Held while embeddings or hypernetworks are loaded anew: no training starts meanwhile, for it would lose its own.
+        self._arrivals = threading.RLock()
 
     @property
     def store(self) -> Store:
         """The store in the folder that is set now."""
         root = Path(self.host.settings().state_dir or self.host.data_dir)
-        return self._stores.setdefault(root, Store(root))
+        return _stores.setdefault(root, Store(root, recovery.rebuilt))
 
     def host_info(self) -> Mapping[str, Any]:
         why = self.host.why if isinstance(self.host, NoTraining) else ""
@@ -48,6 +61,53 @@ class Answers:
 
     def active(self) -> Mapping[str, TrainingRun]:
         return {s.run.id: s.run for s in list(self._sessions.values()) if s.run.is_live and s.run.id}
+
+    def under_way(self) -> set[int]:
+        """The threads in which a training is prepared or goes on."""
+        sessions = dict(self._sessions)
+        live = {thread for thread, session in sessions.items() if session.run.is_live}
+        ended = {thread for thread, session in sessions.items() if session.has_ended}
+        return live | {thread for thread, call in list(self._calls.items()) if thread not in ended and call.is_running}
+
+    def reserve(self, kind: str, name: str) -> None:
+        """From now until the calling function returns nobody else trains this; a training in this thread may.
+
+        Raises:
+            checks.InputError: somebody trains it already.
+        """
+        self._claim(kind, name, Call.of(inspect.currentframe().f_back))  # type: ignore[union-attr,arg-type]
+
+    def _claim(self, kind: str, name: str, call: Call) -> Claim:
+        try:
+            claim = claims.take(self.store.root, kind, name, call)
+        except ConflictError as error:
+            raise checks.InputError(str(error)) from error
+        self._claims[call.thread] = claim
+        return claim
+
+    def _leave(self, call: Call) -> None:
+        """The thread starts anew: what it had pending is dropped, but for what a calling function has reserved."""
+        self._sessions.pop(call.thread, None)
+        self._calls.pop(call.thread, None)
+        claim = self._claims.get(call.thread)
+        if claim is not None and (claim.call.code is call.code or not claim.call.is_running):
+            self._release(call.thread)
+
+    def _release(self, thread: int) -> None:
+        claim = self._claims.pop(thread, None)
+        if claim is not None:
+            claim.release()
+
+    def _in_use(self) -> set[str]:
+        """The ids of the runs that are trained or about to be resumed."""
+        there = [self._sessions[thread].run for thread in self.under_way() if thread in self._sessions]
+        resumed = {run.resumed.state.id for run in there if run.resumed.state is not None}
+        return resumed | {run.id for run in there} | set(self.active())
+
+    def own_run(self) -> RunState | None:
+        """The training that the calling thread has made last, or makes now; None before its loop has begun."""
+        session = self._sessions.get(threading.get_ident())
+        return None if session is None or not session.has_begun else session.run.state()
 
     def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
         """Step, digest and file time of what the host has under a name now."""
@@ -70,7 +130,30 @@ class Answers:
         """As preflight.findings(); nothing where we are switched off."""
         if not self.host.settings().enabled:
             return []
-        return preflight.findings(self.host, kind, name, inputs, self._saved_step(kind, name))
+        found = preflight.findings(self.host, kind, name, inputs, self._saved_step(kind, name))
+        jumps = (Finding(WARNING, "learn_rate", message) for message in self.stretches(kind, name, inputs))
+        return [*found, *(one._asdict() for one in jumps)]
+
+    def stretches(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[str]:
+        """What the inputs of the next training do to the rate of the stored run that it resumes; nothing where it cannot start."""
+        if isinstance(self.host, NoTraining):
+            return []
+        now, resumed = self.going_on(kind, name)
+        case = Case(self.host, kind, name, inputs)
+        if now is None or resumed.state is None or not case.whole("steps"):
+            return []
+        text, clip, mode = (case.text(field) for field in ("learn_rate", "clip_grad_value", "clip_grad_mode"))
+        clip, mode = (clip, mode) if mode in checks.CLIPPING else ("", "disabled")
+        known = self.count_pictures(case.text("data_root")) if needs_pictures(f"{text} {clip}") else None
+        asked = Asked(kind, name, text, case.whole("steps"), case.whole("batch_size") or 1, case.whole("gradient_step") or 1,
+                      mode, clip, pictures=known or None)
+        try:
+            step = now[0] if resumed.step is None else resumed.step
+            run = InForce(asked, resumed)
+            run.go_on_from(step)
+            return run.stretches(step)
+        except (ScheduleError, ValueError):  # the field shows what is wrong with the text
+            return []
 
     def _saved_step(self, kind: str, name: str) -> int:
         """Updates in the host's file; 0 where there is something newer, which training with the same max steps saves."""
@@ -103,7 +186,7 @@ class Answers:
 
     def delete_run(self, run_id: str) -> None:
         """As run_files.delete()."""
-        run_files.delete(self.store, self.active(), run_id)
+        run_files.delete(self.store, self._in_use(), run_id)
 
     def export_run(self, run_id: str, target: BinaryIO) -> None:
         """As run_files.export()."""
@@ -111,7 +194,8 @@ class Answers:
 
     def import_run(self, source: Path, name: str) -> str:
         """As run_files.bring_in()."""
-        return run_files.bring_in(self.host, self.store, self.active(), source, name)
+        with self._arrivals:
+            return run_files.bring_in(self.host, self.store, self.under_way(), source, name)
 
     def choose(self, kind: str, name: str, way: str) -> None:
         """How the next training of this name goes on with its stored run: for that one training.

@@ -7,14 +7,17 @@ runs in its threads, so that disk and planning never stop the event loop. Every 
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from fastapi import APIRouter, Body, FastAPI, Query, Response
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from .answering import Answer, Route, an_object, error_answer
 from .api_runs import RunEndpoints, Runtime
 from .convert import convert
 from .counting import needs_pictures
+from .door import OPEN, Door
 from .errors import RequestError, RunStateError
 from .form_requests import edit_answer, import_answer, items_answer
 from .forms import describe_shapes
@@ -30,11 +33,21 @@ QUICKLY_S = 0.5
 """So long a preview waits for the number of pictures where its texts do not need it."""
 
 
-def add_routes(app: FastAPI, runtime: Runtime) -> None:
-    """Adds the endpoints to `app`; a second call for the same app only changes the runtime.
+class _Rest(PathConvertor):
+    """What is left of an address, newlines too, which `path` does not take."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("lrsched_rest", _Rest())
+
+
+def add_routes(app: FastAPI, runtime: Runtime, door: Door = OPEN) -> None:
+    """Adds the endpoints to `app`; a second call for the same app only changes the runtime and who is let in.
 
     Where the app is gradio's and asks for a login, so do the endpoints.
     """
+    app.state.lrsched_door = door
     endpoints = getattr(app.state, "lrsched_endpoints", None)
     if endpoints is not None:
         endpoints.runtime = runtime
@@ -60,11 +73,12 @@ def add_routes(app: FastAPI, runtime: Runtime) -> None:
     router.add_api_route("/presets", endpoints.presets, methods=["GET"])
     router.add_api_route("/presets", endpoints.save_preset, methods=["POST"])
     router.add_api_route("/presets/{name:path}", endpoints.delete_preset, methods=["DELETE"])
-    everything = ["GET", "POST", "PUT", "PATCH", "DELETE"]
     scripts = PageScripts()
     router.add_api_route("/scripts", scripts.versions, methods=["GET"])
     router.add_api_route("/scripts/{version}/{path:path}", scripts.script, methods=["GET"])
-    router.add_api_route("/{rest:path}", endpoints.unknown, methods=everything, include_in_schema=False)
+    # No methods means all that there are; the operation_id is for FastAPI, which would make one of the first method.
+    rest = {"operation_id": "lrsched_unknown", "include_in_schema": False}
+    router.add_api_route("/{rest:lrsched_rest}", endpoints.unknown, methods=[], **rest)  # type: ignore[arg-type]
     app.include_router(router)
 
 
@@ -78,8 +92,8 @@ class Endpoints:
     def preview(self, body: Any = Body(...)) -> Response:  # noqa: B008 FastAPI's way to name a parameter's source
         """The sampled curves, segments and lints of up to a few texts. No text is an error of the request."""
         request = dict(an_object(body))
-        folder = request.get("data_root")
-        if request.get("pictures") is None and isinstance(folder, str) and folder.strip():
+        folder = _folder(request.get("data_root"))
+        if request.get("pictures") is None and folder.strip():
             is_needed = needs_pictures(str(request.get("texts")))  # else epochs are an extra that can come later
             request["pictures"] = self.runtime.count_pictures(folder, None if is_needed else QUICKLY_S) or None
         if request.get("run") is None:
@@ -177,6 +191,18 @@ class Endpoints:
 
     def _live_states(self) -> dict[str, RunState]:
         return {run_id: live.state() for run_id, live in self.runtime.active().items()}
+
+
+def _folder(value: object) -> str:
+    """The name of a folder, or an empty one; no system takes a NUL or half a character in it."""
+    if value is None:
+        return ""
+    try:
+        if isinstance(value, str) and "\0" not in value and os.fsencode(value) is not None:
+            return value
+    except UnicodeEncodeError:
+        pass
+    raise RequestError(f"data_root: expected the name of a folder, found {value!r:.100}")
 
 
 def _refusal_of_text(text: str) -> Response | None:

@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
-from .answering import Answer, an_object, error_answer
+from .answering import Answer, an_object, check_size
 from .errors import RequestError, RunStateError
 from .history import History
 from .resumption import WAYS, Resumption
@@ -112,6 +112,7 @@ class RunEndpoints:
 
     async def import_run(self, request: Request, name: str = Query("", max_length=200)) -> Response:
         """Takes in the file in the body; answers with the run's id."""
+        check_size(request.headers.get("content-length", "0"), LARGEST_UPLOAD_BYTES)
         handle, temporary = tempfile.mkstemp(prefix="lrsched-", suffix=".zip")
         path = Path(temporary)
         try:
@@ -119,8 +120,7 @@ class RunEndpoints:
             with os.fdopen(handle, "wb") as target:
                 async for block in request.stream():
                     size += len(block)
-                    if size > LARGEST_UPLOAD_BYTES:
-                        return error_answer(413, f"expected a file of at most {LARGEST_UPLOAD_BYTES >> 30} GiB")
+                    check_size(size, LARGEST_UPLOAD_BYTES)
                     target.write(block)
             try:
                 return Answer({"id": await run_in_threadpool(self._runtime.import_run, path, name)})

@@ -11,25 +11,38 @@ when it is read from the own disk, and what is kept is written anew.
 
 from __future__ import annotations
 
+import lzma
+import shutil
+import struct
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, BinaryIO, TypeVar
 
-from . import bundle, data_state
+from . import bundle, data_state, optim
 from .bundle import Bundle
 from .errors import ConflictError, RunStateError
 from .files import write_with
-from .history import History
-from .runstate import RunState, from_json
-from .store import Store
+from .history import MAX_STEP, History
+from .runstate import RunState, from_json, to_plain
+from .store import Store, stamped
 
 T = TypeVar("T")
 
 STATE, HISTORY, DATA, BUNDLE = "run.json", "history.jsonl", "data.safetensors", "bundle.safetensors"
 LARGEST_BYTES = {STATE: 4 << 20, HISTORY: 1 << 30, DATA: 2 << 30, BUNDLE: 4 << 30}
 """What each member may be, unpacked."""
+
+UNPACKED_BYTES, UNPACKED_TIMES = 64 << 20, 20
+"""All members together may be so large, and so many times as large as the file: we do not compress at all."""
+
+DAMAGED_ZIP = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError,
+    ValueError, OverflowError, OSError,
+)  # fmt: skip
+"""What zipfile raises at damage of one kind or another; an OSError without a number is bz2's."""
 
 SUFFIX = ".lrsched.zip"
 
@@ -69,9 +82,11 @@ class Unpacked:
         self._folder = folder
         names = _unpack(source, folder)
         self.state: RunState = from_json((folder / STATE).read_bytes(), Path(STATE))
+        _check_counts(self.state)
         self.bundle: Bundle = _named(BUNDLE, lambda: bundle.read(folder / BUNDLE))
+        _check_learned(self.bundle)
         if HISTORY in names:
-            _named(HISTORY, lambda: History.open(folder / HISTORY, append=False))
+            _named(HISTORY, lambda: History.open(folder / HISTORY, append=False, every_value=True))
         if DATA in names:
             _named(DATA, lambda: data_state.check(folder / DATA))
         facts = self.bundle.facts
@@ -83,7 +98,7 @@ class Unpacked:
         """Makes it a run of the store's: ``state`` has its new id. Files first, the state last.
 
         Raises:
-            OSError: what was written so far is no run, for it has no state.
+            OSError: what was written so far is to be deleted.
         """
         paths = {HISTORY: store.history_path(state.id), DATA: store.data_path(state.id)}
         for name, path in paths.items():
@@ -91,7 +106,8 @@ class Unpacked:
                 data = self._folder / name
                 write_with(path, lambda temporary, data=data: _copy(data, temporary))  # type: ignore[misc]
         facts = replace(self.bundle.facts, run=state.id, name=state.name)
-        bundle.Folder(store.bundles_path(state.id), state.id).add(replace(self.bundle, facts=facts))
+        folder = bundle.Folder(store.bundles_path(state.id), state.id, lambda: to_plain(stamped(state)))
+        folder.add(replace(self.bundle, facts=facts))
         store.save(state)
 
 
@@ -103,14 +119,47 @@ def _unpack(source: Path, folder: Path) -> set[str]:
             names = {name for name in LARGEST_BYTES if name in sizes}
             if missing := {STATE, BUNDLE} - names:
                 raise RunStateError(f"expected the file of an exported run, but {' and '.join(sorted(missing))} is not in it")
+            _check_sizes({name: sizes[name] for name in names}, source, folder)
             for name in names:
-                if sizes[name] > LARGEST_BYTES[name]:
-                    raise RunStateError(f"{name}: expected at most {LARGEST_BYTES[name]} bytes, found {sizes[name]}")
                 with file.open(name) as stream, (folder / name).open("wb") as target:
                     _copy_at_most(stream, target, LARGEST_BYTES[name], name)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except ConflictError:
+        raise
+    except DAMAGED_ZIP as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's, not the file's
         raise RunStateError(f"expected the file of an exported run (a zip), but it cannot be read: {error}") from error
     return names
+
+
+def _check_sizes(sizes: Mapping[str, int], source: Path, folder: Path) -> None:
+    """Before anything is unpacked: a small file may unpack to a thousand times its size."""
+    for name, size_bytes in sizes.items():
+        if size_bytes > LARGEST_BYTES[name]:
+            raise RunStateError(f"{name}: expected at most {LARGEST_BYTES[name]} bytes, found {size_bytes}")
+    total, packed = sum(sizes.values()), source.stat().st_size
+    if total > UNPACKED_BYTES + UNPACKED_TIMES * packed:
+        raise RunStateError(f"expected the file of an exported run, but its {packed} bytes would unpack to {total}")
+    # What is unpacked here is copied to the run's folder, which is most often on the same disk.
+    if 2 * total > (free := shutil.disk_usage(folder).free):
+        raise ConflictError(f"unpacking the run takes {2 * total >> 20} MiB, and {free >> 20} MiB are free in {folder.parent}")
+
+
+def _check_counts(state: RunState) -> None:
+    """No run has made so many updates, and no plan can be made for them."""
+    for number, leg in enumerate(state.legs):
+        for name in ("start_step", "total_steps", "origin", "steps_per_epoch", "images_per_step"):
+            if (getattr(leg, name) or 0) > MAX_STEP:
+                raise RunStateError(f"{STATE}: legs[{number}].{name}: expected at most {MAX_STEP}, found {getattr(leg, name)}")
+
+
+def _check_learned(made: Bundle) -> None:
+    """What an optimizer and GradScaler go on with: a wrong step or a missing moment would end each training at once."""
+    try:
+        optim.check_state(made.facts.optimizer, made.parts["optimizer"], made.trained)
+        optim.check_scaler(made.parts["scaler"])
+    except ValueError as error:
+        raise RunStateError(f"{BUNDLE}: parts.optimizer: {error}") from error
 
 
 def _copy_at_most(stream: IO[bytes], target: BinaryIO, limit: int, name: str) -> None:

@@ -86,18 +86,22 @@ epoch, the state of shapes that look at the loss, the guard's state, and what th
 
 @dataclass(frozen=True)
 class Bundle:
-    """Facts, and parts by the names in PARTS: nested values with tensors on the CPU."""
+    """Facts, and parts by the names in PARTS: nested values with tensors on the CPU.
+
+    ``state`` is the run's state as it was then, unchecked; None in a bundle of 0.1.0 and in one that is about to be written.
+    """
 
     facts: Facts
     parts: Mapping[str, Any]
+    state: Any = None
 
     @property
     def trained(self) -> list[Tensor]:
         return list(self.parts["trained"])
 
 
-def write(path: Path, bundle: Bundle) -> None:
-    """Puts a bundle where ``path`` is: whole, or not at all.
+def write(path: Path, bundle: Bundle, state: Mapping[str, Any] | None = None) -> None:
+    """Puts a bundle where ``path`` is: whole, or not at all. ``state``: of the run, in case its own file is lost.
 
     Raises:
         OSError: nothing was changed at ``path``.
@@ -105,7 +109,8 @@ def write(path: Path, bundle: Bundle) -> None:
     """
     tensors: dict[str, Tensor] = {}
     parts = {name: split(bundle.parts[name], tensors, name) for name in PARTS}
-    write_tensors(path, {"lrsched_bundle": FORMAT, "facts": asdict(bundle.facts), "parts": parts}, tensors)
+    data = {"lrsched_bundle": FORMAT, "facts": asdict(bundle.facts), "parts": parts}
+    write_tensors(path, data if state is None else data | {"state": state}, tensors)
 
 
 def read(path: Path) -> Bundle:
@@ -120,7 +125,7 @@ def read(path: Path) -> Bundle:
         raise OtherVersionError(f"version {data['lrsched_bundle']} of a bundle; update the extension to read it", path)
     facts = Facts(**checked(data.get("facts"), FACT_RULES, path, "facts."))
     parts = _parts(data.get("parts"), tensors, path)
-    return Bundle(facts, parts)
+    return Bundle(facts, parts, data.get("state"))
 
 
 def peek(path: Path) -> Bundle:
@@ -182,11 +187,16 @@ def read_tensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
 
 
 class Folder:
-    """The newest bundles of one run. One thread writes; others may read."""
+    """The newest bundles of one run. One thread writes; others may read.
 
-    def __init__(self, path: Path, run: str) -> None:
+    Args:
+        state: the run's state now, which each bundle keeps a copy of.
+    """
+
+    def __init__(self, path: Path, run: str, state: Callable[[], Mapping[str, Any] | None] = lambda: None) -> None:
         self.path = path
         self.run = run
+        self._state = state
 
     def numbered(self) -> list[tuple[int, Path]]:
         """Number and file of each bundle, the newest first; nothing is read."""
@@ -216,7 +226,7 @@ class Folder:
         """
         there = self.numbered()
         path = self.path / f"{(there[0][0] if there else 0) + 1:08d}{SUFFIX}"
-        write(path, bundle)
+        write(path, bundle, self._state())
         for _, old in there[KEPT - 1 :]:
             old.unlink(missing_ok=True)
         return path

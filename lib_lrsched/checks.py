@@ -7,6 +7,7 @@ user in the host's error box.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -42,19 +43,38 @@ class InputError(ValueError):
     """Something that the user gave and that no training can start with."""
 
 
+def caller(name: str) -> FrameType | None:
+    """The nearest calling function that has a local ``name``."""
+    frame: FrameType | None = inspect.currentframe()
+    for _ in range(16):
+        if frame is None or name in frame.f_locals:
+            return frame
+        frame = frame.f_back
+    return None
+
+
 def caller_locals(name: str) -> Mapping[str, Any]:
     """The local names of the nearest calling function that has ``name``: read-only, and empty where there is none.
 
     Value or norm reaches no seam, nor does the loaded hypernetwork; both are locals of the host's train functions.
     """
-    frame: FrameType | None = inspect.currentframe()
-    for _ in range(10):
-        if frame is None:
-            break
-        if name in frame.f_locals:
-            return frame.f_locals
-        frame = frame.f_back
-    return {}
+    frame = caller(name)
+    return {} if frame is None else frame.f_locals
+
+
+def raised_through(name: str) -> BaseException | None:
+    """What is being raised through the nearest calling function that has ``name``; None where nothing is.
+
+    The host's loops swallow what is an Exception before their ``finally``; what is left is a KeyboardInterrupt or the like. Whoever
+    called the loop may be handling an exception of their own.
+    """
+    error, frame = sys.exc_info()[1], caller(name)
+    step = None if error is None else error.__traceback__
+    while step is not None:
+        if step.tb_frame is frame:
+            return error
+        step = step.tb_next
+    return None
 
 
 def bind_inputs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -127,10 +147,12 @@ def check_is_left(run: TrainingRun, step: int) -> None:
     """
     plan = run.plan
     if run.stop <= step < run.asked.total_steps:
-        raise ScheduleError(
+        error = ScheduleError(
             f"nothing is left to train: the schedule ends at step {run.stop} and {step} updates are made; "
             "leave out the last end, or add an item", plan.text, plan.tree.items[-1].span,
         )
+        error.is_over = True
+        raise error
 
 
 def known_embedding(host: Host, name: str) -> Known | None:

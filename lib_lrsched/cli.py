@@ -6,23 +6,65 @@ Each command imports what it needs when it runs, so that ``eval`` needs numpy al
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import ScheduleError
+from . import console
+from .errors import ScheduleError, short
+
+FAILED, WRONG, INTERRUPTED = 1, 2, 130
+"""Exit codes besides 0."""
 
 MAX_PRINTED = 10_000_000
 """Without --at no more values than these are printed."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, or 2 for a text or an argument that is wrong."""
+    """Run one command and return its exit code.
+
+    0: finished, or nothing to do, which is said. 1: failed. 2: a text or an argument is wrong. 130: interrupted.
+    """
     parser = _parser()
     args = parser.parse_args(_guarded(list(sys.argv[1:] if argv is None else argv)))
-    return int(args.run(args))
+    if [] in vars(args).values():  # what argparse makes of --option=-- before Python 3.13
+        parser.error("expected a value, got '--'")
+    try:
+        with _terminable():
+            return int(args.run(args))
+    except KeyboardInterrupt:
+        console.line("interrupted", console.stderr())
+        return INTERRUPTED
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(__package__):
+            raise
+        said = f"this command needs {error.name}, which is not installed: in the repository, pip install '.[standalone]' brings it"
+        console.line(said, console.stderr())
+        return FAILED
+    finally:
+        console.close_quietly()
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does, so that what is open is closed."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    is_ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if is_ours:
+        signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _guarded(argv: list[str]) -> list[str]:
@@ -32,8 +74,16 @@ def _guarded(argv: list[str]) -> list[str]:
     return [argv[0], *argv[2:], "--", argv[1]]
 
 
+class Parser(argparse.ArgumentParser):
+    """Its help and its errors come through on any console; those of its commands too, which are made of this class."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:
+            console.Guarded(sys.stderr if file is None else file).write(message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lib_lrsched", description=__doc__.splitlines()[0])
+    parser = Parser(prog="lib_lrsched", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_eval(commands)
     _add_export(commands)
@@ -73,7 +123,7 @@ def _eval(args: argparse.Namespace) -> int:
     except IndexError as error:
         return _refuse(args, f"--at: {error}", None, f"--at: {error}")
     warnings = [warning._asdict() for warning in made.warnings_for(args.optimizer)]
-    print(json.dumps({"stop": made.stop, "values": values, "warnings": warnings}))
+    console.line(json.dumps({"stop": made.stop, "values": values, "warnings": warnings}))
     return 0
 
 
@@ -115,7 +165,11 @@ def _import(args: argparse.Namespace) -> int:
     from .imports import ImportFormatError, import_text
 
     try:
-        text = sys.stdin.read() if args.text == "-" else args.text
+        text = sys.stdin.read() if args.text == "-" and sys.stdin is not None else args.text
+    except UnicodeDecodeError as error:
+        message = f"standard input is not {error.encoding} from byte {error.start} on: convert it, or give the schedule as TEXT"
+        return _refuse(args, message, None, message)
+    try:
         found = import_text(text, args.kind, base=args.base, steps_per_epoch=args.steps_per_epoch)
     except ImportFormatError as error:
         return _refuse(args, error.message, None, error.message)
@@ -126,19 +180,19 @@ def _import(args: argparse.Namespace) -> int:
 def _answer(args: argparse.Namespace, text: str, note: str, **more: Any) -> int:
     """The text on standard output, so that it can be piped; what there is to know about it on standard error."""
     if args.json:
-        print(json.dumps({"text": text, **more, "note": note}))
+        console.line(json.dumps({"text": text, **more, "note": note}))
         return 0
-    print(text)
+    console.line(text)
     if note:
-        print(note, file=sys.stderr)
+        console.line(note, console.stderr())
     return 0
 
 
 def _refuse(args: argparse.Namespace, message: str, span: tuple[int, int] | None, text: str) -> int:
     if args.json:
-        print(json.dumps({"error": {"message": message, "span": span}}))
+        console.line(json.dumps({"error": {"message": message, "span": span}}))
     else:
-        print(text, file=sys.stderr)
+        console.line(text, console.stderr())
     return 2
 
 
@@ -148,10 +202,34 @@ def _positive(text: str) -> int:
     except ValueError:
         value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, given was {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, given was {short(text)!r}")
     if value >= 2**62:
         raise argparse.ArgumentTypeError(f"expected a whole number below 2**62, given was {text!r}")
     return value
+
+
+def _seed(text: str) -> int:
+    """What torch takes."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 2**64
+    if not -(2**63) <= value < 2**64:
+        raise argparse.ArgumentTypeError(f"expected a whole number from -2**63 to 2**64 - 1, got {short(text)!r}")
+    return value
+
+
+def _port(text: str) -> int:
+    value = _positive(text)
+    if value >= 2**16:
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, got {short(text)!r}")
+    return value
+
+
+def _folder(text: str) -> Path:
+    if "\0" in text:
+        raise argparse.ArgumentTypeError(f"expected a folder, got {text!r}")
+    return Path(text)
 
 
 def _count(text: str) -> int:
@@ -181,13 +259,13 @@ def _add_train(commands: Any) -> None:
     command.add_argument("--name", required=True, metavar="NAME")
     command.add_argument("--lr", required=True, metavar="TEXT", help="schedule of the learning rate")
     command.add_argument("--steps", type=_positive, required=True, metavar="N", help="max steps of the run")
-    command.add_argument("--data", type=Path, metavar="DIR", help="folder of pictures; the sample concept by default")
+    command.add_argument("--data", type=_folder, metavar="DIR", help="folder of pictures; the sample concept by default")
     command.add_argument("--clip", metavar="TEXT", help="schedule of the gradient-clip threshold")
     command.add_argument("--clip-mode", choices=("value", "norm"), default="value")
     command.add_argument("--batch", type=_positive, default=1, metavar="B")
     command.add_argument("--accumulate", type=_positive, default=1, metavar="A")
-    command.add_argument("--seed", type=int, metavar="S")
-    command.add_argument("--out", type=Path, default=Path("practice-runs"), metavar="DIR")
+    command.add_argument("--seed", type=_seed, metavar="S")
+    command.add_argument("--out", type=_folder, default=Path("practice-runs"), metavar="DIR")
     command.add_argument("--fresh", action="store_true", help="start over; else a run of that name goes on where it was")
     command.add_argument("--go-on", choices=("continue", "new", "restart"), default="continue",
                          help="how: with the plan, with the text new from here, or restarted over what is left")
@@ -204,13 +282,19 @@ def _train(args: argparse.Namespace) -> int:
 
 def _add_serve(commands: Any) -> None:
     command = commands.add_parser("serve", help="serve the tab and the practice host on this machine")
-    command.add_argument("--out", type=Path, default=Path("practice-runs"), metavar="DIR")
-    command.add_argument("--port", type=_positive, default=7860)
+    command.add_argument("--out", type=_folder, default=Path("practice-runs"), metavar="DIR")
+    command.add_argument("--port", type=_port, default=7860)
     command.set_defaults(run=_serve)
 
 
 def _serve(args: argparse.Namespace) -> int:
+    from .demo import usable
     from .standalone import serve
 
-    serve(args.out, port=args.port)
+    try:
+        root = usable(args.out)
+    except ValueError as error:
+        console.line(str(error), console.stderr())
+        return WRONG
+    serve(root, port=args.port)
     return 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from sys import float_info
 from typing import Any
 
 from .counting import count_steps
 from .errors import RequestError
 from .plan import plan
 
+MOST = float_info.max
 MOST_STEPS = 1_000_000
 """The server answers for runs up to this; the command line for longer ones."""
 
@@ -55,7 +57,7 @@ def _number(request: dict[str, Any], name: str) -> float | None:
     value = request.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -MOST <= value <= MOST:
         raise RequestError(f"{name} is a number, given was {value!r}")
     try:
         return float(value)

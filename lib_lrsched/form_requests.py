@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from math import isfinite
+from sys import float_info
 from typing import Any
 
 from . import editing
@@ -22,6 +22,8 @@ from .reshaping import change_shape
 from .splices import Change
 
 Request = Mapping[str, Any]
+MOST = float_info.max
+"""isfinite() fails on a whole number that no float holds."""
 
 
 def items_answer(request: Request) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def edit_answer(request: Request) -> dict[str, Any]:
         ScheduleError: the text cannot be read, or the new one cannot be planned (its source is the new text).
     """
     edit = request.get("edit")
-    if not isinstance(edit, dict) or edit.get("do") not in EDITS:
+    if not isinstance(edit, dict) or not isinstance(edit.get("do"), str) or edit["do"] not in EDITS:
         raise RequestError(f"edit: expected an object whose `do` is one of {', '.join(EDITS)}")
     old = editing.draft(_text(request, "text"), _planner(request))
     new = EDITS[edit["do"]](old, _path(edit), edit)
@@ -135,6 +137,6 @@ def _whole(request: Request, name: str, low: int, high: int, default: int | None
 
 def _number(request: Request, name: str) -> float:
     value = request.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -MOST <= value <= MOST:
         raise RequestError(f"{name} is a number, given was {value!r}")
     return float(value)

@@ -30,6 +30,13 @@ class Goods:
         """The newest that nothing speaks against."""
         return self._proved[-1] if self._proved else None
 
+    @property
+    def newest_whole(self) -> Bundle:
+        """The newest without a NaN or an infinity, on trial or not: for an update that was broken off, which is no sign of harm."""
+        assert self._proved, "an update was made without apply()"
+        found = [*self._proved, *([self._on_trial[0]] if self._on_trial else [])]
+        return next((bundle for bundle in reversed(found) if _is_whole(bundle)), found[0])
+
     def begin(self, bundle: Bundle) -> None:
         """What the training starts from."""
         self._proved, self._on_trial, self._gone_back_to = [bundle], None, None

@@ -7,14 +7,19 @@ of their state on disk or of the WebUI.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
 
 from .errors import RunStateError
 from .files import LineFile
+from .record_lines import MOST_IRREGULAR, Piece, blocks, pieces
 from .records import MAX_STEP, Event, header, line, parsed, read_losses
 from .series import SMOOTHING, Points, Record, Series, points, thinned
 
@@ -22,6 +27,9 @@ __all__ = ["MAX_STEP", "SMOOTHING", "Event", "History", "Points", "Record", "rea
 
 FLUSH_S = 1.0
 """Lines wait in memory for this long at most while records come in."""
+
+LONG_LINE_BYTES = 200
+"""A record is shorter than this, so that the newest `recent` records lie in the last `recent` times as many bytes."""
 
 MAX_EVENTS = 1_000
 """This many of the newest events are held in memory; the file has all."""
@@ -52,7 +60,7 @@ class History:
         self.path = path
         self.trouble = ""
         self._clock = clock
-        self._waiting_limit = recent
+        self._recent = recent
         self._series = Series(recent, overview)
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         # What the training thread leaves behind, in order; sorted in by whoever reads or flushes next. Between two
@@ -67,19 +75,21 @@ class History:
 
     @classmethod
     def open(
-        cls, path: Path, *, append: bool = True, recent: int = 20_000, clock: Callable[[], float] = time.time
-    ) -> History:
+        cls, path: Path, *, append: bool = True, recent: int = 20_000, clock: Callable[[], float] = time.time,
+        every_value: bool = False,
+    ) -> History:  # fmt: skip
         """The history in a file, and goes on appending to it; `append=False` never touches the file.
 
         A file that does not exist gives an empty history. A record at an earlier step than the one before it
         stands for a run that went back: it replaces what was there from that step on. A last line without
-        its newline was cut off by a kill; it is left out, and an event "note" says so.
+        its newline was cut off by a kill; it is left out, and an event "note" says so. Of old records in a long file
+        the losses are read, and the other columns of those that stay in the overview; `every_value` reads them all.
 
         Raises:
             RunStateError: a line that is no record and no event; its number is in the message.
         """
         history = cls(path if append else None, recent=recent, clock=clock)
-        if history._replay(path):
+        if history._replay(path, every_value=every_value):
             step = history.last_step
             history.event(0 if step is None else step, "note", "the last line of the history was cut off; it is left out")
         return history
@@ -174,23 +184,48 @@ class History:
 
     def _keep(self, batch: list[Record | Event], error: OSError) -> None:
         with self._memory_lock:
-            self._waiting = (batch + self._waiting)[-self._waiting_limit :]
+            self._waiting = (batch + self._waiting)[-self._recent :]
         if not self.trouble:
             self.trouble = f"the history cannot be written to {self.path}: {error.strerror or error}"
 
-    def _replay(self, path: Path) -> bool:
+    def _replay(self, path: Path, *, every_value: bool) -> bool:
         """Reads the file into memory; whether its last line was cut off."""
         try:
             with path.open("rb") as stream:
-                for number, line in enumerate(stream, 1):
-                    if not line.endswith(b"\n"):
-                        return True
-                    self._take(line, number, path)
+                size_bytes = os.fstat(stream.fileno()).st_size
+                first = stream.readline()
+                if not first.endswith(b"\n"):
+                    return bool(first)
+                self._take(first, 1, path)
+                stop, number = len(first), 2
+                for data, stop in blocks(stream):
+                    is_new = size_bytes - stop < self._recent * LONG_LINE_BYTES
+                    for piece in pieces(data):
+                        self._take_piece(piece, number, path, exactly=is_new or every_value)
+                        number += piece.lines
+                return stop < stream.tell()
         except FileNotFoundError:
             return False
         except OSError as error:
             raise RunStateError(f"cannot be read: {error.strerror or error}", path) from error
-        return False
+
+    def _take_piece(self, piece: Piece, number: int, path: Path, *, exactly: bool) -> None:
+        """Each stretch of rising steps at once; line by line where that is not possible."""
+        records = piece.records
+        breaks = [] if records is None else [0, *(np.flatnonzero(np.diff(records.steps) <= 0) + 1).tolist(), len(records)]
+        if records is None or len(breaks) > MOST_IRREGULAR:
+            self._take_each(piece.data, number, path)
+            return
+        try:
+            for start, stop in pairwise(breaks):
+                self._series.add_many(records.part(start, stop), exactly=exactly)
+        except ValueError as error:
+            self._take_each(piece.data, number, path)  # says which line it is
+            raise RunStateError(f"lines from {number} on: {error}", path) from error
+
+    def _take_each(self, data: bytes, number: int, path: Path) -> None:
+        for offset, text in enumerate(data.split(b"\n")[:-1]):
+            self._take(text + b"\n", number + offset, path)
 
     def _take(self, line: bytes, number: int, path: Path) -> None:
         try:

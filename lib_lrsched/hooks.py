@@ -16,15 +16,19 @@ our errors reach the user; from then on a hook never raises, for the host swallo
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 from typing import Any
 
 from . import checks, going_on, optim, run_files
+from .claims import Call
 from .host import Host, NoTraining
-from .run import TrainingRun
+from .run import Asked, TrainingRun
 from .runstate import Known, trimmed
 from .saving_hooks import SavingHooks
 from .seams import Patches, Seam
@@ -68,47 +72,93 @@ class Runtime(SavingHooks):
         return self._close_when_idle()
 
     def _close_when_idle(self) -> list[str]:
-        if any(session.run.is_live for session in list(self._sessions.values())):
+        if self.under_way():
             return []
         self.hooked = False
         _installed.pop(self.key, None)
         return self._patches.undo()
 
     def _after_last_save(self, session: Session) -> None:
+        if session.has_ended:
+            self._release(threading.get_ident())
         if self.closing and not session.run.is_live:
             self._close_when_idle()
 
     def _validate(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         def validate_train_inputs(*args: Any, **kwargs: Any) -> Any:
-            self._sessions.pop(threading.get_ident(), None)
+            self._end_left_over(self._sessions.get(threading.get_ident()))
+            call = Call.of(checks.caller("clip_grad_mode") or sys._getframe(1))  # noqa: SLF001 else it is whoever calls
+            self._leave(call)
             answer = original(*args, **kwargs)
-            settings = self.host.settings()
-            if self.hooked and not self.closing and settings.enabled:
-                assert isinstance(self.host, Host)
-                inputs = checks.bind_inputs(args, kwargs)
-                asked, warnings = checks.check_inputs(self.host, inputs, checks.caller_locals("clip_grad_mode"))
-                now = self.lookup(asked.kind, asked.name)
-                known = None if now is None else Known(*now)
-                way = self.chosen(asked.kind, asked.name)
-                if way == "file" and asked.kind == "embedding" and not self.active():
-                    self.host.reload("embedding")  # what is in memory may be a saved state that was put back
-                    now = self.lookup(asked.kind, asked.name)
-                    known = None if now is None else Known(*now)
-                resumed, bundle = going_on.find(self.store, asked.kind, asked.name, known, way)
-                run = TrainingRun(asked, self.store, exact_clip=settings.exact_clip, resumed=resumed)
-                if known is not None and (asked.kind == "embedding" or known.digest):  # else a file that is not loaded yet
-                    checks.check_is_left(run, known.step if resumed.step is None else resumed.step)
-                session = Session(self.host, run, bundle, warnings)
-                if asked.kind == "embedding" and bundle is not None:
-                    self._restore_embedding(session, asked.name)
-                last = known if bundle is None else Known(bundle.facts.step, bundle.facts.digest, 0)
-                if last is not None and last.step >= asked.total_steps and (bundle is not None or asked.kind == "embedding"):
-                    run_files.deliver(self.host, self.store, asked.name, last, resumed.state, bundle, session.say)
-                self._sessions[threading.get_ident()] = session
+            if self.hooked and self.closing:
+                self._close_when_idle()  # the one that it waited for may have ended before its loop
+            if self.hooked and not self.closing and self.host.settings().enabled:
+                with self._arrivals:
+                    self._calls[call.thread] = call
+                with self._preparing():
+                    self._sessions[call.thread] = self._prepare(call, args, kwargs)
             return answer
 
         return validate_train_inputs
+
+    @contextmanager
+    def _preparing(self) -> Iterator[None]:
+        """What raises here ends the training before its loop: others need not wait until its function has returned."""
+        try:
+            yield
+        except BaseException:
+            self._calls.pop(threading.get_ident(), None)
+            self._release(threading.get_ident())
+            raise
+
+    def _prepare(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Session:
+        """A pending run, from the host's own inputs."""
+        assert isinstance(self.host, Host), "something is trained"
+        inputs = checks.bind_inputs(args, kwargs)
+        asked, warnings = checks.check_inputs(self.host, inputs, checks.caller_locals("clip_grad_mode"))
+        claim = self._claim(asked.kind, asked.name, call)
+        way = self.chosen(asked.kind, asked.name)
+        known, messages = self._known(asked, way, call)
+        resumed, bundle = going_on.find(self.store, asked.kind, asked.name, known, way)
+        if resumed.state is not None:
+            claim.resumes(resumed.state.id)
+        resumed = replace(resumed, messages=(*resumed.messages, *messages, *([claim.trouble] if claim.trouble else [])))
+        run = TrainingRun(asked, self.store, exact_clip=self.host.settings().exact_clip, resumed=resumed)
+        if known is not None and (asked.kind == "embedding" or known.digest):  # else a file that is not loaded yet
+            checks.check_is_left(run, known.step if resumed.step is None else resumed.step)
+        session = Session(self.host, run, bundle, warnings)
+        if asked.kind == "embedding" and bundle is not None:
+            self._restore_embedding(session, asked.name)
+        last = known if bundle is None else Known(bundle.facts.step, bundle.facts.digest, 0)
+        if last is not None and last.step >= asked.total_steps and (bundle is not None or asked.kind == "embedding"):
+            run_files.deliver(self.host, self.store, asked.name, last, resumed.state, bundle, session.say)
+            self._release(call.thread)  # the host returns at once, and no hook of ours learns of it
+        return session
+
+    def _known(self, asked: Asked, way: str, call: Call) -> tuple[Known | None, list[str]]:
+        """The form of what is to be trained, read anew where the user wants the file; and what to say of that."""
+        assert isinstance(self.host, Host), "something is trained"
+        messages = []
+        if way == "file" and asked.kind == "embedding":
+            with self._arrivals:
+                if self.under_way() <= {call.thread}:
+                    self.host.reload("embedding")  # what is in memory may be a saved state that was put back
+                else:  # it would get other objects, and the others' would not be those in their prompts any more
+                    messages = [f"{asked.name} is trained as it is in memory: its file is not read anew while others train"]
+        now = self.lookup(asked.kind, asked.name)
+        return None if now is None else Known(*now), messages
+
+    def _end_left_over(self, session: Session | None) -> None:
+        """A Ctrl-C between the loop's end and ``remove`` skips that: the loop was this thread's, and is over."""
+        if session is not None and session.pid == os.getpid() and session.has_begun and not session.has_ended:
+            with session.held:
+                session.guard(lambda: session.loop_ended(self._others(session), KeyboardInterrupt()))
+                session.keeper.forget()
+            session.held.release()
+
+    def _others(self, session: Session) -> list[Session]:
+        return [other for other in list(self._sessions.values()) if other is not session and other.run.is_live]
 
     def _restore_embedding(self, session: Session, name: str) -> None:
         """The host reads the step of its own object next, and trains that."""
@@ -166,7 +216,8 @@ class Runtime(SavingHooks):
         def learn_rate_scheduler(learn_rate: Any, max_steps: int, cur_step: int = 0, verbose: bool = True) -> Any:
             session = self._session()
             frame = checks.caller_locals("clip_grad_mode")
-            ours = None if session is None else session.construct(learn_rate, cur_step, frame)
+            with self._preparing():
+                ours = None if session is None else session.construct(learn_rate, cur_step, frame)
             return original(learn_rate, max_steps, cur_step, verbose) if ours is None else ours
 
         return learn_rate_scheduler
@@ -175,10 +226,13 @@ class Runtime(SavingHooks):
         # The data loader beside it cannot be replaced: the host's class calls super() with its own global name.
         @wraps(original, updated=())
         def personalized_base(*args: Any, **kwargs: Any) -> Any:
-            dataset = original(*args, **kwargs)
             session = self._session()
-            if session is not None and not session.has_begun:
+            if session is None or session.has_begun:
+                return original(*args, **kwargs)
+            with self._preparing():
+                dataset = original(*args, **kwargs)
                 session.run.bind(len(dataset), dataset.batch_size, dataset.gradient_step)
+                session.guard(lambda: session.data_read(dataset))
                 session.guard(lambda: session.data_made(dataset, kwargs))
             return dataset
 
@@ -190,8 +244,10 @@ class Runtime(SavingHooks):
             answer = original()
             session = self._session()
             if session is not None:
-                session.guard(session.begin)
-                self._forget_choice(session.run.asked.kind, session.run.asked.name)
+                session.held.keep()
+                with session.held:
+                    session.guard(session.begin)
+                    self._forget_choice(session.run.asked.kind, session.run.asked.name)
             return answer
 
         return add
@@ -199,21 +255,35 @@ class Runtime(SavingHooks):
     def _remove(self, original: Callable[[], Any]) -> Callable[[], Any]:
         @wraps(original)
         def remove() -> Any:
-            try:
+            session = self._session()
+            if session is None:
                 return original()
+            try:
+                with session.held:
+                    try:
+                        return original()
+                    finally:
+                        if session.has_begun and not session.has_ended:
+                            self._end(session, checks.raised_through("clip_grad_mode"))
             finally:
-                session = self._session()
-                if session is not None and session.has_begun and not session.has_ended:
-                    if session.run.asked.kind == "embedding" and not session.saves.has_final:
-                        session.guard(session.saves.rescue_final)
-                    others = [other for other in list(self._sessions.values()) if other is not session and other.run.is_live]
-                    session.guard(lambda: session.loop_ended(others))
-                    session.guard(session.let_go)  # whatever became of the rest
-                    session.run.is_live = False
-                    if self.closing and session.run.asked.kind == "embedding":
-                        self._close_when_idle()
+                session.held.release()
 
         return remove
+
+    def _end(self, session: Session, broken_by: BaseException | None) -> None:
+        """The loop is over. A hypernetwork the host saves after this, unless something is raised that it does not swallow."""
+        is_embedding = session.run.asked.kind == "embedding"
+        if is_embedding and not session.saves.has_final:
+            session.guard(session.saves.rescue_final)
+        session.guard(lambda: session.loop_ended(self._others(session), broken_by))
+        session.guard(session.let_go)  # whatever became of the rest
+        session.run.is_live = False
+        if not is_embedding and broken_by is not None:
+            session.guard(session.saves.rescue_final)
+        if is_embedding:  # a hypernetwork is saved for the last time after this
+            self._release(threading.get_ident())
+            if self.closing:
+                self._close_when_idle()
 
 
 def _key(host: Host | NoTraining) -> str:

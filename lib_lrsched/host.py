@@ -7,6 +7,7 @@ why there is nothing to hook where there is nothing.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .door import Door, is_this_machine
 from .settings import Settings
 
 
@@ -106,6 +108,31 @@ def find_webui(settings: Callable[[], Settings] = Settings) -> Host | NoTraining
         embedding_db=lambda: sd_hijack.model_hijack.embedding_db, loaded_model=_loaded_model,
         replaced_unet=_replaced_unet,
     )
+
+
+def find_door(*, has_page: bool) -> Door:
+    """Who may ask, as the WebUI's command line says.
+
+    Args:
+        has_page: False under --nowebui, where there is the API alone and --api-auth is asked for. The page asks for
+            --gradio-auth, which our endpoints find in the app.
+    """
+    from modules import shared
+
+    given = vars(shared.cmd_opts).get
+    name = given("server_name") or os.environ.get("GRADIO_SERVER_NAME") or ("127.0.0.1" if has_page else "")
+    is_public = any(map(given, ("listen", "share", "ngrok", "subpath")))  # a prefix is for a proxy before the WebUI
+    return Door(
+        local_only=not is_public and is_this_machine(name),
+        origins=frozenset((given("cors_allow_origins") or "").split(",")) - {""},
+        origin_regex=given("cors_allow_origins_regex") or "",
+        credentials={} if has_page else _credentials(given("api_auth")),
+    )
+
+
+def _credentials(api_auth: str | None) -> dict[str, str]:
+    """As modules.api.api reads them: "user:password", several with commas between them."""
+    return dict(entry.split(":", 1) for entry in (api_auth or "").split(",") if ":" in entry)
 
 
 def _loaded_model() -> Any:

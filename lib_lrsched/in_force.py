@@ -5,12 +5,16 @@ Floats out; it keeps nothing on disk. `run` adds the rest of a run's life.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from . import feedback, resumption
 from .asked import Asked
 from .counting import Counts, count_steps
 from .plan import Plan, plan
 from .resumption import Resumption
 from .runstate import Leg
+from .stretching import find_stretch, keeps_its_past, planned_before
 
 CHUNK = 1024
 """Rates are asked of the plan this many steps at a time."""
@@ -76,6 +80,28 @@ class InForce:
         last = self._last_leg()
         origin = resumption.origin_of(resumption.mode_of(self.resumed.way, last, self.asked.rate_text), last, initial_step)
         return min(origin, self.asked.total_steps - 1)
+
+    def stretches(self, step: int) -> list[str]:
+        """What other max steps than the stored run's, or other counts, do to rate and clip threshold where it resumes."""
+        found = ((what, find_stretch(then, now, step, self.origin)) for what, then, now in self._then_and_now())
+        return [one.message(what) for what, one in found if one is not None]
+
+    def keeps_its_past(self, step: int) -> bool:
+        """Whether the steps before ``step`` were trained as the run is planned now."""
+        return all(keeps_its_past(then, now, step - self.origin) for _, then, now in self._then_and_now())
+
+    def _then_and_now(self) -> Iterator[tuple[str, Plan, Plan]]:
+        """The plans of rate and clip threshold that the stored run had, where the same texts go on, and those in force."""
+        leg, state = self._last_leg(), self.resumed.state
+        if leg is None or state is None or not self.goes_on or leg.origin != self.origin:
+            return
+        rates = ("the rate", leg, self.plan)
+        is_same_clip = (state.clip_mode, state.clip_text) == (self.asked.clip_mode, self.asked.clip_text)
+        clips = [("the clip threshold", replace(leg, rate_text=state.clip_text), self.clip_plan)] if is_same_clip else []
+        for what, before, now in (rates, *clips):
+            then = None if now is None else planned_before(before)
+            if then is not None and now is not None:
+                yield what, then, now
 
     def _last_leg(self) -> Leg | None:
         state = self.resumed.state

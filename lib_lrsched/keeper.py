@@ -6,6 +6,9 @@
     boundary     after each update: where the generators stand; from time to time a bundle
     close        the loop is over, in whatever way: the bundle of its last update
 
+What is written is one moment: the newest Moment, with the weights and the optimizer that belong to it. Session sees to it that they
+do when the loop broke off between two moments.
+
 It knows no schedule and no host module; hooks and session bring it what it keeps.
 """
 
@@ -15,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,6 +37,12 @@ LARGE_EVERY = 500
 """What is trained and no larger than SMALL_BYTES is copied to memory every so many updates, for the guard; larger things
 when they are saved, or this often where nothing is saved."""
 
+MOVED = ("trained", "optimizer", "scaler")
+"""The parts of a bundle that may lie on a device while it is in memory."""
+
+RETRY_MOST = 64
+"""A save that failed is tried again after 1 update, then after 2, 4 and so on, and at last after so many."""
+
 
 @dataclass(frozen=True)
 class When:
@@ -45,6 +54,20 @@ class When:
     @property
     def is_on(self) -> bool:
         return self.updates > 0 or self.minutes > 0
+
+
+class Moment(NamedTuple):
+    """Between two updates: where everything stands that goes on changing before the next one ends.
+
+    ``made`` is the optimizer's own count of updates; ``draws`` is None before the first update of this training. The numbers of
+    GradScaler are here, for they change before the next update is counted.
+    """
+
+    step: int = 0
+    made: int = 0
+    draws: randomness.Draws | None = None
+    place: Place | None = None
+    scaler: Mapping[str, Any] = {}
 
 
 class Keeper:
@@ -75,9 +98,13 @@ class Keeper:
         self._folder: Folder | None = None
         self._sync: Callable[[], None] = lambda: None
         self._writer = Writer(self._write)
-        self._draws: randomness.Draws | None = None
-        self._place: Place | None = None
-        self._step = self._saved_step = self._good_step = 0
+        self.moment = Moment()
+        self.is_torn = False  # a state is being put back, and is not there as a whole yet
+        self.is_past = False  # the loop has asked for a batch since its last update: what follows an update went well
+        self._back_at: Bundle | None = None
+        self._good_step = 0
+        self._tried_step = self._written_step = self._retry_step = 0
+        self._retry_after = 1
         self._saved_s = time.monotonic()
         self._disturbed = False
         self._is_small = True
@@ -86,6 +113,11 @@ class Keeper:
     def good(self) -> Bundle | None:
         """The newest state in memory that nothing speaks against."""
         return self._goods.newest
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether a GradScaler is on."""
+        return self._scaler is not None and bool(self._scaler.is_enabled())
 
     @property
     def is_needed(self) -> bool:
@@ -135,7 +167,8 @@ class Keeper:
     def begin(self, step: int, folder: Folder, trained: Callable[[], list[Tensor]], sync: Callable[[], None]) -> None:
         """The loop starts at ``step``. ``trained`` gives the tensors; ``sync`` brings the history to the disk."""
         self._folder, self._trained, self._sync = folder, trained, sync
-        self._step = self._saved_step = self._good_step = step
+        self.moment = Moment(step)
+        self._tried_step = self._written_step = self._good_step = step
         self._is_small = sum(t.numel() * t.element_size() for t in trained()) <= SMALL_BYTES
         if self.is_exact and _data_file(folder).exists():
             self._data = None
@@ -154,27 +187,41 @@ class Keeper:
 
     # In the loop --------------------------------------------------------------------------------
 
-    def boundary(self, step: int, *, disturbed: bool, is_good: bool | None) -> None:
+    def boundary(self, step: int, *, made: int, disturbed: bool, is_good: bool | None) -> None:
         """An update was made, ``step`` in all; the next batch is not fetched yet.
 
         Args:
+            made: the optimizer's own count of its updates in this training.
             disturbed: a preview follows before the next batch, and may draw from the generators.
             is_good: nothing speaks against the weights as they are; None where nothing speaks for them either, and what
                 is on trial stays there.
         """
-        self._draws, self._step, self._disturbed = randomness.take(), step, disturbed
-        self._place = None if self._batches is None else self._batches.place()
+        place = None if self._batches is None else self._batches.place()
+        scaler = optim.scaler_state(self._scaler) if self.is_scaled else {}
+        self.moment = Moment(step, made, randomness.take(), place, scaler)
+        self._disturbed, self.is_past = disturbed, self._batches is None
         if is_good is not None:
             self._goods.settle(is_good=is_good)
         if not is_good:
             return
-        when = self._when
-        if (when.updates and step - self._saved_step >= when.updates) or (
-            when.minutes and time.monotonic() - self._saved_s >= 60.0 * when.minutes
-        ):
+        if self._is_due():
             self._save()
-        elif step - self._good_step >= (SMALL_EVERY if self._is_small else LARGE_EVERY) and (self._is_small or not when.is_on):
+        elif step - self._good_step >= (SMALL_EVERY if self._is_small else LARGE_EVERY) and (
+            self._is_small or not self._when.is_on
+        ):
             self._offer(self._bundle(self._held()))
+
+    def _is_due(self) -> bool:
+        when, step = self._when, self.moment.step
+        if self._has_failed():
+            return step >= self._retry_step
+        return (when.updates > 0 and step - self._tried_step >= when.updates) or (
+            when.minutes > 0 and time.monotonic() - self._saved_s >= 60.0 * when.minutes
+        )
+
+    def _has_failed(self) -> bool:
+        """Whether what was last to be saved is not on the disk, nor on its way there."""
+        return self._written_step != self._tried_step and not self._writer.is_busy
 
     def _offer(self, bundle: Bundle) -> None:
         self._good_step = bundle.facts.step
@@ -183,22 +230,46 @@ class Keeper:
     def roll_back(self) -> int:
         """Puts the last good state back into what is trained, its optimizer and its GradScaler; gives its step."""
         good = self._goods.back()
-        with torch.no_grad():
-            for tensor, kept in zip(self._trained(), good.trained, strict=True):
-                tensor.copy_(kept)
-        self._load(good.parts)
+        self._put_back(good)
         return good.facts.step
+
+    def break_off(self, made: int, good: Bundle | None = None) -> int:
+        """The loop ended between two moments: back to the newest one that is in memory, or to this one; gives its step."""
+        bundle = self._goods.newest_whole if good is None else good
+        self._put_back(bundle)
+        self._back_at = bundle
+        self.moment = Moment(bundle.facts.step, made)
+        return bundle.facts.step
+
+    def _put_back(self, bundle: Bundle) -> None:
+        self.is_torn = True
+        with torch.no_grad():
+            for tensor, kept in zip(self._trained(), bundle.trained, strict=True):
+                tensor.copy_(kept)
+        self._load(bundle.parts)
+        self.is_torn = False
 
     def save_now(self) -> None:
         """A bundle out of turn: something has happened that a kill must not undo."""
-        if self._when.is_on and self._draws is not None:
+        if self._when.is_on and self.moment.draws is not None:
             self._save()
 
     def keep_last(self) -> None:
-        """The loop is over, and what is trained is what it was after its last update: writes the bundle of that, and waits."""
-        if self._draws is not None and self._step != self._saved_step and self._when.is_on and self._optimizer is not None:
-            self._save()
+        """The loop is over, and what is trained is what it was at the newest moment: writes the bundle of that, and waits."""
         self._writer.close()
+        if self._written_step != self.moment.step and self._when.is_on and self._optimizer is not None:
+            last = self._last()
+            if last is not None:
+                self._writer.write_now(last)
+
+    def _last(self) -> Bundle | None:
+        """The bundle of the newest moment; None where the training has not got as far as its first."""
+        back = self._back_at
+        if back is None:
+            return None if self.moment.draws is None else self._snapshot()
+        if back.parts["random"] is None:
+            return None
+        return Bundle(back.facts, _as_written({name: copied(part) if name in MOVED else part for name, part in back.parts.items()}))
 
     def close(self) -> None:
         """Waits for what is being written, and lets go of the loop's things."""
@@ -208,7 +279,7 @@ class Keeper:
 
     def forget(self) -> None:
         """The host has saved for the last time: lets go of what was trained, and of its copies."""
-        self._trained, self._goods, self.bundle = list, Goods(), None
+        self._trained, self._goods, self.bundle, self._back_at = list, Goods(), None, None
 
     def say_troubles(self) -> None:
         """What went wrong in the thread that writes, told by the one that trains."""
@@ -218,7 +289,9 @@ class Keeper:
     # ----------------------------------------------------------------------------------------------
 
     def _save(self) -> None:
-        self._saved_step, self._saved_s = self._step, time.monotonic()
+        step = self.moment.step
+        self._retry_after = min(2 * self._retry_after, RETRY_MOST) if self._has_failed() else 1
+        self._tried_step, self._retry_step, self._saved_s = step, step + self._retry_after, time.monotonic()
         snapshot = self._snapshot()
         self._offer(snapshot)
         # What takes milliseconds is on the disk before the next update; a thread is for what would hold the training up.
@@ -226,33 +299,37 @@ class Keeper:
         self.say_troubles()
 
     def _snapshot(self) -> Bundle:
-        """A copy of everything on the CPU: beside a large thing's _moved() all in this file that waits for the device."""
-        place = self._place
-        return self._bundle({
-            **self._moved(),
-            "random": randomness.to_parts(self._draws or randomness.take()),
-            "order": None if place is None or not place.taken else place_to_parts(place),
-            **self._extra(),
-        })
+        """A copy of everything on the CPU: beside a large thing's _held() all in this file that waits for the device."""
+        return self._bundle(_as_written({**self._moved(), **self._around()}))
 
     def _held(self) -> dict[str, Any]:
-        """A copy of what an update changes, all that the guard needs; of what is small where it is, without a wait."""
+        """The same for the guard, and to go back to; of what is small where it is, without a wait. See _as_written()."""
         if not self._is_small:
-            return self._moved()
-        scaler = {} if self._scaler is None else optim.scaler_state(self._scaler)
-        return {"trained": cloned(self._trained()), "optimizer": cloned(self._optimizer.state_dict()), "scaler": scaler}
+            return {**self._moved(), **self._around()}
+        state = {"trained": cloned(self._trained()), "optimizer": cloned(self._optimizer.state_dict()), "scaler": self._scaling()}
+        return {**state, **self._around()}
 
     def _moved(self) -> dict[str, Any]:
-        """The same on the CPU."""
+        """What an update changes, on the CPU."""
         return {
             "trained": copied(self._trained()),
             "optimizer": copied(self._optimizer.state_dict()),
-            "scaler": copied(self._scaler.state_dict()) if self._scaler is not None else {},
+            "scaler": optim.plain_scaler(self._scaling()),
         }
+
+    def _scaling(self) -> dict[str, Any]:
+        """GradScaler's numbers at this moment; before the first update those that it has."""
+        if self._scaler is None or not self.is_scaled:
+            return {}
+        return dict(self.moment.scaler) or optim.scaler_state(self._scaler)
+
+    def _around(self) -> dict[str, Any]:
+        """The rest of this moment: generators, place in the data, and what others keep."""
+        return {"random": self.moment.draws, "order": self.moment.place, **self._extra()}
 
     def _bundle(self, parts: dict[str, Any]) -> Bundle:
         name = type(self._optimizer).__name__
-        return Bundle(replace(self._facts(), step=self._step, optimizer=name, data=self._data_digest), parts)
+        return Bundle(replace(self._facts(), step=self.moment.step, optimizer=name, data=self._data_digest), parts)
 
     def _write(self, bundle: Bundle) -> None:
         """In the writer's thread, where there is one."""
@@ -265,6 +342,7 @@ class Keeper:
             data_state.save(_data_file(self._folder), *self._data)
             self._data = None
         self._folder.add(replace(bundle, facts=facts))
+        self._written_step = facts.step  # last: what breaks off before this is tried again
 
     def _load(self, parts: Mapping[str, Any]) -> None:
         try:
@@ -291,9 +369,20 @@ class Keeper:
             self.not_exact(f"the random numbers are others: {error}")
 
     def _undo_disturbance(self) -> None:
-        if self._disturbed and self._draws is not None:
-            randomness.put(self._draws)
-        self._disturbed = False
+        if self._disturbed and self.moment.draws is not None:
+            randomness.put(self.moment.draws)
+        self._disturbed, self.is_past = False, True
+
+
+def _as_written(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a bundle in memory as they go to the disk: as plain values."""
+    draws, place = parts["random"], parts["order"]
+    return {
+        **parts,
+        "scaler": optim.plain_scaler(parts["scaler"]),
+        "random": randomness.to_parts(draws) if isinstance(draws, randomness.Draws) else draws,
+        "order": (place_to_parts(place) if place.taken else None) if isinstance(place, Place) else place,
+    }
 
 
 def _data_file(folder: Folder) -> Path:

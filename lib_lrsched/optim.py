@@ -6,7 +6,7 @@ With practice/ the only part of the library that imports torch. It knows no run 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -39,20 +39,78 @@ def load_state(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
         ValueError: entries that are no state of these parameters.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    state = saved.get("state")
+    flags = [group for group in optimizer.param_groups for _ in group["params"]]
+    check_state(type(optimizer).__name__, saved, parameters, flags)
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": copied(saved["state"]), "param_groups": groups})
+
+
+NEEDED = {
+    "Adam": ("step", "exp_avg", "exp_avg_sq"), "AdamW": ("step", "exp_avg", "exp_avg_sq"),
+    "RAdam": ("step", "exp_avg", "exp_avg_sq"), "SparseAdam": ("step", "exp_avg", "exp_avg_sq"),
+    "NAdam": ("step", "mu_product", "exp_avg", "exp_avg_sq"), "Adamax": ("step", "exp_avg", "exp_inf"), "Adagrad": ("step", "sum"),
+    "Adadelta": ("step", "square_avg", "acc_delta"), "RMSprop": ("step", "square_avg"), "Rprop": ("step", "prev", "step_size"),
+    "ASGD": ("step", "eta", "mu", "ax"),
+}  # fmt: skip
+"""What torch's optimizers look for in a parameter's state, where it has any; an update without it is a KeyError."""
+
+NEEDED_WITH = {"amsgrad": "max_exp_avg_sq", "centered": "grad_avg", "momentum": "momentum_buffer"}
+NEVER_NEGATIVE = {"exp_avg_sq", "max_exp_avg_sq", "exp_inf", "sum", "square_avg", "acc_delta", "step_size", "eta"}
+"""Squares and sizes: an update takes the root of some. One that has overflowed does no harm."""
+
+EAGER = {"Adagrad"}
+"""These make every parameter's state when they are made, and never again."""
+
+
+def check_state(name: str, saved: Any, parameters: Sequence[Tensor], flags: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Looks whether a state_dict holds a state with which an optimizer can update these parameters.
+
+    Args:
+        name: the optimizer's class.
+        flags: the param group of each parameter, where it is known.
+
+    Raises:
+        ValueError: it does not; says what was expected where.
+    """
+    state = saved.get("state") if isinstance(saved, dict) else None
     if not isinstance(state, dict) or not set(state) <= set(range(len(parameters))):
         raise ValueError(f"expected the state of {len(parameters)} parameters")
+    if name in EAGER and len(state) < len(parameters):
+        raise ValueError(f"expected the state of all {len(parameters)} parameters, found that of {len(state)}")
     for index, entries in state.items():
-        if not isinstance(entries, dict) or not all(_is_state(one, parameters[index]) for one in entries.values()):
-            raise ValueError(f"the state of parameter {index} is of another shape")
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": copied(state), "param_groups": groups})
+        if not isinstance(entries, dict):
+            raise ValueError(f"the state of parameter {index}: expected names and values")  # noqa: TRY004 of what was read
+        _check_entries(index, entries, parameters[index].shape)
+        asked = [flag for flag in NEEDED_WITH if flags and name != "SGD" and flags[index].get(flag)]  # SGD begins a momentum anew
+        needed = [*NEEDED.get(name, ()), *(NEEDED_WITH[flag] for flag in asked)]
+        missing = [] if not entries and name not in EAGER else [one for one in needed if one not in entries]
+        if missing:
+            raise ValueError(f"the state of parameter {index} has no {' and no '.join(missing)}, which {name} needs")
 
 
-def _is_state(value: Any, parameter: Tensor) -> bool:
-    if isinstance(value, Tensor):
-        return value.numel() == 1 or value.shape == parameter.shape
-    return value is None or isinstance(value, (bool, int, float))
+def _check_entries(index: int, entries: dict[Any, Any], shape: torch.Size) -> None:
+    for name, value in entries.items():
+        where = f"the state of parameter {index}"
+        if isinstance(value, Tensor):
+            if value.numel() != 1 and value.shape != shape:
+                raise ValueError(f"{where} is of another shape")
+            if not value.numel():
+                continue
+            plain = value.detach().double() if value.numel() == 1 else value.detach().float()
+            low, high = (end.item() for end in torch.aminmax(plain))
+        elif isinstance(value, (bool, int, float)):
+            low = high = float(value)
+        elif value is None:
+            continue
+        else:
+            raise ValueError(f"{where} is of another shape")
+        if name == "step" and (not isfinite(low) or low < 0 or low != int(low)):
+            raise ValueError(f"{where}: expected a step, a whole number from 0, found {low:g}")
+        if name in NEVER_NEGATIVE:
+            if not low >= 0:
+                raise ValueError(f"{where}: expected numbers from 0 for {name}, found {low:g}")
+        elif not isfinite(low) or not isfinite(high):
+            raise ValueError(f"{where}: expected finite numbers for {name}, found {low if not isfinite(low) else high:g}")
 
 
 def restore_momentum(optimizer: torch.optim.Optimizer) -> None:
@@ -116,7 +174,9 @@ def call(action: Callable[[], None]) -> None:
 
 
 class Gauge:
-    """A step pre-hook on one optimizer: what it is about to do, seen and clipped at the last moment; and whether it did it.
+    """Hooks on one optimizer: what it is about to do, seen and clipped at the last moment; and whether it did it.
+
+    ``made`` counts its updates where they happen, as each ends. An update that began and did not end leaves ``is_whole`` False.
 
     There GradScaler has unscaled the gradients and has found no overflow, else the optimizer is not called. A fused
     optimizer is the exception: its gradients still carry ``grad_scale``, so the threshold is scaled instead.
@@ -132,7 +192,7 @@ class Gauge:
         self._limit = limit
         self._norm: Tensor | None = None
         self._guard = guard
-        self.is_whole = True
+        self._begun = self.made = 0
         self._hooks = (optimizer.register_step_pre_hook(self._before_step), optimizer.register_step_post_hook(self._after_step))
 
     def remove(self) -> None:
@@ -150,12 +210,21 @@ class Gauge:
         self.rate = self._norm = None
         return rate, norm
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every update that began has ended: weights and optimizer belong to the same update."""
+        return self._begun == self.made
+
+    def put_back(self) -> None:
+        """What an update left half done has been undone."""
+        self._begun = self.made
+
     def _after_step(self, _optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
-        self.is_whole = True
+        self.made += 1
 
     def _before_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
-        self.is_whole = False
         self._guard(lambda: self._look(optimizer))
+        self._begun += 1  # last: nothing that goes wrong before this has touched the weights
 
     def _look(self, optimizer: torch.optim.Optimizer) -> None:
         self.rate = read_rate(optimizer)
@@ -191,9 +260,39 @@ def scaler_state(scaler: Any) -> dict[str, Any]:
     }
 
 
+def plain_scaler(state: dict[str, Any]) -> dict[str, Any]:
+    """What scaler_state() gave, as state_dict() has it: numbers; this waits for the device."""
+    return {name: _number(value) for name, value in state.items()}
+
+
 def load_scaler(scaler: Any, state: dict[str, Any]) -> None:
-    """Put back what scaler_state() or state_dict() gave."""
-    scaler.load_state_dict({name: value.item() if isinstance(value, Tensor) else value for name, value in state.items()})
+    """Put back what scaler_state() or state_dict() gave.
+
+    Raises:
+        ValueError: as check_scaler().
+    """
+    check_scaler(state)
+    scaler.load_state_dict(plain_scaler(state))
+
+
+def check_scaler(state: Mapping[str, Any]) -> None:
+    """Looks whether it is the state of a GradScaler, or of one that is switched off, which is empty.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not state:
+        return
+    for name in ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"):
+        number = _number(state.get(name))
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not isfinite(number) or number < 0:
+            raise ValueError(f"GradScaler: expected a number from 0 for {name}, found {number!r:.40}")
+    if not _number(state["scale"]) > 0:
+        raise ValueError("GradScaler: expected a scale above 0")
+
+
+def _number(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
 
 
 def device_name(device: torch.device) -> str:

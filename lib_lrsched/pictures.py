@@ -6,7 +6,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ _known: dict[tuple[str, int, int], bool] = {}
 _lock = threading.Lock()
 _counting: dict[str, threading.Lock] = {}
 _KEPT = 50_000
+NAMED = 3
+"""So many of the files that are left out are named."""
 
 
 def count_pictures(folder: str | os.PathLike[str], read: Callable[[str], Any] | None = None, enough: int | None = None) -> int:
@@ -51,6 +53,29 @@ def count_in_time(folder: str | os.PathLike[str], read: Callable[[str], Any] | N
         return count
     finally:
         turn.release()
+
+
+def left_out(listed: Iterable[str], taken: Iterable[str]) -> str:
+    """What to say of the image files of a folder that the host's data set has left out, which it does without a word; else empty.
+
+    Args:
+        listed: all files of the folder.
+        taken: those that it could read.
+    """
+    images = [path for path in listed if Path(path).suffix.lower() in _endings()]
+    read = set(taken)
+    missing = sorted(Path(path).name for path in images if path not in read and Path(path).is_file())
+    if not missing:
+        return ""
+    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    verb = "cannot be read and is" if len(missing) == 1 else "cannot be read and are"
+    return f"{len(missing)} of {len(images)} image files {verb} left out: {', '.join(missing[:NAMED])}{more}"
+
+
+def _endings() -> set[str]:
+    from PIL import Image
+
+    return {*Image.registered_extensions(), ".avif", ".heic", ".heif", ".jxl"}
 
 
 def _looked_at(folder: str | os.PathLike[str], read: Callable[[str], Any] | None) -> Iterator[bool]:

@@ -18,6 +18,7 @@ from .plan import Plan, plan
 from .resumption import WAYS
 from .sampling import sample_steps
 from .segments import Segment
+from .stretching import Stretch, find_stretch
 
 MAX_POINTS = 2_000
 MAX_TEXTS = 8
@@ -144,7 +145,7 @@ def _result(text: str, run: _Run, past: Sequence[PastLeg]) -> dict[str, Any]:
         "boundaries": [origin + step for step in made.boundaries[:MAX_ROWS]],
         "warnings": [warning._asdict() for warning in warnings],
         "past": past_curve(past, initial, points) if past and initial else None,
-        "rate_at_resume": made.value(initial - origin) if 0 < initial < origin + made.stop else None,
+        "rate_at_resume": made.value(initial - origin) if max(origin, 1) <= initial < origin + made.stop else None,
         "epochs_total": _in_epochs(origin + made.stop, made),
     }
 
@@ -217,13 +218,16 @@ def past_curve(past: Sequence[PastLeg], until: int, points: int) -> dict[str, li
 
 def resume_lints(made: Plan, initial: int, past: Sequence[PastLeg] = (), origin: int = 0) -> list[Lint]:
     """Warnings that only a run that has begun can have."""
-    if initial <= 0:
+    if initial <= 0 or initial < origin:
         return []
     whole, own = (0, len(made.text)), initial - origin
     if own >= made.stop:
         end = origin + made.stop
         return [Lint(f"the run goes on at step {initial} and the plan ends at {end}: nothing is left to train", whole)]
     found = []
+    jump = _stretch(made, initial, past, origin)
+    if jump is not None:
+        return [Lint(jump.message(), whole, jump.fixed)]
     same_length = bool(past) and past[-1].total_steps - past[-1].origin == made.total_steps
     stretched = None if same_length or own == 0 else _first_stretched(made, own)
     if stretched is not None:
@@ -233,6 +237,17 @@ def resume_lints(made: Plan, initial: int, past: Sequence[PastLeg] = (), origin:
     if before is not None and abs(before - now) > 1e-9 * max(before, now):
         found.append(Lint(f"at step {initial} the rate changes from {before:g}, as planned before, to {now:g}", whole))
     return found
+
+
+def _stretch(made: Plan, initial: int, past: Sequence[PastLeg], origin: int) -> Stretch | None:
+    """What becomes of the rate where the text of the last leg goes on under other numbers."""
+    if not past or past[-1].text.strip() != made.text.strip() or past[-1].origin != origin:
+        return None
+    try:
+        then = past[-1].plan()
+    except (ScheduleError, ValueError):
+        return None
+    return find_stretch(then, made, initial, origin)
 
 
 def _first_stretched(made: Plan, initial: int) -> Segment | None:

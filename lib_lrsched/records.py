@@ -6,11 +6,13 @@ Text in, values out and back; it opens a file only to read the losses of a run.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from math import isfinite, nan
 from pathlib import Path
 from typing import NoReturn, TypedDict
 
 from .errors import RunStateError
+from .record_lines import Piece, blocks, pieces
 from .series import COLUMNS, Record
 
 FORMAT = 1
@@ -38,19 +40,31 @@ def read_losses(path: Path, until: int) -> list[tuple[int, float]]:
         RunStateError: a line that is no record and no event.
     """
     losses: dict[int, float] = {}
+    number = 2
     try:
-        lines = path.read_bytes().splitlines(keepends=True)
+        with path.open("rb") as stream:
+            stream.readline()
+            for block in blocks(stream):
+                for piece in pieces(block.data):
+                    losses.update(_losses_of(piece, number, path))
+                    number += piece.lines
     except FileNotFoundError:
         return []
-    for number, line in enumerate(lines[1:], 2):
-        if line.startswith(b"[") and line.endswith(b"\n"):
-            try:
-                record = as_record(decode(line))  # type: ignore[arg-type]
-            except ValueError as error:
-                raise RunStateError(f"line {number}: {error}", path) from error
-            losses[record.step] = record.loss
     # The newest record of a step is last; what a run that went back has not reached again lies beyond `until`.
     return sorted((step, loss) for step, loss in losses.items() if step < until)
+
+
+def _losses_of(piece: Piece, number: int, path: Path) -> Iterator[tuple[int, float]]:
+    if piece.records is not None:
+        yield from zip(piece.records.steps.tolist(), piece.records.losses.tolist(), strict=True)
+        return
+    for offset, text in enumerate(piece.data.split(b"\n")[:-1]):
+        if text.startswith(b"["):
+            try:
+                record = as_record(decode(text))  # type: ignore[arg-type]
+            except (ValueError, RecursionError) as error:
+                raise RunStateError(f"line {number + offset}: {error}", path) from error
+            yield record.step, record.loss
 
 
 def last_step(path: Path) -> int:

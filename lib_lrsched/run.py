@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from . import feedback, resumption
 from .asked import Asked as Asked
@@ -20,8 +21,8 @@ from .in_force import CHUNK as CHUNK
 from .in_force import InForce
 from .plan import PLANNER_VERSION
 from .resumption import Resumption
-from .runstate import Known, Leg, RunState, Scalar, trimmed
-from .store import Store
+from .runstate import Known, Leg, RunState, Scalar, to_plain, trimmed
+from .store import Store, stamped
 
 STATE_EVERY_S = 10.0
 """The step in run.json is at most this old while a run goes on; the history is at most a second old."""
@@ -93,6 +94,17 @@ class TrainingRun(InForce):
         if not 0 <= now - self._saved_s < STATE_EVERY_S:
             self._save(now)
 
+    def unreported(self, step: int, actual: float, grad_norm: float | None) -> None:
+        """An update was made at ``step``, and its loss is not known."""
+        if self.history.last_step != step:
+            planned = self.planned_at(step) if step < self.stop else float("nan")
+            self.history.record(Record(step, planned, actual, float("nan"), grad_norm, self._clock()))
+        self.counted(step + 1)
+
+    def counted(self, step: int) -> None:
+        """So many updates have been made: where those after it were undone, or one was not reported."""
+        self._step = step
+
     def note(self, message: str, event: str = "note") -> None:
         """Something to be read in the run's log."""
         self._try(lambda: self.history.event(self._step, event, message))
@@ -123,6 +135,11 @@ class TrainingRun(InForce):
                 return state.optim.partition(":")[2]
         return None
 
+    @property
+    def file_is_untrained(self) -> bool:
+        """Whether the host's own file, as it was last seen, holds no update."""
+        return any((one.step, one.digest) == (0, self._state.main_digest) for one in self._state.known)
+
     def about_to_save(self, known: Known) -> None:
         """The host's own file is about to take this form. A kill in between leaves the old one or the new one."""
         self._state = replace(self._state, next_digest=known.digest)
@@ -147,6 +164,13 @@ class TrainingRun(InForce):
     def state(self) -> RunState:
         """A snapshot for other threads."""
         return replace(self._state, step=self._step)
+
+    def stored_state(self) -> dict[str, Any] | None:
+        """What run.json would say now, to be kept in a bundle too; None where it could not be read back."""
+        try:
+            return to_plain(stamped(self.state()))
+        except RunStateError:
+            return None  # which saving the state itself says
 
     # ----------------------------------------------------------------------------------------
 
@@ -181,6 +205,7 @@ class TrainingRun(InForce):
             main, coming = (known.digest, "") if found is None or resumed.step is None else (found.main_digest, found.next_digest)
             state = replace(state, known=(*state.known, known), main_digest=main, next_digest=coming)
         self._state = state
+        self._store.trained_by(state.id, self)
         self._save(now)
         self.history = self._open_history()
         if self.plan.feedback and found is not None and mode != "restart":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,9 +13,10 @@ from typing import Any, BinaryIO
 
 import torch
 
-from . import archive, optim
+from . import archive, claims, optim
 from .bundle import Bundle, Folder, peek, read
 from .checks import embedding_file, file_time
+from .claims import Call
 from .errors import ConflictError, RequestError, RunStateError
 from .going_on import restore
 from .host import Host, NoTraining
@@ -21,6 +24,7 @@ from .identity import DESIGN
 from .runstate import Known, RunState, trimmed
 from .safe_save import save_whole
 from .store import Store
+from .taking_up import WHY
 
 LARGE_BYTES = 64 << 20
 
@@ -45,13 +49,14 @@ def bundles_json(store: Store, run_id: str) -> list[dict[str, Any]]:
 
 def _described(bundle: Bundle) -> dict[str, Any]:
     facts = bundle.facts
-    order, trained = bundle.parts.get("order"), bundle.parts.get("trained", [])
+    order, trained = bundle.parts.get("order") or {}, bundle.parts.get("trained", [])
+    taken, batches = order.get("taken"), order.get("batches")  # looked at when a training goes on with them, and not before
     return {
         "step": facts.step, "time_s": facts.time_s, "digest": facts.digest, "rate_text": facts.rate_text,
         "optimizer": facts.optimizer, "multiplier": facts.multiplier, "torch": facts.torch,
         "trained": [f"{'x'.join(map(str, tensor.shape))} {str(tensor.dtype).removeprefix('torch.')}" for tensor in trained],
-        "batches_taken": None if order is None else order["taken"],
-        "batches_per_epoch": None if order is None else len(order["batches"]),
+        "batches_taken": taken if isinstance(taken, int) else None,
+        "batches_per_epoch": len(batches) if isinstance(batches, (list, tuple)) else None,
     }  # fmt: skip
 
 
@@ -61,7 +66,10 @@ def delete(store: Store, live: Collection[str], run_id: str) -> None:
     Raises:
         UnknownRunError, RequestError, OSError: it is still there.
     """
-    if run_id in live or store.load(run_id).state in ("pending", "running"):
+    state = store.load(run_id)
+    holder = claims.holder(store.root, state.kind, state.name)
+    is_resumed = holder is not None and holder.run == run_id  # by another process, which is still preparing
+    if run_id in live or is_resumed or state.state in ("pending", "running"):
         raise ConflictError(f"{run_id} is going on; interrupt it first, then delete it")
     store.delete(run_id)
 
@@ -71,10 +79,11 @@ def export(store: Store, run_id: str, target: BinaryIO) -> None:
     archive.pack(store, run_id, target)
 
 
-def bring_in(host: Host | NoTraining, store: Store, live: Collection[str], source: Path, name: str) -> str:
+def bring_in(host: Host | NoTraining, store: Store, live: Collection[Any], source: Path, name: str) -> str:
     """Makes an exported run one of this host's, and what it trains a file of the host's; gives the run's id.
 
     Args:
+        live: the trainings that are prepared or go on in this process; none starts meanwhile.
         source: the file.
         name: what it shall be called here; empty for its own name.
 
@@ -86,27 +95,39 @@ def bring_in(host: Host | NoTraining, store: Store, live: Collection[str], sourc
     if isinstance(host, NoTraining):
         raise RequestError(f"nothing can be trained here, so no run is taken in: {host.why}")
     if live:
-        raise ConflictError("a training is going on, and new files would be loaded in its middle; wait until it has ended")
+        why = "a training is going on or being prepared, and new files would be loaded in its middle"
+        raise ConflictError(f"{why}; wait until it has ended")
     with tempfile.TemporaryDirectory(prefix="lrsched-") as folder:
         unpacked = archive.Unpacked(source, Path(folder))
         state = unpacked.state
         wanted = name.strip() or state.name
-        file = _free_file(host, state.kind, wanted)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        _make(host, unpacked.bundle, state.kind, wanted, file)
-        tensors = unpacked.bundle.trained
-        known = Known(unpacked.bundle.facts.step, optim.digest(tensors), file_time(file))
-        state = replace(
-            state, id=store.new_id(state.kind, wanted, state.created_s), name=wanted, known=(known,),
-            main_digest=known.digest, floor=0, step=known.step,
-            state="interrupted" if state.state in ("pending", "running") else state.state,
-        )
+        claim = claims.take(store.root, state.kind, wanted, Call.of(inspect.currentframe()))  # type: ignore[arg-type]
         try:
-            unpacked.put_into(store, state)
-        except OSError:
-            file.unlink(missing_ok=True)
-            raise
+            run_id = _put_in(host, store, unpacked, wanted)
+        finally:
+            claim.release()
     host.reload(state.kind)
+    return run_id
+
+
+def _put_in(host: Host, store: Store, unpacked: archive.Unpacked, wanted: str) -> str:
+    state = unpacked.state
+    file = _free_file(host, state.kind, wanted)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _make(host, unpacked.bundle, state.kind, wanted, file)
+    known = Known(unpacked.bundle.facts.step, optim.digest(unpacked.bundle.trained), file_time(file))
+    state = replace(
+        state, id=store.new_id(state.kind, wanted, state.created_s), name=wanted, known=(known,),
+        main_digest=known.digest, floor=0, step=known.step,
+        state="interrupted" if state.state in ("pending", "running") else state.state,
+    )
+    try:
+        unpacked.put_into(store, state)
+    except (OSError, RunStateError):
+        file.unlink(missing_ok=True)
+        with suppress(OSError, RunStateError):
+            store.delete(state.id)
+        raise
     return state.id
 
 
@@ -184,7 +205,7 @@ def _hypernetwork(host: Host, bundle: Bundle, name: str) -> Any:
 
 def _design(bundle: Bundle) -> dict[str, Any]:
     """The design in a bundle from outside: known names, plain values, and no larger than the weights that came with it."""
-    design = bundle.parts["extra"]
+    design = {name: value for name, value in bundle.parts["extra"].items() if name != WHY}
     if set(design) != {"enable_sizes", *DESIGN}:
         raise RunStateError(f"extra: expected {', '.join(('enable_sizes', *DESIGN))}, found {', '.join(map(str, design))[:200]}")
     sizes, layers, dropout = design["enable_sizes"], design["layer_structure"], design["dropout_structure"]
@@ -206,4 +227,4 @@ def _design(bundle: Bundle) -> dict[str, Any]:
 def _is_numbers(value: Any, types: type | tuple[type, ...]) -> bool:
     if not isinstance(value, list) or not 0 < len(value) <= 16:
         return False
-    return all(isinstance(one, types) and not isinstance(one, bool) for one in value)
+    return all(isinstance(one, types) and not isinstance(one, bool) and -1e9 < one < 1e9 for one in value)  # type: ignore[operator]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ def draw_run(points: Any, title: str, path: Path) -> Path:
     rate.plot(steps, _gaps(points["planned"]), color=RATE, linewidth=4, alpha=0.3, label="planned")
     rate.plot(steps, _gaps(points["actual"]), color=RATE, linewidth=1.2, label="in the optimizer")
     rate.set_ylabel("learning rate")
-    rate.set_title(title, fontsize=10, loc="left")
+    # The user's own text: no formula between dollar signs, and no half of a surrogate pair, which no font has.
+    rate.set_title(title.encode("utf-8", "replace").decode(), fontsize=10, loc="left", parse_math=False)
     loss.plot(steps, _gaps(points["loss"]), color=RAW, linewidth=0.8, label="loss")
     loss.plot(steps, _gaps(points["smooth"]), color=SMOOTH, linewidth=1.8, label="smoothed")
     loss.set_ylabel("loss")
@@ -30,7 +32,9 @@ def draw_run(points: Any, title: str, path: Path) -> Path:
     for axes in (rate, loss):
         axes.grid(alpha=0.25)
         axes.legend(loc="upper right", fontsize=8)
-    figure.savefig(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a name in letters that the font lacks is drawn as boxes
+        figure.savefig(path)
     return path
 
 

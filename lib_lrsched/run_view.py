@@ -7,9 +7,9 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from .history import History
+from .history import MAX_STEP, History
 from .preview import PastLeg
-from .runstate import RunState
+from .runstate import Leg, RunState
 
 POINTS = 2000
 """Most points of a curve in one answer."""
@@ -35,11 +35,17 @@ def run_json(state: RunState) -> dict[str, Any]:
 def past_legs(state: RunState) -> list[PastLeg]:
     """The legs of a run as the preview wants them; a leg that went back takes the place of those it undid."""
     legs: list[PastLeg] = []
-    for leg in state.legs:
+    for leg in filter(_is_possible, state.legs):
         while legs and legs[-1].start_step >= leg.start_step:
             legs.pop()
         legs.append(PastLeg(leg.start_step, leg.rate_text, leg.total_steps, leg.steps_per_epoch, leg.images_per_step, leg.origin))
     return legs
+
+
+def _is_possible(leg: Leg) -> bool:
+    """Whether a run can have made this leg: a file from elsewhere may say anything, and then there is nothing to draw."""
+    counts = [count for count in (leg.steps_per_epoch, leg.images_per_step) if count is not None]
+    return leg.origin <= leg.start_step and leg.origin < leg.total_steps and max(leg.total_steps, *counts, 0) <= MAX_STEP
 
 
 def run_answer(state: RunState, history: History, since: int) -> dict[str, Any]:
@@ -69,7 +75,7 @@ class Histories:
     def __init__(self, size: int = OPEN_HISTORIES) -> None:
         self._size = size
         self._lock = threading.Lock()
-        self._held: OrderedDict[Path, tuple[tuple[int, int], History]] = OrderedDict()
+        self._held: OrderedDict[Path, _Held] = OrderedDict()
 
     def of(self, path: Path) -> History:
         """The history in a file, read only.
@@ -77,17 +83,26 @@ class Histories:
         Raises:
             RunStateError: a damaged file.
         """
-        stamp = _stamp(path)
         with self._lock:
-            stamped = self._held.get(path)
-            if stamped is None or stamped[0] != stamp:
-                # Read under the lock, lest a page that asks several times reads a long file several times.
-                stamped = stamp, History.open(path, append=False)
-            self._held[path] = stamped
+            held = self._held.setdefault(path, _Held())
             self._held.move_to_end(path)
             while len(self._held) > self._size:
                 self._held.popitem(last=False)
-        return stamped[1]
+        # Read under the run's own lock: a page that asks several times reads a long file once, and nobody else waits for it.
+        with held.lock:
+            stamp = _stamp(path)
+            if held.history is None or held.stamp != stamp:
+                held.history, held.stamp = History.open(path, append=False), stamp
+            return held.history
+
+
+class _Held:
+    """A run's history, and the time and size of its file when it was read."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.stamp = (0, 0)
+        self.history: History | None = None
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -1,11 +1,13 @@
 """The state of a run as frozen values, and as JSON that is checked field by field on its way back.
 
 It knows no folder; `store` does. What is read is either exactly right or a RunStateError that names the file
-and the field.
+and the field. A digest over all values shows any change that still is valid JSON. Every version of the format has it in the
+same place, but for files of 0.1.0, which have none; 0.1.0 passes over it and reads what this version writes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -210,6 +212,9 @@ STATE_RULES = {
     "process": TEXT,
 }
 
+DIGEST = "digest"
+"""The field of a run's file, beside the state's own, that covers them all."""
+
 ADDED = {"main_digest": "", "next_digest": "", "optim": "", "multiplier": 1.0, "floor": 0}
 ADDED_TO_LEGS = {"origin": 0, "mode": "start"}
 """Fields that files of an earlier version of the extension do not have, with what they would have said."""
@@ -221,10 +226,20 @@ def to_json(state: RunState) -> bytes:
     Raises:
         RunStateError: a field that could not be read back; nothing wrong gets onto the disk.
     """
+    data = to_plain(state)
+    return json.dumps(data | {DIGEST: _digest(data)}, indent=1, allow_nan=False).encode() + b"\n"
+
+
+def to_plain(state: RunState) -> dict[str, Any]:
+    """The state as plain values for JSON, with `known` as `trimmed`.
+
+    Raises:
+        RunStateError: a field that could not be read back.
+    """
     data = asdict(state) | {"known": [asdict(known) for known in trimmed(state.known, state.main_digest)]}
     data["legs"] = list(data["legs"])
-    _checked_state(data, None)
-    return json.dumps(data, indent=1, allow_nan=False).encode() + b"\n"
+    from_plain(data, None)
+    return data
 
 
 def from_json(data: bytes, path: Path) -> RunState:
@@ -235,9 +250,17 @@ def from_json(data: bytes, path: Path) -> RunState:
     """
     try:
         value = json.loads(data)
+        is_damaged = _is_damaged(value)
     except (ValueError, RecursionError) as error:
         raise RunStateError(f"expected JSON, found {data[:40]!r}", path) from error
-    return _checked_state(value, path)
+    try:
+        state = from_plain(value, path)  # at first: an error in a field says more than the digest does
+    except OtherVersionError:
+        if not is_damaged:
+            raise
+    if is_damaged:
+        raise RunStateError("its digest does not fit: the file was damaged or changed since it was written", path)
+    return state
 
 
 def checked(value: object, rules: dict[str, Rule], path: Path | None, where: str = "") -> dict[str, Any]:
@@ -256,7 +279,12 @@ def checked(value: object, rules: dict[str, Rule], path: Path | None, where: str
     return {name: value[name] for name in rules}
 
 
-def _checked_state(value: Any, path: Path | None) -> RunState:
+def from_plain(value: Any, path: Path | None) -> RunState:
+    """The state in plain values; ``path`` is for the error's text only.
+
+    Raises:
+        RunStateError: a field that is missing or wrong.
+    """
     checked(value, {"version": COUNT}, path)
     if value["version"] != FORMAT:
         raise OtherVersionError(f"version: expected {FORMAT}, found {value['version']}; update the extension to read it", path)
@@ -267,6 +295,17 @@ def _checked_state(value: Any, path: Path | None) -> RunState:
     data["legs"] = tuple(Leg(**leg) for leg in legs)
     data["known"] = tuple(Known(**one) for one in known)
     return RunState(**data)
+
+
+def _is_damaged(value: Any) -> bool:
+    if not isinstance(value, dict) or DIGEST not in value:
+        return False  # of 0.1.0, or no state at all
+    return bool(value[DIGEST] != _digest({name: field for name, field in value.items() if name != DIGEST}))
+
+
+def _digest(data: dict[str, Any]) -> str:
+    """SHA-256 over all fields, in a form that neither blanks nor the order of the fields change."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _short(value: object) -> str:

@@ -71,6 +71,11 @@ def _save_whole(target: Path, save: Callable[[str], T], backup: bool, before: Ca
     return answer
 
 
+def has_backup(path: Path) -> bool:
+    """Whether NAME.bak is there."""
+    return _beside(path, BACKUP).exists()
+
+
 def _lock_of(target: Path) -> threading.Lock:
     """Two trainings that save the same file do so one after the other."""
     with _locks_lock:

@@ -15,7 +15,7 @@ from . import going_on
 from .checks import caller_locals
 from .codec import is_finite
 from .host import Host
-from .safe_save import rename_copy, save_whole
+from .safe_save import has_backup, rename_copy, save_whole
 
 if TYPE_CHECKING:
     from .session import Session
@@ -65,18 +65,36 @@ class Saves:
             self._session.run.note(f"the last copy holds {due.steps - 1} updates and is named {renamed.name}")
 
     def rescue_final(self) -> None:
-        """The host's loop for embeddings raised and skipped its final save: make it, with the host's own function."""
-        frame = caller_locals("embedding_name")
+        """The host's loop raised and its final save is skipped: make it, with the host's own function.
+
+        For embeddings after every exception; for hypernetworks after those that the host does not swallow, such as Ctrl-C.
+        """
+        save = self._final_embedding if self._session.run.asked.kind == "embedding" else self._final_hypernetwork
         try:
-            self._host.ti.save_embedding(
-                frame["embedding"], frame["optimizer"], frame["checkpoint"], frame["embedding_name"], frame["filename"],
-                remove_cached_checksum=True,
-            )
+            save()
         except (OSError, RuntimeError):
             if not self.trouble:
                 raise
             self._session.tell(self._session.not_saved())
         self.was_rescued = self.has_final
+
+    def _final_embedding(self) -> None:
+        frame = caller_locals("embedding_name")
+        self._host.ti.save_embedding(
+            frame["embedding"], frame["optimizer"], frame["checkpoint"], frame["embedding_name"], frame["filename"],
+            remove_cached_checksum=True,
+        )
+
+    def _final_hypernetwork(self) -> None:
+        frame = caller_locals("hypernetwork_name")
+        thing = frame["hypernetwork"]
+        thing.optimizer_name = frame["optimizer_name"]
+        if getattr(self._host.shared.opts, "save_optimizer_state", False):
+            thing.optimizer_state_dict = frame["optimizer"].state_dict()
+        try:
+            self._host.hn.save_hypernetwork(thing, frame["checkpoint"], frame["hypernetwork_name"], frame["filename"])
+        finally:
+            thing.optimizer_state_dict = None
 
     # ----------------------------------------------------------------------------------------------
 
@@ -85,13 +103,8 @@ class Saves:
         session.guard(session.mend)
         tensors = going_on.trained_tensors(kind, thing)
         if not is_finite([tensor.detach() for tensor in tensors]):
-            good = session.keeper.good
-            if good is None or not is_finite(good.parts["trained"]):
-                session.tell(f"what was trained is not finite: it is not saved, and {Path(filename).name} stays as it was")
-                return None
-            going_on.restore(tensors, good)
-            thing.step = good.facts.step
-            session.tell(f"what was trained is not finite: the last good state, after update {thing.step}, is saved instead")
+            session.tell(f"what was trained is not finite: it is not saved, and {Path(filename).name} stays as it was")
+            return None
 
         def before(written: Path) -> None:
             # A kill from here on finds the form that it left in the run's state, and a bundle that goes with it.
@@ -99,7 +112,9 @@ class Saves:
             session.guard(lambda: session.about_to_save(tensors, thing.step, written))
 
         try:
-            answer = save_whole(filename, write, backup=True, before=before)
+            # A start without updates, as after a new beginning, is no backup for what was trained before it.
+            backup = not (session.run.file_is_untrained and has_backup(Path(filename)))
+            answer = save_whole(filename, write, backup=backup, before=before)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
             self.trouble = f"{Path(filename).name} cannot be saved: {getattr(error, 'strerror', None) or error}"
             if session.has_ended:

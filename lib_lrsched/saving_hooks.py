@@ -42,7 +42,8 @@ class SavingHooks(Answers):
         def write_loss(log_directory: Any, filename: Any, step: int, epoch_len: int, values: Any) -> Any:
             session = self._session()
             if session is not None and session.run.is_live:
-                values = session.guard(lambda: session.updated(step, values)) or values
+                with session.held:
+                    values = session.guard(lambda: session.updated(step, values)) or values
                 try:
                     return original(log_directory, filename, step, epoch_len, values)
                 except OSError as error:  # the disk is full, or the folder gone: that is no reason to stop training
@@ -95,7 +96,10 @@ class SavingHooks(Answers):
                 return original(embedding, optimizer, checkpoint, embedding_name, to, *args, **kwargs)
 
             session = self._session()
-            return write(filename) if session is None else session.saves.save(embedding, filename, write)
+            if session is None:
+                return write(filename)
+            with session.held:
+                return session.saves.save(embedding, filename, write)
 
         return save_embedding
 
@@ -112,9 +116,10 @@ class SavingHooks(Answers):
             session = self._session()
             if session is None:
                 return original(hypernetwork, checkpoint, hypernetwork_name, filename)
-            try:
-                return session.saves.save(hypernetwork, filename, write)
-            finally:
-                self._after_last_save(session)
+            with session.held:
+                try:
+                    return session.saves.save(hypernetwork, filename, write)
+                finally:
+                    self._after_last_save(session)
 
         return save_hypernetwork

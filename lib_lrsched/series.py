@@ -8,7 +8,7 @@ average of the loss has gathered so far, 1 - SMOOTHING^n after n finite losses.
 from __future__ import annotations
 
 from math import inf, isfinite, nan
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,16 @@ class Record(NamedTuple):
     loss: float
     grad_norm: float | None
     time_s: float
+
+
+class Many(Protocol):
+    """Records with rising steps; their other columns are read only where they are asked for."""
+
+    steps: NDArray[np.int64]
+    losses: Rows
+
+    def rows(self, chosen: NDArray[np.int64] | slice) -> Rows:
+        """The columns of a Record for the chosen ones, float64 [k, 6]; NaN for a norm that is not known."""
 
 
 class Points(TypedDict):
@@ -84,6 +94,27 @@ class Series:
         self._overview.add(row)
         self.last_step = step
 
+    def add_many(self, many: Many, *, exactly: bool) -> None:
+        """Takes in one or more records; where `exactly` is not asked for, only those that may stay in the overview.
+
+        Raises:
+            ValueError: a value that is no number.
+        """
+        if self.last_step is not None and many.steps[0] <= self.last_step:
+            self._go_back(int(many.steps[0]))
+        smooth, weight = self._averages(many.losses)
+        if exactly:
+            rows = np.column_stack([many.rows(slice(None)), smooth, weight])
+            held = np.concatenate([self._rows[: self._count], rows])[-len(self._rows) :]
+            self._count = len(held)
+            self._rows[: self._count] = held
+        else:
+            self._count = 0  # what is exact is always one rising slice without a gap
+        chosen = self._overview.choose(many.steps, many.losses)
+        for row in np.column_stack([many.rows(chosen), smooth[chosen], weight[chosen]]).tolist():
+            self._overview.add(tuple(row))
+        self.last_step = int(many.steps[-1])
+
     def rows(self, since: int) -> Rows:
         """A copy of all rows with step >= since, float64 [n, 8]: thinned ones first, then the exact ones."""
         exact = self._rows[: self._count]
@@ -109,6 +140,23 @@ class Series:
         self._weight = SMOOTHING * self._weight + (1.0 - SMOOTHING)
         self._smooth = (SMOOTHING * total + (1.0 - SMOOTHING) * loss) / self._weight
 
+    def _averages(self, losses: Rows) -> tuple[Rows, Rows]:
+        """The running average and its weight after each of the losses, as `_average` makes them but for rounding."""
+        finite = np.isfinite(losses)
+        start = 0.0 if self._weight == 0.0 else self._smooth * self._weight
+        given = losses if finite.all() else losses[finite]
+        totals = _decayed(given, start)
+        weights = 1.0 - (1.0 - self._weight) * SMOOTHING ** np.arange(1.0, len(given) + 1.0)
+        if len(given) == len(losses):
+            smooth = totals / weights
+            self._smooth, self._weight = float(smooth[-1]), float(weights[-1])
+            return smooth, weights
+        at = np.cumsum(finite)  # a loss that is no number leaves the average where it is
+        weight = np.concatenate([[self._weight], weights])[at]
+        smooth = np.concatenate([[self._smooth], totals / weights])[at]
+        self._smooth, self._weight = float(smooth[-1]), float(weight[-1])
+        return smooth, weight
+
     def _go_back(self, step: int) -> None:
         self._count = int(np.searchsorted(self._rows[: self._count, 0], step))
         self._overview.cut(step)
@@ -132,6 +180,23 @@ class Overview:
         self._put(int(row[0]) // self.stride, row, row)
         while 2 * len(self._buckets) > self._capacity:
             self._coarsen()
+
+    def choose(self, steps: NDArray[np.int64], losses: Rows) -> NDArray[np.int64]:
+        """Of rows about to be added, the indices of those that can be an extreme: each bucket's least and greatest."""
+        while 2 * self._buckets_with(steps) > self._capacity:
+            self._coarsen()
+        heights = np.where(np.isfinite(losses), losses, inf)
+        starts = np.flatnonzero(np.diff(steps // self.stride, prepend=-1))
+        ends = (np.minimum.reduceat(heights, starts), np.maximum.reduceat(heights, starts))
+        lengths = np.diff(starts, append=len(steps))
+        chosen = [_firsts(heights == np.repeat(end, lengths), starts, lengths) for end in ends]
+        return np.union1d(*chosen)
+
+    def _buckets_with(self, steps: NDArray[np.int64]) -> int:
+        """How many there are when rows with these steps are added."""
+        indices = steps // self.stride
+        is_shared = bool(self._buckets) and self._buckets[-1][0] == indices[0]
+        return len(self._buckets) + 1 + int(np.count_nonzero(np.diff(indices))) - is_shared
 
     def cut(self, step: int) -> None:
         """Leaves out the rows from `step` on."""
@@ -162,6 +227,28 @@ class Overview:
         if _height(high) > _height(greatest):
             greatest = high
         self._buckets[-1] = (index, least, greatest)
+
+
+def _decayed(values: Rows, start: float) -> Rows:
+    """The totals t = SMOOTHING * t + (1 - SMOOTHING) * value after each value, from `start` on; float64 [n]."""
+    width = min(128, max(1, len(values)))
+    count = -(-len(values) // width)
+    padded = np.zeros(count * width)
+    padded[: len(values)] = values
+    powers = SMOOTHING ** np.arange(width + 1.0)
+    lag = np.arange(width)[:, None] - np.arange(width)
+    totals = padded.reshape(count, width) @ np.where(lag >= 0, powers[np.abs(lag)], 0.0).T * (1.0 - SMOOTHING)
+    for block in totals:
+        block += start * powers[1:]
+        start = block[-1]
+    return totals.reshape(-1)[: len(values)]
+
+
+def _firsts(holds: NDArray[np.bool_], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """In each stretch the index of the first that holds; one holds in each."""
+    found = np.flatnonzero(holds)
+    stretch = np.repeat(np.arange(len(starts)), lengths)[found]
+    return found[np.flatnonzero(np.diff(stretch, prepend=-1))]
 
 
 def thinned(rows: Rows, limit: int) -> Rows:

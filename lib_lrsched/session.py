@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,22 @@ from typing import Any
 from . import going_on, optim
 from .bundle import Bundle
 from .checks import InputError, caller_locals, cautions, check_design, check_is_left
+from .codec import is_finite
 from .freeze import Freeze
 from .host import Host
 from .identity import facts_of
+from .interrupts import Held
 from .keeper import Keeper, When
 from .memory import Checkpointing
+from .pictures import left_out
 from .rescue import Rescuer
 from .run import TrainingRun
 from .saves import Saves
 from .scheduler import ClipScheduler, RateScheduler
 from .taking_up import TakingUp
+
+STOPS = (KeyboardInterrupt, SystemExit)
+"""Raised into the loop by somebody who wants it to end; nothing has failed."""
 
 
 class Session(TakingUp):
@@ -32,6 +39,7 @@ class Session(TakingUp):
         self.saves = Saves(host, self)
         self._rescuer = Rescuer(run, self.keeper, settings, self._stop, self.say)
         self._preview_every = 0
+        self.pid = os.getpid()  # a forked child has its parent's sessions in memory, and they are not its own
         self.is_restored = False
         self.has_begun = False
         self.has_ended = False
@@ -45,6 +53,9 @@ class Session(TakingUp):
         self._warnings = warnings
         self._waiting: tuple[int, float, float, Any] | None = None
         self._skipped = 0
+        self._reported = -1
+        self.why_not_exact = self._ruin = ""
+        self.held = Held()
 
     # Before the loop: exceptions reach the user -------------------------------------------------
 
@@ -71,6 +82,12 @@ class Session(TakingUp):
             self._clip = ClipScheduler(self.run, initial_step)
             return self._clip
         return None
+
+    def data_read(self, data: Any) -> None:
+        """The host has read its data set: what it left out is told when the loop starts."""
+        said = left_out(getattr(data, "image_paths", ()), (entry.filename for entry in data.dataset))
+        if said:
+            self._warnings = [*(self._warnings or []), said]
 
     def _make_log_folder(self, folder: Any) -> None:
         """The host makes its dated folder only for copies and pictures, and fails to save its settings into it otherwise."""
@@ -107,7 +124,9 @@ class Session(TakingUp):
             self._checkpointing = Checkpointing(self._host, self.guard, self.tell)
 
     def _cautions(self) -> list[str]:
-        return [] if self._warnings is None else cautions(self._warnings, self.run)
+        if self._warnings is None:
+            return []
+        return [*cautions(self._warnings, self.run), *self.run.stretches(self._initial_step)]
 
     def _stop(self) -> None:
         if self._scheduler is not None:
@@ -133,6 +152,7 @@ class Session(TakingUp):
     def updated(self, steps_done: int, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """One update was made; ``steps_done`` is the host's count after it. Returns what the host shall log."""
         assert self._gauge is not None, "an update was made without apply()"
+        self._reported = steps_done
         late = self._record_waiting()
         rate, norm = self._gauge.take()
         was_skipped = rate is None
@@ -148,7 +168,7 @@ class Session(TakingUp):
             late = self._record_waiting()
         is_good = self._rescuer.look(step, loss, late, was_skipped=was_skipped)
         disturbed = self._preview_every > 0 and (steps_done + 1) % self._preview_every == 0
-        self.keeper.boundary(steps_done, disturbed=disturbed, is_good=is_good)
+        self.keeper.boundary(steps_done, made=self._gauge.made, disturbed=disturbed, is_good=is_good)
         if self._rescuer.acted:
             self.keeper.save_now()  # a kill must not undo it
         self.saves.after_update(steps_done)
@@ -161,8 +181,13 @@ class Session(TakingUp):
         if self._freeze is not None:
             self._freeze.undo()
 
-    def loop_ended(self, others: Iterable[Session] = ()) -> None:
-        """The loop is over, in whatever way; the gauge goes off the optimizer. ``others`` still train."""
+    def loop_ended(self, others: Iterable[Session] = (), broken_by: BaseException | None = None) -> None:
+        """The loop is over, in whatever way; the gauge goes off the optimizer.
+
+        Args:
+            others: still train.
+            broken_by: what is being raised through the host's loop, if anything is; it swallows what is an Exception.
+        """
         self.has_ended = True
         self.let_go()
         self._record_waiting()
@@ -184,7 +209,7 @@ class Session(TakingUp):
             self._trained.vec.grad = None
         if self._skipped > 1:
             self.run.note(f"{self._skipped} updates were skipped by GradScaler: their gradients overflowed", "skipped")
-        outcome, message = self._outcome()
+        outcome, message = self._outcome(broken_by)
         self.run.end(outcome, message)
         self.say_troubles()
         self._scheduler = self._trained = None  # they hold the optimizer and the weights
@@ -192,22 +217,67 @@ class Session(TakingUp):
             self.keeper.forget()
 
     def keep_last(self) -> None:
-        """Write the bundle of the last update."""
-        if self._gauge is not None and self._gauge.is_whole:
-            self.keeper.keep_last()
+        """Write the bundle of the last update, if what is in memory is that of one moment."""
+        gauge, keeper = self._gauge, self.keeper
+        if gauge is None or self._trained is None:
+            return
+        here = (self._trained.step or 0, gauge.made)
+        if gauge.is_whole and not keeper.is_torn and here == (keeper.moment.step, keeper.moment.made):
+            keeper.keep_last()
 
     def mend(self) -> None:
-        """The loop is over: an update that was broken off half-way is undone, one that nobody was told of is taken in."""
-        gauge, thing = self._gauge, self._trained
-        if gauge is None or gauge.rate is None or thing is None:
+        """The loop is over: what is in memory becomes that of one moment, wherever it broke off.
+
+        Usually it is: a loop that ends in a forward pass has changed nothing since its last update but the generators and the
+        place in the data, and of these the moment has its own. Else an update that the optimizer made is taken in, and one
+        that it did not bring to its end is undone. A second call finds nothing to do.
+        """
+        gauge, thing, keeper = self._gauge, self._trained, self.keeper
+        if gauge is None or thing is None:
             return
-        gauge.rate = None
-        if gauge.is_whole:
-            self.keeper.boundary(thing.step, disturbed=False, is_good=False)
+        is_counted, is_new = (thing.step or 0) != keeper.moment.step, gauge.made != keeper.moment.made
+        if not gauge.is_whole or keeper.is_torn:
+            self._take_back(thing, "the optimizer broke off in the middle of an update")
+        elif is_new and not is_counted and keeper.is_scaled:  # GradScaler may or may not have drawn its conclusions
+            self._take_back(thing, "the loop broke off before an update was counted")
+        elif is_new or is_counted:
+            self._take_in(thing)
+        good = keeper.good
+        if good is None or is_finite([tensor.detach() for tensor in going_on.trained_tensors(self.run.asked.kind, thing)]):
             return
-        thing.step = self.keeper.roll_back()
-        gauge.is_whole = True
-        self.tell(f"the optimizer broke off in the middle of an update: back to the state after update {thing.step}")
+        if is_finite(good.parts["trained"]):  # else it is not saved, see saves.py
+            self._put_back(thing, good)
+            self._ruin = f"what was trained is not finite: the last good state, after update {thing.step}, is saved instead"
+            self.tell(self._ruin)
+
+    def _put_back(self, thing: Any, good: Bundle | None) -> None:
+        assert self._gauge is not None, "there is nothing to put back"
+        thing.step = self.keeper.break_off(self._gauge.made, good)
+        self._gauge.put_back()
+        self.run.counted(thing.step)
+
+    def _take_back(self, thing: Any, why: str) -> None:
+        self._put_back(thing, None)
+        self.tell(f"{why}: back to the state after update {thing.step}")
+
+    def _take_in(self, thing: Any) -> None:
+        """An update was made, and the host did not come to report it: all is known of it but its loss."""
+        gauge, moment = self._gauge, self.keeper.moment
+        assert gauge is not None, "there is nothing to take in"
+        if (thing.step or 0) == moment.step:
+            thing.step = moment.step + 1
+        rate, norm = gauge.take()
+        self.run.unreported(thing.step - 1, optim.read_rate(gauge.optimizer) if rate is None else rate,
+                            None if norm is None else float(norm))
+        if thing.step == moment.step + 1 and self._reported != thing.step:
+            why = f"the loop broke off after update {thing.step - 1} and before its loss was reported: "
+            why += "the guard and a plateau have not seen it"
+        else:  # nobody looked at the generators at the right time
+            why = f"what had to be noted after update {thing.step - 1} was not: "
+            why += "random numbers and place in the data may be others"
+        self.why_not_exact = why
+        self.keeper.boundary(thing.step, made=gauge.made, disturbed=False, is_good=None)
+        self.tell(why)
 
     @property
     def optimizer(self) -> Any:
@@ -224,18 +294,39 @@ class Session(TakingUp):
         self.run.record(step, rate, loss, number)
         return number
 
-    def _outcome(self) -> tuple[str, str]:
-        if self._rescuer.stopped:
-            return "failed", self._rescuer.stopped
+    def _outcome(self, broken_by: BaseException | None) -> tuple[str, str]:
+        if self._rescuer.stopped or self._ruin:
+            return "failed", self._rescuer.stopped or self._ruin
+        is_stopped = isinstance(broken_by, STOPS)
+        if self._lacks_its_save and (self.saves.trouble or not is_stopped):
+            return "failed", self.not_saved()
+        if self._is_complete(broken_by):
+            return "finished", ""
+        if self._host.shared.state.interrupted or is_stopped:
+            return "interrupted", ""
         if self.saves.was_rescued:
             return "failed", "the loop ended with an exception, and what was trained is saved; the traceback is on the console"
-        if self.run.asked.kind == "embedding" and not self.saves.has_final:
-            return "failed", self.not_saved()
-        if self._scheduler is not None and self._scheduler.finished:
-            return "finished", ""
-        if self._host.shared.state.interrupted:
-            return "interrupted", ""
         return "failed", "the loop ended with an exception; its traceback is on the console"
+
+    @property
+    def _lacks_its_save(self) -> bool:
+        """Whether the host's final save should have come by the end of the loop and has not; a hypernetwork's comes later."""
+        return self.run.asked.kind == "embedding" and not self.saves.has_final
+
+    def _is_complete(self, broken_by: BaseException | None) -> bool:
+        """Whether the loop made all its updates, and nothing was raised after the last.
+
+        The scheduler has not always been asked once more: where an epoch is one update, the host's passes are used up with the
+        last one. Then the host's own final save says so, or that the loop asked for another batch after it.
+        """
+        if not self.run.is_over(self.keeper.moment.step):
+            return False
+        if broken_by is not None:
+            return isinstance(broken_by, STOPS) and not self._lacks_its_save
+        if self.saves.was_rescued:
+            return False
+        is_told = self._scheduler is not None and self._scheduler.finished
+        return is_told or self.saves.has_final or self.keeper.is_past
 
     def not_saved(self) -> str:
         """What became of a training whose result is not on the disk, and what to do."""

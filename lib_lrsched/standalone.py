@@ -9,15 +9,21 @@ gradio's own page would fetch from other servers is taken out of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse
+from starlette.datastructures import Headers
+
+from lib_lrsched import console
+from lib_lrsched.answering import error_answer
 
 if TYPE_CHECKING:
     import gradio
+
+    from lib_lrsched.door import Door
 
 ASSETS_URL = "/lrsched/assets"
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -33,24 +39,29 @@ Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
 
-def build_app(root: Path) -> FastAPI:
+def build_app(root: Path, host: str = "127.0.0.1") -> FastAPI:
     """The whole application over the practice host in the folder `root`, which is made where it is missing.
+
+    Args:
+        host: the address on which it is served.
 
     Raises FileNotFoundError where the scripts or the practice model's weights are missing.
     """
     import gradio as gr
 
-    from lib_lrsched import api, hooks
+    from lib_lrsched import api, door, hooks
     from lib_lrsched.practice import service
     from lib_lrsched.practice.host import practice_host
 
     service.open_at(root)
     app = FastAPI(title="LR Schedule", docs_url=None, redoc_url=None, openapi_url=None)
-    api.add_routes(app, hooks.install(practice_host(root)))
+    guard = door.Door(local_only=door.is_this_machine(host))
+    api.add_routes(app, hooks.install(practice_host(root)), guard)
     assets = asset_files()
     _add_assets(app, assets)
     gr.mount_gradio_app(app, build_blocks(), path="/")
     app.add_middleware(OwnPage, tags=asset_tags(assets))
+    app.add_middleware(Doorkeeper, door=guard)
     return app
 
 
@@ -59,7 +70,7 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 7860) -> None:
     import uvicorn
 
     app = build_app(root)
-    print(f"LR Schedule: http://{host}:{port}  (everything is kept in {root})", flush=True)
+    console.line(f"LR Schedule: http://{host}:{port}  (everything is kept in {root})")
     uvicorn.run(app, host=host, port=port, log_level="warning")
 
 
@@ -128,6 +139,30 @@ class OwnPage:
             start["headers"] = [*headers, (b"content-length", str(len(body)).encode())]
         await send(start)
         await send({"type": "http.response.body", "body": body})
+
+
+class Doorkeeper:
+    """Keeps pages of other origins and strange hosts out of all that is served: gradio's own endpoints start trainings (ASGI)."""
+
+    def __init__(self, app: Any, door: Door) -> None:
+        self.app = app
+        self.door = door
+
+    async def __call__(self, scope: Message, receive: Any, send: Send) -> None:
+        refusal = self._refusal(scope) if scope["type"] in ("http", "websocket") else ""
+        if not refusal:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            await error_answer(403, refusal)(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008, "reason": ""})
+
+    def _refusal(self, scope: Message) -> str:
+        headers: Mapping[str, str] = Headers(scope=scope)
+        if scope["type"] == "http" and scope["path"] == "/" and headers.get("sec-fetch-mode") == "navigate":
+            # A link on another page may lead here.
+            headers = {name: value for name, value in headers.items() if name != "sec-fetch-site"}
+        return self.door.refusal(headers)
 
 
 def _add_assets(app: FastAPI, assets: dict[str, Path]) -> None:

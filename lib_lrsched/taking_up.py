@@ -15,11 +15,15 @@ from .memory import NAME
 from .rescue import Rescuer
 from .resumption import Resumption
 
+WHY = "not_exact"
+"""In a bundle's part "extra": why what goes on with it is not exactly what would have come without the break."""
+
 
 class TakingUp(Identity):
     """Of one training; before its loop starts, but for the last two."""
 
     is_restored: bool
+    why_not_exact: str
     _rescuer: Rescuer
     _initial_step: int
 
@@ -76,7 +80,7 @@ class TakingUp(Identity):
 
     def _begin_keeping(self) -> None:
         run, keeper = self.run, self.keeper
-        folder = Folder(run.bundles_path, run.id)
+        folder = Folder(run.bundles_path, run.id, run.stored_state)
         thing, kind = self._trained, run.asked.kind
         keeper.begin(self._initial_step, folder, lambda: going_on.trained_tensors(kind, thing), run.history.sync)
 
@@ -88,6 +92,9 @@ class TakingUp(Identity):
         model: Any = getattr(self._host.shared.sd_model, "model", None)
         if getattr(model, "conditioning_key", None) in ("hybrid", "concat"):
             keeper.not_exact("the picture that an inpainting model wants beside the prompt is encoded anew, by other draws")
+        why = keeper.bundle.parts["extra"].get(WHY)
+        if isinstance(why, str):
+            keeper.not_exact(why)
         for message in keeper.messages:
             self.tell(message)
         state = run.resumed.state
@@ -96,10 +103,13 @@ class TakingUp(Identity):
         if keeper.is_exact and self._host.settings().free_memory == "auto":
             run.note(f"{back}; the last digits may be others, for {NAME} is on auto and decides anew")
         elif keeper.is_exact:
-            run.note(f"exactly as if there had been no break: {back}" if run.goes_on and clipped else back)
+            is_as_planned = run.goes_on and clipped and run.keeps_its_past(self._initial_step)
+            run.note(f"exactly as if there had been no break: {back}" if is_as_planned else back)
         else:
             self.tell("weights and step are back; because of what is named above the run is not exactly what it would have been")
 
     def _extra_parts(self) -> Mapping[str, Any]:
         extra = {} if self.run.asked.kind == "embedding" else hypernetwork_design(self._trained)
+        if self.why_not_exact:
+            extra = {**extra, WHY: self.why_not_exact}
         return {"watch": self.run.watch, "guard": self._rescuer.to_parts(), "extra": extra}

@@ -11,7 +11,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lib_lrsched.practice import service, shared, textual_inversion
+from lib_lrsched.practice import newcomer, service, shared, textual_inversion
 
 if TYPE_CHECKING:
     import gradio
@@ -80,6 +80,10 @@ def create(kind: str, name: str, first: Any) -> tuple[Any, str, str]:
 
     if not name.strip():
         return gr.update(), "", error_html(ValueError("a name is missing"))
+    try:
+        newcomer.check_new_name(name.strip())
+    except ValueError as error:
+        return gr.update(), "", error_html(error)
     options = {"vectors": int(first)} if kind == "embedding" else {"layer_structure": first}
     try:
         with queue_lock:

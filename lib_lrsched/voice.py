@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from . import console
 from .host import Host
 from .run import TrainingRun
 
@@ -54,8 +54,10 @@ class Voice:
             self.tell(message)
 
     def say(self, message: str) -> None:
-        """A line on the console that does not tear the progress bar."""
-        if getattr(self._host.shared.opts, "practice_quiet", False):
-            return
-        tqdm = sys.modules.get("tqdm")
-        (tqdm.tqdm.write if tqdm is not None else print)(message)
+        """A line on the console. A host of ours may take it instead."""
+        opts = self._host.shared.opts
+        say = getattr(opts, "practice_say", None)
+        if say is not None:
+            say(message)
+        elif not getattr(opts, "practice_quiet", False):
+            console.line(message)

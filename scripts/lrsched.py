@@ -7,9 +7,9 @@ from modules import script_callbacks
 from lib_lrsched import api, hooks, host, options, ui
 
 
-def app_started(demo, app):  # noqa: ARG001 the callback's signature
+def app_started(demo, app):
     """The modules are loaded and the server runs: hook the training loops, answer below /lrsched/v1."""
-    api.add_routes(app, hooks.install(host.find_webui(options.read)))
+    api.add_routes(app, hooks.install(host.find_webui(options.read)), host.find_door(has_page=demo is not None))
 
 
 def ui_tabs():

@@ -47,7 +47,7 @@ def embedding_bundle() -> tuple[float, float]:
         spent, plain = [], []
         for step in range(1, 60):
             begin = time.perf_counter()
-            keeper.boundary(step, disturbed=False, is_good=True)
+            keeper.boundary(step, made=step, disturbed=False, is_good=True)
             spent.append(time.perf_counter() - begin)
             data = next(iter((Path(folder) / "bundles").glob("*.safetensors"))).read_bytes()
             begin = time.perf_counter()
@@ -65,7 +65,7 @@ def hypernetwork_bundle() -> tuple[float, float, float]:
         held, copies, written = [], [], []
         for step in range(1, 6):
             begin = time.perf_counter()
-            keeper.boundary(step, disturbed=False, is_good=True)
+            keeper.boundary(step, made=step, disturbed=False, is_good=True)
             held.append(time.perf_counter() - begin)
             while len(list((Path(folder) / "bundles").glob("*.safetensors"))) < min(step, 3) or keeper.is_writing:
                 time.sleep(0.005)

@@ -7,6 +7,8 @@ import dataclasses
 import json
 import math
 import threading
+from base64 import b64encode
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,12 +19,14 @@ from fastapi import FastAPI
 
 from lib_lrsched import going_on
 from lib_lrsched.api import QUICKLY_S, add_routes
+from lib_lrsched.door import Door
 from lib_lrsched.history import History, Record
 from lib_lrsched.presets import BUILTIN
 from lib_lrsched.resumption import Resumption
 from lib_lrsched.run_view import Histories
 from lib_lrsched.store import Known, Leg, RunState, Store
 
+NO_OBJECT = "expected a JSON object, sent as application/json"
 PREVIEW = {"id": 7, "texts": ["0.005:100, 1e-3"], "total_steps": 2_000, "pictures": None}
 
 
@@ -206,8 +210,8 @@ def test_a_leg_that_went_back_takes_the_place_of_those_it_undid(client: Client, 
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ([], "expected a JSON object, sent as application/json"),
-        ("x", "expected a JSON object, sent as application/json"),
+        ([], NO_OBJECT),
+        ("x", NO_OBJECT),
         (PREVIEW | {"texts": []}, "texts is a list of 1 to 8 texts"),
         (PREVIEW | {"run": 3}, "run: expected the id of a run or null, found 3"),
     ],
@@ -222,7 +226,7 @@ def test_error_preview_that_is_not_json(client: Client):
     assert message(answer.json()).startswith("body.1: ")
     answer = client.post("/lrsched/v1/preview", content="[" * 100_000, headers={"content-type": "application/json"})
     assert answer.status_code == 400
-    assert message(answer.json()) == "There was an error parsing the body"
+    assert message(answer.json()) == "expected JSON that is nested at most 64 deep"
 
 
 def test_error_json_under_another_name_as_a_foreign_page_can_send_it(client: Client):
@@ -367,6 +371,31 @@ def test_a_history_is_read_again_only_when_its_file_changed(runtime: FakeRuntime
     assert histories.of(path) is not first
 
 
+def test_nobody_waits_for_another_run_that_is_being_read(runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch):
+    long, other = (filled(History(runtime.store.history_path(name)), range(3)) for name in "ab")
+    long.close()
+    other.close()
+    assert long.path is not None
+    assert other.path is not None
+    histories, reading, go_on = Histories(), threading.Event(), threading.Event()
+    plainly = History.open
+
+    def slowly(path: Path, **options: Any) -> History:
+        if path == long.path:
+            reading.set()
+            assert go_on.wait(30)
+        return plainly(path, **options)
+
+    monkeypatch.setattr(History, "open", slowly)
+    thread = threading.Thread(target=histories.of, args=[long.path])
+    thread.start()
+    assert reading.wait(30)
+    assert histories.of(other.path).last_step == 2
+    assert thread.is_alive()
+    go_on.set()
+    thread.join()
+
+
 @pytest.mark.parametrize("run_id", ["nothing", "A", "%2e%2e%2f%2e%2e%2fx", "..%2F..%2Fx", "%00", "x" * 300, "a%20b"])
 def test_error_unknown_run(client: Client, run_id: str):
     assert "run" in message(get(client, f"/runs/{run_id}", 404))
@@ -494,6 +523,76 @@ def test_error_not_signed_in_to_gradio(client: Client):
     assert message(get(client, "/runs", 401)) == refused
     client.cookies["access-token"] = "secret"
     assert get(client, "/runs")["runs"] == []
+
+
+def test_error_no_credentials_where_the_webuis_api_asks_for_them(client: Client, runtime: FakeRuntime):
+    add_routes(client.app, runtime, Door(credentials={"me": "it's: secret", "you": "x"}))
+
+    def asked(authorization: str | None) -> httpx.Response:
+        headers = {} if authorization is None else {"Authorization": authorization}
+        return client.request("GET", "/lrsched/v1/runs", headers=headers)
+
+    def basic(text: str) -> str:
+        return f"Basic {b64encode(text.encode()).decode()}"
+
+    for wrong in (None, "", "Basic", "Basic !!!", "Bearer x", basic("me"), basic("me:"), basic("me:x"), basic("nobody:x"),
+                  basic(":"), "Basic 77+9/w==", basic("me:é")):  # fmt: skip
+        refused = asked(wrong)
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Basic"), wrong
+        assert message(refused.json()) == "expected the user and password of the WebUI's --api-auth"
+    assert asked(basic("me:it's: secret")).status_code == 200
+    assert asked(basic("you:x").replace("Basic", "basic")).status_code == 200
+
+
+def test_error_a_body_that_is_too_large_is_not_read(client: Client):
+    taken = 0
+
+    async def blocks() -> AsyncIterator[bytes]:
+        nonlocal taken
+        yield b"["
+        for _ in range(1_000):
+            taken += 1
+            yield b" " * 100_000
+
+    too_large = "expected a body of at most 1 MiB"
+    headers = {"content-type": "application/json"}
+    for path in ("preview", "preflight", "export", "import", "items", "edit", "presets", "resume"):
+        answer = client.post(f"/lrsched/v1/{path}", content=b"[" * (2 << 20), headers=headers)
+        assert (answer.status_code, message(answer.json())) == (413, too_large)
+    answer = client.post("/lrsched/v1/preview", content=blocks(), headers=headers)
+    assert (answer.status_code, message(answer.json())) == (413, too_large)
+    assert taken < 20
+    # A megabyte of the slowest to read is no great matter, and a text of many thousand phases is welcome.
+    assert post(client, "/preview", [[]] * 250_000, 400) == {"error": {"message": NO_OBJECT, "span": None}}
+    text = ", ".join(f"1:{step}" for step in range(1, 10_000))
+    assert post(client, "/preview", PREVIEW | {"texts": [text], "total_steps": 50_000})["results"][0]["text"] == text
+
+
+@pytest.mark.parametrize(("body", "said"), [
+    ('{"texts": [' + "[" * 62 + "]" * 62 + "]}", "texts is a list of 1 to 8 texts"),
+    ('{"texts": [' + "[" * 63 + "]" * 63 + "]}", "expected JSON that is nested at most 64 deep"),
+    ('{"total_steps": ' + "9" * 301 + "}", "expected numbers of at most 300 digits, got one of 301"),
+    ('{"total_steps": ' + "9" * 9_000 + "}", "expected numbers of at most 300 digits, got one of 9000"),
+    (b'{"texts": "\xff"}', "There was an error parsing the body"),
+    ('{"texts": ["1"], "total_steps": 10, "data_root": "a\\u0000b"}', "data_root: expected the name of a folder, found 'a\\x00b'"),
+    ('{"texts": ["1"], "total_steps": 10, "data_root": "\\ud800"}', "data_root: expected the name of a folder, found '\\ud800'"),
+    ('{"texts": ["1"], "total_steps": 10, "data_root": ["x"]}', "data_root: expected the name of a folder, found ['x']"),
+])  # fmt: skip
+def test_error_json_that_nobody_has_a_use_for(client: Client, body: Any, said: str):
+    answer = client.post("/lrsched/v1/preview", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, message(answer.json())) == (400, said)
+
+
+def test_error_a_mistake_of_ours_has_the_one_form_and_its_traceback_on_the_console(
+    client: Client, runtime: FakeRuntime, caplog: pytest.LogCaptureFixture
+):
+    def broken() -> dict[str, Any]:
+        raise ZeroDivisionError("oh")
+
+    runtime.host_info = broken  # type: ignore[method-assign]
+    said = message(get(client, "/runs", 500))
+    assert said == "the request failed by a mistake of the extension (ZeroDivisionError: oh); its traceback is on the console"
+    assert "in broken" in caplog.text
 
 
 def test_an_endpoint_that_waits_does_not_stop_the_others(client: Client, runtime: FakeRuntime):

@@ -131,6 +131,31 @@ def test_error_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "the following arguments are required: COMMAND" in capsys.readouterr().err
 
 
+def test_a_reader_that_stops_reading_ends_the_command_quietly() -> None:
+    command = [sys.executable, "-m", "lib_lrsched", "eval", "0.5", "--steps", "300000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
+def test_error_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from lib_lrsched import cli
+
+    def train(_: object) -> int:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr(cli, "_train", train)
+    assert main(["train", "--kind", "embedding", "--name", "mine", "--lr", "1", "--steps", "2"]) == 1
+    assert capsys.readouterr().err.startswith("this command needs torch, which is not installed: ")
+
+
+def test_error_an_options_value_that_argparse_drops(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(capsys, "0.5", "--steps", "3", "--optimizer=--")[0] == 2
+
+
 def test_the_module_runs_as_a_command() -> None:
     command = [sys.executable, "-m", "lib_lrsched", "eval", "0.5:2, foo(1)", "--steps", "4"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib_lrsched import files
+from lib_lrsched import files, record_lines
 from lib_lrsched.errors import RunStateError
 from lib_lrsched.history import SMOOTHING, History, Record
 from lib_lrsched.series import Overview, Series, thinned
@@ -272,6 +273,97 @@ def test_open_gives_back_the_same_points_and_goes_on(path: Path):
     read.close()
     assert History.open(path).since(49)["loss"] == [0.1, 0.7]
     assert path.read_bytes().count(b"lrsched_history") == 1
+
+
+def in_blocks(path: Path, monkeypatch: pytest.MonkeyPatch, size_bytes: int, recent: int) -> History:
+    """Read as a long file is: in many small blocks, of which only the last lie near the end."""
+    monkeypatch.setattr(record_lines, "BLOCK_BYTES", size_bytes)
+    monkeypatch.setattr(record_lines, "FEW", 1)
+    return History.open(path, append=False, recent=recent)
+
+
+def one_by_one(path: Path, monkeypatch: pytest.MonkeyPatch, recent: int) -> History:
+    monkeypatch.setattr(record_lines, "FEW", 10**9)
+    return History.open(path, append=False, recent=recent)
+
+
+LOSSES = [0.1, -0.3, 1.5e-300, 5e-324, -2.2250738585072014e-308, 12345678.125, 1e22, 0.1 + 0.2, 3.0, -0.0,
+          math.nan, math.inf]  # fmt: skip
+
+
+@pytest.mark.parametrize("size_bytes", [300, 5_000, 1 << 20])
+def test_a_long_file_is_read_as_its_lines_are(path: Path, monkeypatch: pytest.MonkeyPatch, size_bytes: int):
+    rng = np.random.default_rng(4)
+    history = History(path, recent=10**6)
+    step = 0
+    for number in range(3_000):
+        loss = LOSSES[number % len(LOSSES)] if number % 7 == 0 else float(rng.random())
+        history.record(Record(step, float(rng.random()), 3, loss, None if number % 5 == 0 else float(rng.random()), 1e9 + number))
+        step = max(0, step - 40) if number % 401 == 400 else step + 1 + (number % 3 == 0)
+        if number % 501 == 500:
+            history.event(step, "note", "a , [b] \n c")
+    history.close()
+    whole, lines = in_blocks(path, monkeypatch, size_bytes, 100), one_by_one(path, monkeypatch, 100)
+    assert whole.events() == lines.events()
+    assert whole.last_step == lines.last_step
+    assert whole.pace() == lines.pace()
+    newest = int(lines.last_step or 0) - 40
+    for name, values in lines.since(newest).items():
+        assert whole.since(newest)[name] == (pytest.approx(values, rel=1e-9) if name == "smooth" else values)  # type: ignore[literal-required]
+    seen, expected = whole._series._overview, lines._series._overview
+    assert (seen.stride, len(seen._buckets)) == (expected.stride, len(expected._buckets))
+    for mine, its in zip(seen._buckets, expected._buckets, strict=True):
+        np.testing.assert_array_equal(np.array(mine[1:])[:, :6], np.array(its[1:])[:, :6])
+
+
+def test_the_overview_of_a_long_file_is_that_of_its_lines(path: Path, monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(5)
+    history = History(path)
+    for step in range(20_000):
+        history.record(record(step, float(rng.random()) if step != 7_777 else math.nan))
+    history.close()
+    whole, lines = in_blocks(path, monkeypatch, 50_000, 100), one_by_one(path, monkeypatch, 100)
+    seen, expected = whole._series._overview, lines._series._overview
+    assert (seen.stride, len(seen._buckets)) == (expected.stride, len(expected._buckets))
+    mine, its = seen.rows(0, math.inf), expected.rows(0, math.inf)
+    np.testing.assert_array_equal(mine[:, :6], its[:, :6])
+    np.testing.assert_allclose(mine[:, 6:], its[:, 6:], rtol=1e-9)
+    assert whole.since(19_990)["loss"] == lines.since(19_990)["loss"]
+
+
+def test_a_long_file_is_read_several_times_as_fast_as_line_by_line(path: Path, monkeypatch: pytest.MonkeyPatch):
+    history = History(path)
+    for step in range(60_000):
+        history.record(record(step, 0.1 + step % 97 / 1000, rate=0.005 / (1 + step)))
+    history.close()
+
+    def time_s() -> float:
+        start = time.thread_time()
+        History.open(path, append=False, recent=1_000)
+        return time.thread_time() - start
+
+    at_once = min(time_s() for _ in range(3))
+    monkeypatch.setattr(record_lines, "FEW", 10**9)
+    assert at_once < time_s() / 3
+
+
+@pytest.mark.parametrize("line", [
+    b"[5, 1, 1.2.3, 1, 1, 1]\n", b"[5, 1, 1, --1, 1, 1]\n", b"[5.5, 1, 1, 1, 1, 1]\n", b"[5, 1, 1, nul, 1, 1]\n", b"[5, 1, 1]\n",
+    b"[5, 1, 1, 1, 1, 1, 1]\n", b"[5, 1, 1, 1, 1, 1\n", b"[[5, 1, 1, 1, 1, 1]]\n", b"garbage\n", b"[5, 1, 1, NaN, 1, 1]\n", b"\n",
+])  # fmt: skip
+def test_error_a_damaged_line_of_a_long_file_is_named(path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes):
+    path.parent.mkdir()
+    path.write_bytes(HEADER + b"".join(b"[%d, 1, 1, 1, 1, 1]\n" % step for step in range(100)) + line)
+    with pytest.raises(RunStateError, match="line 102: "):
+        in_blocks(path, monkeypatch, 1_000, 20)
+
+
+@pytest.mark.parametrize("line", [b"[500,1,1,1,1,1]\n", b"[ 500, 1, 1, 1, 1, 1 ]\n", b"[500, 1E0, 1, 1, 1, 1]\n",
+                                  b"[500, 1, 1, 1, 1, 1]\r\n", b"[500, 1.%s, 1, 1, 1, 1]\n" % (b"0" * 60)])
+def test_a_line_that_another_program_wrote_is_read_in_a_long_file_too(path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes):
+    path.parent.mkdir()
+    path.write_bytes(HEADER + b"".join(b"[%d, 1, 1, 1, 1, 1]\n" % step for step in range(100)) + line)
+    assert in_blocks(path, monkeypatch, 1_000, 20).since(99)["step"] == [99, 500]
 
 
 def test_open_of_no_file_is_an_empty_history(path: Path):

@@ -32,7 +32,8 @@ from practice_fixtures import (  # noqa: E402
 
 from lib_lrsched import ScheduleError, hooks, optim, plan, seams, session  # noqa: E402
 from lib_lrsched.host import NoTraining  # noqa: E402
-from lib_lrsched.practice import hypernetwork, loop, shared, textual_inversion  # noqa: E402
+from lib_lrsched.practice import files as pt_files  # noqa: E402
+from lib_lrsched.practice import hypernetwork, loop, previews, shared, textual_inversion  # noqa: E402
 
 ground = practice_fixtures.ground
 
@@ -572,15 +573,63 @@ def test_an_exception_in_the_loop_does_not_break_the_restoring(ground, kind, mon
     assert there() == before
 
 
-def test_a_base_exception_in_the_loop_ends_the_run(ground, monkeypatch):
+@both_kinds
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_ctrl_c_in_the_loop_ends_the_run_as_interrupted_and_what_was_trained_is_saved(ground, kind, error, monkeypatch):
+    """For a hypernetwork too, whose final save the host skips then; SystemExit is what a handler of SIGTERM raises."""
     before = there()
-    fail_at(monkeypatch, 2, KeyboardInterrupt())
+    fail_at(monkeypatch, 2, error())
     ground.install()
-    with pytest.raises(KeyboardInterrupt):
-        ground.train("embedding", "0.01", 5)
-    assert (ground.run().state, ground.run().step) == ("failed", 2)
+    with pytest.raises(error):
+        ground.train(kind, "0.01", 5)
+    assert (ground.run().state, ground.run().step, ground.run().message) == ("interrupted", 2, "")
+    assert ground.events()[-1] == ("interrupted", "interrupted after 2 updates")
+    folder = shared.cmd_opts.embeddings_dir if kind == "embedding" else shared.cmd_opts.hypernetwork_dir
+    assert pt_files.load_pt(f"{folder}/{NAME}.pt")["step"] == 2
     hooks.uninstall()
     assert there() == before
+
+
+def test_whoever_trains_while_they_handle_an_exception_gets_no_interrupted_run(ground):
+    ground.install()
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        ground.train("hypernetwork", "0.01", 3)
+    assert ground.run().state == "finished"
+
+
+# The last update ----------------------------------------------------------------------------
+
+
+@both_kinds
+@pytest.mark.parametrize(("pictures", "batch", "accumulate"), [(1, 1, 1), (3, 3, 1), (2, 9, 1), (4, 2, 2), (5, 3, 1)])
+def test_a_run_whose_epoch_is_one_update_is_finished(ground, kind, pictures, batch, accumulate):
+    """The host's passes over the data are used up with the last update: it does not ask the scheduler once more."""
+    for path in ground.data.iterdir():
+        path.unlink()
+    practice_fixtures.draw_pictures(ground.data, pictures)
+    ground.install(autosave_every=2)
+    for steps in (3, 7):  # from the start, and resumed
+        ground.train(kind, "0.01", steps, batch=batch, accumulate=accumulate)
+        assert (ground.run().state, ground.run().step, ground.run().message) == ("finished", steps, "")
+
+
+@both_kinds
+@pytest.mark.parametrize("pictures", [1, 5])
+def test_an_exception_after_the_last_update_is_still_a_failure(ground, kind, pictures, monkeypatch, capsys):
+    for path in ground.data.iterdir():
+        path.unlink()
+    practice_fixtures.draw_pictures(ground.data, pictures)
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no picture today")
+
+    monkeypatch.setattr(previews, "draw", broken)
+    ground.install()
+    ground.train(kind, "0.01", 5, previews_every=6, preview_steps=1)
+    assert (ground.run().state, ground.run().step) == ("failed", 5)
+    assert ground.run().message.startswith("the loop ended with an exception")
 
 
 @both_kinds

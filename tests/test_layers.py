@@ -24,18 +24,20 @@ PACKAGE = "lib_lrsched"
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
     (name, frozenset(modules.split()))
     for name, modules in (
-        ("grammar", "errors syntax suggest characters tokens parser"),
+        ("grammar", "console errors syntax suggest characters tokens parser"),
         ("plan", "curves shapes other_names times ends segments arguments repeat schedule lints plan counting sampling"),
-        ("views", "feedback preview forms files series records history process presets runstate resumption guard asked"),
+        ("views", ("feedback preview forms files series record_lines records history process claims presets runstate resumption"
+                   " guard asked stretching")),
         ("edits", "items splices editing reshaping dragging"),
         ("formats", "exported export_deepspeed export_kohya export_phases export_torch exports"),
         ("conversion", ("imported import_diffusers import_torch import_deepspeed kohya_words import_kohya imports convert"
                         " form_requests")),
-        ("store", "preset_store store"),
+        ("store", "preset_store store door"),
         ("run", "in_force run run_view settings pictures text_files"),
-        ("torch", "optim plan_lr freeze attention codec randomness bundle goods batches data_state writer safe_save archive"),
+        ("torch", ("optim plan_lr freeze attention codec randomness bundle goods batches data_state writer safe_save archive"
+                   " recovery")),
         ("loop", ("host seams preflight_case preflight_data preflight_model preflight checks memory scheduler keeper rescue"
-                 " saves going_on voice identity taking_up session")),
+                 " saves going_on voice identity taking_up interrupts session")),
         ("host", "run_files answers saving_hooks hooks options page ui answering page_scripts api_runs api"),
         ("programs", "practice train_panel standalone demo run_picture cli __main__"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
@@ -263,3 +264,36 @@ def test_every_type_of_tensor_has_a_digest(kind):
 @pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3)])
 def test_a_single_number_and_an_empty_tensor_have_a_digest(shape):
     assert len(optim.digest([torch.ones(shape)])) == 64
+
+
+TORCH_S = ("Adam", "AdamW", "RAdam", "NAdam", "Adamax", "Adagrad", "Adadelta", "RMSprop", "Rprop", "ASGD", "SGD")
+
+
+@pytest.mark.parametrize(("name", "options"), [
+    *((name, {}) for name in TORCH_S),
+    ("Adam", {"amsgrad": True}), ("RMSprop", {"centered": True, "momentum": 0.9}), ("SGD", {"momentum": 0.9}),
+])  # fmt: skip
+def test_what_an_optimizer_has_learned_is_taken_only_with_all_that_it_needs(name: str, options: dict[str, Any]):
+    def made() -> torch.optim.Optimizer:
+        parameters = [torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(2, 2))]
+        return getattr(torch.optim, name)(parameters, lr=0.1, **options)
+
+    def update(optimizer: torch.optim.Optimizer) -> None:
+        for parameter in optimizer.param_groups[0]["params"]:
+            parameter.grad = torch.full_like(parameter, 0.5)
+        optimizer.step()
+
+    optimizer = made()
+    update(optimizer)
+    saved = optimizer.state_dict()
+    optim.load_state(made(), saved)
+    first = saved["state"].get(0, {})
+    for part in first:
+        without = {**saved, "state": {**saved["state"], 0: {other: value for other, value in first.items() if other != part}}}
+        other = made()
+        with contextlib.suppress(ValueError):
+            optim.load_state(other, without)
+            update(other)  # it can do without
+            continue
+        with pytest.raises(ValueError, match=f"has no {part}, which {name} needs"):
+            optim.load_state(made(), without)

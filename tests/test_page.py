@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from graphlib import TopologicalSorter
 from html.parser import HTMLParser
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -113,13 +114,84 @@ def test_no_two_scripts_import_each_other() -> None:
 
 
 def test_style_rules_reach_nothing_of_the_host_but_its_error_box() -> None:
-    text = re.sub(r"/\*.*?\*/", "", (REPOSITORY / "style.css").read_text(), flags=re.DOTALL)
-    text = re.sub(r"@(media|container)[^{]*\{((?:[^{}]*\{[^{}]*\})*)\s*\}", r"\2", text)
-    selectors = [part.strip() for block in re.findall(r"([^{}]+)\{", text) for part in split_commas(block)]
+    selectors = selectors_of((REPOSITORY / "style.css").read_text())
     assert len(selectors) > 100
-    assert [one for one in selectors if "lrsched" not in one.split()[0]] == ["#ti_error .error", ".dark .lrsched"]
+    assert beyond_ours(selectors) == ["#ti_error .error", ".dark .lrsched"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ("button { color: red; }", ["button"]),
+        (".lrsched, body { p { margin: 0; } }", ["body p"]),
+        (".lrsched { color: red; .gradio & { color: red; } }", [".gradio .lrsched"]),
+        ("main { .lrsched-card { color: red; } }", ["main .lrsched-card"]),
+        (":is(.lrsched, .block) { p { margin: 0; } }", [":is(.lrsched, .block) p"]),
+        ("button:not(.lrsched-button) { margin: 0; }", ["button:not(.lrsched-button)"]),
+        ("body:has(.lrsched) { margin: 0; }", ["body:has(.lrsched)"]),
+        (".lrsched { & ~ button, + p { margin: 0; } }", [".lrsched ~ button", ".lrsched + p"]),
+        ("@media print { @container (width > 1px) { p { margin: 0; } } }", ["p"]),
+        (".lrsched { @media print { body & { margin: 0; } } }", ["body .lrsched"]),
+        ('.lrsched { p::before { content: "}"; } } /* } */ p { margin: 0; }', ["p"]),
+    ],
+)
+def test_a_style_rule_that_reaches_the_host_is_found(rule: str, found: list[str]) -> None:
+    assert beyond_ours(selectors_of(rule)) == found
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (".a { color: red; .b { p, &:hover { color: red } } }", [".a", ".a .b p", ".a .b:hover"]),
+        (".a, .b { > p { color: red; } }", [".a > p", ".b > p"]),
+        (".a { b& { color: red; } }", ["b.a"]),
+        (".a { :is(p, :not(i, b)) { color: red; } }", [".a :is(p, :not(i, b))"]),
+        (".a { @media print { color: red; .b { color: red; } } }", [".a", ".a .b"]),
+        ("@container a (width > 1px) { .a:is(.b, .c) { color: red; } }", [".a:is(.b, .c)"]),
+    ],
+)
+def test_nested_selectors_are_put_together_as_a_browser_does(rule: str, expected: list[str]) -> None:
+    assert selectors_of(rule) == expected
+
+
+def selectors_of(sheet: str) -> list[str]:
+    """The selectors of a style sheet that declare something, with those of the rules around them put in."""
+    bare = re.sub(r'/\*.*?\*/|(")[^"]*"', r"\1\1", sheet, flags=re.DOTALL)  # what comments and strings hold is no syntax
+    found: dict[str, None] = {}
+    around: list[list[str]] = [[]]
+    for text, mark in re.findall(r"([^{};]*)([{};])", bare):
+        if mark == "{":
+            is_nested = not text.strip().startswith("@")
+            around.append(nested(around[-1], text) if is_nested else around[-1])
+        elif text.strip():
+            found.update(dict.fromkeys(around[-1]))
+        if mark == "}":
+            around.pop()
+    assert around == [[]], "braces that do not match"
+    return list(found)
+
+
+def nested(outer: list[str], text: str) -> list[str]:
+    """What a rule inside others selects: & is the outer selector, which otherwise stands before the inner one."""
+    whole = [one if "&" in one or not outer else f"& {one}" for one in split_commas(text)]
+    return [one.replace("&", out) for out in outer or [""] for one in whole]
 
 
 def split_commas(selector: str) -> list[str]:
     """The selectors of a list, not cut inside :is(...)."""
-    return re.split(r",(?![^()]*\))", selector)
+    line = " ".join(selector.split())
+    depths = accumulate((char == "(") - (char == ")") for char in line)
+    cut = "".join("\n" if char == "," and depth == 0 else char for char, depth in zip(line, depths, strict=True))
+    return [one.strip() for one in cut.split("\n")]
+
+
+def beyond_ours(selectors: list[str]) -> list[str]:
+    """Those that do not begin at an element of ours, or that go from it to what stands beside it."""
+    return [one for one in selectors if not is_ours(one)]
+
+
+def is_ours(selector: str) -> bool:
+    """What stands in :is(...), :not(...) or :has(...) does not make an element ours."""
+    while "(" in selector:
+        selector = re.sub(r"\([^()]*\)", "", selector)
+    return re.match(r"[^\s>+~]*[.#]lrsched(?![a-z])[^\s>+~]*(?!\s*[+~])(?=[\s>]|$)", selector) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -23,8 +24,10 @@ from practice_fixtures import (  # noqa: E402
     same_bits,
     weights,
 )
+from test_store import rewrite  # noqa: E402
 
-from lib_lrsched import feedback, plan, process, session  # noqa: E402
+from lib_lrsched import answers, feedback, plan, process, session  # noqa: E402
+from lib_lrsched.checks import InputError  # noqa: E402
 from lib_lrsched.practice import hypernetwork, sd_hijack, shared  # noqa: E402
 from lib_lrsched.preview import preview  # noqa: E402
 from lib_lrsched.run_view import past_legs  # noqa: E402
@@ -186,12 +189,47 @@ def test_a_run_that_crashed_is_taken_up_again(ground, monkeypatch):
     ground.install()
     ground.train("embedding", CURVED, 5)
     path = ground.state_dir / "runs" / ground.run().id / "run.json"
-    state = json.loads(path.read_text())
-    path.write_text(json.dumps({**state, "state": "running", "process": "another start of this machine/1", "pid": 2**22 + 1}))
+    rewrite(path, state="running", process="another start of this machine/1", pid=2**22 + 1)
     assert not process.alive(2**22 + 1, "another start of this machine/1")
     assert ground.run().state == "crashed"
     ground.train("embedding", CURVED, 8)
     assert (ground.run().state, ground.run().step, len(ground.run().legs)) == ("finished", 8, 2)
+
+
+@pytest.mark.parametrize("in_memory", [True, False], ids=["reloaded", "forgotten"])
+def test_after_a_full_disk_and_reload_ui_the_run_does_not_count_as_running(ground, monkeypatch, tmp_path, in_memory):
+    """On the disk it is running, by this very process, whose training has ended."""
+    ground.install(autosave_every=2)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fill(update: int) -> None:
+        if update == 4:
+            monkeypatch.setattr("lib_lrsched.store.write_whole", full)
+
+    with OptimizerSpy() as spy:
+        spy.at_step = fill
+        ground.train("embedding", CURVED, 6)
+    run_id = ground.run().id
+    path = ground.state_dir / "runs" / run_id / "run.json"
+    practice_fixtures.hooks.uninstall()
+    if not in_memory:
+        answers._stores.clear()
+    ground.install()
+    assert json.loads(path.read_bytes())["state"] == "running"
+    expected = ("finished", "") if in_memory else ("crashed", "the training has ended, and that could not be saved")
+    assert (ground.run().state, ground.run().message, ground.run().step) == (*expected, 6)
+    monkeypatch.undo()
+    assert (ground.run().state, ground.run().step) == (expected[0], 6)
+    assert json.loads(path.read_bytes())["state"] == ("finished" if in_memory else "running")
+    with (tmp_path / "out.zip").open("wb") as target:
+        ground.runtime.export_run(run_id, target)
+    if in_memory:  # else the form in which the embedding was saved is known to nobody
+        assert ground.train("embedding", CURVED, 8).step == 8
+        assert (ground.run().id, ground.run().state, [leg.start_step for leg in ground.run().legs]) == (run_id, "finished", [0, 6])
+    ground.runtime.delete_run(run_id)
+    assert ground.runs() == []
 
 
 def test_a_changed_text_shows_in_the_legs(ground):
@@ -213,12 +251,17 @@ def test_raising_max_steps_shows_what_that_does_to_the_curve(ground, reached, mo
     request = {"texts": [text], "total_steps": 40, "pictures": 5, "initial_step": reached, "points": 50}
     (result,) = preview(request, past_legs(ground.run()))["results"]
     messages = [warning["message"] for warning in result["warnings"]]
-    stretches = "this stretches with max steps: the run has begun, and its rate jumps when max steps changes"
     before, after = plan(text, total_steps=10), plan(text, total_steps=40)
-    assert stretches in messages
+    change = f"the rate was {before.value(9):g} at step 9 and is {after.value(10):g} at step 10: max steps was 10 and is 40"
     if reached < 10:
-        change = f"at step 6 the rate changes from {before.value(6):g}, as planned before, to {after.value(6):g}"
-        assert change in messages
+        change = f"the rate at step 6 was planned as {before.value(6):g} and is {after.value(6):g}: max steps was 10 and is 40"
+    assert [message.startswith(change) for message in messages] == [True]
+    # The page says it above the buttons as well, and the resumed training in its log.
+    found = ground.runtime.findings("embedding", NAME, {"learn_rate": text, "steps": 40, "data_root": str(ground.data)})
+    assert messages[0] in [one["message"] for one in found]
+    assert ground.runtime.stretches("embedding", NAME, {"learn_rate": text, "steps": 10}) == []
+    ground.train("embedding", text, 40)
+    assert messages[0] in [message for _, message in ground.events()]
     assert (result["past"]["x"][-1], result["past"]["y"][-1]) == (reached - 1, before.value(reached - 1))
 
 
@@ -335,23 +378,31 @@ def test_one_that_was_trained_elsewhere_meanwhile_is_another(ground, kind):
     assert [record.step for record in ground.records(new)] == [5, 6]
 
 
-def test_what_is_being_trained_at_this_moment_is_not_taken_up_by_a_second_training(ground):
-    """Two trainings of the same embedding at once: two runs, never two writers of one file."""
+def test_error_what_is_being_trained_at_this_moment_is_refused_to_a_second_training(ground):
+    """Two trainings of the same embedding at once would both end "finished", and the later one's file would be left."""
     ground.install()
     ground.train("embedding", "0.01", 3)
     seen: list[Any] = []
 
+    def train() -> None:
+        try:
+            ground.call("embedding", "0.01", 4)
+        except InputError as error:
+            seen.append(str(error))
+
     def second(count: int) -> None:
-        if count == 0 and not seen:
-            seen.append(None)
-            worker = threading.Thread(target=lambda: ground.call("embedding", "0.01", 4))
+        if count == 0:
+            worker = threading.Thread(target=train)
             worker.start()
             worker.join(timeout=60)
 
     with OptimizerSpy() as spy:
         spy.at_step = second
         ground.train("embedding", "0.01", 5)
-    assert len(ground.runs()) == 2
+    (message,) = seen
+    assert message.startswith(f"the embedding 'mine' is being trained by this process, {os.getpid()}, since 2")
+    assert message.endswith(": wait until that has ended, or stop it; nothing was changed")
+    assert [leg.start_step for leg in ground.run().legs] == [0, 3]
 
 
 # Feedback ---------------------------------------------------------------------------------
@@ -422,8 +473,8 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @both_kinds
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"version": 1}', b"\xff\xfe\x00", b'{"version": "one"}'])
-def test_a_damaged_state_is_set_aside_and_training_goes_on(ground, kind, damage):
-    ground.install()
+def test_a_damaged_state_without_saved_states_is_set_aside_and_training_goes_on(ground, kind, damage):
+    ground.install(autosave_every=0, autosave_minutes=0.0)
     ground.train(kind, "0.01", 3)
     folder = ground.state_dir / "runs" / ground.run().id
     (folder / "run.json").write_bytes(damage)
@@ -437,7 +488,7 @@ def test_a_damaged_state_is_set_aside_and_training_goes_on(ground, kind, damage)
 
 @pytest.mark.parametrize("damage", [b"", b'{"version": "one"}'])
 def test_a_damaged_state_is_said_once(ground, damage, said):
-    ground.install()
+    ground.install(autosave_every=0, autosave_minutes=0.0)
     ground.train("embedding", "0.01", 3)
     folder = ground.state_dir / "runs" / ground.run().id
     (folder / "run.json").write_bytes(damage)
@@ -508,8 +559,8 @@ def test_a_state_of_another_version_is_left_where_it_is(ground, said):
     ground.install()
     ground.train("embedding", "0.01", 3)
     path = ground.state_dir / "runs" / ground.run().id / "run.json"
-    newer = json.dumps({**json.loads(path.read_text()), "version": 99}).encode()
-    path.write_bytes(newer)
+    rewrite(path, version=99)
+    newer = path.read_bytes()
     for steps in (5, 7):
         ground.train("embedding", "0.01", steps)
     assert path.read_bytes() == newer

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import tempfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -18,7 +22,7 @@ from fastapi import FastAPI  # noqa: E402
 from practice_fixtures import NAME, both_kinds, same_bits, weights  # noqa: E402
 from test_exact_resume import train_and_die  # noqa: E402
 
-from lib_lrsched import api, bundle, hooks, run_files  # noqa: E402
+from lib_lrsched import api, api_runs, archive, bundle, hooks, run_files  # noqa: E402
 from lib_lrsched.errors import RequestError, RunStateError  # noqa: E402
 from lib_lrsched.practice import shared  # noqa: E402
 
@@ -161,12 +165,36 @@ def test_behind_a_proxy_that_changes_the_host_our_own_page_is_known(ground, head
     assert deleted.status_code == 200
 
 
-def test_what_only_answers_is_not_refused_by_origin(ground):
+@pytest.mark.parametrize("headers", [
+    {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
+    {"Origin": "http://webui", "Sec-Fetch-Site": "cross-site"}, {"Origin": "http://[webui"}, {"Origin": ""},
+])  # fmt: skip
+def test_error_a_page_of_another_origin_gets_no_answer_from_anything(ground, headers):
+    ground.install()
+    ground.train("embedding", TEXT, 2)
+    before = ground.listing()
+    for route in routes(ground.runtime):
+        for method in route.methods or {"GET", "OPTIONS", "BREW"}:
+            path = route.path.removeprefix("/lrsched/v1")
+            refused = ask(ground.runtime, method, path, headers=headers, json={"data_root": str(ground.data)})
+            assert refused.status_code == 403, (method, route.path)
+            assert refused.json()["error"]["message"].startswith("refused: the request comes from another page")
+    assert ground.listing() == before
+
+
+def routes(runtime: Any) -> list[Any]:
+    app = FastAPI()
+    api.add_routes(app, runtime)
+    return [route for route in app.routes if getattr(route, "path", "").startswith("/lrsched/v1")]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": "http://webui"}, {"Sec-Fetch-Site": "none"}, {"User-Agent": "curl/8"},
+                                     {"Origin": "https://my.site", "X-LRSched-Page": "1"}])
+def test_our_own_page_and_programs_get_their_answers(ground, headers):
     ground.install()
     body = {"texts": ["0.005"], "total_steps": 10}
-    answer = ask(ground.runtime, "POST", "/preview", json=body, headers={"Origin": "https://my.site"})
-    assert answer.status_code == 200
-    assert ask(ground.runtime, "POST", "/presets", json={}, headers={"Origin": "https://my.site"}).status_code == 403
+    assert ask(ground.runtime, "POST", "/preview", json=body, headers=headers).status_code == 200
+    assert ask(ground.runtime, "GET", "/runs", headers=headers).status_code == 200
 
 
 # Out and in -------------------------------------------------------------------------------
@@ -247,7 +275,14 @@ def _with(name: str, content: bytes) -> Any:
 
 
 def _state(**fields: Any) -> Any:
-    return lambda members: {**members, "run.json": json.dumps({**json.loads(members["run.json"]), **fields}).encode()}
+    """As somebody would write it who means it: without the digest, as 0.1.0 wrote it, or else that alone would be seen."""
+
+    def change(members: dict[str, bytes]) -> dict[str, bytes]:
+        data = {**json.loads(members["run.json"]), **fields}
+        data.pop("digest", None)
+        return {**members, "run.json": json.dumps(data).encode()}
+
+    return change
 
 
 @pytest.mark.parametrize(
@@ -256,6 +291,9 @@ def _state(**fields: Any) -> Any:
         (_without("bundle.safetensors"), "expected the file of an exported run, but bundle.safetensors is not in it"),
         (_without("run.json"), "expected the file of an exported run, but run.json is not in it"),
         (_with("run.json", b"{"), "run.json: expected JSON"),
+        (_with("run.json", b'{"digest": ""}'), "run.json: version: expected a whole number from 0, but the field is missing"),
+        (lambda members: _with("run.json", members["run.json"].replace(b'"batch": 1', b'"batch": 2'))(members),
+         "run.json: its digest does not fit"),
         (_state(step=-1), "run.json: step: expected a whole number from 0, found -1"),
         (_state(name="other"), "belongs to embedding 'mine'"),
         (_state(kind="lora"), "run.json: kind: expected one of embedding, hypernetwork, found 'lora'"),
@@ -285,6 +323,150 @@ def test_error_no_zip(ground, content):
     assert "expected the file of an exported run (a zip), but it cannot be read" in refused.json()["error"]["message"]
 
 
+def refused_import(ground: Any, file: bytes) -> str:
+    """Why the file is not taken in; nothing is left behind."""
+    before = ground.listing()
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(tempfile, "tempdir", folder):
+        refused = ask(ground.runtime, "POST", "/runs", content=file)
+        assert not list(Path(folder).iterdir())
+    assert (refused.status_code, set(refused.json())) == (400, {"error"}), refused.text
+    assert ground.listing() == before
+    return refused.json()["error"]["message"]
+
+
+def packed(members: dict[str, bytes], method: int) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", method) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_error_a_damaged_stream_in_the_file(ground, tmp_path, method):
+    ground.install()
+    ground.train("embedding", TEXT, 4)
+    with zipfile.ZipFile(io.BytesIO(exported(ground.runtime, ground.run().id))) as file:
+        file = packed({name: file.read(name) for name in file.namelist()}, method)
+    elsewhere(ground, tmp_path)
+    for place in range(30, 400, 13):
+        damaged = bytearray(file)
+        damaged[place : place + 9] = b"\xff" * 9
+        said = refused_import(ground, bytes(damaged))
+        assert "expected" in said
+    assert ask(ground.runtime, "POST", "/runs", content=file).status_code == 200, "compressed by another program"
+
+
+def test_error_a_small_file_that_unpacks_to_a_large_one(ground, monkeypatch):
+    ground.install()
+    ground.train("embedding", TEXT, 4)
+    file = exported(ground.runtime, ground.run().id)
+    with zipfile.ZipFile(io.BytesIO(file)) as members:
+        contents = {name: members.read(name) for name in members.namelist()}
+    bomb = packed({**contents, "history.jsonl": contents["history.jsonl"] + b" " * (90 << 20)}, zipfile.ZIP_DEFLATED)
+    assert len(bomb) < 1 << 20
+    monkeypatch.setattr(archive, "_copy_at_most", lambda *_: pytest.fail("something was unpacked"))
+    said = refused_import(ground, bomb)
+    assert said.startswith(f"expected the file of an exported run, but its {len(bomb)} bytes would unpack to ")
+
+
+def test_error_a_file_that_is_too_large_is_not_written(ground, monkeypatch):
+    ground.install()
+    monkeypatch.setattr(api_runs, "LARGEST_UPLOAD_BYTES", 1 << 20)
+    monkeypatch.setattr(api_runs.tempfile, "mkstemp", lambda **_: pytest.fail("something was written"))
+    refused = ask(ground.runtime, "POST", "/runs", content=bytes(2 << 20))
+    assert (refused.status_code, refused.json()["error"]["message"]) == (413, "expected a body of at most 1 MiB")
+
+
+def test_error_no_room_to_unpack_a_run(ground, tmp_path, monkeypatch):
+    ground.install()
+    ground.train("embedding", TEXT, 4)
+    file = exported(ground.runtime, ground.run().id)
+    elsewhere(ground, tmp_path)
+    before = ground.listing()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    refused = ask(ground.runtime, "POST", "/runs", content=file)
+    assert refused.status_code == 409
+    assert "and 0 MiB are free in" in refused.json()["error"]["message"]
+    assert ground.listing() == before
+
+
+def _learned(change: Any) -> Any:
+    """A change of what the optimizer has learned of parameter 0."""
+
+    def apply(parts: dict[str, Any]) -> None:
+        change(parts["optimizer"]["state"][0])
+
+    return apply
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (_learned(lambda one: one.update(step=torch.tensor(-1.0))), "expected a step, a whole number from 0, found -1"),
+    (_learned(lambda one: one.update(step=torch.tensor(float("nan")))), "expected a step, a whole number from 0, found nan"),
+    (_learned(lambda one: one.update(step=2.5)), "expected a step, a whole number from 0, found 2.5"),
+    (_learned(lambda one: one.pop("exp_avg_sq")), "the state of parameter 0 has no exp_avg_sq, which AdamW needs"),
+    (_learned(lambda one: one.pop("step")), "the state of parameter 0 has no step, which AdamW needs"),
+    (_learned(lambda one: one["exp_avg"].fill_(float("nan"))), "expected finite numbers for exp_avg, found nan"),
+    (_learned(lambda one: one["exp_avg"].fill_(float("inf"))), "expected finite numbers for exp_avg, found inf"),
+    (_learned(lambda one: one["exp_avg_sq"].fill_(-1.0)), "expected numbers from 0 for exp_avg_sq, found -1"),
+    (_learned(lambda one: one["exp_avg_sq"].fill_(float("nan"))), "expected numbers from 0 for exp_avg_sq, found nan"),
+    (_learned(lambda one: one.update(exp_avg=torch.zeros(3))), "the state of parameter 0 is of another shape"),
+    (_learned(lambda one: one.update(exp_avg="x")), "the state of parameter 0 is of another shape"),
+    (lambda parts: parts["optimizer"].update(state=[]), "expected the state of 1 parameters"),
+    (lambda parts: parts["optimizer"]["state"].update({7: {}}), "expected the state of 1 parameters"),
+    (lambda parts: parts["scaler"].update(scale=-1.0), "GradScaler: expected a number from 0 for scale, found -1.0"),
+    (lambda parts: parts["scaler"].update(scale="x"), "GradScaler: expected a number from 0 for scale, found 'x'"),
+])  # fmt: skip
+def test_error_an_optimizer_s_state_from_outside_that_would_end_each_training(ground, tmp_path, change, words):
+    ground.install()
+    ground.train("embedding", TEXT, 4)
+    run = ground.run()
+    folder = bundle.Folder(ground.runtime.store.bundles_path(run.id), run.id)
+    _, found, _ = folder.newest()
+    assert found is not None
+    change(found.parts)
+    folder.add(found)
+    assert ask(ground.runtime, "GET", f"/runs/{run.id}/bundles").json()["bundles"][0]["good"]
+    file = exported(ground.runtime, run.id)
+    # In the run itself it is not used, and that is said.
+    assert ground.train("embedding", TEXT, 6).step == 6
+    if "GradScaler" not in words:
+        assert any("the optimizer's saved state does not fit and starts anew" in message for _, message in ground.events())
+    elsewhere(ground, tmp_path)
+    assert words in refused_import(ground, file)
+
+
+def test_a_saved_state_whose_place_in_the_data_is_nonsense_is_listed(ground):
+    ground.install()
+    ground.train("embedding", TEXT, 4)
+    run = ground.run()
+    folder = bundle.Folder(ground.runtime.store.bundles_path(run.id), run.id)
+    _, found, _ = folder.newest()
+    assert found is not None
+    for order in ({}, {"taken": "x", "batches": 3}, {"taken": torch.ones(2), "batches": torch.ones(())}):
+        folder.add(bundle.Bundle(found.facts, {**found.parts, "order": order}))
+        (newest, *_) = ask(ground.runtime, "GET", f"/runs/{run.id}/bundles").json()["bundles"]
+        assert (newest["batches_taken"], newest["batches_per_epoch"]) == (None, None)
+
+
+@pytest.mark.parametrize("field", ["total_steps", "start_step", "origin", "steps_per_epoch", "images_per_step"])
+def test_error_a_leg_that_no_run_can_have_made(ground, tmp_path, field):
+    ground.install()
+    ground.train("embedding", TEXT, 4)
+    file = exported(ground.runtime, ground.run().id)
+    elsewhere(ground, tmp_path)
+
+    def absurd(members: dict[str, bytes]) -> dict[str, bytes]:
+        state = json.loads(members["run.json"])
+        state["legs"][0][field] = 2**62
+        del state["digest"]  # it would be the first to tell
+        return {**members, "run.json": json.dumps(state).encode()}
+
+    assert refused_import(ground, changed(file, absurd)) == (
+        f"run.json: legs[0].{field}: expected at most 9007199254740991, found {2**62}"
+    )
+
+
 def test_other_members_and_paths_in_the_file_are_not_looked_at(ground, tmp_path):
     ground.install()
     ground.train("embedding", TEXT, 4)
@@ -301,6 +483,9 @@ def test_other_members_and_paths_in_the_file_are_not_looked_at(ground, tmp_path)
         ({"enable_sizes": [10**6]}, "the design is wider than the weights that came with it"),
         ({"layer_structure": [1, 10**6, 1]}, "the design is wider than the weights that came with it"),
         ({"enable_sizes": "16"}, "expected lists of numbers"),
+        ({"layer_structure": [1.0, float("inf"), 1.0]}, "expected lists of numbers"),
+        ({"layer_structure": [1.0, float("nan"), 1.0]}, "expected lists of numbers"),
+        ({"enable_sizes": [10**400]}, "expected lists of numbers"),
         ({"activation_func": "x" * 100}, "extra.activation_func: expected a short text or nothing"),
         ({"more": 1}, "extra: expected enable_sizes, "),
     ],

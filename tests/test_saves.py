@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
 from practice_fixtures import NAME, both_kinds, same_bits, weights  # noqa: E402
 
-from lib_lrsched import safe_save  # noqa: E402
+from lib_lrsched import bundle, safe_save  # noqa: E402
 from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import hypernetwork, images, previews, sd_hijack, shared, textual_inversion  # noqa: E402
 
@@ -214,8 +214,6 @@ def test_a_full_disk_stops_the_loss_file_and_not_the_training(ground, kind, monk
 
 @both_kinds
 def test_a_full_disk_stops_the_bundles_and_not_the_training(ground, kind, monkeypatch):
-    from lib_lrsched import bundle
-
     ground.install(autosave_every=2)
 
     def full(*_: Any, **__: Any) -> None:
@@ -278,8 +276,6 @@ def test_error_a_picture_outside_a_training_cannot_be_saved(ground, monkeypatch)
 
 @both_kinds
 def test_a_disk_that_is_full_at_the_end_loses_nothing_that_was_saved_or_is_in_memory(ground, kind, monkeypatch):
-    from lib_lrsched import bundle
-
     ground.install(autosave_every=3)
     ground.create(kind, NAME)
     before = main_file(kind).read_bytes()
@@ -352,7 +348,14 @@ def test_weights_that_are_not_finite_never_take_the_place_of_good_ones(ground, k
     assert all(torch.isfinite(weight).all() for weight in weights(trained))
     assert trained.step == 6
     assert pt_files.load_pt(str(main_file(kind)))["step"] == 6
-    assert any("is not finite: the last good state, after update 6, is saved instead" in message for message in said(ground))
+    message = "what was trained is not finite: the last good state, after update 6, is saved instead"
+    assert message in said(ground)
+    run = ground.run()
+    assert (run.state, run.step, run.message) == ("failed", 6, message)
+    _, kept, _ = bundle.Folder(ground.runtime.store.bundles_path(run.id), run.id).newest()
+    assert kept is not None
+    assert kept.facts.step == 6
+    assert same_bits(kept.trained, weights(trained)), "what the run goes on with is what the file holds"
 
 
 @both_kinds

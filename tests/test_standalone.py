@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("fastapi", reason="fastapi is not installed")
 
 from lib_lrsched import standalone
+from lib_lrsched.door import Door
 
 PAGE = (
     b'<head><link rel="preconnect" href="https://fonts.googleapis.com" />'
@@ -47,6 +48,41 @@ def test_the_page_gets_our_tags_and_loses_those_of_other_servers() -> None:
 @pytest.mark.parametrize(("path", "method"), [("/config", "GET"), ("/", "POST")])
 def test_other_answers_pass_unchanged(path: str, method: str) -> None:
     assert answer(standalone.OwnPage(gradio_page, b"<script ours>"), path, method)[1] == PAGE
+
+
+def told(kind: str, path: str, headers: dict[str, str], method: str = "GET") -> str:
+    """What is sent when somebody asks: "inside", or the status or close code with which the server is shut."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def inside(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "inside"})
+
+    app = standalone.Doorkeeper(inside, Door(local_only=True))
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    with pytest.raises(StopIteration):
+        app({"type": kind, "path": path, "method": method, "headers": raw}, None, send).send(None)
+    return str(sent[0].get("status") or sent[0].get("code") or sent[0]["type"])
+
+
+@pytest.mark.parametrize(("kind", "path", "headers", "expected"), [
+    ("http", "/", {"host": "127.0.0.1:7860"}, "inside"),
+    ("http", "/", {"host": "localhost:7860", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, "inside"),
+    ("websocket", "/queue/join", {"host": "127.0.0.1:7860", "origin": "http://127.0.0.1:7860"}, "inside"),
+    ("lifespan", "", {}, "inside"),
+    ("http", "/", {"host": "evil.com:7860"}, "403"),
+    ("http", "/", {"host": "evil.com:7860", "sec-fetch-mode": "navigate"}, "403"),
+    ("http", "/run/predict", {"host": "evil.com"}, "403"),
+    ("http", "/run/predict", {"host": "127.0.0.1:7860", "origin": "http://evil.com"}, "403"),
+    ("http", "/run/predict", {"host": "127.0.0.1:7860", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, "403"),
+    ("http", "/lrsched/v1/runs", {"host": "127.0.0.1:7860", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, "403"),
+    ("websocket", "/queue/join", {"host": "127.0.0.1:7860", "origin": "http://evil.com"}, "1008"),
+    ("websocket", "/queue/join", {"host": "evil.com:7860", "origin": "http://evil.com:7860"}, "1008"),
+])  # fmt: skip
+def test_the_page_is_for_this_machine_and_its_own_origin(kind: str, path: str, headers: dict[str, str], expected: str) -> None:
+    assert told(kind, path, headers) == expected
 
 
 def test_the_assets_are_the_style_sheet_and_the_entry() -> None:

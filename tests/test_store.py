@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from lib_lrsched import files, process
 from lib_lrsched.errors import RunStateError
 from lib_lrsched.presets import BUILTIN, Preset
-from lib_lrsched.runstate import STATE_RULES, from_json, to_json
+from lib_lrsched.runstate import STATE_RULES, OtherVersionError, from_json, to_json
 from lib_lrsched.store import Known, Leg, PresetError, RunState, Store, UnknownRunError
 
 LEG = Leg(0, 1_000.0, 2_000, "0.005:100, 1e-3", 12, 1, 1)
@@ -60,11 +60,10 @@ def stamped(made: RunState) -> RunState:
     return dataclasses.replace(made, pid=pid, process=mark)
 
 
-def test_nothing_is_created_before_the_first_save(store: Store):
+def test_nothing_is_created_before_the_first_id_or_save(store: Store):
     assert store.runs() == []
     assert store.presets() == BUILTIN
     store.history_path("a")
-    store.new_id("embedding", "x", 0.0)
     assert not store.root.exists()
 
 
@@ -139,7 +138,7 @@ def test_new_ids_are_readable_safe_and_free(store: Store):
 @settings(max_examples=100, deadline=None)
 @given(name=st.text(max_size=200), now_s=st.floats(0, 4e9))
 def test_every_name_gets_an_id_that_can_be_used(name: str, now_s: float):
-    store = Store(Path("/nonexistent/lrsched"))
+    store = Store(Path(__file__) / "no folder can be made here")
     assert store.history_path(store.new_id("embedding", name, now_s)).name == "history.jsonl"
 
 
@@ -179,9 +178,20 @@ def damage(store: Store, **changes: Any) -> Path:
     """A saved run whose file has these fields instead; ... leaves a field out."""
     store.save(state())
     path = store.root / "runs/a/run.json"
-    data = json.loads(path.read_bytes()) | changes
-    path.write_text(json.dumps({name: value for name, value in data.items() if value is not ...}))
+    rewrite(path, **changes)
     return path
+
+
+def rewrite(path: Path, **changes: Any) -> None:
+    """Writes a state's file with other fields and, as 0.1.0 did, without a digest."""
+    data = {**json.loads(path.read_bytes()), **changes, "digest": ...}
+    path.write_text(json.dumps({name: value for name, value in data.items() if value is not ...}))
+
+
+class Training:
+    """Stands for a training of this process."""
+
+    is_live = True
 
 
 @pytest.mark.parametrize(
@@ -233,6 +243,40 @@ def test_error_file_that_is_no_state(store: Store, data: bytes):
         store.load("a")
     assert str(caught.value).startswith(f"{path}: ")
     assert ": expected " in str(caught.value)
+
+
+def test_no_single_bit_can_be_flipped_unnoticed():
+    """Either nothing is another, as with a blank for a blank, or it is seen; and never for a file of another version."""
+    made = state(message="ünd", floor=3, multiplier=0.5, main_digest="abcd", known=(Known(100, "ab", 9), Known(120, "abcd", 17)))
+    data, path = to_json(made), Path("run.json")
+    unnoticed = []
+    for place in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[place // 8] ^= 1 << place % 8
+        try:
+            seen = from_json(bytes(changed), path)
+        except OtherVersionError:
+            seen = None
+        except RunStateError:
+            continue
+        if seen != made:
+            unnoticed.append(place)
+    assert unnoticed == []
+
+
+def test_two_values_that_change_places_are_noticed(store: Store):
+    store.save(state(step=7, total_steps=9))
+    path = store.root / "runs/a/run.json"
+    path.write_text(path.read_text().replace('"step": 7', '"step": 9').replace('"total_steps": 9', '"total_steps": 7', 1))
+    with pytest.raises(RunStateError) as caught:
+        store.load("a")
+    assert str(caught.value) == f"{path}: its digest does not fit: the file was damaged or changed since it was written"
+
+
+def test_a_file_without_a_digest_is_read_as_0_1_0_wrote_it(store: Store):
+    path = damage(store)
+    assert "digest" not in json.loads(path.read_text())
+    assert store.load("a") == stamped(state())
 
 
 def test_every_field_of_a_state_is_checked():
@@ -410,9 +454,22 @@ def test_a_run_whose_process_went_away_is_crashed(store: Store):
     assert json.loads((store.root / "runs/a/run.json").read_bytes())["state"] == "running"
 
 
-def test_a_run_of_this_process_is_running(store: Store):
+def test_a_run_of_this_process_is_running_while_it_is_trained(store: Store):
+    training = Training()
     store.save(state(state="running"))
+    store.trained_by("a", training)
     assert store.load("a").state == store.runs()[0].state == "running"
+    assert Store(store.root).load("a").state == "running"
+    training.is_live = False
+    assert (store.load("a").state, store.load("a").message) == (
+        "crashed", "the training has ended, and that could not be saved",
+    )  # fmt: skip
+
+
+def test_a_run_of_this_process_that_nobody_trains_any_more_is_not_running(store: Store):
+    store.save(state(state="running"))
+    store.trained_by("a", Training())  # which is gone at once
+    assert store.load("a").state == store.runs()[0].state == "crashed"
 
 
 def test_a_run_of_another_living_process_is_running(store: Store):
@@ -433,6 +490,8 @@ def test_a_run_of_a_process_with_a_number_used_again_is_crashed(store: Store, pi
 
 def test_the_process_that_saves_a_resumed_run_owns_it(store: Store):
     saved_by_another_process(store, "a", "")
+    training = Training()
+    store.trained_by("a", training)
     store.save(dataclasses.replace(store.load("a"), state="running"))
     assert store.load("a").state == "running"
 
@@ -560,7 +619,7 @@ def test_what_could_not_be_written_is_known_and_written_as_soon_as_there_is_room
         with pytest.raises(OSError, match="No space left"):
             store.save(state(state="failed", step=130))
         assert [(one.state, one.step) for one in store.runs()] == [("failed", 130)]
-        assert Store(store.root).load("a").state == "running", "on the disk it still is"
+        assert json.loads((store.root / "runs/a/run.json").read_bytes())["state"] == "running", "on the disk it still is"
     assert store.load("a").state == "failed"
     assert Store(store.root).load("a") == stamped(state(state="failed", step=130))
     store.save(state(step=140))

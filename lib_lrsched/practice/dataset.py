@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import tqdm
 from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lib_lrsched import console
 from lib_lrsched.practice import shared
 
 LEADING_NUMBER = re.compile(r"^[-\d]+\s*")
@@ -85,7 +85,7 @@ class PersonalizedBase(Dataset):
         self._model, self._cond_model = model, cond_model if include_cond else None
         self.dataset: list[DatasetEntry] = []
         by_size: dict[tuple[int, int], list[int]] = {}
-        for path in tqdm.tqdm(self.image_paths, disable=shared.opts.practice_quiet):
+        for path in console.bar(self.image_paths, disable=shared.opts.practice_quiet):
             self._read(path, by_size)
         self.groups = list(by_size.values())
         self.length = found = len(self.dataset)

@@ -25,7 +25,7 @@ from lib_lrsched.practice import (
     shared,
     textual_inversion,
 )
-from lib_lrsched.practice.hypernetwork_files import create_hypernetwork, load_hypernetworks
+from lib_lrsched.practice.hypernetwork_files import create_hypernetwork, load_hypernetworks, new_hypernetwork
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork, HypernetworkModule
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 
@@ -35,6 +35,7 @@ __all__ = [
     "LearnRateScheduler",
     "create_hypernetwork",
     "load_hypernetworks",
+    "new_hypernetwork",
     "optimizer_dict",
     "save_hypernetwork",
     "stack_conds",
@@ -225,6 +226,7 @@ def train_hypernetwork(  # the host's parameters, and its locals, which hooks ma
         loss=lambda batch: loop.model_loss(batch, _context(batch, prompts_vary), use_weight),
         log=log,
     )
+    shared.start()
     try:
         sd_hijack_checkpoint.add()
         updates.run()

@@ -68,6 +68,8 @@ class EmbeddingDatabase(text.EmbeddingDatabase):
     def __init__(self) -> None:
         super().__init__()
         self.skipped_embeddings: dict[str, Embedding] = {}
+        self.newcomers: dict[str, Embedding] = {}
+        """Ours: known like the others, and not in the folder yet."""
         self.expected_shape = -1
         self.folder = ""
         self._mtime_ns: int | None = None
@@ -93,6 +95,7 @@ class EmbeddingDatabase(text.EmbeddingDatabase):
         self.skipped_embeddings.clear()
         for path in sorted(Path(self.folder).rglob("*"), key=lambda path: path.stem.lower()):
             self._load(path)
+        self.word_embeddings.update(self.newcomers)
 
     def _load(self, path: Path) -> None:
         try:
@@ -101,7 +104,7 @@ class EmbeddingDatabase(text.EmbeddingDatabase):
             data = _read(path)
             embedding = None if data is None else embedding_from_data(data, path)
         except (OSError, ValueError, TypeError, AttributeError, SafetensorError):
-            shared.report(f"Error loading embedding {path.name}")
+            shared.report(f"Error loading embedding {path.name}", is_brief=True)
             return
         if embedding is not None:
             self._sort_in(embedding)
@@ -128,6 +131,14 @@ class ModelHijack:
 
 
 model_hijack = ModelHijack()
+
+
+def embedding_from_file(path: Path) -> Embedding:
+    """The embedding in a file, whatever its width. Raises ValueError for anything else, OSError."""
+    data = _read(path)
+    if data is None:
+        raise ValueError(f"expected a file that ends in {', '.join((*TORCH_SUFFIXES, '.safetensors'))}")
+    return embedding_from_data(data, path)
 
 
 def embedding_from_data(data: dict[str, Any], path: Path) -> Embedding:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 
-from lib_lrsched.practice import files, hypernetwork, sampling, sd_hijack, shared, textual_inversion
+from lib_lrsched.practice import files, hypernetwork, newcomer, sampling, sd_hijack, shared, textual_inversion
 from lib_lrsched.practice.hypernetwork_layers import parse_dropout_structure
 
 KINDS = ("embedding", "hypernetwork")
@@ -112,6 +112,31 @@ def create(kind: str, name: str, root: str | Path | None = None, **design: Any) 
     return _create_hypernetwork(name, designed)
 
 
+@contextlib.contextmanager
+def to_train(kind: str, name: str, *, fresh: bool = False, **design: Any) -> Iterator[None]:
+    """Within it a training of ``name`` finds what it trains: what is there, or something new of the design of Design.
+
+    What is new replaces nothing before the training has passed every check; then what was there is kept as NAME.pt.bak.
+
+    Args:
+        fresh: start over, whatever is there.
+
+    Raises:
+        ValueError: another kind, a name that the host would change or that is too long, or a file of that name that
+            cannot be read. Nothing was changed.
+    """
+    _check_kind(kind)
+    newcomer.check_length(name, newcomer.folder_of(kind))
+    if not fresh and name in (embeddings() if kind == "embedding" else hypernetworks()):
+        newcomer.check_readable(kind, newcomer.current_file(kind, name))
+        yield
+        return
+    newcomer.check_free(kind, name, fresh=fresh)
+    designed = Design(**design)
+    with newcomer.newcomer(kind, name, lambda path: _save_new(kind, name, designed, path)):
+        yield
+
+
 def train(kind: str, name: str, lr: str, steps: int, **choices: Any) -> Result:
     """Trains up to `steps` updates over the life of the embedding or hypernetwork; choices are those of Choices.
 
@@ -147,6 +172,11 @@ def arguments(kind: str, name: str, lr: str, steps: int, chosen: Choices) -> dic
         "hypernetwork": {"hypernetwork_name": name, "save_hypernetwork_every": chosen.copies_every},
     }[kind]
     return {**own, **_run_arguments(lr, steps, chosen), **_preview_arguments(chosen)}
+
+
+def file_of(kind: str, name: str) -> Path:
+    """The file that a name is loaded from, or will be saved to."""
+    return newcomer.current_file(kind, name) or newcomer.folder_of(kind) / f"{name}.pt"
 
 
 def sample_concept(name: str, n: int = 4, seed: int = 0, prompt: str | None = None) -> list[Image.Image]:
@@ -192,19 +222,26 @@ def _create_embedding(name: str, design: Design) -> Path:
 
 
 def _create_hypernetwork(name: str, design: Design) -> Path:
-    layers = design.layer_structure.count(",") + 1
-    hypernetwork.create_hypernetwork(
-        name,
-        [shared.sd_model.cond_stage_model.context_width],
-        design.overwrite,
-        design.layer_structure,
-        design.activation,
-        design.weight_init,
-        design.layer_norm,
-        design.dropout,
-        ", ".join(map(str, parse_dropout_structure([1] * layers, design.dropout, last_layer_dropout=True))),
-    )
+    hypernetwork.create_hypernetwork(name, _widths(), design.overwrite, *_hypernetwork_design(design))
     return Path(shared.cmd_opts.hypernetwork_dir, f"{files.safe_name(name)}.pt")
+
+
+def _save_new(kind: str, name: str, design: Design, path: Path) -> None:
+    if kind == "embedding":
+        textual_inversion.new_embedding(name, design.vectors, design.init_text).save(str(path))
+    else:
+        hypernetwork.new_hypernetwork(name, _widths(), *_hypernetwork_design(design)).save(str(path))
+
+
+def _widths() -> list[int]:
+    return [shared.sd_model.cond_stage_model.context_width]
+
+
+def _hypernetwork_design(design: Design) -> tuple[Any, ...]:
+    layers = design.layer_structure.count(",") + 1
+    dropout = parse_dropout_structure([1] * layers, design.dropout, last_layer_dropout=True)
+    return (design.layer_structure, design.activation, design.weight_init, design.layer_norm, design.dropout,
+            ", ".join(map(str, dropout)))
 
 
 def _decodes(path: Path) -> bool:

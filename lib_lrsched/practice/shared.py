@@ -9,12 +9,14 @@ import shutil
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-import tqdm
+
+from lib_lrsched import console
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,6 +34,7 @@ opts = SimpleNamespace(
     pin_memory=False,
     practice_grad_scaler=False,  # ours: scale the loss as the host does on a GPU
     practice_quiet=False,  # ours: no progress bar and no lines on the console
+    practice_say=None,  # ours: a function that takes the lines of the hooks in place of the console
     samples_format="png",
     save_optimizer_state=False,
     save_training_settings_to_txt=True,
@@ -106,6 +109,8 @@ sd_model: PracticeModel | Any = None
 hypernetworks: dict[str, str] = {}
 loaded_hypernetworks: list[Hypernetwork] = []
 parallel_processing_allowed = True
+at_start: list[Callable[[], None]] = []
+"""Ours: called when a training has passed every check, just before its first update."""
 _model_once: PracticeModel | None = None
 _model_lock = threading.Lock()
 
@@ -146,21 +151,36 @@ def select_checkpoint() -> Checkpoint:
     return Checkpoint(sd_model.sd_checkpoint_name, sd_model.sd_model_hash)
 
 
+def start() -> None:
+    """The loop is about to start: what waits for that is done, once."""
+    waiting = at_start.copy()
+    at_start.clear()
+    for action in waiting:
+        action()
+
+
 def say(text: str) -> None:
     """A line for the console that leaves a progress bar whole."""
     if not opts.practice_quiet:
-        tqdm.tqdm.write(text)
+        console.line(text)
 
 
-def report(message: str) -> None:
-    """Prints the exception that is being handled to standard error, as the host does before it goes on."""
-    print(f"*** {message}", file=sys.stderr)
-    traceback.print_exc(file=sys.stderr)
+def report(message: str, *, is_brief: bool = False) -> None:
+    """Prints the exception that is being handled to standard error, as the host does before it goes on.
+
+    A brief one is a line where somebody takes the lines.
+    """
+    if opts.practice_say is not None and is_brief:
+        opts.practice_say(f"{message}: {sys.exc_info()[1]}")
+        return
+    stream = console.stderr()
+    stream.write(f"*** {message}\n{traceback.format_exc()}")
+    stream.flush()
 
 
-def progress_bar(total: int) -> tqdm.tqdm:
+def progress_bar(total: int) -> Any:
     """A bar on standard error that counts updates."""
-    return tqdm.tqdm(total=total, disable=opts.practice_quiet)
+    return console.bar(total=total, disable=opts.practice_quiet)
 
 
 def _make_folders(root: Path) -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "TextualInversionTemplate",
     "create_embedding",
     "list_textual_inversion_templates",
+    "new_embedding",
     "save_embedding",
     "save_settings_to_file",
     "tensorboard_add",
@@ -51,13 +52,17 @@ def create_embedding(name: str, num_vectors_per_token: int, overwrite_old: bool,
 
     The database knows it after its next load. Raises AssertionError where the file is there already.
     """
-    vec = shared.sd_model.cond_stage_model.encode_init_text(init_text or "*", num_vectors_per_token)
     safe_name = files.safe_name(name)
     path = Path(shared.cmd_opts.embeddings_dir) / f"{safe_name}.pt"
     assert overwrite_old or not path.exists(), f"file {path} is there already; choose another name"
-    embedding = Embedding(vec if init_text else torch.zeros_like(vec), safe_name, step=0)
-    embedding.save(str(path))
+    new_embedding(safe_name, num_vectors_per_token, init_text).save(str(path))
     return str(path)
+
+
+def new_embedding(name: str, num_vectors_per_token: int, init_text: str = "*") -> Embedding:
+    """As create_embedding, without the file."""
+    vec = shared.sd_model.cond_stage_model.encode_init_text(init_text or "*", num_vectors_per_token)
+    return Embedding(vec if init_text else torch.zeros_like(vec), name, step=0)
 
 
 def write_loss(log_directory: str, filename: str, step: int, epoch_len: int, values: Mapping[str, Any]) -> None:
@@ -220,6 +225,7 @@ def train_embedding(  # the host's parameters, and its locals, which hooks may r
         loss=lambda batch: loop.model_loss(batch, shared.sd_model.cond_stage_model(batch.cond_text), use_weight),
         log=log,
     )
+    shared.start()
     try:
         sd_hijack_checkpoint.add()
         updates.run()
