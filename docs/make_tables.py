@@ -1,6 +1,6 @@
 """Writes the parameter tables of the shapes into the pages: `python docs/make_tables.py`.
 
-A table stands between the comments `<!-- parameters: NAME -->` and `<!-- end -->` and is made from the table of shapes that the
+A table stands between the comments `<!-- parameters: NAME -->` and `<!-- end -->` and is made from the registry of shapes that the
 planner reads.
 """
 

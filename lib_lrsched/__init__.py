@@ -9,7 +9,7 @@ Importing this needs numpy alone and has no effect beyond it.
 
 from .errors import RunStateError, ScheduleError
 from .lints import Lint
-from .parser import parse
+from .other_names import read as parse
 from .plan import Plan, plan
 
 __version__ = "0.1.0"

@@ -8,8 +8,9 @@ from math import floor, isfinite
 from typing import Any, NoReturn
 
 from .errors import short
-from .shapes import REQUIRED, SHAPES, Built, Param, Shape, ShapeError
-from .suggest import closest, familiar_parameter, familiar_shape, is_a_length, is_a_warmup, nearest, question, replaced
+from .other_names import familiar_parameter, familiar_shape, is_a_length, is_a_warmup
+from .shapes import ENTRIES, REQUIRED, SHAPES, Built, Param, Shape, ShapeError
+from .suggest import closest, nearest, question, replaced
 from .syntax import Arg, Call, Item, Quantity, Span, Word
 from .times import Clock, rate, time
 
@@ -94,7 +95,7 @@ def _check_arguments(call: Call, shape: Shape, names: list[str], clock: Clock) -
 
 
 def _fail_no_shape(call: Call, clock: Clock) -> NoReturn:
-    meant = familiar_shape(call.name) or closest(call.name, [*SHAPES, "repeat"])
+    meant = familiar_shape(call.name) or closest(call.name, [shape.name for shape in ENTRIES])
     fix = replaced(clock.source, call.name_span, meant) if meant in SHAPES else None
     clock.fail(f"no shape `{short(call.name)}`{question(meant)}", call.name_span, fix)
 

@@ -7,23 +7,18 @@ repeat have their points in its first pass; a rate that is moved there moves in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
-from math import ceil, floor
-from typing import Any, NamedTuple
+from math import floor
+from typing import NamedTuple
 
-from .arguments import build
 from .editing import Draft, is_written, rate_text, set_end, set_param
 from .errors import RequestError
 from .items import Path, given_values
 from .plan import Plan
-from .repeat import first_pass
-from .schedule import Segment
+from .segments import Segment
 from .splices import Change
-from .syntax import Call, Quantity
-from .times import Clock
-from .times import rate as rate_of
 
 MOST_SEGMENTS = 40
 """With more of them nobody could hit a point."""
@@ -156,8 +151,7 @@ def handles_of(plan: Plan) -> list[Handle]:
     """The points that can be dragged up and down, from left to right."""
     if len(plan.segments) > MOST_SEGMENTS:
         return []
-    clock = Clock(plan.tree.source, plan.total_steps, plan.steps_per_epoch, plan.images_per_step)
-    rows = [_Row(one, _points(one, clock)) for one in _stretches(plan, clock)]
+    rows = [_Row(one, _points(one, plan.text)) for one in _stretches(plan)]
     groups = {(p.item, p.param): {(p.item, p.param)} for row in rows for p in row.points}
     doubled = set()
     for row, following in pairwise(rows):
@@ -170,18 +164,12 @@ def handles_of(plan: Plan) -> list[Handle]:
 
 
 class _Stretch(NamedTuple):
-    """An item that is ``length`` steps long from ``start`` on (None: a repeat without an end), as far as ``stop`` is trained."""
+    """A segment, counted from step ``start`` of the run and trained as far as ``stop``, and where its item stands."""
 
     path: Path
-    value: Quantity | Call
+    segment: Segment
     start: int
-    length: int | None
     stop: int
-    before: float | None
-
-    @property
-    def shape(self) -> str:
-        return "constant" if isinstance(self.value, Quantity) else self.value.name
 
 
 class _Row(NamedTuple):
@@ -189,27 +177,21 @@ class _Row(NamedTuple):
     points: list[Point]
 
 
-def _stretches(plan: Plan, clock: Clock) -> list[_Stretch]:
-    """The items that are trained, from left to right; where they are not too many, a repeat's own in its place."""
-    exits = [None, *(segment.exit for segment in plan.segments)]
-    whole = [
-        _Stretch((i,), s.item.value, s.start, None if s.item.end is None and s.shape == "repeat" else s.length,
-                 min(s.stop, plan.stop), before)
-        for i, (s, before) in enumerate(zip(plan.segments, exits))
-    ]  # fmt: skip
-    opened = [inner for one in whole for inner in _opened(one, clock)]
+def _stretches(plan: Plan) -> list[_Stretch]:
+    """The segments that are trained, from left to right; where they are not too many, a repeat's own in its place."""
+    whole = [_Stretch((i,), s, s.start, min(s.stop, plan.stop)) for i, s in enumerate(plan.segments)]
+    opened = [inner for one in whole for inner in _opened(one)]
     return opened if len(opened) <= MOST_SEGMENTS else whole
 
 
-def _opened(one: _Stretch, clock: Clock) -> Iterator[_Stretch]:
-    if not isinstance(one.value, Call) or one.shape != "repeat":
+def _opened(one: _Stretch) -> Iterator[_Stretch]:
+    if one.segment.passes is None:
         yield one
         return
-    for number, inner in enumerate(first_pass(one.value, one.length, one.before, clock)):
+    for number, inner in enumerate(one.segment.passes.first):
         start = one.start + inner.start
         if start < one.stop:
-            stop = min(start + inner.steps, one.stop)
-            yield from _opened(_Stretch((*one.path, number), inner.value, start, inner.length, stop, inner.before), clock)
+            yield from _opened(_Stretch((*one.path, number), inner, start, min(one.start + inner.stop, one.stop)))
 
 
 def _unite(groups: dict[tuple[Path, str], set[tuple[Path, str]]], one: tuple[Path, str], other: tuple[Path, str]) -> None:
@@ -219,66 +201,17 @@ def _unite(groups: dict[tuple[Path, str], set[tuple[Path, str]]], one: tuple[Pat
 
 def _joint(before: _Row, after: _Row) -> tuple[Point, Point] | None:
     """The last point of an item and the first one of the next, where they are one to the eye and no step between phases."""
-    if not before.points or not after.points or before.stretch.shape == after.stretch.shape == "constant":
+    if not before.points or not after.points or before.stretch.segment.shape == after.stretch.segment.shape == "constant":
         return None
     last, first, stop = before.points[-1], after.points[0], after.stretch.start
     return (last, first) if last.step >= stop - 1 and first.step == stop and last.rate == first.rate else None
 
 
-def _points(one: _Stretch, clock: Clock) -> list[Point]:
-    if one.length is None or one.shape == "repeat":
-        return []
-    if isinstance(one.value, Call):
-        _, values = build(one.value, one.length, one.before, clock)
-    else:
-        values = {"v": rate_of(one.value, clock)}
-    trained = one.stop - one.start
-    inherited = {"a"} - set(given_values(one.value, clock.source))
+def _points(one: _Stretch, source: str) -> list[Point]:
+    segment, trained = one.segment, one.stop - one.start
+    inherited = {"a"} - set(given_values(segment.item.value, source))
     return [
-        Point(one.path, name, one.start + j, values[name])
-        for name, j in _PLACES[one.shape](values, one.length, trained)
-        if name not in inherited and (j < trained or j == one.length <= trained)
+        Point(one.path, name, one.start + j, segment.values[name])
+        for name, j in segment.entry.handles(segment.values, segment.length, trained)
+        if name not in inherited and (j < trained or j == segment.length <= trained)
     ]
-
-
-_Places = Callable[[Mapping[str, Any], int, int], Iterable[tuple[str, int]]]
-
-
-def _join(_: Mapping[str, Any], n: int, __: int) -> Iterable[tuple[str, int]]:
-    return ("a", 0), ("b", n)
-
-
-def _start(_: Mapping[str, Any], __: int, ___: int) -> Iterable[tuple[str, int]]:
-    return (("v", 0),)
-
-
-def _constant(_: Mapping[str, Any], __: int, trained: int) -> Iterable[tuple[str, int]]:
-    return (("v", 0), ("v", trained - 1)) if trained > 1 else (("v", 0),)
-
-
-def _cyclic(p: Mapping[str, Any], _: int, __: int) -> Iterable[tuple[str, int]]:
-    fades = p["mode"] == "exp_range" and p["gamma"] != 1
-    return (("low", 0),) if fades else (("low", 0), ("high", p["step_size"]))
-
-
-def _onecycle(p: Mapping[str, Any], n: int, _: int) -> Iterable[tuple[str, int]]:
-    return (("max_lr", max(0, round(p["pct_start"] * n - 1))),) if n > 1 else ()
-
-
-def _wsd(p: Mapping[str, Any], n: int, _: int) -> Iterable[tuple[str, int]]:
-    peak = ("peak", max(0, p["warmup"] - 1))
-    return (peak, ("floor", n)) if p["decay"] else (peak,)
-
-
-def _range_test(p: Mapping[str, Any], n: int, _: int) -> Iterable[tuple[str, int]]:
-    return (("low", 0), ("high", n - 1)) if (n - 1) // p["stair"] else (("high", n - 1),)
-
-
-_PLACES: dict[str, _Places] = {
-    "constant": _constant, "warmup": lambda _, n, __: (("v", n - 1),),
-    "cyclic": _cyclic, "onecycle": _onecycle, "wsd": _wsd, "range_test": _range_test,
-    "restarts": lambda p, _, __: (("peak", p["warmup"]), ("floor", ceil(p["t_0"]))),
-    **dict.fromkeys(("linear", "cosine", "exp", "poly", "rex"), _join),
-    **dict.fromkeys(("step", "decay", "inverse_sqrt", "plateau"), _start),
-}  # fmt: skip
-"""Where in a segment of n steps, of which so many are trained, which parameter is the rate."""

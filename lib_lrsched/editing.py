@@ -12,7 +12,7 @@ from typing import NamedTuple
 from .arguments import match
 from .errors import RequestError, ScheduleError
 from .items import Path, Place, find, given_values, siblings
-from .parser import parse
+from .other_names import read
 from .plan import Plan
 from .shapes import REQUIRED
 from .splices import Change, apply, marks, without
@@ -44,7 +44,7 @@ class Edited(NamedTuple):
 
 def draft(source: str, planner: Planner) -> Draft:
     """Raises ScheduleError where the text cannot be read."""
-    return Draft(source, parse(source), planner)
+    return Draft(source, read(source), planner)
 
 
 def finish(old: Draft, changes: Iterable[Change], path: Path) -> Edited:
@@ -145,7 +145,7 @@ def _only_arg(written: str, name: str) -> Arg | None:
     if not written:
         raise RequestError(f"{name} has no value")
     try:
-        items = parse(f"x({written}\n)").items
+        items = read(f"x({written}\n)").items
     except ScheduleError as error:
         raise RequestError(f"{name}: {error.message}") from error
     call = items[0].value
@@ -185,7 +185,7 @@ def _without_end(source: str, place: Place) -> list[Change]:
 def _one_end(text: str) -> str:
     written = text.strip()
     try:
-        tree = parse(f"1:{written}\n")
+        tree = read(f"1:{written}\n")
     except ScheduleError as error:
         raise RequestError(f"the end: {error.message}") from error
     end = tree.items[0].end

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .exported import Exported, ExportError, all_values, refuse_feedback, refuse_momentum, same, shape_names, short, tidy
-from .parts import Part, parts_of
 from .plan import Plan
+from .segments import Segment
 
 
 class Candidate(NamedTuple):
@@ -50,7 +50,7 @@ def to_deepspeed(plan: Plan) -> Exported:
     if np.all(same(np.full(len(values), values[0]), values)):
         raise ExportError(f"a constant rate is no scheduler in DeepSpeed: set lr {short(values[0])} in its optimizer section")
     with np.errstate(all="ignore"):  # settings that do not fit may overflow; then they do not fit
-        found = next((c for c in _candidates(values, parts_of(plan)) if np.all(same(c.rates, values))), None)
+        found = next((c for c in _candidates(values, plan.segments) if np.all(same(c.rates, values))), None)
     if found is None:
         raise ExportError(_no_match(plan))
     settings = {**found.settings, **_momentum_settings(plan, found, values)}
@@ -77,7 +77,7 @@ def _no_match(plan: Plan) -> str:
     return f"none of DeepSpeed's {theirs} gives these rates ({shape_names(plan)}){hint}"
 
 
-def _candidates(values: np.ndarray, parts: tuple[Part, ...]) -> Iterator[Candidate]:
+def _candidates(values: np.ndarray, segments: tuple[Segment, ...]) -> Iterator[Candidate]:
     yield from _range_test(values)
     yield from _one_cycle(values)
     for warmup in _warmups(values):
@@ -85,7 +85,7 @@ def _candidates(values: np.ndarray, parts: tuple[Part, ...]) -> Iterator[Candida
                     "warmup_type": warmup.kind}
         yield Candidate("WarmupLR", settings, warmup.rates)
         yield from _decay(values, warmup, settings)
-        yield from _cosine(len(values), warmup, parts)
+        yield from _cosine(len(values), warmup, segments)
 
 
 def _range_test(v: np.ndarray) -> Iterator[Candidate]:
@@ -153,9 +153,9 @@ def _decay(v: np.ndarray, warmup: Warmup, settings: Mapping[str, Any]) -> Iterat
     yield Candidate("WarmupDecayLR", {"total_num_steps": total, **settings}, np.where(j < size, warmup.rates, fall))
 
 
-def _cosine(count: int, warmup: Warmup, parts: tuple[Part, ...]) -> Iterator[Candidate]:
+def _cosine(count: int, warmup: Warmup, segments: tuple[Segment, ...]) -> Iterator[Candidate]:
     """Its cosine is at its start at update ``size``, one before the warm-up is over."""
-    last = parts[-1]
+    last = segments[-1]
     total = last.start + last.length
     if last.shape != "cosine" or last.start != warmup.size or total < count:
         return

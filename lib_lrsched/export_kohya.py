@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .export_phases import is_stepped, to_diffusers
-from .export_torch import Torch, own_scheduler
+from .export_phases import is_phases, to_diffusers
+from .export_torch import own_scheduler
 from .exported import (
     Exported,
     ExportError,
@@ -27,8 +27,9 @@ from .exported import (
     shape_names,
     short,
 )
-from .parts import Part, parts_of
 from .plan import Plan
+from .segments import Segment
+from .shapes import Torch
 
 END = 1e-7
 """The end rate of transformers' polynomial schedule, where --lr_scheduler_args has no other."""
@@ -57,17 +58,17 @@ def to_kohya(plan: Plan) -> Exported:
         ExportError: a plateau, momentum beside other items, or rates that none of its schedules gives.
     """
     refuse_feedback(plan, "sd-scripts")
-    values, parts = all_values(plan), parts_of(plan)
+    values = all_values(plan)
     has_momentum = first_with_momentum(plan) is not None
-    candidates = [] if has_momentum else list(_named(plan, parts, values))
+    candidates = [] if has_momentum else list(_named(plan, values))
     found = next((c for c in candidates if np.all(same(c.rates, values))), None)
     if found is not None:
         return _line(found.settings, plan, ONE_PROCESS)
-    one = own_scheduler(parts)
+    one = own_scheduler(plan)
     if one is not None:
         return _line(_torch_class(one), plan, ONE_PROCESS + ("; its optimizer needs a momentum or betas" if has_momentum else ""))
     refuse_momentum(plan, "sd-scripts beside other items")
-    if all(is_stepped(part) for part in parts):
+    if all(is_phases(segment) for segment in plan.segments):
         return _line(_piecewise(plan, values), plan, ONE_PROCESS)
     raise ExportError(_no_match(plan, candidates, values))
 
@@ -100,19 +101,18 @@ def _piecewise(plan: Plan, values: np.ndarray) -> dict[str, Any]:
 # By name --------------------------------------------------------------------------------------
 
 
-def _named(plan: Plan, parts: tuple[Part, ...], values: np.ndarray) -> Iterator[Candidate]:
+def _named(plan: Plan, values: np.ndarray) -> Iterator[Candidate]:
     """The schedules with names, with the arguments that could make them give these rates."""
-    peak, warm = _peak_and_warmup(parts, values)
+    peak, warm = _peak_and_warmup(plan.segments[0], values)
     k = np.arange(len(values), dtype=np.float64)
     climb = peak * (k / max(1, warm))
-    for c in (*_candidates(values, peak, warm), *_ends(plan, parts, values, peak, warm), *_floors(values, peak, warm)):
+    for c in (*_candidates(values, peak, warm), *_ends(plan, values, peak, warm), *_floors(values, peak, warm)):
         warmth = {} if c.name == "constant" else {"lr_warmup_steps": warm}
         settings = {"learning_rate": short(peak), "lr_scheduler": c.name, **warmth, **c.settings}
         yield Candidate(c.name, settings, np.where(k < warm, climb, c.rates))
 
 
-def _peak_and_warmup(parts: tuple[Part, ...], values: np.ndarray) -> tuple[float, int]:
-    first = parts[0]
+def _peak_and_warmup(first: Segment, values: np.ndarray) -> tuple[float, int]:
     if first.shape == "linear" and first.values["a"] == 0.0:
         return first.values["b"], first.length
     return float(values.max()), int(values.argmax()) if values[0] == 0.0 else 0
@@ -150,9 +150,9 @@ def _power(v: np.ndarray, peak: float, p: np.ndarray) -> float | None:
     return float(f"{log((float(v[middle]) - END) / (peak - END)) / log(1.0 - float(p[middle])):.9e}")
 
 
-def _ends(plan: Plan, parts: tuple[Part, ...], v: np.ndarray, peak: float, warm: int) -> Iterator[Candidate]:
+def _ends(plan: Plan, v: np.ndarray, peak: float, warm: int) -> Iterator[Candidate]:
     """A straight or polynomial fall to any end, which the last item has."""
-    last = parts[-1]
+    last = plan.segments[-1]
     if last.shape not in ("linear", "poly") or not last.values["b"] < peak or last.start + last.length != plan.stop:
         return
     end, power = last.values["b"], last.values.get("power", 1.0)

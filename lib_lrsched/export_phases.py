@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .exported import Exported, ExportError, all_values, refuse_feedback, refuse_momentum, short
-from .parts import Part, parts_of
 from .plan import Plan
+from .segments import Segment
 
 DEFAULT_ERROR = 0.02
 """Relative; a learning rate is rarely known better than this."""
@@ -23,9 +23,6 @@ LONG = 8
 """A rate that takes more characters is rounded within the error, as one that stands for several rates is."""
 
 TINIEST = 1e-300
-
-STEPPED = ("constant", "step")
-"""Shapes that are constant phases by themselves; a repeat of them is too."""
 
 
 class Phase(NamedTuple):
@@ -131,8 +128,8 @@ def to_diffusers(plan: Plan, error: float | None = None, base: float | None = No
     refuse_feedback(plan, "diffusers")
     refuse_momentum(plan, "diffusers")
     if error is None:
-        for part in parts_of(plan):
-            _refuse_curve(part)
+        for segment in plan.segments:
+            _refuse_curve(segment)
     values = all_values(plan)
     phases = fewest_phases(values, _checked(error or 0.0))
     unit = _base(values, base)
@@ -143,19 +140,21 @@ def to_diffusers(plan: Plan, error: float | None = None, base: float | None = No
     return Exported(",".join(rules), note, worst)
 
 
-def is_stepped(part: Part) -> bool:
-    """Whether a part is constant phases by itself."""
-    return part.shape in STEPPED if part.passes is None else all(map(is_stepped, (*part.passes.first, *part.passes.again)))
+def is_phases(segment: Segment) -> bool:
+    """Whether a segment is constant phases by itself, as a repeat of such segments is."""
+    if segment.passes is None:
+        return segment.entry.is_phases
+    return all(map(is_phases, (*segment.passes.first, *segment.passes.again)))
 
 
-def _refuse_curve(part: Part) -> None:
-    if part.passes is not None:
-        for inner in (*part.passes.first, *part.passes.again):
+def _refuse_curve(segment: Segment) -> None:
+    if segment.passes is not None:
+        for inner in (*segment.passes.first, *segment.passes.again):
             _refuse_curve(inner)
-    elif part.shape not in STEPPED:
+    elif not is_phases(segment):
         raise ExportError(
-            f"`{part.shape}` is a curve, and diffusers has constant phases only; give an error such as 2% to say it in phases",
-            part.span,
+            f"`{segment.shape}` is a curve, and diffusers has constant phases only; give an error such as 2% to say it in phases",
+            segment.item.span,
         )
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .plan import Plan
-from .schedule import Segment
+from .segments import Segment
 from .syntax import Span
 
 MOST_STEPS = 10_000_000
@@ -71,7 +71,7 @@ def refuse_momentum(plan: Plan, program: str) -> None:
 
 def first_with_momentum(plan: Plan) -> Segment | None:
     """The first segment that drives momentum."""
-    return next((s for s in plan.segments if s.built is not None and s.built.momentum is not None), None)
+    return next((segment for segment in plan.segments if segment.momentum is not None), None)
 
 
 def shape_names(plan: Plan, most: int = 4) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from .errors import ScheduleError
 from .plan import Plan
-from .schedule import Segment
+from .segments import Segment
 
 SMOOTHING = 0.98
 """Decay of the watched loss's running average: it looks back over about 50 updates."""
@@ -68,9 +68,9 @@ def advance(watch: Watch, segment: Segment | None, step: int, loss: float) -> Wa
     if isfinite(loss):
         mean = SMOOTHING * mean + (1.0 - SMOOTHING) * loss
         weight = SMOOTHING * weight + (1.0 - SMOOTHING)
-    if segment is None or segment.feedback is None:
+    if segment is None or not segment.entry.is_feedback:
         return watch._replace(mean=mean, weight=weight)
-    values = segment.feedback
+    values = segment.values
     plateau = watch.plateau if watch.start == segment.start else Plateau(values["v"])
     if (step - segment.start + 1) % values["every"] == 0:
         plateau = look(plateau, mean / weight if isfinite(loss) else nan, values)
@@ -103,8 +103,7 @@ def segment_at(plan: Plan, step: int) -> Segment | None:
 
 def rate_at(watch: Watch, segment: Segment) -> float:
     """The rate in force at the next update of a feedback segment."""
-    assert segment.feedback is not None
-    return watch.plateau.rate if watch.start == segment.start else segment.feedback["v"]
+    return watch.plateau.rate if watch.start == segment.start else segment.values["v"]
 
 
 def from_parts(parts: Any) -> Watch | None:

@@ -1,6 +1,6 @@
 """A text's items as a form shows them: which shape, which values, which end, and where each stands.
 
-It reads the tree and the table of shapes; it plans nothing, so that a text whose epochs are not known has its form too.
+It reads the tree and the registry of shapes; it plans nothing, so that a text whose epochs are not known has its form too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from .arguments import SOME_LENGTH, match
 from .errors import RequestError
-from .parser import parse
+from .other_names import read
 from .repeat import check_form
 from .syntax import Arg, Call, Item, Quantity, Schedule, Span, Word
 from .times import Clock, is_minus_one
@@ -108,7 +108,7 @@ def describe_items(text: str) -> list[dict[str, Any]]:
     Raises:
         ScheduleError: the text cannot be read, or a shape's arguments do not fit it.
     """
-    return _describe(places(parse(text))[:MOST_ITEMS], text)
+    return _describe(places(read(text))[:MOST_ITEMS], text)
 
 
 def _describe(found: Sequence[Place], source: str) -> list[dict[str, Any]]:

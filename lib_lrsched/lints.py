@@ -10,8 +10,7 @@ import numpy as np
 
 from .arguments import match
 from .errors import short
-from .pieces import Pieces
-from .schedule import Segment
+from .segments import Piecewise, Segment
 from .syntax import Call, Item, Quantity, Schedule, Span, unparse
 from .times import Clock
 
@@ -35,7 +34,7 @@ class Lint(NamedTuple):
     fix: str | None = None
 
 
-def lint(tree: Schedule, laid: list[Segment], reached: int, total: int, rate: Pieces) -> tuple[Lint, ...]:
+def lint(tree: Schedule, laid: list[Segment], reached: int, total: int, rate: Piecewise) -> tuple[Lint, ...]:
     """The warnings of a plan; ``laid`` are the segments of the first ``reached`` items."""
     found = [*_empty(tree), *_unreached(tree, reached), *_late(tree, laid, total), *_short(tree, laid, total)]
     found += _jumps(laid, total, rate)
@@ -156,7 +155,7 @@ def _short(tree: Schedule, laid: list[Segment], total: int) -> list[Lint]:
     return [Lint(f"{STOPS} at step {last.stop} of {total}; without an end the last item goes on", end.span, fix)]
 
 
-def _jumps(laid: list[Segment], total: int, rate: Pieces) -> list[Lint]:
+def _jumps(laid: list[Segment], total: int, rate: Piecewise) -> list[Lint]:
     later = [segment for segment in laid[1:] if segment.start < total]
     if not later:
         return []

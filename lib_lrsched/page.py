@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .shapes import ENTRIES
+
 DEFAULT_TEXT = "warmup(0.005):5%, cosine(0.005, 1e-5)"
 DEFAULT_STEPS = 2000
 
@@ -17,26 +19,7 @@ class Snippet(NamedTuple):
     title: str
 
 
-SNIPPETS = (
-    Snippet("constant", "0.005", "One rate"),
-    Snippet("linear", "linear(0.005, 1e-5)", "A straight line from one rate to the other"),
-    Snippet("cosine", "cosine(0.005, 1e-5)", "Half a cosine from one rate to the other"),
-    Snippet("exp", "exp(0.005, 1e-5)", "The same factor at every step"),
-    Snippet("poly", "poly(0.005, 1e-5, power=2)", "A power of the time that is left"),
-    Snippet("warmup", "warmup(0.005):5%", "Rises to the rate, reached on its last step"),
-    Snippet("step", "step(0.005, every=20%, gamma=0.5)", "Times gamma at every so many steps"),
-    Snippet("decay", "decay(0.005, 0.999)", "Times gamma at every step"),
-    Snippet("inverse_sqrt", "inverse_sqrt(0.005, timescale=100)", "Falls with the square root of time"),
-    Snippet("rex", "rex(0.005, 1e-5)", "Stays high for long, then falls fast"),
-    Snippet("cyclic", "cyclic(1e-4, 0.005, step_size=10%)", "Up and down in triangles"),
-    Snippet("restarts", "restarts(0.005, 1e-5, t_0=25%)", "Cosine with warm restarts"),
-    Snippet("onecycle", "onecycle(0.005)", "One rise, one fall to almost nothing"),
-    Snippet("wsd", "wsd(0.005, 1e-5)", "Warm-up, hold, decay"),
-    Snippet("repeat", "repeat(3, 0.005:100, 1e-3:+100)", "Its items again and again"),
-    Snippet("plateau", "plateau(0.005, patience=50, every=10)", "Falls when the loss stops improving"),
-    Snippet("range_test", "range_test(1e-6, 0.1)", "Looks for a rate: from low to high"),
-)
-
+SNIPPETS = tuple(Snippet(shape.name, shape.button, shape.summary) for shape in ENTRIES)
 
 EXPORTS = (
     ("a1111", "WebUI phases"), ("pytorch", "PyTorch"), ("diffusers", "diffusers"),

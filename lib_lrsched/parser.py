@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import NoReturn
 
 from .errors import ScheduleError, short
-from .suggest import familiar_shape, question
+from .suggest import question
 from .syntax import Arg, Call, Item, Quantity, Schedule, Span, Word, unparse
-from .tokens import Tokens
+from .tokens import Guess, Tokens, no_guess
 
 MAX_DEPTH = 16
 """Deepest nesting of shapes inside shapes."""
@@ -20,7 +20,7 @@ MAX_NUMBER_CHARS = 40
 _UNITS = ("ep", "img")
 
 
-def parse(source: str) -> Schedule:
+def parse(source: str, guess: Guess = no_guess) -> Schedule:
     """schedule := [item] ("," [item])*
 
     Raises:
@@ -31,7 +31,7 @@ def parse(source: str) -> Schedule:
             f"a schedule is a text such as 0.005:100, 1e-3; given was {type(source).__name__} {source!r}",
             str(source), (0, len(str(source))),
         )
-    tokens = Tokens(source)
+    tokens = Tokens(source, guess)
     items: list[Item] = []
     empty: list[tuple[int, int]] = []
     while True:
@@ -89,7 +89,7 @@ def _value(tokens: Tokens, depth: int) -> Quantity | Call:
 
 def _fail_not_a_rate(tokens: Tokens, text: str, span: Span) -> NoReturn:
     if text[0].isalpha() and text.replace("_", "a").isalnum():
-        hint = question(familiar_shape(text)) or "; a shape has brackets, as in `cosine(1e-3, 1e-5)`"
+        hint = question(tokens.guess(text)) or "; a shape has brackets, as in `cosine(1e-3, 1e-5)`"
         tokens.fail(f"expected a rate or a shape, found `{short(text)}`{hint}", span)
     tokens.fail(f"expected a rate such as 0.005 or 1e-3, found `{short(text)}`", span)
 

@@ -17,10 +17,10 @@ import numpy as np
 from .curves import FAR
 from .errors import ScheduleError
 from .lints import Lint, check_decimal_commas, lint, momentum_lints
-from .parser import parse
-from .pieces import Pieces
+from .other_names import read
 from .repeat import is_finite
-from .schedule import Segment, lay_out
+from .schedule import lay_out
+from .segments import Piecewise, Segment, joined
 from .syntax import Schedule
 from .times import Clock
 
@@ -47,8 +47,8 @@ class Plan:
     stop: int = field(compare=False)
     segments: tuple[Segment, ...] = field(compare=False, repr=False)
     tree: Schedule = field(compare=False, repr=False)
-    _rate: Pieces = field(compare=False, repr=False)
-    _momentum: Pieces | None = field(compare=False, repr=False)
+    _rate: Piecewise = field(compare=False, repr=False)
+    _momentum: Piecewise | None = field(compare=False, repr=False)
     _lint: Callable[[], tuple[Lint, ...]] = field(compare=False, repr=False)
 
     def value(self, k: int) -> float:
@@ -100,11 +100,11 @@ class Plan:
         found = momentum_lints(self.text, self.segments, optimizer)
         return tuple(sorted((*self.warnings, *found), key=lambda warning: warning.span))
 
-    @property
+    @cached_property
     def feedback(self) -> tuple[Segment, ...]:
-        return tuple(segment for segment in self.segments if segment.feedback is not None)
+        return tuple(segment for segment in self.segments if segment.entry.is_feedback)
 
-    @property
+    @cached_property
     def boundaries(self) -> tuple[int, ...]:
         """The steps in (0, stop) at which a new segment starts."""
         return tuple(segment.start for segment in self.segments[1:])
@@ -162,7 +162,7 @@ def plan(text: str, *, total_steps: int, steps_per_epoch: int | None = None, ima
         error.fix = None if error.fix is None else _mended(error.fix, clock)
         raise
     running = tuple(segment for segment in laid if segment.start < total)
-    rate, momentum = _pieces(running)
+    rate, momentum = joined(running)
     stop = min(running[-1].stop, total)
 
     def warnings() -> tuple[Lint, ...]:
@@ -184,7 +184,7 @@ def _checked(warning: Lint, clock: Clock) -> Lint:
 
 def _laid(clock: Clock) -> tuple[Schedule, list[Segment], int]:
     """The tree of the clock's text, its segments, and the number of items that belong to them."""
-    tree = parse(clock.source)
+    tree = read(clock.source)
     check_decimal_commas(tree, clock)
     laid, reached = lay_out(tree, clock)
     _check_finite(tuple(segment for segment in laid if segment.start < clock.total_steps), clock.total_steps, clock)
@@ -222,12 +222,3 @@ def _check_finite(segments: tuple[Segment, ...], total: int, clock: Clock) -> No
         if segment.built is not None and not is_finite(segment.built, min(segment.stop, total) - segment.start - 1):
             message = "this rate grows beyond every number before its segment ends"
             raise ScheduleError(message, clock.source, segment.item.value.span)
-
-
-def _pieces(segments: tuple[Segment, ...]) -> tuple[Pieces, Pieces | None]:
-    starts = [segment.start for segment in segments]
-    rate = Pieces(starts, [s.value if s.built is None else s.built.values for s in segments])  # type: ignore[misc]
-    if not any(s.built is not None and s.built.momentum is not None for s in segments):
-        return rate, None
-    nothing = float("nan")
-    return rate, Pieces(starts, [nothing if s.built is None else s.built.momentum or nothing for s in segments])

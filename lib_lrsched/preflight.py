@@ -130,7 +130,7 @@ def is_nothing(planned: Plan) -> bool:
 
 def unusual_rate(kind: str, planned: Plan) -> str:
     """That the highest rate is far from what this kind is trained with; empty where it is not, and for a search for the rate."""
-    if kind not in USUAL_RATES or is_nothing(planned) or any(segment.shape == "range_test" for segment in planned.segments):
+    if kind not in USUAL_RATES or is_nothing(planned) or any(segment.entry.is_search for segment in planned.segments):
         return ""
     usual, low, high = USUAL_RATES[kind]
     peak = float(planned.values(sample_steps(planned, MANY_POINTS)).max())

@@ -17,7 +17,7 @@ from .lints import JUMPS, STOPS, Lint
 from .plan import Plan, plan
 from .resumption import WAYS
 from .sampling import sample_steps
-from .schedule import Segment
+from .segments import Segment
 from .stretching import Stretch, find_stretch
 
 MAX_POINTS = 2_000

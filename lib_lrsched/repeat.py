@@ -6,6 +6,7 @@ million passes is that of one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from math import floor, isfinite
 from typing import Any, NamedTuple
@@ -13,15 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .arguments import SOME_LENGTH, build, check_arguments, match
-from .curves import FAR, Curve, Steps, Values
+from .curves import FAR, Curve, Steps, Values, constant_curve
+from .ends import boundary
 from .errors import short
-from .pieces import Pieces
-from .schedule import boundary
-from .shapes import Built
+from .segments import Passes, Piecewise, Segment, joined
+from .shapes import REPEAT, SHAPES, Built
 from .syntax import Arg, Call, Item, Quantity, Span
 from .times import Clock, is_minus_one, rate, time
-
-EXAMPLE = "repeat(3, cosine(0.005, 1e-5):100)"
 
 
 class _Opening(NamedTuple):
@@ -31,73 +30,69 @@ class _Opening(NamedTuple):
     curve: Curve
 
 
-class _Repeat(NamedTuple):
-    """A repeat for a rate before, and the steps that its passes take."""
+class Repeat(NamedTuple):
+    """A repeat for a rate before: its values, its curve, the steps that its passes take, and the segments in them."""
 
+    values: Mapping[str, Any]
     built: Built
     steps: int
+    passes: Passes
     opening: _Opening
 
 
 class _Laid(NamedTuple):
-    """An item within one pass."""
+    """The segments of one pass, and the opening of the first of them."""
 
-    start: int
-    built: Built
-    steps: int
+    segments: tuple[Segment, ...]
     opening: _Opening
 
 
-Known = dict[tuple[Span, int | None, float | None], _Repeat]
+Known = dict[tuple[Span, int | None, float | None], Repeat]
 """What inner repeats came to, by place, length and rate before: each pass would build them again, and they nest."""
 
 
-def build_repeat(call: Call, length: int | None, before: float | None, clock: Clock) -> tuple[Built, int]:
-    """The curve of a repeat and the number of steps that its passes take.
+def build_repeat(call: Call, length: int | None, before: float | None, clock: Clock) -> Repeat:
+    """A repeat with its curve.
 
     Args:
         length: the steps of its segment, or None where no end was written.
         before: the rate that the segment before leaves, or None.
     """
-    found = _build(call, length, before, clock, {})
-    return found.built, found.steps
+    return _build(call, length, before, clock, {})
 
 
-def _build(call: Call, length: int | None, before: float | None, clock: Clock, known: Known) -> _Repeat:
+def _build(call: Call, length: int | None, before: float | None, clock: Clock, known: Known) -> Repeat:
     key = call.span, length, before
     if key not in known:
         known[key] = _build_anew(call, length, before, clock, known)
     return known[key]
 
 
-def _build_anew(call: Call, length: int | None, before: float | None, clock: Clock, known: Known) -> _Repeat:
+def _build_anew(call: Call, length: int | None, before: float | None, clock: Clock, known: Known) -> Repeat:
     count, items = _arguments(call, clock)
     first = _lay_pass(items, length, before, clock, known)
-    again = first
-    if first[-1].built.exit is not None and _takes_over(items[0][0], clock):
-        again = _lay_pass(items, length, first[-1].built.exit, clock, known)
-    per_pass = first[-1].start + first[-1].steps
-    steps = floor(count * per_pass + Fraction(1, 2))
+    again, last = first, first.segments[-1]
+    if last.exit is not None and _takes_over(items[0].value, clock):
+        again = _lay_pass(items, length, last.exit, clock, known)
+    steps = floor(count * last.stop + Fraction(1, 2))
     if steps == 0:
         clock.fail("this repeat comes to 0 steps", call.span)
     if length is not None and steps < length:
         clock.fail(f"the passes take {steps} steps and its segment has {length}; raise the count or leave out the end", call.span)
-    opening = None if again is first else first[0].opening
-    curve = _curve([(one.start, one.built.values) for one in again], per_pass, opening)
-    momentum = None
-    if any(one.built.momentum for one in first):
-        momentum = _curve([(one.start, one.built.momentum or float("nan")) for one in first], per_pass)
-    return _Repeat(Built(curve, first[-1].built.exit, momentum), steps, first[0].opening)
+    rate, _ = joined(again.segments)
+    _, momentum = joined(first.segments)
+    curve = _curve(rate, last.stop, None if again is first else first.opening)
+    built = Built(curve, last.exit, None if momentum is None else _curve(momentum, last.stop))
+    return Repeat({"count": count}, built, steps, Passes(last.stop, first.segments, again.segments), first.opening)
 
 
-def _curve(parts: list[tuple[int, Any]], per_pass: int, opening: _Opening | None = None) -> Curve:
+def _curve(one_pass: Piecewise, per_pass: int, opening: _Opening | None = None) -> Curve:
     """The passes, and in their place at the very start what begins at the rate before."""
-    passes = Pieces(*zip(*parts))
     whole = min(per_pass, FAR)
 
     def later(j: Steps) -> Values:
         r = j - (j // whole) * whole
-        return passes(np.arange(whole))[r] if isinstance(j, np.ndarray) and j.size > whole else passes(r)
+        return one_pass(np.arange(whole))[r] if isinstance(j, np.ndarray) and j.size > whole else one_pass(r)
 
     if opening is None:
         return later
@@ -117,73 +112,74 @@ def _curve(parts: list[tuple[int, Any]], per_pass: int, opening: _Opening | None
     return curve
 
 
-def _arguments(call: Call, clock: Clock) -> tuple[Fraction, list[tuple[Any, Quantity | None, Span]]]:
-    """The count, and (value, end, span) of each item."""
+def _arguments(call: Call, clock: Clock) -> tuple[Fraction, list[Item]]:
+    """The count, and the items, whose ends are durations."""
     args = list(call.args)
     if len(args) < 2 or args[0].name not in (None, "count"):
-        clock.fail(f"repeat takes a count and at least one item, as in {EXAMPLE}", call.span)
+        clock.fail(f"repeat takes a count and at least one item, as in {REPEAT.example}", call.span)
     count = _count(args[0], clock)
-    items: list[tuple[Any, Quantity | None, Span]] = []
+    items: list[Item] = []
     for arg in args[1:]:
         if arg.name is not None:
-            clock.fail(f"repeat has no `{arg.name}`; it takes a count and items, as in {EXAMPLE}", arg.span)
+            clock.fail(f"repeat has no `{arg.name}`; it takes a count and items, as in {REPEAT.example}", arg.span)
         value, end = (arg.value.value, arg.value.end) if isinstance(arg.value, Item) else (arg.value, None)
         if not isinstance(value, (Quantity, Call)):
             clock.fail(f"expected an item such as 1e-3:50, found `{short(value.text)}`", value.span)
-        items.append((value, end, arg.span))
+        items.append(Item(value, end, arg.span))
     return count, items
 
 
 def _count(arg: Arg, clock: Clock) -> Fraction:
     value = arg.value
     if not isinstance(value, Quantity) or value.unit:
-        clock.fail(f"repeat starts with a count, as in {EXAMPLE}", value.span)
+        clock.fail(f"repeat starts with a count, as in {REPEAT.example}", value.span)
     number = float(value.text)
     if not isfinite(number) or not 0 < number < 1e15:
         clock.fail(f"a count is above 0 and below 1e15; given was {value.text}", value.span)
     return Fraction(value.text.replace("_", ""))
 
 
-def _lay_pass(items: list[tuple[Any, Quantity | None, Span]], length: int | None, before: float | None,
-              clock: Clock, known: Known) -> list[_Laid]:
-    laid: list[_Laid] = []
-    start = 0
-    for value, end, span in items:
-        steps = None if end is None else _duration(end, length, clock)
-        if isinstance(value, Call) and value.name == "repeat":
-            inner = _build(value, steps, before, clock, known)
-            built, opening = inner.built, inner.opening
-            steps = inner.steps if steps is None else steps
-        elif steps is None:
-            clock.fail("inside repeat every item has an end, its duration, such as 1e-3:50", span)
-        else:
-            built = _inner(value, steps, before, clock)
-            opening = _Opening(steps, built.values)
-        _check_finite(built, steps, span, clock)
-        laid.append(_Laid(start, built, steps, opening._replace(length=min(opening.length, steps))))
-        start, before = start + steps, built.exit
-    return laid
+def _lay_pass(items: list[Item], length: int | None, before: float | None, clock: Clock, known: Known) -> _Laid:
+    laid: list[Segment] = []
+    opening, start = None, 0
+    for item in items:
+        segment, begin = _inner(item, start, length, before, clock, known)
+        opening = opening or begin
+        laid.append(segment)
+        start, before = segment.stop, segment.exit
+    assert opening is not None
+    return _Laid(tuple(laid), opening)
 
 
-class Inner(NamedTuple):
-    """An item of a repeat's first pass: where it starts, its steps, the rate before it, and its length where one is written."""
+def _inner(
+    item: Item, start: int, length: int | None, before: float | None, clock: Clock, known: Known
+) -> tuple[Segment, _Opening]:
+    """One segment of a pass of a repeat of so many steps, and what of it depends on the rate before."""
+    value, steps = item.value, None if item.end is None else _duration(item.end, length, clock)
+    if isinstance(value, Call) and value.name == "repeat":
+        found = _build(value, steps, before, clock, known)
+        steps = found.steps if steps is None else steps
+        segment = Segment(start, start + steps, steps, item, "repeat", found.values, found.built, passes=found.passes)
+        opening = found.opening._replace(length=min(found.opening.length, steps))
+    elif steps is None:
+        clock.fail("inside repeat every item has an end, its duration, such as 1e-3:50", item.span)
+    elif isinstance(value, Quantity):
+        v = rate(value, clock)
+        segment = Segment(start, start + steps, steps, item, "constant", {"v": v}, None)
+        opening = _Opening(steps, constant_curve(v))
+    else:
+        _check_no_feedback(value, clock)
+        built, values = build(value, steps, before, clock)
+        segment = Segment(start, start + steps, steps, item, value.name, values, built)
+        opening = _Opening(steps, built.curve)
+    if segment.built is not None and not is_finite(segment.built, steps - 1):
+        clock.fail("this rate grows beyond every number within its segment", item.span)
+    return segment, opening
 
-    value: Quantity | Call
-    start: int
-    steps: int
-    before: float | None
-    length: int | None
 
-
-def first_pass(call: Call, length: int | None, before: float | None, clock: Clock) -> list[Inner]:
-    """The items of a repeat that was planned, for who looks at them one by one; steps count from the repeat's start."""
-    _, items = _arguments(call, clock)
-    laid = _lay_pass(items, length, before, clock, {})
-    rates = [before, *(one.built.exit for one in laid)]
-    return [
-        Inner(value, one.start, one.steps, rate, None if end is None else one.steps)
-        for (value, end, _), one, rate in zip(items, laid, rates)
-    ]
+def _check_no_feedback(call: Call, clock: Clock) -> None:
+    if call.name in SHAPES and SHAPES[call.name].is_feedback:
+        clock.fail(f"{call.name} looks at the run and cannot stand inside repeat", call.name_span)
 
 
 def _takes_over(value: Quantity | Call, clock: Clock) -> bool:
@@ -191,18 +187,9 @@ def _takes_over(value: Quantity | Call, clock: Clock) -> bool:
     if isinstance(value, Quantity):
         return False
     if value.name == "repeat":
-        return _takes_over(_arguments(value, clock)[1][0][0], clock)
+        return _takes_over(_arguments(value, clock)[1][0].value, clock)
     shape, given = match(value, clock)
     return shape.joins and "a" not in given
-
-
-def _inner(value: Quantity | Call, steps: int, before: float | None, clock: Clock) -> Built:
-    if isinstance(value, Quantity):
-        v = rate(value, clock)
-        return Built(lambda j: np.full(j.shape, v) if isinstance(j, np.ndarray) else np.float64(v), v)
-    if value.name == "plateau":
-        clock.fail("plateau looks at the run and cannot stand inside repeat", value.name_span)
-    return build(value, steps, before, clock)[0]
 
 
 def _duration(end: Quantity, length: int | None, clock: Clock) -> int:
@@ -210,14 +197,8 @@ def _duration(end: Quantity, length: int | None, clock: Clock) -> int:
         clock.fail("inside repeat every item has an end of its own; -1 has no meaning here", end.span)
     if length is None and end.unit == "%":
         time(end, clock, None)
-    relative = end._replace(relative=True)
     inner = Clock(clock.source, length if length is not None else 1, clock.steps_per_epoch, clock.images_per_step)
-    return boundary(relative, 0, inner)
-
-
-def _check_finite(built: Built, steps: int, span: Span, clock: Clock) -> None:
-    if not is_finite(built, steps - 1):
-        clock.fail("this rate grows beyond every number within its segment", span)
+    return boundary(end._replace(relative=True), 0, inner)
 
 
 def is_finite(built: Built, last: int) -> bool:
@@ -226,15 +207,16 @@ def is_finite(built: Built, last: int) -> bool:
     if built.largest is not None and not isfinite(built.largest(last)):
         return False
     with np.errstate(all="ignore"):
-        return isfinite(float(built.values(np.int64(0)))) and isfinite(float(built.values(np.int64(last))))
+        return isfinite(float(built.curve(np.int64(0)))) and isfinite(float(built.curve(np.int64(last))))
 
 
 def check_form(call: Call, clock: Clock) -> None:
     """Refuse what is wrong in any segment, for a repeat that is never reached."""
     _, items = _arguments(call, clock)
-    for value, end, _ in items:
-        if end is not None:
-            _duration(end, SOME_LENGTH, clock)
+    for item in items:
+        value = item.value
+        if item.end is not None:
+            _duration(item.end, SOME_LENGTH, clock)
         if isinstance(value, Quantity):
             rate(value, clock)
         elif value.name == "repeat":

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from .editing import Draft, Edited, finish, rate_text
 from .errors import RequestError, ScheduleError
 from .items import Path, Place, find, given_values, inner_places
-from .schedule import Segment
+from .segments import Segment
 from .shapes import REQUIRED, SHAPES, Param, Shape
 from .splices import Change
 from .times import is_minus_one

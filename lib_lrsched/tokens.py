@@ -7,6 +7,7 @@ are names is the parser's business: Python's float() reads more than any pattern
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NoReturn
 
 from .characters import check_characters
@@ -19,6 +20,14 @@ MAX_SOURCE_CHARS = 400_000
 _TOKEN = re.compile(r"#[^\n]*|([,:()=%])|([^\s,:()=#%]+)")
 
 
+Guess = Callable[[str], str | None]
+"""What a word that stands in the place of a rate was meant to be, for the error's text; None where nobody knows."""
+
+
+def no_guess(_: str) -> None:
+    return None
+
+
 class Tokens:
     """A position in a token list: check, take, expect.
 
@@ -26,15 +35,16 @@ class Tokens:
     the end of the text.
     """
 
-    __slots__ = ("kinds", "position", "source", "starts", "texts")
+    __slots__ = ("guess", "kinds", "position", "source", "starts", "texts")
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, guess: Guess = no_guess) -> None:
         if len(source) > MAX_SOURCE_CHARS:
             raise ScheduleError(
                 f"a schedule has at most {MAX_SOURCE_CHARS} characters, this one has {len(source)}",
                 source, (0, 1),
             )
         self.source = source
+        self.guess = guess
         self.position = 0
         self.kinds: list[str] = []
         self.texts: list[str] = []

@@ -12,7 +12,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lib_lrsched import ScheduleError, plan
-from lib_lrsched.arguments import build
 from lib_lrsched.dragging import MOST_SEGMENTS, Point, boundaries_of, handles_of, time_text
 from lib_lrsched.editing import rate_text
 from lib_lrsched.errors import RequestError
@@ -20,10 +19,7 @@ from lib_lrsched.form_requests import edit_answer, items_answer
 from lib_lrsched.items import describe_items
 from lib_lrsched.parser import parse
 from lib_lrsched.plan import Plan
-from lib_lrsched.repeat import first_pass
 from lib_lrsched.shapes import REQUIRED, SHAPES
-from lib_lrsched.syntax import Call
-from lib_lrsched.times import Clock
 
 RUN = {"total_steps": 1000, "pictures": 24, "batch": 2, "accumulate": 1}
 planned = partial(plan, total_steps=1000, steps_per_epoch=12, images_per_step=2)
@@ -89,19 +85,17 @@ def assert_only_changed(before: str, after: str, touched: set[int]) -> None:
 def rate_at(made: Plan, point: Point) -> float:
     """The rate at a point: that of its step, or the one that is reached there, at a segment's or a cycle's end."""
     segment = made.segments[point.item[0]]
-    value, stop, built, length = segment.item.value, segment.stop, segment.built, segment.length
+    stop = segment.stop
     if len(point.item) == 2:
-        assert isinstance(value, Call)
-        clock = Clock(made.text, made.total_steps, made.steps_per_epoch, made.images_per_step)
-        inner = first_pass(value, None if segment.item.end is None else length, None, clock)[point.item[1]]
-        value, stop, length = inner.value, segment.start + inner.start + inner.steps, inner.steps
-        built = build(value, length, inner.before, clock)[0] if isinstance(value, Call) else None
-    if isinstance(value, Call) and value.name == "restarts" and point.param == "floor":
+        assert segment.passes is not None
+        start, segment = segment.start, segment.passes.first[point.item[1]]
+        stop = start + segment.stop
+    if segment.shape == "restarts" and point.param == "floor":
         return point.rate
     if point.step < stop:
         return made.value(point.step)
-    assert built is not None
-    return float(built.values(np.int64(length)))
+    assert segment.built is not None
+    return float(segment.built.curve(np.int64(segment.length)))
 
 
 # Boundaries -----------------------------------------------------------------------------------

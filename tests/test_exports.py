@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import math
 import random
@@ -17,15 +18,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib_lrsched import formulas, plan
+from lib_lrsched import plan
 from lib_lrsched.export_phases import fewest_phases
 from lib_lrsched.exports import FORMATS, ExportError, export
 from lib_lrsched.feedback import advance, rate_at, replay, segment_at
-from lib_lrsched.parts import Part, parts_of
 from lib_lrsched.plan import Plan
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 from lib_lrsched.presets import BUILTIN
-from lib_lrsched.shapes import SHAPES
+from lib_lrsched.segments import Segment
+from lib_lrsched.shapes import SHAPES, Shape
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -228,6 +229,13 @@ def test_a_snippet_runs_in_torch_and_gives_the_plans_rates(text: str):
     assert rates == pytest.approx(values(made).tolist(), rel=1e-9, abs=1e-17)
 
 
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES.values() if not shape.is_feedback], ids=lambda shape: shape.name)
+def test_a_snippet_of_one_shape_alone_gives_the_plans_rates(shape: Shape):
+    made = planned(shape.example)
+    rates, _ = torch_run(snippet(export(made, "pytorch").text), STEPS)
+    assert rates == pytest.approx(values(made).tolist(), rel=1e-9, abs=1e-17)
+
+
 @pytest.mark.parametrize(
     ("text", "scheduler"),
     [
@@ -299,24 +307,16 @@ def test_a_snippet_goes_on_with_the_last_rate_after_the_run():
 @pytest.mark.parametrize("text", CURVES)
 def test_the_formulas_of_snippets_agree_with_the_curves(text: str):
     made = planned(text)
-    for part in parts_of(made):
-        if part.passes is None and part.shape != "constant":
-            rates = [formula_value(part, k - part.start) for k in range(part.start, min(part.stop, made.stop))]
-            assert rates == pytest.approx(values(made)[part.start : part.stop].tolist(), rel=1e-9, abs=1e-17)
+    for segment in made.segments:
+        if segment.passes is None:
+            rates = [formula_value(segment, k - segment.start) for k in range(segment.start, min(segment.stop, made.stop))]
+            assert rates == pytest.approx(values(made)[segment.start : segment.stop].tolist(), rel=1e-9, abs=1e-17)
 
 
-def formula_value(part: Part, j: int) -> float:
-    function = getattr(formulas, part.shape)
-    names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
-    given = {"n": part.length, **part.values}
-    if given.get("step_size_down", 0) is None:
-        given["step_size_down"] = given["step_size"]
-    return function(j, **{name: given[name] for name in names})
-
-
-def test_every_shape_that_has_a_curve_has_a_formula():
-    names = {name for name in SHAPES if name not in ("constant", "plateau")}
-    assert {name for name in names if not hasattr(formulas, name)} == set()
+def formula_value(segment: Segment, j: int) -> float:
+    formula: Any = segment.entry.formula
+    given = {"n": segment.length, **segment.values}
+    return formula(j, **{name: given[name] for name in inspect.signature(formula).parameters if name != "j"})
 
 
 def test_a_text_with_a_comment_stays_a_comment_in_the_snippet():

@@ -25,11 +25,11 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
     (name, frozenset(modules.split()))
     for name, modules in (
         ("grammar", "console errors syntax suggest characters tokens parser"),
-        ("plan", "curves shapes times pieces arguments schedule repeat lints plan counting sampling"),
+        ("plan", "curves shapes other_names times ends segments arguments repeat schedule lints plan counting sampling"),
         ("views", ("feedback preview forms disk no_gradient files series record_lines records history process claims presets"
                    " runstate resumption guard asked stretching")),
         ("edits", "items splices editing reshaping dragging"),
-        ("formats", "formulas parts exported export_deepspeed export_kohya export_phases export_torch exports"),
+        ("formats", "exported export_deepspeed export_kohya export_phases export_torch exports"),
         ("conversion", ("imported import_diffusers import_torch import_deepspeed kohya_words import_kohya imports convert"
                         " form_requests")),
         ("store", "preset_store store door"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lib_lrsched import Plan, ScheduleError, plan
-from lib_lrsched.pieces import Pieces
+from lib_lrsched.segments import Piecewise
 
 
 def full_text(text: str, message: str, carets: str) -> str:
@@ -218,17 +218,17 @@ def test_passes_that_begin_at_another_rate_than_the_first_do_not_double_the_cost
 ) -> None:
     asked = []
 
-    class Counted(Pieces):
+    class Counted(Piecewise):
         def __call__(self, k: Any) -> Any:
             asked.append(k)
             return super().__call__(k)
 
-    monkeypatch.setattr("lib_lrsched.repeat.Pieces", Counted)
+    monkeypatch.setattr("lib_lrsched.segments.Piecewise", Counted)
     tails = "".join(f", {20 + i}:1)" for i in range(15))
     made = plan("1:1, " + "repeat(2, " * 15 + "linear(0):4" + tails, total_steps=10**6)
     asked.clear()
     found = made.values(range(made.stop))
-    assert len(asked) <= 15
+    assert len(asked) <= 1 + 15  # the plan's own segments, and those of each depth
     assert found[:17].tolist() == [1, 1, 0.75, 0.5, 0.25, 20, 20, 15, 10, 5, 20, 21, 21, 15.75, 10.5, 5.25, 20]
 
 
@@ -326,7 +326,7 @@ def test_feedback_lists_the_plateaus_that_run() -> None:
     made = plan("0.5:5, plateau(0.25, patience=3, min=1e-4, every=10%):+20, plateau(0.1, mode=abs)", total_steps=50)
     first, second = made.feedback
     assert (first.start, first.stop, second.start) == (5, 25, 25)
-    assert first.feedback == {
+    assert first.values == {
         "v": 0.25,
         "factor": 0.1,
         "patience": 3,
@@ -336,8 +336,7 @@ def test_feedback_lists_the_plateaus_that_run() -> None:
         "min": 1e-4,
         "every": 2,
     }
-    assert second.feedback is not None
-    assert second.feedback["mode"] == "abs"
+    assert second.values["mode"] == "abs"
     assert values("plateau(0.25)", 5) == [0.25] * 5
     assert plan("0.5:100, plateau(0.25)", total_steps=100).feedback == ()
 

@@ -412,7 +412,7 @@ PLATEAU = "plateau(0.01, factor=0.5, patience=1, threshold=0.5)"
 
 def cut_rates(text: str, losses: list[float]) -> list[float]:
     """The rate in force at each update, by torch's own ReduceLROnPlateau on the running average of the losses before."""
-    values = plan(text, total_steps=len(losses)).segments[0].feedback
+    values = plan(text, total_steps=len(losses)).segments[0].values
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=values["v"])
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer, factor=values["factor"], patience=values["patience"], threshold=values["threshold"], eps=0.0

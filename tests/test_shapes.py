@@ -463,7 +463,7 @@ def test_a_default_written_out_changes_nothing() -> None:
     ):
         one, other = plan(text, total_steps=100), plan(written, total_steps=100)
         assert one.values(range(100)).tolist() == other.values(range(100)).tolist()
-        assert [s.feedback for s in one.segments] == [s.feedback for s in other.segments]
+        assert [s.values for s in one.segments] == [s.values for s in other.segments]
 
 
 def test_error_of_a_shape_names_its_parameter() -> None:
