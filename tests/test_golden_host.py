@@ -19,7 +19,7 @@ from lib_lrsched import ScheduleError, plan
 GOLDEN = Path(__file__).resolve().parent / "golden"
 CASES: list[dict[str, Any]] = json.loads((GOLDEN / "host_rates.json").read_text(encoding="ascii"))
 DIFFERENCES = {
-    "a:b:c", "comment", "end of 0 or below -1", "ends do not rise", "free blank space",
+    "a:b:c", "comment", "decimal comma", "end of 0 or below -1", "ends do not rise", "free blank space",
     "garbage after the stop", "garbage before the resume point", "non-finite or negative rate", "number over 40 characters",
     "one update too many", "relative end",
 }

@@ -132,7 +132,16 @@ def refusal(items: list[Item], max_steps: int) -> str | None:
             return "end of 0 or below -1"
         if any(len(part.strip()) > LONGEST_NUMBER for part in item.parts):
             return "number over 40 characters"
+        if has_decimal_comma(item, items[n + 1] if n + 1 < len(items) else None):
+            return "decimal comma"
     return None
+
+
+def has_decimal_comma(item: Item, following: Item | None) -> bool:
+    """Whether an item and the one behind it are one number, as in 0,005: the host trains at 0."""
+    if following is None or len(item.parts) > 1 or item.rate != 0 or not item.parts[0].lstrip().isdigit():
+        return False
+    return following.parts[0][:1].isdigit() and "." not in following.parts[0]
 
 
 def absolute_ends(items: list[Item]) -> list[int]:
