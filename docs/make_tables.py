@@ -13,7 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lib_lrsched.forms import describe_shapes
+from lib_lrsched.preview.forms import describe_shapes
 
 FOLDER = Path(__file__).resolve().parent
 KINDS = {"rate": "rate", "number": "number", "whole": "whole number", "time": "steps, %, ep, img", "flag": "yes, no",

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lib_lrsched.optim import PlanLR
+from lib_lrsched.optimizer.step_hook import PlanLR
 
 UPDATES = 12
 EFFECTIVE_BATCH = 8

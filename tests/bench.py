@@ -32,14 +32,15 @@ from fastapi import FastAPI  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
 from torch.optim.lr_scheduler import LambdaLR  # noqa: E402
 
-from lib_lrsched import api, plan  # noqa: E402
-from lib_lrsched.optim import PlanLR  # noqa: E402
-from lib_lrsched.preview import preview  # noqa: E402
-from lib_lrsched.run import Asked, TrainingRun  # noqa: E402
-from lib_lrsched.session import Session  # noqa: E402
-from lib_lrsched.settings import Settings  # noqa: E402
-from lib_lrsched.shapes import SHAPES  # noqa: E402
-from lib_lrsched.store import Store  # noqa: E402
+from lib_lrsched import plan  # noqa: E402
+from lib_lrsched.optimizer.step_hook import PlanLR  # noqa: E402
+from lib_lrsched.preview.curve import preview  # noqa: E402
+from lib_lrsched.schedule.shapes import SHAPES  # noqa: E402
+from lib_lrsched.storage.store import Store  # noqa: E402
+from lib_lrsched.training.run import Asked, TrainingRun  # noqa: E402
+from lib_lrsched.training.session import Session  # noqa: E402
+from lib_lrsched.training.settings import Settings  # noqa: E402
+from lib_lrsched.web import endpoints  # noqa: E402
 
 MILLION = 10**6
 CURVE = "warmup(0.005):1000, cosine(0.005, 1e-5)"
@@ -320,7 +321,7 @@ def bench_preview() -> list[Line]:
     with tempfile.TemporaryDirectory() as folder:
         runtime: Any = SimpleNamespace(store=Store(Path(folder)), active=dict)
         app = FastAPI()
-        api.add_routes(app, runtime)
+        endpoints.add_routes(app, runtime)
         with TestClient(app) as client:
             posts = [lambda body=request(text, 100_000): client.post("/lrsched/v1/preview", json=body) for text in PREVIEWED]
             assert all(post().json()["results"][0]["ok"] for post in posts)

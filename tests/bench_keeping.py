@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from lib_lrsched.bundle import Facts, Folder
-from lib_lrsched.codec import copied
-from lib_lrsched.keeper import Keeper, When
+from lib_lrsched.optimizer.codec import copied
+from lib_lrsched.snapshot.snapshot import Facts, Folder
+from lib_lrsched.training.snapshots import Keeper, When
 
 UPDATES = 2000
 LEG = 250
@@ -80,10 +80,10 @@ def hypernetwork_bundle() -> tuple[float, float, float]:
 
 @contextmanager
 def practice(folder: Path) -> Iterator[Any]:
-    from lib_lrsched import hooks
+    from lib_lrsched.host import hooks
     from lib_lrsched.practice import service, shared
     from lib_lrsched.practice.host import practice_host
-    from lib_lrsched.settings import Settings
+    from lib_lrsched.training.settings import Settings
 
     service.open_at(folder)
     shared.opts.practice_quiet = True

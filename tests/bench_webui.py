@@ -199,9 +199,9 @@ class Update:
     @contextmanager
     def way(self, name: str) -> Iterator[None]:
         """What is in force during a run."""
-        from lib_lrsched.freeze import Freeze
-        from lib_lrsched.memory import Checkpointing
-        from lib_lrsched.settings import Settings
+        from lib_lrsched.host.checkpointing import Checkpointing
+        from lib_lrsched.training.freezing import Freeze
+        from lib_lrsched.training.settings import Settings
 
         webui = self.webui
         webui.checkpoint.add()

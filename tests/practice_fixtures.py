@@ -22,8 +22,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.optim import optimizer as torch_optimizer
 
-from lib_lrsched import hooks
-from lib_lrsched.host import Host
+from lib_lrsched.host import hooks
+from lib_lrsched.host.webui import Host
 from lib_lrsched.practice import (
     dataset,
     hypernetwork,
@@ -40,8 +40,8 @@ from lib_lrsched.practice.hypernetwork_layers import Hypernetwork
 from lib_lrsched.practice.model import LATENT_CHANNELS, PracticeModel
 from lib_lrsched.practice.text import TextEncoder
 from lib_lrsched.practice.unet import CrossAttention
-from lib_lrsched.runstate import RunState
-from lib_lrsched.settings import Settings
+from lib_lrsched.storage.run_state import RunState
+from lib_lrsched.training.settings import Settings
 
 SIDE = 8  # pixels of a picture
 NAME = "mine"

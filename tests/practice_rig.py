@@ -16,15 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lib_lrsched.practice import (
-    dataset,
-    hypernetwork,
-    sd_hijack,
-    sd_hijack_checkpoint,
-    service,
-    shared,
-    textual_inversion,
-)
+from lib_lrsched.practice import dataset, hypernetwork, sd_hijack, sd_hijack_checkpoint, service, shared, textual_inversion
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork
 from lib_lrsched.practice.model import PracticeModel
 

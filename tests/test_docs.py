@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from lib_lrsched import plan
-from lib_lrsched.api import PREFIX
-from lib_lrsched.exports import FORMATS
-from lib_lrsched.forms import describe_shapes
-from lib_lrsched.imports import KINDS
-from lib_lrsched.parser import parse
-from lib_lrsched.shapes import ENTRIES
-from lib_lrsched.syntax import unparse
+from lib_lrsched.formats.exports import FORMATS
+from lib_lrsched.formats.imports import KINDS
+from lib_lrsched.language.parser import parse
+from lib_lrsched.language.tree import unparse
+from lib_lrsched.preview.forms import describe_shapes
+from lib_lrsched.schedule.shapes import ENTRIES
+from lib_lrsched.web.endpoints import PREFIX
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -176,7 +176,7 @@ def test_every_format_has_its_section():
 
 
 def test_the_commands_of_the_formats_page_are_those_of_the_command_line(capsys: pytest.CaptureFixture[str]):
-    from lib_lrsched.cli import main
+    from lib_lrsched.cli.main import main
 
     for line in "".join(blocks(read(DOCS / "formats.md"), "sh")).splitlines():
         words = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|(\S+)', line.removeprefix("python -m lib_lrsched "))]
@@ -185,7 +185,7 @@ def test_the_commands_of_the_formats_page_are_those_of_the_command_line(capsys: 
 
 
 def test_deepspeeds_texts_on_the_page_are_exported_as_it_says():
-    from lib_lrsched.exports import export
+    from lib_lrsched.formats.exports import export
 
     section_text = read(DOCS / "formats.md").partition("\n## deepspeed\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (\w+)(?:, \w+)? \| (`.*) \|$", section_text, re.MULTILINE)
@@ -196,7 +196,7 @@ def test_deepspeeds_texts_on_the_page_are_exported_as_it_says():
 
 
 def test_the_arguments_of_sd_scripts_on_the_page_are_imported_as_it_says():
-    from lib_lrsched.imports import import_text
+    from lib_lrsched.formats.imports import import_text
 
     rows = re.findall(r"^\| `(--.*?)` \| `(.*)` \|$", read(DOCS / "formats.md"), re.MULTILINE)
     assert len(rows) == 11

@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from lib_lrsched.files import set_aside
 from lib_lrsched.practice import files, hypernetwork, sd_hijack, shared
-from lib_lrsched.safe_save import BACKUP, OPTIM, TEMPORARY, has_backup, save_whole
+from lib_lrsched.storage.atomic_files import set_aside
+from lib_lrsched.storage.model_files import BACKUP, OPTIM, TEMPORARY, has_backup, save_whole
 
 LONGEST_ENDING = f"..pt{OPTIM}{TEMPORARY}"
 """What a file's name has beside the name of what is trained, at its longest, while it is being saved."""

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_invariants import planned, rates, schedules, shapes, soup, whole
 
-from lib_lrsched.exports import ExportError, export
-from lib_lrsched.imports import KINDS, Imported, ImportFormatError, import_text
-from lib_lrsched.plan import Plan, plan
-from lib_lrsched.shapes import SHAPES
+from lib_lrsched.formats.exports import ExportError, export
+from lib_lrsched.formats.imports import KINDS, Imported, ImportFormatError, import_text
+from lib_lrsched.schedule.plan import Plan, plan
+from lib_lrsched.schedule.shapes import SHAPES
 
 ERROR = 0.1
 """Allowed where a curve becomes constant phases."""

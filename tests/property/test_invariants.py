@@ -13,8 +13,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from lib_lrsched import Plan, ScheduleError, parse, plan
-from lib_lrsched.shapes import REQUIRED, SHAPES, Param
-from lib_lrsched.syntax import unparse
+from lib_lrsched.language.tree import unparse
+from lib_lrsched.schedule.shapes import REQUIRED, SHAPES, Param
 
 STRETCHING = {"linear", "cosine", "exp", "poly", "rex", "warmup", "onecycle", "wsd", "range_test"}
 """The shapes whose values depend on the length of their segment."""
