@@ -37,7 +37,8 @@ from lib_lrsched.optimizer.step_hook import PlanLR  # noqa: E402
 from lib_lrsched.preview.curve import preview  # noqa: E402
 from lib_lrsched.schedule.shapes import SHAPES  # noqa: E402
 from lib_lrsched.storage.store import Store  # noqa: E402
-from lib_lrsched.training.run import Asked, TrainingRun  # noqa: E402
+from lib_lrsched.training.request import Request  # noqa: E402
+from lib_lrsched.training.run import TrainingRun  # noqa: E402
 from lib_lrsched.training.session import Session  # noqa: E402
 from lib_lrsched.training.settings import Settings  # noqa: E402
 from lib_lrsched.web import endpoints  # noqa: E402
@@ -216,7 +217,7 @@ class Loop:
         settings = Settings(autosave_every=0, autosave_minutes=0.0, freeze=False)  # what saving costs is a row of its own
         host: Any = SimpleNamespace(shared=shared, settings=lambda: settings, embeddings_dir=lambda: str(folder))
         mode = "norm" if clip == "norm" else "disabled"
-        asked = Asked("embedding", "bench", text, MILLION, clip_mode=mode, clip_text="0.01" if clip == "norm" else "")
+        asked = Request("embedding", "bench", text, MILLION, clip_mode=mode, clip_text="0.01" if clip == "norm" else "")
         self.session = Session(host, TrainingRun(asked, Store(folder)))
         embedding = SimpleNamespace(vec=self.weight, step=0)
         self.scheduler: Any = self.session.construct(text, 0, {"embedding": embedding})

@@ -17,7 +17,7 @@ import torch
 
 from lib_lrsched.optimizer.codec import copied
 from lib_lrsched.snapshot.snapshot import Facts, Folder
-from lib_lrsched.training.snapshots import Keeper, When
+from lib_lrsched.training.callbacks.snapshots import Snapshots, When
 
 UPDATES = 2000
 LEG = 250
@@ -27,9 +27,9 @@ def facts() -> Facts:
     return Facts("bench", "embedding", "bench", 0, "", "0.005", "", 1000, 0, 1.0, 1, "", time.time(), torch.__version__, "")
 
 
-def keeper_of(folder: Path, tensors: list[torch.Tensor], every: int) -> tuple[Keeper, torch.optim.Optimizer]:
+def keeper_of(folder: Path, tensors: list[torch.Tensor], every: int) -> tuple[Snapshots, torch.optim.Optimizer]:
     """A keeper in the state of a run that goes on, with Adam's state for every tensor."""
-    keeper = Keeper(When(every, 0.0), facts, lambda: {"watch": None, "guard": None, "extra": {}}, None, print)
+    keeper = Snapshots(When(every, 0.0), facts, lambda: {"watch": None, "guard": None, "extra": {}}, None, print)
     optimizer = torch.optim.AdamW(tensors, lr=0.005)
     for tensor in tensors:
         tensor.grad = torch.ones_like(tensor)
@@ -100,9 +100,9 @@ def whole_run() -> tuple[float, float, float]:
     share of the first that was spent on saving.
     """
     spent = 0.0
-    save = Keeper._save
+    save = Snapshots._save
 
-    def timed(self: Keeper) -> None:
+    def timed(self: Snapshots) -> None:
         nonlocal spent
         begin = time.perf_counter()
         save(self)
@@ -110,7 +110,7 @@ def whole_run() -> tuple[float, float, float]:
 
     times: dict[int, list[float]] = {0: [], 50: []}
     with tempfile.TemporaryDirectory() as folder, practice(Path(folder)) as (service, settings):
-        Keeper._save = timed  # type: ignore[method-assign]
+        Snapshots._save = timed  # type: ignore[method-assign]
         try:
             for every in times:
                 service.create("embedding", f"every{every}")
@@ -121,5 +121,5 @@ def whole_run() -> tuple[float, float, float]:
                     service.train("embedding", f"every{every}", "0.005", leg * LEG, seed=leg)
                     found.append((time.perf_counter() - begin) / LEG)
         finally:
-            Keeper._save = save  # type: ignore[method-assign]
+            Snapshots._save = save  # type: ignore[method-assign]
     return statistics.median(times[50]), statistics.median(times[0]), spent / (sum(times[50]) * LEG)

@@ -165,15 +165,9 @@ def _scale(norm: Tensor, limit: float | Tensor) -> Tensor | float:
 _ONE, _TINY, _HUGE = np.float32(1.0), np.float32(1e-6), 1e30
 
 Limit = Callable[[], tuple[str, float] | None]
-Guard = Callable[[Callable[[], None]], Any]
 
 
-def call(action: Callable[[], None]) -> None:
-    """The guard that guards nothing."""
-    action()
-
-
-class Gauge:
+class StepHook:
     """Hooks on one optimizer: what it is about to do, seen and clipped at the last moment; and whether it did it.
 
     ``made`` counts its updates where they happen, as each ends. An update that began and did not end leaves ``is_whole`` False.
@@ -183,15 +177,17 @@ class Gauge:
 
     Args:
         limit: returns (mode, threshold) for the update about to be made, or None to leave gradients alone.
-        guard: calls what it is given; keeps exceptions away from the training loop.
+        before: called when gradients are measured and clipped.
+        failed: called with what went wrong in that; it is raised on, and ends the optimizer's step before it has begun.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, limit: Limit, guard: Guard = call) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, limit: Limit, before: Callable[[], None] = lambda: None,
+                 failed: Callable[[Exception], None] = lambda _: None) -> None:
         self.optimizer = optimizer
         self.rate: float | None = None
         self._limit = limit
         self._norm: Tensor | None = None
-        self._guard = guard
+        self._before, self._failed = before, failed
         self._begun = self.made = 0
         self._hooks = (optimizer.register_step_pre_hook(self._before_step), optimizer.register_step_post_hook(self._after_step))
 
@@ -223,7 +219,12 @@ class Gauge:
         self.made += 1
 
     def _before_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
-        self._guard(lambda: self._look(optimizer))
+        try:
+            self._look(optimizer)
+            self._before()
+        except Exception as error:
+            self._failed(error)
+            raise
         self._begun += 1  # last: nothing that goes wrong before this has touched the weights
 
     def _look(self, optimizer: torch.optim.Optimizer) -> None:

@@ -29,7 +29,7 @@ from lib_lrsched.storage.run_state import RunState, from_json, to_plain
 from lib_lrsched.storage.store import Store, stamped
 
 from . import data_set, snapshot
-from .snapshot import Bundle
+from .snapshot import Snapshot
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class Unpacked:
         names = _unpack(source, folder)
         self.state: RunState = from_json((folder / STATE).read_bytes(), Path(STATE))
         _check_counts(self.state)
-        self.bundle: Bundle = _named(BUNDLE, lambda: snapshot.read(folder / BUNDLE))
+        self.bundle: Snapshot = _named(BUNDLE, lambda: snapshot.read(folder / BUNDLE))
         _check_learned(self.bundle)
         if HISTORY in names:
             _named(HISTORY, lambda: History.open(folder / HISTORY, append=False, every_value=True))
@@ -155,7 +155,7 @@ def _check_counts(state: RunState) -> None:
                 raise RunStateError(f"{STATE}: legs[{number}].{name}: expected at most {MAX_STEP}, found {getattr(leg, name)}")
 
 
-def _check_learned(made: Bundle) -> None:
+def _check_learned(made: Snapshot) -> None:
     """What an optimizer and GradScaler go on with: a wrong step or a missing moment would end each training at once."""
     try:
         step_hook.check_state(made.facts.optimizer, made.parts["optimizer"], made.trained)

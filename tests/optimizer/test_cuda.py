@@ -19,7 +19,8 @@ torch = pytest.importorskip("torch")
 from lib_lrsched.optimizer import step_hook  # noqa: E402  # torch is optional, see importorskip
 from lib_lrsched.snapshot import generators  # noqa: E402  # torch is optional, see importorskip
 from lib_lrsched.storage.store import Store  # noqa: E402
-from lib_lrsched.training.run import Asked, TrainingRun  # noqa: E402
+from lib_lrsched.training.request import Request  # noqa: E402
+from lib_lrsched.training.run import TrainingRun  # noqa: E402
 from lib_lrsched.training.session import Session  # noqa: E402
 from lib_lrsched.training.settings import Settings  # noqa: E402
 
@@ -60,7 +61,7 @@ def test_no_hook_in_the_loop_waits_for_the_device(tmp_path: Path, mode: str, sca
     shared = SimpleNamespace(opts=SimpleNamespace(practice_quiet=True), state=SimpleNamespace(interrupted=False))
     host: Any = SimpleNamespace(shared=shared, settings=lambda: settings, embeddings_dir=lambda: str(tmp_path))
     clip = "" if mode == "disabled" else "0.01"
-    asked = Asked("embedding", "on_cuda", TEXT, UPDATES, clip_mode=mode, clip_text=clip)
+    asked = Request("embedding", "on_cuda", TEXT, UPDATES, clip_mode=mode, clip_text=clip)
     session = Session(host, TrainingRun(asked, Store(tmp_path)))
     troubles: list[str] = []
     session.guard = lambda action: _told(action, troubles)  # type: ignore[method-assign]  # else it would swallow what is looked for
@@ -112,7 +113,7 @@ def test_gradients_are_clipped_at_the_true_threshold_under_grad_scaler(mode: str
     def stepped(device: str, enabled: bool) -> torch.Tensor:
         weight = torch.nn.Parameter(start.clone().to(device))
         optimizer = torch.optim.AdamW([weight], lr=0.1, fused=fused and device == "cuda")
-        step_hook.Gauge(optimizer, lambda: (mode, 0.5))
+        step_hook.StepHook(optimizer, lambda: (mode, 0.5))
         scaler = grad_scaler(device, enabled)
         scaler.scale((weight * slope.to(device)).sum()).backward()
         scaler.step(optimizer)

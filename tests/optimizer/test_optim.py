@@ -167,7 +167,7 @@ def test_an_unknown_mode_clips_nothing():
 def test_the_gauge_tells_rate_and_norm_of_an_update_once():
     made = parameters((3,), (4,))
     optimizer = torch.optim.SGD(made, lr=0.125)
-    gauge = step_hook.Gauge(optimizer, lambda: None)
+    gauge = step_hook.StepHook(optimizer, lambda: None)
     assert gauge.take() == (None, None)
     expected = norm64([p.grad for p in made])
     optimizer.step()
@@ -181,7 +181,7 @@ def test_the_gauge_tells_rate_and_norm_of_an_update_once():
 def test_the_gauge_clips_what_the_update_uses_and_tells_the_norm_before(mode):
     ours, theirs = (parameters((3,), (4,)) for _ in range(2))
     before = norm64([p.grad for p in ours])
-    gauge = step_hook.Gauge(torch.optim.SGD(ours, lr=1.0), lambda: (mode, 0.1))
+    gauge = step_hook.StepHook(torch.optim.SGD(ours, lr=1.0), lambda: (mode, 0.1))
     gauge.optimizer.step()
     getattr(torch.nn.utils, f"clip_grad_{mode}_")(theirs, 0.1)
     torch.optim.SGD(theirs, lr=1.0).step()
@@ -192,7 +192,7 @@ def test_the_gauge_clips_what_the_update_uses_and_tells_the_norm_before(mode):
 def test_a_removed_gauge_sees_and_clips_nothing():
     made = parameters((3,))
     optimizer = torch.optim.SGD(made, lr=1.0)
-    gauge = step_hook.Gauge(optimizer, lambda: ("value", 0.0))
+    gauge = step_hook.StepHook(optimizer, lambda: ("value", 0.0))
     gauge.remove()
     before = made[0].detach().clone()
     optimizer.step()
@@ -202,7 +202,7 @@ def test_a_removed_gauge_sees_and_clips_nothing():
 
 def test_the_gauge_keeps_no_graph_and_no_gradient():
     made = parameters((3,))
-    gauge = step_hook.Gauge(torch.optim.SGD(made, lr=1.0), lambda: ("norm", 0.1))
+    gauge = step_hook.StepHook(torch.optim.SGD(made, lr=1.0), lambda: ("norm", 0.1))
     gauge.optimizer.step()
     norm = gauge.take()[1]
     assert norm.grad_fn is None
@@ -216,7 +216,7 @@ def _scaled_step(*, fused: bool, mode: str, limit: float) -> tuple[list[Any], fl
     for parameter in made:
         parameter.grad = None
     optimizer = torch.optim.AdamW(made, lr=0.01, fused=fused)
-    gauge = step_hook.Gauge(optimizer, lambda: (mode, limit))
+    gauge = step_hook.StepHook(optimizer, lambda: (mode, limit))
     scaler = torch.amp.GradScaler("cpu")
     loss = sum((p * t).sum() for p, t in zip(made, target))
     scaler.scale(loss).backward()

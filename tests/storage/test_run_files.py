@@ -446,7 +446,7 @@ def test_a_saved_state_whose_place_in_the_data_is_nonsense_is_listed(ground):
     _, found, _ = folder.newest()
     assert found is not None
     for order in ({}, {"taken": "x", "batches": 3}, {"taken": torch.ones(2), "batches": torch.ones(())}):
-        folder.add(snapshot.Bundle(found.facts, {**found.parts, "order": order}))
+        folder.add(snapshot.Snapshot(found.facts, {**found.parts, "order": order}))
         (newest, *_) = ask(ground.runtime, "GET", f"/runs/{run.id}/bundles").json()["bundles"]
         assert (newest["batches_taken"], newest["batches_per_epoch"]) == (None, None)
 
@@ -500,7 +500,7 @@ def test_error_a_design_that_would_not_fit_its_weights(ground, design, words, tm
     _, found, _ = folder.newest()
     assert found is not None
     parts = {**found.parts, "extra": {**found.parts["extra"], **design}}
-    folder.add(snapshot.Bundle(found.facts, parts))
+    folder.add(snapshot.Snapshot(found.facts, parts))
     path = tmp_path / "out.zip"
     with path.open("wb") as target:
         ground.runtime.export_run(run.id, target)

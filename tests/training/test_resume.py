@@ -27,7 +27,7 @@ from practice_fixtures import (  # noqa: E402
 from test_store import rewrite  # noqa: E402
 
 from lib_lrsched import plan  # noqa: E402
-from lib_lrsched.host import answers  # noqa: E402
+from lib_lrsched.host import runtime as host_runtime  # noqa: E402
 from lib_lrsched.host.input_checks import InputError  # noqa: E402
 from lib_lrsched.practice import hypernetwork, sd_hijack, shared  # noqa: E402
 from lib_lrsched.preview.curve import preview  # noqa: E402
@@ -35,7 +35,7 @@ from lib_lrsched.preview.run_view import past_legs  # noqa: E402
 from lib_lrsched.schedule import plateau  # noqa: E402
 from lib_lrsched.storage import process  # noqa: E402
 from lib_lrsched.storage.run_state import KNOWN_KEPT  # noqa: E402
-from lib_lrsched.training import session  # noqa: E402
+from lib_lrsched.training import reporter  # noqa: E402
 
 ground = practice_fixtures.ground
 
@@ -219,7 +219,7 @@ def test_after_a_full_disk_and_reload_ui_the_run_does_not_count_as_running(groun
     path = ground.state_dir / "runs" / run_id / "run.json"
     practice_fixtures.hooks.uninstall()
     if not in_memory:
-        answers._stores.clear()
+        host_runtime._stores.clear()
     ground.install()
     assert json.loads(path.read_bytes())["state"] == "running"
     expected = ("finished", "") if in_memory else ("crashed", "the training has ended, and that could not be saved")
@@ -471,7 +471,7 @@ def test_a_plateau_looks_at_the_same_losses_where_the_norm_comes_late(ground, mo
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the hooks would print on the console."""
     lines: list[str] = []
-    monkeypatch.setattr(session.Session, "say", lambda self, message: lines.append(message))
+    monkeypatch.setattr(reporter.Reporter, "say", lambda self, message: lines.append(message))
     return lines
 
 
