@@ -28,6 +28,7 @@ from lib_lrsched.practice import (
     dataset,
     hypernetwork,
     images,
+    initialize,
     loop,
     sd_hijack,
     sd_hijack_checkpoint,
@@ -196,7 +197,7 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
     globals_before = there()
     torch.set_num_threads(1)
     shared.opts.practice_quiet = True
-    shared.setup(tmp_path, small_model())
+    initialize.setup(tmp_path, small_model())
     shared.state.begin("test")
     draw_pictures(tmp_path / "data", 5)
     yield Ground(tmp_path)

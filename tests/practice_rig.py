@@ -16,7 +16,16 @@ import pytest
 import torch
 from PIL import Image
 
-from lib_lrsched.practice import dataset, hypernetwork, sd_hijack, sd_hijack_checkpoint, service, shared, textual_inversion
+from lib_lrsched.practice import (
+    dataset,
+    hypernetwork,
+    initialize,
+    sd_hijack,
+    sd_hijack_checkpoint,
+    service,
+    shared,
+    textual_inversion,
+)
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork
 from lib_lrsched.practice.model import PracticeModel
 
@@ -38,7 +47,7 @@ def host(practice_model, tmp_path):
     torch.set_num_threads(1)
     shared.opts.practice_quiet = True
     shared.opts.training_write_csv_every = 1
-    shared.setup(tmp_path, practice_model)
+    initialize.setup(tmp_path, practice_model)
     shared.state.begin("test")
     data = tmp_path / "data"
     draw_pictures(data, 5)

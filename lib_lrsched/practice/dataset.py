@@ -11,6 +11,7 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -256,7 +257,8 @@ class GroupedBatchSampler(Sampler):
 class Batch:
     """What the loops read of a batch of B entries: `cond_text`, `cond`, `latent_sample` [B, C, h, w], `weight`."""
 
-    def __init__(self, entries: Sequence[DatasetEntry]) -> None:
+    def __init__(self, entries: Sequence[DatasetEntry], *, pins_latents: bool = True) -> None:
+        self._pins_latents = pins_latents
         self.cond_text = [entry.cond_text for entry in entries]
         self.cond = [entry.cond for entry in entries]
         # A latent drawn anew each time comes as [1, C, h, w], one drawn once as [C, h, w].
@@ -266,16 +268,9 @@ class Batch:
         self.weight = torch.stack(weights).squeeze(1) if len(weights) == len(entries) else None
 
     def pin_memory(self) -> Batch:
-        """Puts the latents where a GPU fetches them faster; those drawn anew each time stay."""
-        self.latent_sample = self.latent_sample.pin_memory()
-        return self
-
-
-class RandomBatch(Batch):
-    """A batch whose latents are drawn anew each time."""
-
-    def pin_memory(self) -> RandomBatch:
-        """Leaves everything where it is, as the host does."""
+        """Puts the latents where a GPU fetches them faster; as in the host, those drawn anew each time stay."""
+        if self._pins_latents:
+            self.latent_sample = self.latent_sample.pin_memory()
         return self
 
 
@@ -293,5 +288,5 @@ class PersonalizedDataLoader(DataLoader):
             dataset,
             batch_sampler=GroupedBatchSampler(dataset, batch_size),
             pin_memory=pin_memory,
-            collate_fn=RandomBatch if latent_sampling_method == "random" else Batch,
+            collate_fn=partial(Batch, pins_latents=False) if latent_sampling_method == "random" else Batch,
         )

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 
-from lib_lrsched.practice import files, hypernetwork, newcomer, sampling, sd_hijack, shared, textual_inversion
+from lib_lrsched.practice import files, hypernetwork, initialize, newcomer, sampling, sd_hijack, shared, textual_inversion
 from lib_lrsched.practice.hypernetwork_layers import parse_dropout_structure
 
 KINDS = ("embedding", "hypernetwork")
@@ -93,8 +93,8 @@ def seed(number: int) -> None:
 
 
 def open_at(root: str | Path) -> None:
-    """Works in this folder from now on; the model is loaded at the first call. Raises as shared.setup."""
-    shared.setup(root)
+    """Works in this folder from now on; the model is loaded at the first call. Raises as initialize.setup."""
+    initialize.setup(root)
 
 
 def create(kind: str, name: str, root: str | Path | None = None, **design: Any) -> Path:

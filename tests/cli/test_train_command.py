@@ -23,6 +23,7 @@ from lib_lrsched.cli.main import main  # noqa: E402
 from lib_lrsched.practice import (  # noqa: E402
     dataset,
     files,
+    initialize,
     run_image,
     shared,
 )
@@ -43,7 +44,7 @@ class Ended(NamedTuple):
 @pytest.fixture
 def command(ground: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Runs a command in this process, on the small model and without drawing."""
-    monkeypatch.setattr(shared, "_model", small_model)
+    monkeypatch.setattr(initialize, "_model", small_model)
     for name in ("draw_run", "draw_samples"):
         monkeypatch.setattr(run_image, name, lambda *_: Path(_[-1]))
 
@@ -297,7 +298,7 @@ def test_a_second_signal_ends_the_command_at_once(ground, train, monkeypatch):
 
 
 def test_a_signal_before_the_training_ends_the_command(ground, train, monkeypatch):
-    monkeypatch.setattr(shared, "setup", lambda _: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(initialize, "setup", lambda _: signal.raise_signal(signal.SIGTERM))
     ended = train("embedding", 6)
     assert (ended.code, ended.out, ended.err) == (130, "", "interrupted\n")
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from practice_rig import both_kinds, dated, train
 
-from lib_lrsched.practice import files, hypernetwork, sd_hijack, service, shared, textual_inversion, train_inputs
+from lib_lrsched.practice import files, hypernetwork, initialize, sd_hijack, service, shared, textual_inversion, train_inputs
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork, HypernetworkModule
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 
@@ -254,7 +254,7 @@ def test_one_thread_puts_the_number_back():
 def test_setup_copies_templates_but_keeps_changed_ones(host):
     changed = host.root / "textual_inversion_templates" / "subject.txt"
     changed.write_text("my own [name]\n")
-    shared.setup(host.root, host.model)
+    initialize.setup(host.root, host.model)
     assert changed.read_text() == "my own [name]\n"
     assert "hypernetwork.txt" in train_inputs.textual_inversion_templates
 
