@@ -38,7 +38,7 @@ def usable(out: Path) -> Path:
     """The folder of --out, made where it is missing.
 
     Raises:
-        ValueError: something in it is no folder, or cannot be written to.
+        ValueError: something in it is not a folder, or cannot be written to.
     """
     try:
         root = out.absolute()

@@ -70,7 +70,7 @@ class State:
         self._name_job(job, -1)
 
     def end(self) -> None:
-        """The job is over; picture and text stay to be read."""
+        """The job is over; image and text stay to be read."""
         self.job, self.job_count = "", 0
 
     def interrupt(self) -> None:
@@ -78,7 +78,7 @@ class State:
         self.interrupted = True
 
     def assign_current_image(self, image: Image.Image) -> None:
-        """Shows a picture; the count tells readers that there is a new one."""
+        """Shows an image; the count tells readers that there is a new one."""
         self.current_image = image
         self.id_live_preview += 1
 
@@ -142,7 +142,7 @@ def say(text: str) -> None:
 
 
 def report(message: str, *, is_brief: bool = False) -> None:
-    """Prints the exception that is being handled to standard error, as the host does before it goes on.
+    """Prints the exception that is being handled to standard error, as the host does before it continues.
 
     A brief one is a line where somebody takes the lines.
     """

@@ -13,7 +13,7 @@ from lib_lrsched import console
 from lib_lrsched.practice import shared
 
 LINE_EVERY_S = 0.25
-"""Where the output is no terminal, a line with k/N comes at least this often."""
+"""Where the output is not a terminal, a line with k/N comes at least this often."""
 
 STOPPING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
@@ -44,7 +44,7 @@ def stoppable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def progress(steps: int, stream: console.Guarded) -> Iterator[None]:
-    """Show the host's job as a bar, or as lines where ``stream`` is no terminal, from a thread of its own."""
+    """Show the host's job as a bar, or as lines where ``stream`` is not a terminal, from a thread of its own."""
     done = threading.Event()
 
     def follow() -> None:

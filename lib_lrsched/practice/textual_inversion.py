@@ -286,4 +286,4 @@ def _load_optimizer_state(optimizer: torch.optim.Optimizer, embedding: Embedding
         shared.say("No saved optimizer state for this embedding")
     else:
         optimizer.load_state_dict(state)
-        shared.say("Went on with the saved optimizer state")
+        shared.say("Resumed with the saved optimizer state")

@@ -183,7 +183,7 @@ def test_good_inputs_pass(host):
         ({"template_file": None}, "there is no prompt template subject.txt"),
         ({"steps": 0}, "max steps: expected 1 or more, got 0"),
         ({"save_model_every": -1}, "saving the embedding every so many steps: expected 0 or more, got -1"),
-        ({"create_image_every": "5"}, "a picture every so many steps: expected a whole number, got '5'"),
+        ({"create_image_every": "5"}, "an image every so many steps: expected a whole number, got '5'"),
         ({"create_image_every": 5}, "the log folder is missing"),
     ],
 )
