@@ -45,9 +45,9 @@ def python(code: str, *arguments: object, **options: Any) -> subprocess.Popen[st
 HOLDING = """
 import inspect, sys
 from pathlib import Path
-from lib_lrsched import claims
+from lib_lrsched.storage import locks
 def train():
-    claim = claims.take(Path(sys.argv[1]), "embedding", sys.argv[2], claims.Call.of(inspect.currentframe()))
+    claim = locks.take(Path(sys.argv[1]), "embedding", sys.argv[2], locks.Call.of(inspect.currentframe()))
     print("held", flush=True)
     input()
     claim.release()
@@ -221,12 +221,12 @@ def test_error_a_lock_file_that_says_nothing_is_held_all_the_same(tmp_path, othe
 RACING = """
 import inspect, sys
 from pathlib import Path
-from lib_lrsched import claims
+from lib_lrsched.storage import locks
 from lib_lrsched.errors import ConflictError
 root, inside = Path(sys.argv[1]), Path(sys.argv[2])
 def train():
     try:
-        claim = claims.take(root, "embedding", "mine", claims.Call.of(inspect.currentframe()))
+        claim = locks.take(root, "embedding", "mine", locks.Call.of(inspect.currentframe()))
     except ConflictError:
         return 0
     assert claim.trouble == "", claim.trouble
@@ -256,7 +256,7 @@ def test_processes_that_race_for_it_are_never_two_at_once(tmp_path):
 NAMING = """
 import sys
 from pathlib import Path
-from lib_lrsched.store import Store
+from lib_lrsched.storage.store import Store
 input()
 for second in range(int(sys.argv[2])):
     print(Store(Path(sys.argv[1])).new_id("embedding", "mine", float(second)))
