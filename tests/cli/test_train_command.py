@@ -16,8 +16,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import both_kinds, draw_pictures, fail_at, interrupt_at, small_model  # noqa: E402
+from practice_rig import both_kinds, draw_pictures, fail_at, interrupt_at, small_model  # noqa: E402
 
 from lib_lrsched.cli.main import main  # noqa: E402
 from lib_lrsched.practice import (  # noqa: E402
@@ -28,8 +27,6 @@ from lib_lrsched.practice import (  # noqa: E402
 )
 from lib_lrsched.schedule.plan import plan  # noqa: E402
 from lib_lrsched.storage.store import Store  # noqa: E402
-
-ground = practice_fixtures.ground
 
 
 class Ended(NamedTuple):

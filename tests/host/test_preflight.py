@@ -12,10 +12,9 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import practice_fixtures
 import pytest
 import torch
-from practice_fixtures import NAME
+from practice_rig import NAME
 from torch import Tensor, nn
 
 from lib_lrsched.host import attention, input_checks, preflight, preflight_model, webui
@@ -26,7 +25,6 @@ from lib_lrsched.practice import unet as practice_unet
 from lib_lrsched.schedule.plan import plan
 from lib_lrsched.storage import presets
 
-ground = practice_fixtures.ground
 both_kinds = pytest.mark.parametrize("kind", service.KINDS)
 CUDA = torch.device("cuda")
 

@@ -15,14 +15,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import NAME, both_kinds, draw_pictures, same_bits, weights  # noqa: E402
+import practice_rig  # noqa: E402  # torch is optional, see importorskip
+from practice_rig import NAME, both_kinds, draw_pictures, same_bits, weights  # noqa: E402
 
 from lib_lrsched.host import attention  # noqa: E402
 from lib_lrsched.optimizer import step_hook  # noqa: E402
 from lib_lrsched.practice import dataset, hypernetwork, sd_hijack, shared, textual_inversion  # noqa: E402
-
-ground = practice_fixtures.ground
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
@@ -225,7 +223,7 @@ def test_an_interrupted_run_goes_on_exactly(ground, kind, monkeypatch):
     ground.install(autosave_every=50)
     expected = whole(ground, kind, accumulate=3, shuffle_tags=True)
     ground.create(kind, NAME, overwrite=True)
-    original = type(practice_fixtures.small_model()).forward
+    original = type(practice_rig.small_model()).forward
     calls = []
 
     def interrupting(self: Any, *args: Any) -> Any:
@@ -235,7 +233,7 @@ def test_an_interrupted_run_goes_on_exactly(ground, kind, monkeypatch):
         return original(self, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(practice_fixtures.small_model()), "forward", interrupting)
+        patch.setattr(type(practice_rig.small_model()), "forward", interrupting)
         assert ground.train(kind, TEXT, UPDATES, accumulate=3, shuffle_tags=True).step == 7
     assert ground.runs()[0].state == "interrupted"
     trained = ground.train(kind, TEXT, UPDATES, accumulate=3, shuffle_tags=True, seed=99)

@@ -17,14 +17,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import NAME, both_kinds, same_bits, weights  # noqa: E402
+from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402
 
 from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import sd_hijack, shared, textual_inversion  # noqa: E402
 from lib_lrsched.snapshot import snapshot  # noqa: E402
-
-ground = practice_fixtures.ground
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 

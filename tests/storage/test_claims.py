@@ -280,14 +280,12 @@ def test_processes_that_ask_at_the_same_time_get_ids_of_their_own(tmp_path):
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import both_kinds  # noqa: E402
+import practice_rig  # noqa: E402  # torch is optional, see importorskip
+from practice_rig import both_kinds  # noqa: E402
 
 from lib_lrsched.cli.main import main  # noqa: E402
 from lib_lrsched.host import hooks  # noqa: E402
 from lib_lrsched.practice import files as pt_files  # noqa: E402
-
-ground = practice_fixtures.ground
 
 TRIALS = 100 if LONG else 3  # for each kind
 STEPS = 12
@@ -348,7 +346,7 @@ def test_error_what_another_process_is_in_the_middle_of_training(ground, kind):
             os.waitpid(child, 0)
             seen.extend((os.read(mine, 4_000).rstrip(b"\0").decode(), ground.listing() == before))
 
-    with practice_fixtures.OptimizerSpy() as spy:
+    with practice_rig.OptimizerSpy() as spy:
         spy.at_step = meet
         ground.train(kind, "0.005", STEPS)
     for pipe in (starts, start, mine, its):

@@ -15,8 +15,8 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import NAME, OptimizerSpy, both_kinds, same_bits, weights  # noqa: E402
+import practice_rig  # noqa: E402  # torch is optional, see importorskip
+from practice_rig import NAME, OptimizerSpy, both_kinds, same_bits, weights  # noqa: E402
 from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402  # torch is optional, see importorskip
 
 from lib_lrsched import plan  # noqa: E402
@@ -29,8 +29,6 @@ from lib_lrsched.training.guard_rules import LEAST, RECENT, Limits, State, from_
 from lib_lrsched.training.planned import InForce  # noqa: E402
 from lib_lrsched.training.request import Asked  # noqa: E402
 
-ground = practice_fixtures.ground
-
 TEXT = "linear(0.01, 0.005)"
 NAN = float("nan")
 INF = float("inf")
@@ -38,7 +36,7 @@ INF = float("inf")
 
 def losses_that(monkeypatch: pytest.MonkeyPatch, change: Callable[[int, Any], Any]) -> None:
     """The loss of micro-batch number n (from 1) is what ``change`` makes of it."""
-    model = type(practice_fixtures.small_model())
+    model = type(practice_rig.small_model())
     forward, calls = model.forward, []
 
     def changed(self: Any, *args: Any) -> Any:
@@ -342,7 +340,7 @@ def test_an_alpha_that_is_the_same_everywhere_weighs_every_place_the_same(ground
 @both_kinds
 def test_error_an_image_of_which_the_vae_makes_no_numbers(ground, kind, monkeypatch):
     ground.install()
-    model = practice_fixtures.small_model()
+    model = practice_rig.small_model()
     encode, calls = type(model).get_first_stage_encoding, []
 
     def broken(self: Any, given: Any) -> Any:
