@@ -9,8 +9,8 @@ from typing import Any
 
 import practice_rig
 import pytest
-from practice_rig import NAME
-from test_preflight import both_kinds, found, only, write_template
+from practice_rig import NAME, both_kinds
+from preflight_steps import found, only, write_template
 
 from lib_lrsched.host import input_checks, preflight, preflight_data, text_files
 from lib_lrsched.host.images import count_pictures

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_invariants import planned, rates, schedules, shapes, soup, whole
+from random_schedules import planned, rates, schedules, shapes, soup, whole
 
 from lib_lrsched.formats.exports import ExportError, export
 from lib_lrsched.formats.imports import KINDS, Imported, ImportFormatError, import_text

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,15 +16,13 @@ torch = pytest.importorskip("torch")
 
 import practice_rig  # noqa: E402  # torch is optional, see importorskip
 from practice_rig import NAME, both_kinds, draw_pictures, same_bits, weights  # noqa: E402
+from training_steps import EXACTLY, TEXT, UPDATES, events, history, train_and_die, whole  # noqa: E402
 
 from lib_lrsched.host import attention  # noqa: E402
 from lib_lrsched.optimizer import step_hook  # noqa: E402
-from lib_lrsched.practice import dataset, hypernetwork, sd_hijack, shared, textual_inversion  # noqa: E402
+from lib_lrsched.practice import dataset, hypernetwork, shared  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-
-TEXT = "warmup(0.01):4, cosine(0.01, 0.001)"
-UPDATES = 16
 
 CHOICES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -42,66 +39,6 @@ CHOICES: dict[str, dict[str, Any]] = {
     "value": {"clip_mode": "value", "clip": "1e-3:5, 1e-2"},
     "norm": {"clip_mode": "norm", "clip": "1e-2:4, 1e-3"},
 }
-
-
-def in_child(action: Callable[[], None]) -> int:
-    """Runs an action in a process of its own; its exit status."""
-    child = os.fork()
-    if child == 0:
-        status = 70
-        try:
-            action()
-            status = 0
-        except BaseException as error:
-            print(f"child: {type(error).__name__}: {error}", flush=True)
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def die_after(updates: int) -> None:
-    """The process leaves when the host has recorded so many updates: no final save, no finally."""
-    original = textual_inversion.write_loss
-
-    def write_loss(log_directory: Any, filename: Any, step: int, epoch_len: int, values: Any) -> Any:
-        answer = original(log_directory, filename, step, epoch_len, values)
-        if step == updates:
-            os._exit(9)
-        return answer
-
-    textual_inversion.write_loss = write_loss
-
-
-def train_and_die(ground: Any, kind: str, updates: int, steps: int = UPDATES, text: str = TEXT, **choices: Any) -> None:
-    """A child trains up to ``updates``, is gone, and the host comes up again with what is on the disk."""
-
-    def run() -> None:
-        die_after(updates)
-        ground.train(kind, text, steps, **choices)
-
-    assert in_child(run) == 9
-    sd_hijack.model_hijack.embedding_db.load_textual_inversion_embeddings(force_reload=True)
-    shared.reload_hypernetworks()
-
-
-def whole(ground: Any, kind: str, text: str = TEXT, steps: int = UPDATES, **choices: Any) -> list[Any]:
-    """The weights of a run without a break, by another name, from the same start."""
-    ground.create(kind, "whole", overwrite=True)
-    return weights(ground.train(kind, text, steps, name="whole", **choices))
-
-
-def history(ground: Any, name: str) -> list[tuple[Any, ...]]:
-    (run,) = (run for run in ground.runs() if run.name == name)
-    by_step = {record.step: record for record in ground.records(run)}  # a run that went back counts once
-    return [tuple(by_step[k])[:5] for k in sorted(by_step)]
-
-
-def events(ground: Any, name: str = NAME) -> list[str]:
-    (run,) = (run for run in ground.runs() if run.name == name)
-    return [message for _, message in ground.events(run)]
-
-
-EXACTLY = "exactly as if there had been no break: weights, optimizer, random numbers and place in the data are back"
 
 
 @both_kinds

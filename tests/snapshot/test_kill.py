@@ -18,6 +18,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402
+from training_steps import folder_of  # noqa: E402
 
 from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import sd_hijack, shared, textual_inversion  # noqa: E402
@@ -77,10 +78,6 @@ def wait_for(progress: mmap.mmap, step: int, process: int) -> None:
         if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
             return
         time.sleep(0.001)
-
-
-def folder_of(kind: str) -> Path:
-    return Path(shared.cmd_opts.embeddings_dir if kind == "embedding" else shared.cmd_opts.hypernetwork_dir)
 
 
 def good_bundles(ground: Any) -> list[int]:

@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch")
 
 import practice_rig  # noqa: E402  # torch is optional, see importorskip
 from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402
-from test_exact_resume import EXACTLY, TEXT, UPDATES, events, train_and_die, whole  # noqa: E402
-from test_stored_by_0_1_0 import stored  # noqa: E402
+from stored_runs import stored  # noqa: E402
+from training_steps import EXACTLY, TEXT, UPDATES, events, train_and_die, whole  # noqa: E402
 
 from lib_lrsched.host import answers  # noqa: E402
 from lib_lrsched.snapshot import recovery, snapshot  # noqa: E402

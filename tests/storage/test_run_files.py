@@ -20,7 +20,7 @@ import httpx  # noqa: E402  # with torch comes the rest of the test extra
 import practice_rig  # noqa: E402
 from fastapi import FastAPI  # noqa: E402
 from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402
-from test_exact_resume import train_and_die  # noqa: E402
+from training_steps import train_and_die  # noqa: E402
 
 from lib_lrsched.errors import RequestError, RunStateError  # noqa: E402
 from lib_lrsched.host import hooks, run_transfer  # noqa: E402

@@ -20,10 +20,8 @@ torch = pytest.importorskip("torch")
 
 import practice_rig  # noqa: E402  # torch is optional, see importorskip
 from practice_rig import NAME, both_kinds, draw_pictures, same_bits, weights  # noqa: E402
-from test_exact_resume import EXACTLY, events, history, in_child, whole  # noqa: E402
-from test_rescue import INF, losses_that  # noqa: E402
-from test_saves import FULL, main_file  # noqa: E402
 from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
+from training_steps import EXACTLY, FULL, INF, events, history, in_child, losses_that, main_file, whole  # noqa: E402
 
 from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import sd_hijack, shared, textual_inversion  # noqa: E402

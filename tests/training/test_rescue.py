@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ torch = pytest.importorskip("torch")
 import practice_rig  # noqa: E402  # torch is optional, see importorskip
 from practice_rig import NAME, OptimizerSpy, both_kinds, same_bits, weights  # noqa: E402
 from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402  # torch is optional, see importorskip
+from training_steps import INF, NAN, losses_that, rescues  # noqa: E402
 
 from lib_lrsched import plan  # noqa: E402
 from lib_lrsched.host.input_checks import InputError  # noqa: E402
@@ -30,25 +30,6 @@ from lib_lrsched.training.planned import InForce  # noqa: E402
 from lib_lrsched.training.request import Asked  # noqa: E402
 
 TEXT = "linear(0.01, 0.005)"
-NAN = float("nan")
-INF = float("inf")
-
-
-def losses_that(monkeypatch: pytest.MonkeyPatch, change: Callable[[int, Any], Any]) -> None:
-    """The loss of micro-batch number n (from 1) is what ``change`` makes of it."""
-    model = type(practice_rig.small_model())
-    forward, calls = model.forward, []
-
-    def changed(self: Any, *args: Any) -> Any:
-        calls.append(self)
-        loss, named = forward(self, *args)
-        return change(len(calls), loss), named
-
-    monkeypatch.setattr(model, "forward", changed)
-
-
-def rescues(ground: Any) -> list[str]:
-    return [message for event, message in ground.events() if event == "rescue"]
 
 
 # Judging ----------------------------------------------------------------------------------

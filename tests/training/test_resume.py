@@ -24,7 +24,7 @@ from practice_rig import (  # noqa: E402
     same_bits,
     weights,
 )
-from test_store import rewrite  # noqa: E402
+from stored_runs import rewrite  # noqa: E402
 
 from lib_lrsched import plan  # noqa: E402
 from lib_lrsched.host import answers  # noqa: E402
