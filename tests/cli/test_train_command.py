@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import random
 import signal
 import sys
@@ -428,7 +427,6 @@ def test_the_longest_name_is_saved_and_resumed_and_a_longer_one_refused(ground, 
     assert (ended.code, "a name has at most 233 bytes here" in ended.err) == (2, True)
 
 
-LONG = bool(os.environ.get("LRSCHED_LONG"))
 NONSENSE = ["", " ", "-1", "0", "1", "nan", "1e999", "9" * 30, "a/b", "mine!", "日本", "\udcff", "\x1b[31m", "a\0b", "cosine(1,0)",
             "0.5:1ep", "repeat(3, 1:2)", ":", "(" * 2000, "[]", "{}", "/nowhere", "..", "x" * 300, "%", "1,2", "--", "-h", "@file"]
 OPTIONS = {
@@ -462,14 +460,14 @@ def commands(rng: random.Random, count: int) -> list[list[str]]:
     return made
 
 
-@pytest.mark.parametrize("number", [1, pytest.param(2, marks=pytest.mark.skipif(not LONG, reason="make test-long"))])
-def test_no_command_line_ends_with_a_traceback(ground, command, monkeypatch, number):
+@pytest.mark.parametrize(("number", "count"), [(1, 150), pytest.param(2, 3_000, marks=pytest.mark.long)])
+def test_no_command_line_ends_with_a_traceback(ground, command, monkeypatch, number, count):
     from lib_lrsched.practice import app
 
     monkeypatch.setattr(app, "serve", lambda *_, **__: None)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), encoding="utf-8"))
     monkeypatch.chdir(ground.root)
-    codes = {command(*argv).code for argv in commands(random.Random(number), 150 if number == 1 else 3000)}
+    codes = {command(*argv).code for argv in commands(random.Random(number), count)}
     assert codes >= {0, 2}
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import random
 import re
+from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from training_steps import EXACTLY, TEXT, UPDATES, events, history, train_and_di
 
 from lib_lrsched.host import attention  # noqa: E402
 from lib_lrsched.optimizer import step_hook  # noqa: E402
-from lib_lrsched.practice import dataset, hypernetwork, shared  # noqa: E402
+from lib_lrsched.practice import dataset, hypernetwork, service, shared  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
@@ -41,9 +43,14 @@ CHOICES: dict[str, dict[str, Any]] = {
 }
 
 
-@both_kinds
-@pytest.mark.parametrize("choices", CHOICES.values(), ids=CHOICES)
-@pytest.mark.parametrize("killed", [3, 7, 11])
+def kills() -> Iterator[Any]:
+    """Every choice, kind and update to be killed after. The quick ones: each choice and each update with each kind."""
+    for (c, (name, choices)), (k, kind), (u, killed) in product(*map(enumerate, (CHOICES.items(), service.KINDS, (3, 7, 11)))):
+        marks = [pytest.mark.long] if u != (c + k) % 3 else []
+        yield pytest.param(kind, choices, killed, id=f"{killed}-{name}-{kind}", marks=marks)
+
+
+@pytest.mark.parametrize(("kind", "choices", "killed"), kills())
 def test_a_killed_run_taken_up_again_ends_with_the_same_bits(ground, kind, choices, killed):
     draw_pictures(ground.data, 7)
     ground.install(autosave_every=2)
@@ -98,9 +105,14 @@ def test_where_free_memory_decides_anew_no_exactness_is_claimed(ground):
     assert [message for message in events(ground) if "is on auto and decides anew" in message]
 
 
-@both_kinds
-@pytest.mark.parametrize("killed", [4, 5, 6, 7, 8, 9])
-@pytest.mark.parametrize("every", [1, 3])
+def places() -> Iterator[Any]:
+    """Every update to be killed after and with every autosave interval. The quick ones: each update with each kind."""
+    for every, killed, (k, kind) in product((1, 3), (4, 5, 6, 7, 8, 9), enumerate(service.KINDS)):
+        marks = [pytest.mark.long] if every != (1, 3)[(killed + k) % 2] else []
+        yield pytest.param(kind, killed, every, id=f"{every}-{killed}-{kind}", marks=marks)
+
+
+@pytest.mark.parametrize(("kind", "killed", "every"), places())
 def test_wherever_in_the_epoch(ground, kind, killed, every):
     """Five pictures in batches of two, two micro-batches to an update: an epoch is one update, and one batch too many."""
     ground.install(autosave_every=every)

@@ -552,7 +552,7 @@ def test_after_ctrl_c_at_random_a_run_goes_on_exactly_or_says_why_not(ground, ki
 
 @both_kinds
 @needs_fork
-@pytest.mark.skipif(os.environ.get("LRSCHED_LONG") != "1", reason="make test-long")
+@pytest.mark.long
 def test_after_ctrl_c_a_hundred_times_at_random_a_run_goes_on_exactly_or_says_why_not(ground, kind):
     ends = ctrl_c_at_random(ground, kind, 100, seed=2)
     assert ends["exact"] > 50

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,6 @@ def test_error_no_state_of_a_guard(parts):
         from_parts(parts)
 
 
-LONG = pytest.mark.skipif(not os.environ.get("LRSCHED_LONG"), reason="make test-long")
 SEEDS, UPDATES = 2000, 300
 
 
@@ -127,7 +125,7 @@ def test_healthy_runs_whose_loss_depends_on_the_timestep_are_left_alone():
     assert false_alarms("noise", SEEDS, 1.0) + false_alarms("steep", SEEDS // 4, 0.7) <= 1
 
 
-@LONG
+@pytest.mark.long
 @pytest.mark.parametrize("shape", ["noise", "steep", "even", "two"])
 @pytest.mark.parametrize("noise", [0.3, 0.7, 1.0])
 def test_healthy_runs_of_every_kind_are_left_alone(shape, noise):
