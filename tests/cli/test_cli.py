@@ -70,6 +70,12 @@ def test_error_text_is_shown_with_its_place(capsys: pytest.CaptureFixture[str]) 
     assert err == expected
 
 
+def test_error_with_a_fix_prints_the_whole_text_mended(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = evaluate(capsys, "cosin(1,\n 0)\t", "--steps", "10")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-2:] == ["did you mean: cosine(1,", " 0) "]
+
+
 def test_error_text_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = evaluate(capsys, "cosin(1, 0)", "--steps", "10", "--json")
     assert (code, err) == (2, "")

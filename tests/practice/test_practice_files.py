@@ -7,16 +7,14 @@ import re
 from types import SimpleNamespace
 from typing import Any
 
-import practice_rig
 import pytest
 import torch
-from practice_rig import both_kinds, dated, train
+from host_steps import dated, train
+from practice_rig import both_kinds
 
 from lib_lrsched.practice import files, hypernetwork, initialize, sd_hijack, service, shared, textual_inversion, train_inputs
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork, HypernetworkModule
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
-
-host, practice_model = practice_rig.host, practice_rig.practice_model
 
 WIDTH = 64  # of a token vector and of the context
 ALLOWED_BY_1_7 = re.compile(r"^([^/]+)/((data/\d+)|version|(data\.pkl))$")  # the members that modules/safe.py lets pass

@@ -8,15 +8,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import NAME, both_kinds, same_bits, weights  # noqa: E402
+import practice_rig  # noqa: E402  # torch is optional, see importorskip
+from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402
 
 from lib_lrsched.cli.main import main  # noqa: E402
 from lib_lrsched.host import hooks, preflight  # noqa: E402
 from lib_lrsched.practice.text import find_embedding, words_of  # noqa: E402
 from lib_lrsched.training.no_gradient import SEVERAL, Stillness, twins_of, why_not  # noqa: E402
-
-ground = practice_fixtures.ground
 
 CLIPPED = ("the gradient clip value is 0 at every step, which cuts every gradient to 0, so nothing will be learned: give a value "
            "above 0, or switch gradient clipping off")
@@ -28,7 +26,7 @@ def said(ground: Any) -> list[str]:
 
 def still(monkeypatch: pytest.MonkeyPatch, until: int = 10**9) -> None:
     """No gradient in the first updates: the loss does not depend on what is trained."""
-    model = type(practice_fixtures.small_model())
+    model = type(practice_rig.small_model())
     forward, calls = model.forward, []
 
     def constant(self: Any, *given: Any) -> Any:
