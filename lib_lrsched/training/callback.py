@@ -195,7 +195,7 @@ class Callbacks:
     def _failed(self, callback: Callback, error: Exception) -> None:
         name = type(callback).__name__
         self._reporter.failed(error)
-        self.failed = self.failed or f"{name} failed in the training before"
+        self.failed = self.failed or f"a part of the hooks failed in the training before: {name}"
         if callback.on_failure == OBSERVER:
             self.active.remove(callback)
             self._sort()

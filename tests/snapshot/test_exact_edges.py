@@ -10,19 +10,26 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import NAME, OptimizerSpy, both_kinds, draw_pictures, same_bits, weights  # noqa: E402
-from test_exact_resume import EXACTLY, TEXT, UPDATES, events, in_child, train_and_die, whole  # noqa: E402
-from test_rescue import NAN, losses_that, rescues  # noqa: E402
-from test_saves import main_file  # noqa: E402
+from practice_rig import NAME, OptimizerSpy, both_kinds, draw_pictures, same_bits, weights  # noqa: E402
+from training_steps import (  # noqa: E402
+    EXACTLY,
+    NAN,
+    TEXT,
+    UPDATES,
+    events,
+    in_child,
+    losses_that,
+    main_file,
+    rescues,
+    train_and_die,
+    whole,
+)
 
 from lib_lrsched import plan  # noqa: E402
 from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import hypernetwork, sd_hijack, shared  # noqa: E402
 from lib_lrsched.snapshot import generators  # noqa: E402
 from lib_lrsched.storage import model_files  # noqa: E402
-
-ground = practice_fixtures.ground
 
 
 def reload() -> None:
@@ -114,7 +121,7 @@ def test_a_hypernetwork_whose_file_time_changed_is_known_by_its_weights(ground):
 
 
 def test_an_inpainting_model_makes_no_claim_of_exactness(ground, monkeypatch):
-    """Its training encodes an empty picture once, at its first batch: draws that a run that goes on makes again."""
+    """Its training encodes an empty image once, at its first batch: draws that a run that goes on makes again."""
     ground.install(autosave_every=2)
     ground.create("embedding", NAME)
     train_and_die(ground, "embedding", 9)
@@ -122,7 +129,7 @@ def test_an_inpainting_model_makes_no_claim_of_exactness(ground, monkeypatch):
     monkeypatch.setattr(shared.sd_model.model, "conditioning_key", "hybrid", raising=False)
     ground.train("embedding", TEXT, UPDATES)
     said = [message for run in ground.runs() for _, message in ground.events(run)]
-    assert "the picture that an inpainting model wants beside the prompt is encoded anew, by other draws" in said
+    assert "the image that an inpainting model wants beside the prompt is encoded anew, by other draws" in said
     assert not [message for message in said if message.startswith("exactly as if")]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from lib_lrsched.optimizer import step_hook
-from lib_lrsched.optimizer.step_hook import StepHook
 from lib_lrsched.training.callback import ESSENTIAL, Callback, Training, Update
 from lib_lrsched.training.schedulers import ClipScheduler, RateScheduler
 
@@ -19,7 +18,7 @@ class RateAndClip(Callback):
         self._session = session
         self.scheduler: RateScheduler | None = None
         self.clip: ClipScheduler | None = None
-        self.hook: StepHook | None = None
+        self.hook: step_hook.StepHook | None = None
 
     def construct_rate(self, step: int) -> RateScheduler:
         """What the host gets for its rate."""
@@ -35,7 +34,7 @@ class RateAndClip(Callback):
         """The optimizer of the loop is known."""
         if self.hook is not None:
             self.hook.remove()
-        self.hook = StepHook(optimizer, self._limit, self._session.before_step, self._failed)
+        self.hook = step_hook.StepHook(optimizer, self._limit, self._session.before_step, self._failed)
 
     def take(self, step: int, loss: float) -> Update:
         """The update that was made, as its optimizer saw it."""
