@@ -22,9 +22,9 @@ from lib_lrsched.errors import RunStateError
 from .atomic_files import LineFile
 from .record_lines import MOST_IRREGULAR, Piece, blocks, pieces
 from .records import MAX_STEP, Event, header, line, parsed, read_losses
-from .series import SMOOTHING, Points, Record, Series, points, thinned
+from .series import Points, Record, Series, points, thinned
 
-__all__ = ["MAX_STEP", "SMOOTHING", "Event", "History", "Points", "Record", "read_losses"]
+__all__ = ["MAX_STEP", "Event", "History", "Points", "Record", "read_losses"]
 
 FLUSH_S = 1.0
 """Lines wait in memory for this long at most while records come in."""

@@ -13,8 +13,7 @@ from typing import NamedTuple, Protocol, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-SMOOTHING = 0.98
-"""Decay of the running average of the loss: it looks back over about 50 updates."""
+from lib_lrsched.schedule import running_average
 
 COLUMNS = ("step", "planned", "actual", "loss", "grad_norm", "time_s")
 _LOSS, _TIME, _SMOOTH, _WEIGHT, _WIDTH = 3, 5, 6, 7, 8
@@ -83,7 +82,9 @@ class Series:
         if self.last_step is not None and record.step <= self.last_step:
             self._go_back(record.step)
         step, planned, actual, loss, grad_norm, time_s = record
-        self._average(loss)
+        total, self._weight = running_average.add(running_average.total_of(self._smooth, self._weight), self._weight, loss)
+        if isfinite(loss):  # else dividing again would round the average
+            self._smooth = running_average.mean_of(total, self._weight)
         norm = nan if grad_norm is None else grad_norm
         row = (float(step), planned, actual, loss, norm, time_s, self._smooth, self._weight)
         if self._count == len(self._rows):
@@ -102,7 +103,8 @@ class Series:
         """
         if self.last_step is not None and many.steps[0] <= self.last_step:
             self._go_back(int(many.steps[0]))
-        smooth, weight = self._averages(many.losses)
+        smooth, weight = running_average.means_after_each(self._smooth, self._weight, many.losses)
+        self._smooth, self._weight = float(smooth[-1]), float(weight[-1])
         if exactly:
             rows = np.column_stack([many.rows(slice(None)), smooth, weight])
             held = np.concatenate([self._rows[: self._count], rows])[-len(self._rows) :]
@@ -131,31 +133,6 @@ class Series:
             return None
         seconds = float((newest[-1, _TIME] - newest[0, _TIME]) / (newest[-1, 0] - newest[0, 0]))
         return seconds if isfinite(seconds) and seconds > 0 else None
-
-    def _average(self, loss: float) -> None:
-        """Exponential average, divided by what an average of ones would be; a loss that is no number is left out."""
-        if not isfinite(loss):
-            return
-        total = 0.0 if self._weight == 0.0 else self._smooth * self._weight
-        self._weight = SMOOTHING * self._weight + (1.0 - SMOOTHING)
-        self._smooth = (SMOOTHING * total + (1.0 - SMOOTHING) * loss) / self._weight
-
-    def _averages(self, losses: Rows) -> tuple[Rows, Rows]:
-        """The running average and its weight after each of the losses, as `_average` makes them but for rounding."""
-        finite = np.isfinite(losses)
-        start = 0.0 if self._weight == 0.0 else self._smooth * self._weight
-        given = losses if finite.all() else losses[finite]
-        totals = _decayed(given, start)
-        weights = 1.0 - (1.0 - self._weight) * SMOOTHING ** np.arange(1.0, len(given) + 1.0)
-        if len(given) == len(losses):
-            smooth = totals / weights
-            self._smooth, self._weight = float(smooth[-1]), float(weights[-1])
-            return smooth, weights
-        at = np.cumsum(finite)  # a loss that is no number leaves the average where it is
-        weight = np.concatenate([[self._weight], weights])[at]
-        smooth = np.concatenate([[self._smooth], totals / weights])[at]
-        self._smooth, self._weight = float(smooth[-1]), float(weight[-1])
-        return smooth, weight
 
     def _go_back(self, step: int) -> None:
         self._count = int(np.searchsorted(self._rows[: self._count, 0], step))
@@ -227,21 +204,6 @@ class Overview:
         if _height(high) > _height(greatest):
             greatest = high
         self._buckets[-1] = (index, least, greatest)
-
-
-def _decayed(values: Rows, start: float) -> Rows:
-    """The totals t = SMOOTHING * t + (1 - SMOOTHING) * value after each value, from `start` on; float64 [n]."""
-    width = min(128, max(1, len(values)))
-    count = -(-len(values) // width)
-    padded = np.zeros(count * width)
-    padded[: len(values)] = values
-    powers = SMOOTHING ** np.arange(width + 1.0)
-    lag = np.arange(width)[:, None] - np.arange(width)
-    totals = padded.reshape(count, width) @ np.where(lag >= 0, powers[np.abs(lag)], 0.0).T * (1.0 - SMOOTHING)
-    for block in totals:
-        block += start * powers[1:]
-        start = block[-1]
-    return totals.reshape(-1)[: len(values)]
 
 
 def _firsts(holds: NDArray[np.bool_], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from lib_lrsched import plan
 from lib_lrsched.schedule import plateau
 from lib_lrsched.schedule.plan import Plan
-from lib_lrsched.schedule.plateau import SMOOTHING, Plateau, Watch, advance, look, rate_at, replay, segment_at
+from lib_lrsched.schedule.plateau import Plateau, Watch, advance, look, rate_at, replay, segment_at
+from lib_lrsched.schedule.running_average import SMOOTHING
 from lib_lrsched.storage.history import History, Record, read_losses
 from lib_lrsched.storage.run_state import Known
 from lib_lrsched.storage.store import Store

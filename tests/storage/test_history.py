@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_lrsched.errors import RunStateError
+from lib_lrsched.schedule.running_average import SMOOTHING
 from lib_lrsched.storage import atomic_files, record_lines
-from lib_lrsched.storage.history import SMOOTHING, History, Record
+from lib_lrsched.storage.history import History, Record
 from lib_lrsched.storage.series import Overview, Series, thinned
 
 HEADER = b'{"lrsched_history": 1, "columns": ["step", "planned", "actual", "loss", "grad_norm", "time_s"]}\n'

@@ -32,7 +32,7 @@ from lib_lrsched.host.input_checks import InputError  # noqa: E402
 from lib_lrsched.practice import hypernetwork, sd_hijack, shared  # noqa: E402
 from lib_lrsched.preview.curve import preview  # noqa: E402
 from lib_lrsched.preview.run_view import past_legs  # noqa: E402
-from lib_lrsched.schedule import plateau  # noqa: E402
+from lib_lrsched.schedule import running_average  # noqa: E402
 from lib_lrsched.storage import process  # noqa: E402
 from lib_lrsched.storage.run_state import KNOWN_KEPT  # noqa: E402
 from lib_lrsched.training import session  # noqa: E402
@@ -424,8 +424,8 @@ def cut_rates(text: str, losses: list[float]) -> list[float]:
     rates, mean, weight = [], 0.0, 0.0
     for loss in losses:
         rates.append(optimizer.param_groups[0]["lr"])
-        mean = plateau.SMOOTHING * mean + (1 - plateau.SMOOTHING) * loss
-        weight = plateau.SMOOTHING * weight + (1 - plateau.SMOOTHING)
+        mean = running_average.SMOOTHING * mean + (1 - running_average.SMOOTHING) * loss
+        weight = running_average.SMOOTHING * weight + (1 - running_average.SMOOTHING)
         scheduler.step(mean / weight)
     return rates
 
