@@ -98,7 +98,7 @@ def line(entry: Record | Event) -> bytes:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"expected JSON, found {constant}")
+    raise ValueError(f"expected JSON, got {constant}")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse)
@@ -108,7 +108,7 @@ def decode(line: bytes) -> object:
     try:
         return _DECODER.decode(line.decode())
     except json.JSONDecodeError as error:
-        raise ValueError(f"expected JSON, found {line[:40]!r}") from error
+        raise ValueError(f"expected JSON, got {line[:40]!r}") from error
 
 
 def parsed(line: bytes, *, header: bool) -> Record | Event | None:
@@ -121,7 +121,7 @@ def parsed(line: bytes, *, header: bool) -> Record | Event | None:
         return as_record(entry)
     if isinstance(entry, dict):
         return as_event(entry)
-    raise ValueError(f"expected a record or an event, found {entry!r}")
+    raise ValueError(f"expected a record or an event, got {entry!r}")
 
 
 def check_header(entry: object) -> None:
@@ -133,10 +133,10 @@ def check_header(entry: object) -> None:
 
 def as_record(entry: list[object]) -> Record:
     if len(entry) != len(COLUMNS):
-        raise ValueError(f"expected {len(COLUMNS)} values in a record, found {len(entry)}")
+        raise ValueError(f"expected {len(COLUMNS)} values in a record, got {len(entry)}")
     step, *values = entry
     if type(step) is not int or not 0 <= step <= MAX_STEP:
-        raise ValueError(f"expected a step, a whole number from 0, found {step!r}")
+        raise ValueError(f"expected a step, a whole number from 0, got {step!r}")
     numbers = [_number(value, name) for value, name in zip(values, COLUMNS[1:], strict=True)]
     return Record(step, *numbers)
 
@@ -145,7 +145,7 @@ def _number(value: object, name: str) -> float:
     if value is None:
         return nan
     if type(value) is not float and type(value) is not int:
-        raise ValueError(f"expected a number or null for {name}, found {value!r}")
+        raise ValueError(f"expected a number or null for {name}, got {value!r}")
     try:
         return float(value)
     except OverflowError:

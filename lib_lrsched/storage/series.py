@@ -68,7 +68,7 @@ class Series:
 
     def __init__(self, recent: int, overview: int) -> None:
         if recent < 1 or overview < 2:
-            raise ValueError(f"expected recent >= 1 and overview >= 2, given recent={recent}, overview={overview}")
+            raise ValueError(f"expected recent >= 1 and overview >= 2, got recent={recent}, overview={overview}")
         self._recent = recent
         # Twice the length: rows are moved once in `recent` records, and are always one rising slice.
         self._rows = np.empty((2 * recent, _WIDTH))
@@ -220,7 +220,7 @@ def thinned(rows: Rows, limit: int) -> Rows:
         ValueError: limit is below 4.
     """
     if limit < 4:
-        raise ValueError(f"expected a limit of 4 or more, given {limit}")
+        raise ValueError(f"expected a limit of 4 or more, got {limit}")
     if len(rows) <= limit:
         return rows
     loss = np.where(np.isfinite(rows[:, _LOSS]), rows[:, _LOSS], inf)[1:-1]

@@ -19,7 +19,7 @@ from lib_lrsched.storage import disk_errors, resume
 from lib_lrsched.storage.atomic_files import set_aside
 from lib_lrsched.storage.history import History, Record, read_losses
 from lib_lrsched.storage.resume import Resumption
-from lib_lrsched.storage.run_state import Known, Leg, RunState, Scalar, to_plain, trimmed
+from lib_lrsched.storage.run_state import Known, Leg, RunState, Scalar, state_dict, trimmed
 from lib_lrsched.storage.store import Store, stamped
 
 from .planned import CHUNK as CHUNK
@@ -171,7 +171,7 @@ class TrainingRun(InForce):
     def stored_state(self) -> dict[str, Any] | None:
         """What run.json would say now, to be kept in a bundle too; None where it could not be read back."""
         try:
-            return to_plain(stamped(self.state()))
+            return state_dict(stamped(self.state()))
         except RunStateError:
             return None  # which saving the state itself says
 

@@ -170,13 +170,13 @@ def test_limit_bounds_what_is_sent():
 def test_error_limit_too_small():
     with pytest.raises(ValueError) as caught:
         History(None).since(0, 3)
-    assert str(caught.value) == "expected a limit of 4 or more, given 3"
+    assert str(caught.value) == "expected a limit of 4 or more, got 3"
 
 
 def test_error_no_room():
     with pytest.raises(ValueError) as caught:
         Series(0, 10)
-    assert str(caught.value) == "expected recent >= 1 and overview >= 2, given recent=0, overview=10"
+    assert str(caught.value) == "expected recent >= 1 and overview >= 2, got recent=0, overview=10"
 
 
 def test_going_back_cuts_off_what_lay_after_it():
@@ -429,15 +429,15 @@ GOOD = b"[0, 0.005, 0.005, 0.1, null, 1.0]\n"
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (HEADER + GOOD + b"garbage\n" + GOOD, "line 3: expected JSON, found b'garbage\\n'"),
-        (HEADER + b"\n" + GOOD, "line 2: expected JSON, found b'\\n'"),
-        (HEADER + b"[0, 1, NaN, 1, 1, 1]\n", "line 2: expected JSON, found NaN"),
-        (HEADER + b"[0, 1]\n", "line 2: expected 6 values in a record, found 2"),
-        (HEADER + b"[-1, 1, 1, 1, 1, 1]\n", "line 2: expected a step, a whole number from 0, found -1"),
-        (HEADER + b"[true, 1, 1, 1, 1, 1]\n", "line 2: expected a step, a whole number from 0, found True"),
-        (HEADER + b"[1e3, 1, 1, 1, 1, 1]\n", "line 2: expected a step, a whole number from 0, found 1000.0"),
-        (HEADER + b'[0, 1, "x", 1, 1, 1]\n', "line 2: expected a number or null for actual, found 'x'"),
-        (HEADER + b"3\n", "line 2: expected a record or an event, found 3"),
+        (HEADER + GOOD + b"garbage\n" + GOOD, "line 3: expected JSON, got b'garbage\\n'"),
+        (HEADER + b"\n" + GOOD, "line 2: expected JSON, got b'\\n'"),
+        (HEADER + b"[0, 1, NaN, 1, 1, 1]\n", "line 2: expected JSON, got NaN"),
+        (HEADER + b"[0, 1]\n", "line 2: expected 6 values in a record, got 2"),
+        (HEADER + b"[-1, 1, 1, 1, 1, 1]\n", "line 2: expected a step, a whole number from 0, got -1"),
+        (HEADER + b"[true, 1, 1, 1, 1, 1]\n", "line 2: expected a step, a whole number from 0, got True"),
+        (HEADER + b"[1e3, 1, 1, 1, 1, 1]\n", "line 2: expected a step, a whole number from 0, got 1000.0"),
+        (HEADER + b'[0, 1, "x", 1, 1, 1]\n', "line 2: expected a number or null for actual, got 'x'"),
+        (HEADER + b"3\n", "line 2: expected a record or an event, got 3"),
         (HEADER + b'{"step": 1}\n', "line 2: expected an event with step, time_s, event and message"),
         (
             HEADER + b'{"step": 1, "time_s": null, "event": "note", "message": ""}\n',

@@ -277,7 +277,7 @@ def test_a_damaged_run_does_not_hide_the_others_and_is_said(client: Client, runt
     path.write_text("{")
     answer = get(client, "/runs")
     assert [run["id"] for run in answer["runs"]] == ["good"]
-    assert answer["messages"] == [f"{path}: expected JSON, found b'{{'; it is set aside as run.json.damaged-1"]
+    assert answer["messages"] == [f"{path}: expected JSON, got b'{{'; it is set aside as run.json.damaged-1"]
 
 
 def test_an_ended_run_is_read_from_its_file(client: Client, runtime: FakeRuntime):
@@ -353,7 +353,7 @@ def test_a_damaged_history_leaves_the_run_to_be_seen(client: Client, runtime: Fa
     path = runtime.store.history_path("a")
     path.write_bytes(b"garbage\n")
     answer = get(client, "/runs/a")
-    note = {"step": 120, "time_s": 1_100.0, "event": "note", "message": f"{path}: line 1: expected JSON, found b'garbage\\n'"}
+    note = {"step": 120, "time_s": 1_100.0, "event": "note", "message": f"{path}: line 1: expected JSON, got b'garbage\\n'"}
     assert (answer["run"]["id"], answer["events"]) == ("a", [note])
     assert path.read_bytes() == b"garbage\n"
 
@@ -405,7 +405,7 @@ def test_error_damaged_run(client: Client, runtime: FakeRuntime):
     runtime.store.save(state())
     path = runtime.store.root / "runs/a/run.json"
     path.write_text("{")
-    assert message(get(client, "/runs/a", 500)) == f"{path}: expected JSON, found b'{{'"
+    assert message(get(client, "/runs/a", 500)) == f"{path}: expected JSON, got b'{{'"
 
 
 @pytest.mark.parametrize("since", ["-1", "x", str(10**400)])
