@@ -225,7 +225,7 @@ def _path(root: str, kind: str, name: str) -> Path:
 
 
 def _is_other(there: Holder) -> bool:
-    return there.pid != os.getpid() and process.alive(there.pid, there.process)
+    return there.pid != os.getpid() and process.alive(there.pid, there.process, there.since_s)
 
 
 def _refusal(kind: str, name: str, there: Holder | None) -> str:

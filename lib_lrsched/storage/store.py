@@ -211,7 +211,7 @@ class Store:
     def _as_seen(self, state: RunState) -> RunState:
         if state.state not in ("pending", "running") or self._is_going_on(state):
             return state
-        is_own = (state.pid, state.process) == process.own()
+        is_own = process.is_own(state.pid, state.process)
         why = "the training has ended, and that could not be saved" if is_own else "the WebUI went away while the run was going on"
         message = state.message or why
         # The state on disk is some seconds old; the history knows better how far the run came.
@@ -219,10 +219,10 @@ class Store:
         return replace(state, state="crashed", message=message, step=step)
 
     def _is_going_on(self, state: RunState) -> bool:
-        if (state.pid, state.process) == process.own():
+        if process.is_own(state.pid, state.process):
             training = _trained.get(_key(self._state_path(state.id)))
             return training is not None and training.is_live
-        return process.alive(state.pid, state.process)
+        return process.alive(state.pid, state.process, state.updated_s)
 
     def _state_path(self, run_id: str) -> Path:
         if not isinstance(run_id, str) or not _ID.fullmatch(run_id):

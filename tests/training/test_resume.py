@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import time
 import threading
 from pathlib import Path
 from typing import Any
@@ -194,7 +195,7 @@ def test_a_run_that_crashed_is_taken_up_again(ground, monkeypatch):
     ground.train("embedding", CURVED, 5)
     path = ground.state_dir / "runs" / ground.run().id / "run.json"
     rewrite(path, state="running", process="another start of this machine/1", pid=2**22 + 1)
-    assert not process.alive(2**22 + 1, "another start of this machine/1")
+    assert not process.alive(2**22 + 1, "another start of this machine/1", time.time())
     assert ground.run().state == "crashed"
     ground.train("embedding", CURVED, 8)
     assert (ground.run().state, ground.run().step, len(ground.run().legs)) == ("finished", 8, 2)
