@@ -30,9 +30,9 @@ from lib_lrsched.errors import RunStateError
 from . import process
 from .atomic_files import numbered, write_whole
 from .checked_fields import OtherVersionError
+from .history_lines import last_step
 from .messages import Messages
 from .preset_store import PresetError, PresetStore
-from .records import last_step
 from .run_state import Known, Leg, RunState, from_json, to_json
 
 __all__ = ["Known", "Leg", "PresetError", "RunState", "RunStateError", "Store", "UnknownRunError"]

@@ -6,8 +6,8 @@ import errno
 import json
 import os
 import shutil
-import time
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
