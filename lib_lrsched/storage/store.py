@@ -2,12 +2,11 @@
 
     ROOT/runs/ID/run.json        state of the run, replaced whole
     ROOT/runs/ID/history.jsonl   its numbers, see `history`
-    ROOT/runs/ID/bundles/        what it takes to go on exactly, see `bundle`
-    ROOT/locks/                  who trains what at this moment, see `claims`
+    ROOT/runs/ID/bundles/        what it takes to resume exactly, see `snapshot`
+    ROOT/locks/                  who trains what at this moment, see `locks`
     ROOT/presets.json            the user's presets, see `preset_store`
 
-The folder must not be the host's embeddings folder, where files are loaded as embeddings. It knows no HTTP, no
-torch and nothing of the host.
+The folder must not be the host's embeddings folder, where files are loaded as embeddings.
 """
 
 from __future__ import annotations
@@ -156,7 +155,7 @@ class Store:
         return self._state_path(run_id).with_name("history.jsonl")
 
     def bundles_path(self, run_id: str) -> Path:
-        """The folder of the run's bundles, see `bundle`; it need not be there.
+        """The folder of the run's bundles, see `snapshot`; it need not be there.
 
         Raises:
             UnknownRunError: it can be no id.
@@ -209,7 +208,7 @@ class Store:
         return run_id
 
     def _as_seen(self, state: RunState) -> RunState:
-        if state.state not in ("pending", "running") or self._is_going_on(state):
+        if state.state not in ("pending", "running") or self._is_running(state):
             return state
         is_own = process.is_own(state.pid, state.process)
         why = "the training has ended, and that could not be saved" if is_own else "the WebUI went away while the run was going on"
@@ -218,7 +217,7 @@ class Store:
         step = max(state.step, last_step(self.history_path(state.id)) + 1)
         return replace(state, state="crashed", message=message, step=step)
 
-    def _is_going_on(self, state: RunState) -> bool:
+    def _is_running(self, state: RunState) -> bool:
         if process.is_own(state.pid, state.process):
             training = _trained.get(_key(self._state_path(state.id)))
             return training is not None and training.is_live
