@@ -127,9 +127,8 @@ def _candidates(v: np.ndarray, peak: float, warm: int) -> Iterator[Candidate]:
     yield Candidate("constant_with_warmup", {}, level)
     yield Candidate("linear", {}, peak * (1.0 - p))
     yield Candidate("cosine", {}, peak * (1.0 + np.cos(np.pi * p)) / 2.0)
-    again = np.flatnonzero(v[warm + 1 :] == peak)
-    if len(again) and (len(v) - warm) % (again[0] + 1) == 0:
-        cycles = (len(v) - warm) // (int(again[0]) + 1)
+    cycles = 1 + int(np.count_nonzero(np.diff(v[warm:]) > 0.0))  # a cycle only falls
+    if cycles > 1:
         rates = peak * (1.0 + np.cos(np.pi * ((cycles * p) % 1.0))) / 2.0
         yield Candidate("cosine_with_restarts", {"lr_scheduler_num_cycles": cycles}, rates)
     power = _power(v, peak, p)

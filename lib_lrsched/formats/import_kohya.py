@@ -10,7 +10,7 @@ import argparse
 import ast
 import re
 from collections.abc import Callable
-from math import isfinite
+from math import gcd, isfinite
 from typing import Any, NoReturn
 
 from lib_lrsched.errors import short as cut
@@ -250,13 +250,14 @@ def _restarts(args: Any, _: dict[str, Any]) -> str:
     steps = args.max_train_steps - warm
     if cycles > MOST_CYCLES:
         _fail("lr_scheduler_num_cycles", f"expected at most {MOST_CYCLES}; given was {cycles}")
-    if steps % cycles:
-        _fail("lr_scheduler_num_cycles", f"{cycles} cycles over {steps} steps would restart between two steps, which no text says")
-    for start in range(steps // cycles, steps, steps // cycles):
+    if cycles > steps:
+        _fail("lr_scheduler_num_cycles", f"{cycles} cycles do not fit into {steps} steps")
+    apart = steps // gcd(cycles, steps)  # of restarts that fall on a step
+    for start in range(apart, steps, apart):
         if cycles * (start / steps) % 1.0 > 0.5:  # its own arithmetic
             where = f"the restart at step {warm + start}"
             _fail("lr_scheduler_num_cycles", f"sd-scripts rounds {where} to the end of a cycle, where the rate is 0")
-    return _fall(args, "restarts", more=f", t_0={steps // cycles}")
+    return _fall(args, "restarts", more=f", cycles={cycles}")
 
 
 def _polynomial(args: Any, more: dict[str, Any]) -> str:
