@@ -10,6 +10,7 @@ import argparse
 import ast
 import re
 from collections.abc import Callable
+from functools import cache
 from math import gcd, isfinite
 from typing import Any, NoReturn
 
@@ -23,6 +24,9 @@ from .imported import MOST_STEPS, Imported, ImportFormatError, brief, is_number,
 from .kohya_words import EXAMPLE, is_toml, words_of_command, words_of_toml
 
 MOST_CYCLES = 1_000_000
+
+MOST_WORDS = 2_000
+"""argparse takes time with the square of them."""
 
 NO_RATE = ("num_processes", "optimizer_type", "optimizer_args", "config_file")
 """What is read to say what the text leaves out; alone it makes no schedule."""
@@ -62,6 +66,29 @@ def _text(args: Any) -> str:
 # Arguments ------------------------------------------------------------------------------------
 
 
+_NUMBER: tuple[str, tuple[type, ...]] = ("a number", (int, float))
+_TOML_KINDS: dict[tuple[str, ...], tuple[str, tuple[type, ...]]] = {
+    ("lr_scheduler_args", "optimizer_args"): ("a list of texts", (list,)),
+    ("lr_scheduler", "lr_scheduler_type", "optimizer_type", "config_file"): ("a text", (str,)),
+}
+
+
+def _check_toml(name: str, value: Any) -> None:
+    """Refuse a value of another kind than the argument has: sd-scripts takes it from its file as it is, and fails later."""
+    ours = _names().get(_bare(name))
+    if ours is None:
+        return
+    kind, kinds = next((row for options, row in _TOML_KINDS.items() if ours in options), _NUMBER)
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        _fail(ours, f"expected {kind} in TOML; got {shown(value)}")
+
+
+@cache
+def _names() -> dict[str, str]:
+    """The arguments that are read, by their bare names."""
+    return {_bare(name): name for name in vars(_parser().parse_args([]))}
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ImportFormatError(message)
@@ -69,7 +96,11 @@ class _Parser(argparse.ArgumentParser):
 
 def _read(text: str, steps_per_epoch: int | None) -> tuple[Any, list[str]]:
     """sd-scripts' arguments about the rate, with its defaults, and what there is to know about them."""
-    parser, words = _parser(), words_of_toml(text) if is_toml(text) else words_of_command(text)
+    parser, words = _parser(), words_of_toml(text, _check_toml) if is_toml(text) else words_of_command(text)
+    if len(words) > MOST_WORDS:
+        raise ImportFormatError(
+            f"expected at most {MOST_WORDS} words of a command line, got {len(words)}; give those about the rate"
+        )
     known = [f"--{name}" for name in vars(parser.parse_args([]))]
     words, notes = _spelt(words, known)
     args, others = parser.parse_known_args(words)
