@@ -12,10 +12,13 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from lib_lrsched.errors import ScheduleError, short
-from lib_lrsched.language.tokenizer import MAX_SOURCE_CHARS, TOKEN
+from lib_lrsched.language.tokenizer import TOKEN
 from lib_lrsched.language.tree import Call, Item, Quantity, Schedule, Span
 
 from .units import Clock
+
+LONGEST_MENDED = 20_000
+"""In a longer wrong text nobody looks for commas: each guess is planned, which takes as long as the text is."""
 
 _COMMA = re.compile(r"[ \t]*,[ \t]*")
 _WHOLE = re.compile(r"[+-]?\d+")
@@ -148,7 +151,7 @@ def is_split(one: Item, two: Item, source: str) -> bool:
 def meant_by(error: ScheduleError) -> Iterator[tuple[str, str]]:
     """Texts that an error may be mended with, if a comma near it stands inside a number, each with the number as it was meant."""
     source = error.source
-    commas = list(_close_commas(source)) if len(source) <= MAX_SOURCE_CHARS else []
+    commas = list(_close_commas(source)) if len(source) <= LONGEST_MENDED else []
     start, stop = error.span
     near = [comma for comma in commas if comma.number[0] < max(stop, start + 1) and start < comma.number[1]]
     if not near:

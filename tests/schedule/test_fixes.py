@@ -133,6 +133,11 @@ def test_error_names_no_comma_where_nobody_knows_which_one_or_a_point_does_not_m
     assert ("decimal" in error.message, error.fix) == (False, None)
 
 
+def test_a_guess_about_commas_costs_nothing_in_a_very_long_text() -> None:
+    error = refused("cosine(1,5e-3,0):+5, " * 1_500)
+    assert (error.message, error.fix) == ("cosine takes 2 values", None)
+
+
 THOUSANDS = [
     ("0.005:1,000", "1", "000", "0.005:1000"), ("0.005:1,000, 1e-3", "1", "000", "0.005:1000, 1e-3"),
     ("1e-3:2,500, 1e-4:5,000", "2", "500", "1e-3:2500, 1e-4:5000"), ("1e-3:1,000,000", "1", "000", "1e-3:1000000"),
