@@ -139,7 +139,7 @@ def refusal(items: list[Item], max_steps: int) -> str | None:
 
 def has_decimal_comma(item: Item, following: Item | None) -> bool:
     """Whether an item and the one behind it are one number, as in 0,005: the host trains at 0."""
-    if following is None or len(item.parts) > 1 or item.rate != 0 or not item.parts[0].lstrip().isdigit():
+    if following is None or len(item.parts) > 1 or item.rate != 0 or not item.parts[0].lstrip().lstrip("+-").isdigit():
         return False
     return following.parts[0][:1].isdigit() and "." not in following.parts[0]
 
