@@ -219,7 +219,11 @@ class Loop:
         host: Any = SimpleNamespace(shared=shared, settings=lambda: settings, **place)
         mode = "norm" if clip == "norm" else "disabled"
         asked = Request("embedding", "bench", text, MILLION, clip_mode=mode, clip_text="0.01" if clip == "norm" else "")
-        self.session = Session(host, TrainingRun(asked, Store(folder)))
+        checks: Any = SimpleNamespace(
+            cautions=lambda _: [], surroundings=lambda _: {}, nothing_learned=lambda _: "", scaler=lambda: None,
+            before_start=lambda *_: None, save_final=lambda _: None,
+        )  # fmt: skip
+        self.session = Session(host, TrainingRun(asked, Store(folder)), checks)
         embedding = SimpleNamespace(vec=self.weight, step=0)
         self.scheduler: Any = self.session.construct(text, 0, {"embedding": embedding})
         if clip == "norm":
