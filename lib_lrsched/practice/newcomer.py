@@ -22,9 +22,6 @@ from lib_lrsched.storage.model_files import BACKUP, OPTIM, TEMPORARY, has_backup
 LONGEST_ENDING = f"..pt{OPTIM}{TEMPORARY}"
 """What a file's name has beside the name of what is trained, at its longest, while it is being saved."""
 
-UNREADABLE = (OSError, ValueError, TypeError, AttributeError, LookupError, AssertionError, RuntimeError)
-"""What the host's loaders raise for a file that is damaged or holds something else."""
-
 
 def check_new_name(name: str) -> None:
     """Refuse a name that the host would save under another.
@@ -96,7 +93,7 @@ def check_readable(kind: str, path: Path | None) -> int:
         thing = _loaded(kind, path)
         _check_width(kind, thing)
         return int(thing.step or 0)
-    except UNREADABLE as error:
+    except (OSError, *files.DAMAGE) as error:
         way = f"put {path.name}{BACKUP}" if has_backup(path) else "put a sound copy"
         known = isinstance(error, ValueError) and str(path) in str(error)  # the loader's own words for any damage
         detail = "it is damaged or holds something else" if known else _first_line(error)

@@ -195,6 +195,18 @@ def test_error_a_damaged_file_is_no_absent_one(ground, train, kind):
     assert file.with_name("mine.pt.damaged-1").read_bytes() == before[f"{kind}s/mine.pt"]
 
 
+@both_kinds
+def test_error_a_file_of_nonsense_is_refused_by_its_name_and_keeps_no_other_from_training(ground, train, kind):
+    file = ground.root / f"{kind}s" / "mine.pt"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"abc")
+    ended = train(kind, 2)
+    assert (ended.code, f"{file} cannot be read as" in ended.err) == (2, True)
+    assert train(kind, 2, name="other").code == 0
+    assert train(kind, 2, "--fresh").code == 0
+    assert file.with_name("mine.pt.damaged-1").read_bytes() == b"abc"
+
+
 def test_error_a_fresh_start_beside_a_file_elsewhere(ground, train):
     train("embedding", 3)
     below = ground.root / "embeddings" / "below"
