@@ -216,6 +216,45 @@ def test_error_a_fresh_start_beside_a_file_elsewhere(ground, train):
     assert "move that file away" in train("embedding", 3, "--fresh").err
 
 
+@both_kinds
+def test_error_a_file_in_a_subfolder_beside_one_of_its_name(ground, train, kind):
+    below = ground.root / f"{kind}s" / "sub"
+    train(kind, 3)
+    below.mkdir()
+    loaded, target = below / "mine.pt", ground.root / f"{kind}s" / "mine.pt"
+    target.rename(loaded)
+    assert train(kind, 5).code == 0, "nothing is in its way the first time"
+    assert (step_of(ground, kind), step_of(ground, kind, "sub/mine.pt")) == (5, 3)
+    before = stored(ground)
+    ended = train(kind, 7)
+    assert (ended.code, ended.err.splitlines()[-1]) == (2, (
+        f"'mine' is loaded from {loaded}, and its training would be saved to {target}, which is there too: "
+        "move the one that is not to be trained out of the folder"))
+    assert stored(ground) == before
+    loaded.rename(ground.root / "mine.pt")
+    assert (train(kind, 7).code, step_of(ground, kind)) == (0, 7)
+
+
+@both_kinds
+def test_error_a_path_for_a_name(ground, train, kind):
+    train(kind, 3)
+    below = ground.root / f"{kind}s" / "sub"
+    below.mkdir()
+    (ground.root / f"{kind}s" / "mine.pt").rename(below / "mine.pt")
+    ended = train(kind, 5, name="sub/mine")
+    said = "a name is the file's name without its folder: for 'sub/mine' take 'mine'"
+    assert (ended.code, ended.err.splitlines()[-1]) == (2, said)
+
+
+@pytest.mark.parametrize(("name", "said"), [
+    ("\ud800", "a name has letters or digits in it; got '\\ud800'"),
+    ("mine\ud800", "the host would save 'mine\\ud800' as 'mine': take 'mine', or another name of letters, digits, and ._- "),
+])
+def test_error_a_name_with_half_a_character(train, name, said):
+    ended = train("embedding", 3, name=name)
+    assert (ended.code, ended.err.splitlines()[-1]) == (2, said)
+
+
 # Exit codes, and what is said --------------------------------------------------------------------
 
 

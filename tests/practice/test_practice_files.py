@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import inspect
+import os
 import pickle
 import random
 import re
@@ -18,6 +20,7 @@ from practice_rig import both_kinds
 from lib_lrsched.practice import files, hypernetwork, initialize, newcomer, sd_hijack, service, shared, textual_inversion, train_inputs
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork, HypernetworkModule
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
+from lib_lrsched.storage import atomic_files
 
 WIDTH = 64  # of a token vector and of the context
 ALLOWED_BY_1_7 = re.compile(r"^([^/]+)/((data/\d+)|version|(data\.pkl))$")  # the members that modules/safe.py lets pass
@@ -291,6 +294,24 @@ def test_setup_copies_templates_but_keeps_changed_ones(host):
     initialize.setup(host.root, host.model)
     assert changed.read_text() == "my own [name]\n"
     assert "hypernetwork.txt" in train_inputs.textual_inversion_templates
+
+
+def test_a_template_is_there_whole_or_not_at_all_and_an_empty_one_is_made_again(host, monkeypatch):
+    template = host.root / "textual_inversion_templates" / "subject.txt"
+    whole = template.read_bytes()
+    template.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic_files, "sync_file", lambda _: full_disk())
+        with pytest.raises(OSError, match="No space left"):
+            initialize.setup(host.root, host.model)
+    assert not template.exists()
+    template.write_bytes(b"")  # as a copy left it that a full disk broke off
+    initialize.setup(host.root, host.model)
+    assert template.read_bytes() == whole
+
+
+def full_disk() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_error_a_failed_save_leaves_the_embedding_as_it_was(host):
