@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import random
 import signal
 import sys
@@ -22,6 +24,7 @@ from lib_lrsched.practice import (  # noqa: E402
     dataset,
     files,
     initialize,
+    newcomer,
     run_image,
     shared,
 )
@@ -305,6 +308,44 @@ def test_a_failed_training_is_said_with_its_files(ground, command, kind, monkeyp
     assert code == 1
     assert printed.err.splitlines()[-1].startswith("the training failed: ")
     assert f"{kind}: {ground.root}/{kind}s/mine.pt" in printed.out
+
+
+def full(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@both_kinds
+def test_a_result_for_which_there_is_no_room_is_said_in_the_runs_words_with_its_files(ground, train, kind, monkeypatch):
+    train(kind, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "save_pt", full)
+        ended = train(kind, 6)
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1] == (
+        "the training failed: mine.pt cannot be saved: No space left on device. Make room, then train it again with the same max "
+        "steps: it is saved, or resumed from where it was")
+    assert f"{kind}: {ground.root}/{kind}s/mine.pt" in ended.out
+    assert (train(kind, 6).code, step_of(ground, kind)) == (0, 6)
+
+
+@both_kinds
+@pytest.mark.parametrize(("module", "name"), [(initialize, "write_whole"), (newcomer, "save_whole")])
+def test_a_disk_that_is_full_before_the_start_is_a_failure_and_no_wrong_input(ground, train, kind, module, name, monkeypatch):
+    for template in (ground.root / "textual_inversion_templates").glob("*"):
+        template.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, full)
+        ended = train(kind, 3)
+    said = f"a file below {ground.root} cannot be written: No space left on device; make room, then give the same command again"
+    assert (ended.code, ended.err.splitlines()[-1]) == (1, said)
+    assert train(kind, 3).code == 0
+
+
+def test_a_disk_that_is_full_before_the_page_is_served_is_one_sentence(ground, command, monkeypatch):
+    (ground.root / "textual_inversion_templates" / "subject.txt").unlink()
+    monkeypatch.setattr(initialize, "write_whole", full)
+    ended = command("serve", "--out", str(ground.root))
+    assert (ended.code, ended.err.count("\n"), "No space left on device; make room" in ended.err) == (1, 1, True)
 
 
 @both_kinds
