@@ -60,9 +60,11 @@ def run(args: argparse.Namespace) -> int:
     except InterruptedError:
         raise KeyboardInterrupt from None  # the data set says so when it is interrupted while it is read
     except (ScheduleError, RunStateError, AssertionError, ValueError, OSError) as error:
-        is_full = isinstance(error, OSError) and disk_errors.is_full(error)
-        refuse(args, on_full_disk(error, args.out) if is_full else error)
-        return FAILED if told.has_started or is_full else WRONG
+        if isinstance(error, OSError) and disk_errors.is_full(error):
+            refuse(args, on_full_disk(error, args.out))
+            return FAILED
+        refuse(args, error)
+        return FAILED if told.has_started else WRONG
     finally:
         shared.opts.practice_say = None
     if args.json:

@@ -26,10 +26,13 @@ BIG_ENDIAN_MEMBER = re.compile(r"[^/]+/byteorder")  # a reader assumes little en
 NAME_CHARACTERS = "._- "  # besides letters and digits
 
 DAMAGE: tuple[type[Exception], ...] = (
-    pickle.UnpicklingError, RuntimeError, EOFError, LookupError, AssertionError, struct.error, TypeError, AttributeError, ValueError,
-    ArithmeticError, MemoryError, ImportError, SafetensorError,
+    pickle.UnpicklingError, RuntimeError, EOFError, LookupError, AssertionError, struct.error, TypeError, AttributeError,
+    ValueError, ArithmeticError, MemoryError, ImportError, SafetensorError,
 )  # fmt: skip
-"""What reading a file raises where its bytes are damaged or mean something else: torch's unpickler checks hardly anything itself."""
+"""What reading a damaged file raises: torch's unpickler hardly checks what it reads."""
+
+UNREADABLE: tuple[type[Exception], ...] = (OSError, *DAMAGE)
+"""What the host's loaders raise for a file that cannot be used."""
 
 PathLike = str | os.PathLike[str]
 

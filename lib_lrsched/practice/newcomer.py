@@ -109,7 +109,7 @@ def check_readable(kind: str, path: Path | None) -> int:
         thing = _loaded(kind, path)
         _check_width(kind, thing)
         return int(thing.step or 0)
-    except (OSError, *files.DAMAGE) as error:
+    except files.UNREADABLE as error:
         way = f"put {path.name}{BACKUP}" if has_backup(path) else "put a sound copy"
         known = isinstance(error, ValueError) and str(path) in str(error)  # the loader's own words for any damage
         detail = "it is damaged or holds something else" if known else _first_line(error)

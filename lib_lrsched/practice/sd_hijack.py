@@ -100,7 +100,7 @@ class EmbeddingDatabase:
                 return
             data = _read(path)
             embedding = None if data is None else embedding_from_data(data, path)
-        except (OSError, *files.DAMAGE):
+        except files.UNREADABLE:
             shared.report(f"Error loading embedding {path.name}", is_brief=True)
             return
         if embedding is not None:

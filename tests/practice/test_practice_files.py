@@ -17,7 +17,17 @@ import torch
 from host_steps import dated, train
 from practice_rig import both_kinds
 
-from lib_lrsched.practice import files, hypernetwork, initialize, newcomer, sd_hijack, service, shared, textual_inversion, train_inputs
+from lib_lrsched.practice import (
+    files,
+    hypernetwork,
+    initialize,
+    newcomer,
+    sd_hijack,
+    service,
+    shared,
+    textual_inversion,
+    train_inputs,
+)
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork, HypernetworkModule
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 from lib_lrsched.storage import atomic_files
