@@ -84,8 +84,9 @@ class Unpacked:
         self._folder = folder
         names = _unpack(source, folder)
         self.state: RunState = from_json((folder / STATE).read_bytes(), Path(STATE))
-        _check_counts(self.state)
+        _check_steps(self.state)
         self.bundle: Bundle = _named(BUNDLE, lambda: snapshot.read(folder / BUNDLE))
+        _check_counts(f"{BUNDLE}: facts.", self.bundle.facts, "step", "total_steps", "origin")
         _check_learned(self.bundle)
         if HISTORY in names:
             _named(HISTORY, lambda: History.open(folder / HISTORY, append=False, every_value=True))
@@ -147,12 +148,20 @@ def _check_sizes(sizes: Mapping[str, int], source: Path, folder: Path) -> None:
         raise ConflictError(f"unpacking the run takes {2 * total >> 20} MiB, and {free >> 20} MiB are free in {folder.parent}")
 
 
-def _check_counts(state: RunState) -> None:
-    """No run has made so many updates, and no plan can be made for them."""
+def _check_steps(state: RunState) -> None:
+    _check_counts(f"{STATE}: ", state, "step", "total_steps", "steps_per_epoch")
     for number, leg in enumerate(state.legs):
-        for name in ("start_step", "total_steps", "origin", "steps_per_epoch", "images_per_step"):
-            if (getattr(leg, name) or 0) > MAX_STEP:
-                raise RunStateError(f"{STATE}: legs[{number}].{name}: expected at most {MAX_STEP}, found {getattr(leg, name)}")
+        names = "start_step", "total_steps", "origin", "steps_per_epoch", "images_per_step"
+        _check_counts(f"{STATE}: legs[{number}].", leg, *names)
+    for number, known in enumerate(state.known):
+        _check_counts(f"{STATE}: known[{number}].", known, "step")
+
+
+def _check_counts(where: str, value: object, *names: str) -> None:
+    """No run has made so many updates, and no plan can be made for them."""
+    for name in names:
+        if (getattr(value, name) or 0) > MAX_STEP:
+            raise RunStateError(f"{where}{name}: expected at most {MAX_STEP}, found {getattr(value, name)}")
 
 
 def _check_learned(made: Bundle) -> None:

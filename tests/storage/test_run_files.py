@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import shutil
@@ -466,6 +467,30 @@ def test_error_a_leg_that_no_run_can_have_made(ground, tmp_path, field):
     assert refused_import(ground, changed(file, absurd)) == (
         f"run.json: legs[0].{field}: expected at most 9007199254740991, found {2**62}"
     )
+
+
+@pytest.mark.parametrize("field", ["step", "total_steps", "origin"])
+def test_error_a_saved_state_at_a_step_that_no_run_can_have_reached(ground, tmp_path, field):
+    ground.install()
+    ground.train("embedding", TEXT, 4)
+    run = ground.run()
+    folder = snapshot.Folder(ground.runtime.store.bundles_path(run.id), run.id)
+    _, found, _ = folder.newest()
+    assert found is not None
+    folder.add(dataclasses.replace(found, facts=dataclasses.replace(found.facts, **{field: 10**18})))
+    file = exported(ground.runtime, run.id)
+    elsewhere(ground, tmp_path)
+    assert refused_import(ground, file) == f"bundle.safetensors: facts.{field}: expected at most 9007199254740991, found {10**18}"
+
+
+@pytest.mark.parametrize("field", ["step", "total_steps"])
+def test_error_a_run_of_more_steps_than_can_be_counted(ground, tmp_path, field):
+    ground.install()
+    ground.train("embedding", TEXT, 4)
+    file = exported(ground.runtime, ground.run().id)
+    elsewhere(ground, tmp_path)
+    said = refused_import(ground, changed(file, _state(**{field: 2**62})))
+    assert said == f"run.json: {field}: expected at most 9007199254740991, found {2**62}"
 
 
 def test_other_members_and_paths_in_the_file_are_not_looked_at(ground, tmp_path):
