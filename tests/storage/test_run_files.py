@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import io
 import json
@@ -34,8 +35,6 @@ CHOICES = {"batch": 2, "shuffle_tags": True}
 
 
 def ask(runtime: Any, method: str, path: str, **options: Any) -> httpx.Response:
-    import asyncio
-
     app = FastAPI()
     endpoints.add_routes(app, runtime)
 
@@ -377,6 +376,27 @@ def test_error_a_file_that_is_too_large_is_not_written(ground, monkeypatch):
     monkeypatch.setattr(run_endpoints.tempfile, "mkstemp", lambda **_: pytest.fail("something was written"))
     refused = ask(ground.runtime, "POST", "/runs", content=bytes(2 << 20))
     assert (refused.status_code, refused.json()["error"]["message"]) == (413, "expected a body of at most 1 MiB")
+
+
+def test_an_upload_that_breaks_off_leaves_nothing_and_is_no_mistake_of_ours(ground, tmp_path, monkeypatch, caplog):
+    ground.install()
+    app = FastAPI()
+    endpoints.add_routes(app, ground.runtime)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before, sent = ground.listing(), []
+    came = iter([{"type": "http.request", "body": b"PK", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(came)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/lrsched/v1/runs", "query_string": b"", "headers": []}
+    asyncio.run(app(scope, receive, send))
+    assert (sent[0]["status"], caplog.text) == (400, "")
+    assert not list(tmp_path.glob("lrsched-*"))
+    assert ground.listing() == before
 
 
 def test_error_no_room_to_unpack_a_run(ground, tmp_path, monkeypatch):
