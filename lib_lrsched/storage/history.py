@@ -20,7 +20,7 @@ import numpy as np
 from lib_lrsched.errors import RunStateError
 
 from .atomic_files import LineFile
-from .record_lines import MOST_IRREGULAR, Piece, blocks, pieces
+from .record_lines import MOST_BREAKS, Lines, blocks, read_lines
 from .records import MAX_STEP, Event, header, line, parsed, read_losses
 from .series import SMOOTHING, Points, Record, Series, points, thinned
 
@@ -203,28 +203,30 @@ class History:
                 stop, number = len(first), 2
                 for data, stop in blocks(stream):
                     is_new = size_bytes - stop < self._recent * LONG_LINE_BYTES
-                    for piece in pieces(data):
-                        self._take_piece(piece, number, path, exactly=is_new or every_value)
-                        number += piece.lines
+                    lines = read_lines(data)
+                    self._take_lines(lines, number, path, exactly=is_new or every_value)
+                    number += lines.total
                 return stop < stream.tell()
         except FileNotFoundError:
             return False
         except OSError as error:
             raise RunStateError(f"cannot be read: {error.strerror or error}", path) from error
 
-    def _take_piece(self, piece: Piece, number: int, path: Path, *, exactly: bool) -> None:
+    def _take_lines(self, lines: Lines, number: int, path: Path, *, exactly: bool) -> None:
         """Each stretch of rising steps at once; line by line where that is not possible."""
-        records = piece.records
+        records = lines.records
         breaks = [] if records is None else [0, *(np.flatnonzero(np.diff(records.steps) <= 0) + 1).tolist(), len(records)]
-        if records is None or len(breaks) > MOST_IRREGULAR:
-            self._take_each(piece.data, number, path)
+        if records is None or len(breaks) > MOST_BREAKS:
+            self._take_each(lines.data, number, path)
             return
         try:
             for start, stop in pairwise(breaks):
                 self._series.add_many(records.part(start, stop), exactly=exactly)
         except ValueError as error:
-            self._take_each(piece.data, number, path)  # says which line it is
+            self._take_each(lines.data, number, path)  # says which line it is
             raise RunStateError(f"lines from {number} on: {error}", path) from error
+        for place, text in lines.events:
+            self._take(text, number + place, path)
 
     def _take_each(self, data: bytes, number: int, path: Path) -> None:
         for offset, text in enumerate(data.split(b"\n")[:-1]):

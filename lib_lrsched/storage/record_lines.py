@@ -7,6 +7,7 @@ in which `records.line` writes it is not read here: the caller reads such lines 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -20,8 +21,8 @@ BLOCK_BYTES = 1 << 20
 WIDEST = 25
 """repr() of a float has 24 characters at most."""
 
-MOST_IRREGULAR = 200
-"""A block with more lines than this that are no records is read line by line."""
+MOST_BREAKS = 200
+"""A block in which the run went back more often than this is read line by line."""
 
 FEW = 2_000
 """So few lines are read one by one, which gives the averages that a run in memory has to the last bit."""
@@ -55,34 +56,39 @@ def blocks(stream: IO[bytes]) -> Iterator[Block]:
         yield Block(data, stop)
 
 
-class Piece(NamedTuple):
-    """Some of a block's lines; `records` is None where they have to be read line by line."""
+class Lines(NamedTuple):
+    """A block's lines: its records at once, and by their place the lines of events among them.
+
+    `records` is None where all have to be read one by one.
+    """
 
     data: bytes
-    lines: int
+    total: int
     records: RecordLines | None
+    events: list[tuple[int, bytes]]
 
 
-def pieces(data: bytes) -> Iterator[Piece]:
-    """Whole lines, cut into stretches of records and what lies between them, in order."""
+def read_lines(data: bytes) -> Lines:
+    """Whole lines. What an event says changes no record, so that events need not be read between the records."""
     padded = np.frombuffer(data + bytes(WIDEST), np.uint8)
     stops = np.flatnonzero(padded[: len(data)] == ord("\n"))
     starts = np.concatenate([[0], stops[:-1] + 1])
-    others = np.flatnonzero(padded[starts] != ord("["))
-    if len(stops) < FEW or len(others) > MOST_IRREGULAR:
-        yield Piece(data, len(stops), None)
-        return
-    commas = np.flatnonzero(padded == ord(","))
-    first = 0
-    for other in (*others.tolist(), len(stops)):
-        if first < other:
-            begin, end = int(starts[first]), int(stops[other - 1]) + 1
-            inside = commas[slice(*np.searchsorted(commas, (begin, end)))]
-            text = data[begin:end]
-            yield Piece(text, other - first, _records(text, padded, starts[first:other], stops[first:other], inside))
-        if other < len(stops):
-            yield Piece(data[int(starts[other]) : int(stops[other]) + 1], 1, None)
-        first = other + 1
+    firsts = padded[starts]
+    others = np.flatnonzero(firsts != ord("["))
+    one_by_one = Lines(data, len(stops), None, [])
+    if len(stops) < FEW or len(others) == len(stops) or (firsts[others] != ord("{")).any():
+        return one_by_one
+    ends = list(zip(starts[others].tolist(), (stops[others] + 1).tolist(), strict=True))
+    records = _records(_without(data, ends))
+    if records is None:
+        return one_by_one
+    return Lines(data, len(stops), records, [(n, data[start:stop]) for n, (start, stop) in zip(others.tolist(), ends, strict=True)])
+
+
+def _without(data: bytes, ends: list[tuple[int, int]]) -> bytes:
+    """The data without what lies between the starts and stops, which rise."""
+    edges = [0, *chain.from_iterable(ends), len(data)]
+    return b"".join(data[start:stop] for start, stop in zip(edges[::2], edges[1::2], strict=True)) if ends else data
 
 
 class RecordLines:
@@ -112,8 +118,12 @@ class RecordLines:
         return RecordLines(self._padded, self._commas[cut], self._stops[cut], self.steps[cut], self.losses[cut])
 
 
-def _records(text: bytes, padded: Bytes, starts: Places, stops: Places, commas: Places) -> RecordLines | None:
+def _records(text: bytes) -> RecordLines | None:
     """The records in whole lines; None where a line is none in the form in which we write it."""
+    padded = np.frombuffer(text + bytes(WIDEST), np.uint8)
+    stops = np.flatnonzero(padded == ord("\n"))
+    starts = np.concatenate([[0], stops[:-1] + 1])
+    commas = np.flatnonzero(padded == ord(","))
     if len(commas) != len(stops) * (len(COLUMNS) - 1) or text.translate(None, _ALLOWED):
         return None
     inside = padded[starts[0] : stops[-1]]

@@ -13,7 +13,7 @@ from typing import NoReturn, TypedDict
 
 from lib_lrsched.errors import RunStateError
 
-from .record_lines import Piece, blocks, pieces
+from .record_lines import Lines, blocks, read_lines
 from .series import COLUMNS, Record
 
 FORMAT = 1
@@ -46,20 +46,20 @@ def read_losses(path: Path, until: int) -> list[tuple[int, float]]:
         with path.open("rb") as stream:
             stream.readline()
             for block in blocks(stream):
-                for piece in pieces(block.data):
-                    losses.update(_losses_of(piece, number, path))
-                    number += piece.lines
+                lines = read_lines(block.data)
+                losses.update(_losses_of(lines, number, path))
+                number += lines.total
     except FileNotFoundError:
         return []
     # The newest record of a step is last; what a run that went back has not reached again lies beyond `until`.
     return sorted((step, loss) for step, loss in losses.items() if step < until)
 
 
-def _losses_of(piece: Piece, number: int, path: Path) -> Iterator[tuple[int, float]]:
-    if piece.records is not None:
-        yield from zip(piece.records.steps.tolist(), piece.records.losses.tolist(), strict=True)
+def _losses_of(lines: Lines, number: int, path: Path) -> Iterator[tuple[int, float]]:
+    if lines.records is not None:
+        yield from zip(lines.records.steps.tolist(), lines.records.losses.tolist(), strict=True)
         return
-    for offset, text in enumerate(piece.data.split(b"\n")[:-1]):
+    for offset, text in enumerate(lines.data.split(b"\n")[:-1]):
         if text.startswith(b"["):
             try:
                 record = as_record(decode(text))  # type: ignore[arg-type]

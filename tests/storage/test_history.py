@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_lrsched.errors import RunStateError
-from lib_lrsched.storage import atomic_files, record_lines
-from lib_lrsched.storage.history import SMOOTHING, History, Record
+from lib_lrsched.storage import atomic_files, record_lines, records
+from lib_lrsched.storage.history import SMOOTHING, History, Record, read_losses
 from lib_lrsched.storage.series import Overview, Series, thinned
 
 HEADER = b'{"lrsched_history": 1, "columns": ["step", "planned", "actual", "loss", "grad_norm", "time_s"]}\n'
@@ -314,6 +314,40 @@ def test_a_long_file_is_read_as_its_lines_are(path: Path, monkeypatch: pytest.Mo
     assert (seen.stride, len(seen._buckets)) == (expected.stride, len(expected._buckets))
     for mine, its in zip(seen._buckets, expected._buckets, strict=True):
         np.testing.assert_array_equal(np.array(mine[1:])[:, :6], np.array(its[1:])[:, :6])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_records_among_events_are_read_as_their_lines_are(path: Path, monkeypatch: pytest.MonkeyPatch, seed: int):
+    """Many events, each alone or in a row, before and behind the records; now and then the run goes back or a line is foreign."""
+    rng = np.random.default_rng(seed)
+    history = History(path, recent=10**6)
+    step = 0
+    for _ in range(2_000):
+        if rng.random() < 0.3:
+            history.event(step, "skipped", "[1, 2, 3, 4, 5, 6], {")
+        else:
+            history.record(record(step, float(rng.random())))
+            step = max(0, step - 30) if rng.random() < 0.01 else step + 1
+    history.close()
+    if seed > 3:
+        path.write_bytes(path.read_bytes() + b"[%d,1,1,1,1,1]\n" % step + b" [%d, 1, 1, 1, 1, 1]\n" % (step + 1) * 2)
+    losses = read_losses(path, 10**9)
+    whole = in_blocks(path, monkeypatch, 4_000, 10**6)
+    assert read_losses(path, 10**9) == losses
+    lines = one_by_one(path, monkeypatch, 10**6)
+    assert (whole.events(), whole.last_step) == (lines.events(), lines.last_step)
+    for name, values in lines.since(0, 10**6).items():
+        assert whole.since(0, 10**6)[name] == (pytest.approx(values, rel=1e-9) if name == "smooth" else values)  # type: ignore[literal-required]
+
+
+def test_records_among_many_events_are_read_at_once(path: Path, monkeypatch: pytest.MonkeyPatch):
+    event = b'{"step": 0, "time_s": 1.0, "event": "skipped", "message": ""}\n'
+    path.parent.mkdir()
+    path.write_bytes(HEADER + b"".join(event * (step % 3 == 0) + b"[%d, 1, 1, 1, 1, 1]\n" % step for step in range(3_000)))
+    one_by_one: list[bytes] = []
+    monkeypatch.setattr(records, "as_record", one_by_one.append)
+    assert len(History.open(path, append=False).events()) == 1_000
+    assert one_by_one == []
 
 
 def test_the_overview_of_a_long_file_is_that_of_its_lines(path: Path, monkeypatch: pytest.MonkeyPatch):
