@@ -20,7 +20,7 @@ import numpy as np
 from lib_lrsched.errors import RunStateError
 
 from .atomic_files import LineFile
-from .record_lines import MOST_BREAKS, Lines, blocks, read_lines
+from .record_lines import MOST_BREAKS, Lines, RecordLines, blocks, read_lines
 from .records import MAX_STEP, Event, header, line, parsed, read_losses
 from .series import SMOOTHING, Points, Record, Series, points, thinned
 
@@ -215,11 +215,16 @@ class History:
     def _take_lines(self, lines: Lines, number: int, path: Path, *, exactly: bool) -> None:
         """Each stretch of rising steps at once; line by line where that is not possible."""
         records = lines.records
-        breaks = [] if records is None else [0, *(np.flatnonzero(np.diff(records.steps) <= 0) + 1).tolist(), len(records)]
-        if records is None or len(breaks) > MOST_BREAKS:
+        if records is None:
             self._take_each(lines.data, number, path)
             return
         try:
+            breaks = _breaks(records)
+            if len(breaks) > MOST_BREAKS:
+                if exactly:
+                    records.rows(slice(None))  # to look at those too that do not last
+                records = records.lasting()
+                breaks = _breaks(records)
             for start, stop in pairwise(breaks):
                 self._series.add_many(records.part(start, stop), exactly=exactly)
         except ValueError as error:
@@ -241,3 +246,6 @@ class History:
             self._remember(entry)
 
 
+def _breaks(records: RecordLines) -> list[int]:
+    """Where stretches of rising steps begin, and where the last one ends."""
+    return [0, *(np.flatnonzero(np.diff(records.steps) <= 0) + 1).tolist(), len(records)]

@@ -22,7 +22,7 @@ WIDEST = 25
 """repr() of a float has 24 characters at most."""
 
 MOST_BREAKS = 200
-"""A block in which the run went back more often than this is read line by line."""
+"""Of a block in which the run went back more often than this, only what lasted is taken in."""
 
 FEW = 2_000
 """So few lines are read one by one, which gives the averages that a run in memory has to the last bit."""
@@ -112,10 +112,17 @@ class RecordLines:
         columns = [_floats(self._padded, places[:, n] + 2, places[:, n + 1]) for n in range(len(COLUMNS) - 1)]
         return np.stack([self.steps[chosen].astype(np.float64), *columns], axis=1)
 
+    def lasting(self) -> RecordLines:
+        """The lines that no later one takes the place of: where a run goes back to a step, it replaces all from there on."""
+        least_later = np.minimum.accumulate(self.steps[::-1])[::-1][1:]
+        return self._of(np.append(np.flatnonzero(self.steps[:-1] < least_later), len(self.steps) - 1))
+
     def part(self, start: int, stop: int) -> RecordLines:
         """The lines from `start` to below `stop`."""
-        cut = slice(start, stop)
-        return RecordLines(self._padded, self._commas[cut], self._stops[cut], self.steps[cut], self.losses[cut])
+        return self._of(slice(start, stop))
+
+    def _of(self, chosen: Places | slice) -> RecordLines:
+        return RecordLines(self._padded, self._commas[chosen], self._stops[chosen], self.steps[chosen], self.losses[chosen])
 
 
 def _records(text: bytes) -> RecordLines | None:

@@ -340,6 +340,23 @@ def test_records_among_events_are_read_as_their_lines_are(path: Path, monkeypatc
         assert whole.since(0, 10**6)[name] == (pytest.approx(values, rel=1e-9) if name == "smooth" else values)  # type: ignore[literal-required]
 
 
+def test_a_run_that_goes_back_at_each_step_is_read_at_once(path: Path, monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(1)
+    steps = [*rng.integers(40, size=3_000).tolist(), *range(35, 90)]
+    path.parent.mkdir()
+    lines = [b"[%d, 1, 1, %s, 1, %d]\n" % (step, repr(float(rng.random())).encode(), n) for n, step in enumerate(steps)]
+    path.write_bytes(HEADER + b"".join(lines))
+    expected = one_by_one(path, monkeypatch, 10**6).since(0)
+    with monkeypatch.context() as patches:
+        patches.setattr(records, "as_record", lambda _: pytest.fail("a line was read by itself"))
+        seen = in_blocks(path, monkeypatch, 40_000, 10**6).since(0)
+    assert seen == expected | {"smooth": pytest.approx(expected["smooth"], rel=1e-9)}
+    path.write_bytes(HEADER + b"".join(lines[:1_000]) + b"[5, 1, 1, 1, --1, 1]\n" + b"".join(lines[1_000:]))
+    monkeypatch.setattr(record_lines, "FEW", 1)
+    with pytest.raises(RunStateError, match="line 1002: "):
+        History.open(path, append=False, every_value=True)
+
+
 def test_records_among_many_events_are_read_at_once(path: Path, monkeypatch: pytest.MonkeyPatch):
     event = b'{"step": 0, "time_s": 1.0, "event": "skipped", "message": ""}\n'
     path.parent.mkdir()

@@ -513,6 +513,22 @@ def test_error_a_run_of_more_steps_than_can_be_counted(ground, tmp_path, field):
     assert said == f"run.json: {field}: expected at most 9007199254740991, found {2**62}"
 
 
+RECORD = b"[1, 0.1, 0.1, 0.1, 0.1, 1.0]\n"
+
+
+@pytest.mark.parametrize(("added", "words"), [
+    (RECORD * 20_000, "history.jsonl: expected at most 10080 lines for 4 steps, found more"),
+    (RECORD[:-1] * 50_000, "history.jsonl: line 8: expected at most 1048576 bytes, found more"),
+])  # fmt: skip
+def test_error_a_history_that_no_run_of_so_many_steps_has(ground, tmp_path, added, words):
+    ground.install()
+    ground.train("embedding", TEXT, 4)
+    file = exported(ground.runtime, ground.run().id)
+    elsewhere(ground, tmp_path)
+    longer = changed(file, lambda members: {**members, "history.jsonl": members["history.jsonl"] + added})
+    assert refused_import(ground, longer) == words
+
+
 def test_other_members_and_paths_in_the_file_are_not_looked_at(ground, tmp_path):
     ground.install()
     ground.train("embedding", TEXT, 4)
