@@ -1,19 +1,20 @@
 """Many lines of a history at once: steps and losses of whole blocks with numpy, a row's other columns when they are asked for.
 
-A line at a time takes Python 5 us, and a run of a million updates as many seconds. What is not a plain record in the form
-in which `records.line` writes it is not read here: the caller reads such lines one by one, with their errors.
+A line at a time takes Python 5 us, and a run of a million updates as many seconds. What is not a plain row of numbers in the form
+in which `history_lines.line` writes it is not read here: the caller reads such lines one by one, with their errors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
+from math import nan
 from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .series import COLUMNS
+from .history_row import Layout
 
 BLOCK_BYTES = 1 << 20
 """Small enough for the processor's caches, and for other threads, which wait while numpy works on a block."""
@@ -22,7 +23,7 @@ WIDEST = 25
 """repr() of a float has 24 characters at most."""
 
 MOST_BREAKS = 200
-"""Of a block in which the run went back more often than this, only what lasted is taken in."""
+"""Of a block in which the run went back more often than this, only the rows that last are taken in."""
 
 FEW = 2_000
 """So few lines are read one by one, which gives the averages that a run in memory has to the last bit."""
@@ -31,7 +32,6 @@ STEP_DIGITS = 15
 """Below 2**53, up to which float64 counts."""
 
 _ALLOWED = b"0123456789+-.e, nul[]\n"
-_LOSS = COLUMNS.index("loss")
 Bytes = NDArray[np.uint8]
 Places = NDArray[np.int64]
 
@@ -57,19 +57,19 @@ def blocks(stream: IO[bytes]) -> Iterator[Block]:
 
 
 class Lines(NamedTuple):
-    """A block's lines: its records at once, and by their place the lines of events among them.
+    """A block's lines: its rows at once, and by their place the lines of events among them.
 
-    `records` is None where all have to be read one by one.
+    `rows` is None where all have to be read one by one.
     """
 
     data: bytes
     total: int
-    records: RecordLines | None
+    rows: RowLines | None
     events: list[tuple[int, bytes]]
 
 
-def read_lines(data: bytes) -> Lines:
-    """Whole lines. What an event says changes no record, so that events need not be read between the records."""
+def read_lines(data: bytes, layout: Layout) -> Lines:
+    """Whole lines. What an event says changes no row, so that events need not be read between the rows."""
     padded = np.frombuffer(data + bytes(WIDEST), np.uint8)
     stops = np.flatnonzero(padded[: len(data)] == ord("\n"))
     starts = np.concatenate([[0], stops[:-1] + 1])
@@ -79,10 +79,10 @@ def read_lines(data: bytes) -> Lines:
     if len(stops) < FEW or len(others) == len(stops) or (firsts[others] != ord("{")).any():
         return one_by_one
     ends = list(zip(starts[others].tolist(), (stops[others] + 1).tolist(), strict=True))
-    records = _records(_without(data, ends))
-    if records is None:
+    rows = _rows(_without(data, ends), layout)
+    if rows is None:
         return one_by_one
-    return Lines(data, len(stops), records, [(n, data[start:stop]) for n, (start, stop) in zip(others.tolist(), ends, strict=True)])
+    return Lines(data, len(stops), rows, [(n, data[start:stop]) for n, (start, stop) in zip(others.tolist(), ends, strict=True)])
 
 
 def _without(data: bytes, ends: list[tuple[int, int]]) -> bytes:
@@ -91,11 +91,15 @@ def _without(data: bytes, ends: list[tuple[int, int]]) -> bytes:
     return b"".join(data[start:stop] for start, stop in zip(edges[::2], edges[1::2], strict=True)) if ends else data
 
 
-class RecordLines:
-    """Lines of records: `steps` int64 [n] and `losses` float64 [n]; NaN where the loss is null."""
+class RowLines:
+    """Lines of rows: `steps` int64 [n] and `losses` float64 [n]; NaN where the loss is null or not in the file.
 
-    def __init__(self, padded: Bytes, commas: Places, stops: Places, steps: Places, losses: NDArray[np.float64]) -> None:
-        self._padded, self._commas, self._stops = padded, commas, stops
+    Args:
+        cuts: int64 [n, columns + 1]; a value begins two bytes behind one cut and ends at the next.
+    """
+
+    def __init__(self, padded: Bytes, cuts: Places, steps: Places, losses: NDArray[np.float64], layout: Layout) -> None:
+        self._padded, self._cuts, self._layout = padded, cuts, layout
         self.steps = steps
         self.losses = losses
 
@@ -103,51 +107,61 @@ class RecordLines:
         return len(self.steps)
 
     def rows(self, chosen: Places | slice) -> NDArray[np.float64]:
-        """All columns of the chosen lines, float64 [k, 6].
+        """All of COLUMNS in the chosen lines, float64 [k, len(COLUMNS)]; NaN for one that the file lacks.
 
         Raises:
-            ValueError: a value that is no number.
+            ValueError: a value that is no number, in whichever column of the file.
         """
-        places = np.concatenate([self._commas[chosen], self._stops[chosen, None] - 1], axis=1)
-        columns = [_floats(self._padded, places[:, n] + 2, places[:, n + 1]) for n in range(len(COLUMNS) - 1)]
-        return np.stack([self.steps[chosen].astype(np.float64), *columns], axis=1)
+        cuts = self._cuts[chosen]
+        step = self._layout.place("step")
+        found: list[NDArray[np.float64]] = [
+            self.steps[chosen].astype(np.float64) if n == step else _floats(self._padded, cuts[:, n] + 2, cuts[:, n + 1])
+            for n in range(len(self._layout.columns))
+        ]
+        return np.stack([np.full(len(cuts), nan) if place is None else found[place] for place in self._layout.places], axis=1)
 
-    def lasting(self) -> RecordLines:
+    def part(self, start: int, stop: int) -> RowLines:
+        """The lines from `start` to below `stop`."""
+        return self._of(slice(start, stop))
+
+    def lasting(self) -> RowLines:
         """The lines that no later one takes the place of: where a run goes back to a step, it replaces all from there on."""
         least_later = np.minimum.accumulate(self.steps[::-1])[::-1][1:]
         return self._of(np.append(np.flatnonzero(self.steps[:-1] < least_later), len(self.steps) - 1))
 
-    def part(self, start: int, stop: int) -> RecordLines:
-        """The lines from `start` to below `stop`."""
-        return self._of(slice(start, stop))
-
-    def _of(self, chosen: Places | slice) -> RecordLines:
-        return RecordLines(self._padded, self._commas[chosen], self._stops[chosen], self.steps[chosen], self.losses[chosen])
+    def _of(self, chosen: Places | slice) -> RowLines:
+        return RowLines(self._padded, self._cuts[chosen], self.steps[chosen], self.losses[chosen], self._layout)
 
 
-def _records(text: bytes) -> RecordLines | None:
-    """The records in whole lines; None where a line is none in the form in which we write it."""
+def _rows(text: bytes, layout: Layout) -> RowLines | None:
+    """The rows in whole lines; None where a line is none in the form in which we write it."""
     padded = np.frombuffer(text + bytes(WIDEST), np.uint8)
     stops = np.flatnonzero(padded == ord("\n"))
     starts = np.concatenate([[0], stops[:-1] + 1])
     commas = np.flatnonzero(padded == ord(","))
-    if len(commas) != len(stops) * (len(COLUMNS) - 1) or text.translate(None, _ALLOWED):
+    count, width = len(stops), len(layout.columns)
+    if len(commas) != count * (width - 1) or text.translate(None, _ALLOWED):
         return None
     inside = padded[starts[0] : stops[-1]]
-    if np.count_nonzero(inside == ord(" ")) != len(commas) or np.count_nonzero(inside == ord("[")) != len(stops):
+    if np.count_nonzero(inside == ord(" ")) != len(commas) or np.count_nonzero(inside == ord("[")) != count:
         return None
     if (padded[stops - 1] != ord("]")).any() or (padded[commas + 1] != ord(" ")).any():
         return None
-    commas = commas.reshape(len(stops), -1)
-    widths = np.diff(commas, axis=1, append=stops[:, None] - 1) - 2
-    steps = _steps(padded, starts + 1, commas[:, 0])
-    if steps is None or widths.min() < 1 or widths.max() > WIDEST:
+    # As if the bracket in front were a comma and a blank of which the line has the second half.
+    cuts = np.concatenate([starts[:, None] - 1, commas.reshape(count, width - 1), stops[:, None] - 1], axis=1)
+    widths = np.diff(cuts, axis=1) - 2
+    step, loss = layout.place("step"), layout.place("loss")
+    assert step is not None
+    if widths.min() < 1 or widths.max() > WIDEST:
+        return None
+    steps = _steps(padded, cuts[:, step] + 2, cuts[:, step + 1])
+    if steps is None:
         return None
     try:
-        losses = _floats(padded, commas[:, _LOSS - 1] + 2, commas[:, _LOSS])
+        losses = np.full(count, nan) if loss is None else _floats(padded, cuts[:, loss] + 2, cuts[:, loss + 1])
     except ValueError:
         return None
-    return RecordLines(padded, commas, stops, steps, losses)
+    return RowLines(padded, cuts, steps, losses, layout)
 
 
 def _windows(padded: Bytes, starts: Places, stops: Places, width: int) -> Bytes:
