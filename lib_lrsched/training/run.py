@@ -250,14 +250,18 @@ class TrainingRun:
 
     def _open_history(self) -> History:
         path = self._store.history_path(self.id)
+        lost = "the history recorded so far is lost, what was trained is not"
         try:
-            return History.open(path)
+            history = History.open(path)
         except RunStateError as error:
             try:
-                self._trouble(f"{error}; it is set aside as {set_aside(path).name}")
+                self._trouble(f"{error}: {lost}; it is set aside as {set_aside(path).name}")
             except OSError as trouble:
                 self._trouble_on_disk(trouble)
             return History(path)
+        if history.last_step is None and self._state.legs[0].start_step < self.initial_step:
+            self._trouble(f"{path} is gone or empty: {lost}")
+        return history
 
     def _save(self, now: float) -> None:
         self._saved_s = now
