@@ -161,8 +161,8 @@ def deliver(host: Host, store: Store, name: str, now: Known, state: RunState | N
         save_whole(str(file), thing.save, backup=True)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         why, mend = disk_errors.why(error), disk_errors.mend(error)
-        raise InputError(f"the run is at its end, and {file.name} cannot be written: {why}. To have it written by another try, {mend}"
-                         ) from error
+        text = f"the run is at its end, and {file.name} cannot be written: {why}. To have it written by another try, {mend}"
+        raise InputError(text) from error
     known = replace(now, mtime_ns=file_time(file))
     ended = replace(state, main_digest=now.digest, next_digest="", known=trimmed((*state.known, known), now.digest),
                     step=now.step, state="finished", message="")
