@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from browser_steps import LINE, choose_tab, open_tab, write
+from page_state import STARTED
 from playwright.sync_api import Page, Route, expect
 
 from lib_lrsched import ScheduleError, plan
@@ -30,7 +31,7 @@ def test_the_page_opens_with_a_drawn_chart_and_fetches_nothing_from_elsewhere(pa
 
 def test_the_scripts_add_one_global_name(page: Page) -> None:
     page.goto("/")
-    page.wait_for_function("globalThis.lrsched?.tab")
+    page.wait_for_function(STARTED)
     own = "Object.keys(globalThis).filter((name) => /lrsched|Chart|Planner|Editor|Crosshair/i.test(name))"
     assert page.evaluate(own) == ["lrsched"]
 
