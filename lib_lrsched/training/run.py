@@ -194,7 +194,7 @@ class TrainingRun(InForce):
         found = self._found(known)
         mode = resume.mode_of(resumed.way, found.legs[-1] if found is not None and found.legs else None, asked.rate_text)
         leg = Leg(self.initial_step, now, asked.total_steps, asked.rate_text, self.counts.steps_per_epoch,
-                  self.counts.images_per_step, PLANNER_VERSION, self.origin, mode)
+                  self.counts.images_per_step, PLANNER_VERSION, self.origin, resume.written_mode(mode))
         state = replace(self._first_state(), state="running", step=self.initial_step, pictures=self.pictures)
         if found is None:
             state = replace(state, id=self._store.new_id(asked.kind, asked.name, now), legs=(leg,))
