@@ -340,7 +340,8 @@ def bench_preview() -> list[Line]:
 IMPORT = """
 import time, torch, gradio, fastapi
 begin = time.{clock}()
-from lib_lrsched import api, hooks, host, options, ui
+from lib_lrsched.host import hooks, options, webui
+from lib_lrsched.web import endpoints, tab
 print(time.{clock}() - begin)
 """
 

@@ -399,6 +399,23 @@ def test_a_restarted_schedule_goes_on_as_restarted_unless_another_begins(way, te
         assert result["warnings"] == []
 
 
+@pytest.mark.parametrize(
+    ("way", "text", "mode"),
+    [("continue", "0.5", "continue"), ("continue", "0.25", "new"), ("continue", "foo(", "new"), ("new", "0.5", "new"),
+     ("restart", "0.5", "restart"), ("file", "0.5", "file")],
+)  # fmt: skip
+def test_each_text_is_told_how_it_resumes(way: str, text: str, mode: str) -> None:
+    assert ask(text, past=(leg("0.5"),), initial_step=50, way=way)["mode"] == mode
+    assert ask(text)["mode"] == "start"
+
+
+@pytest.mark.parametrize(("rate_text", "mode", "origin"), [(None, "continue", 20), ("0.01", "continue", 20), ("0.02", "new", 0)])
+def test_a_threshold_resumes_as_the_rate_beside_it(rate_text: str | None, mode: str, origin: int) -> None:
+    past = (PastLeg(20, "0.01", 100, None, 1, 20),)
+    result = ask("1", initial_step=40, past=past, kind="clip", rate_text=rate_text)
+    assert (result["mode"], result["origin"]) == (mode, origin)
+
+
 @pytest.mark.parametrize(("way", "origin"), [("continue", 20), ("new", 0), ("restart", 40), ("file", 0)])
 def test_a_threshold_goes_on_as_the_rate_does_and_shows_no_rates_as_its_past(way: str, origin: int) -> None:
     past = (PastLeg(20, "0.01", 100, None, 1, 20),)

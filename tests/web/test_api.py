@@ -445,6 +445,37 @@ def test_how_a_training_goes_on_is_chosen(client: Client, runtime: FakeRuntime):
     assert (answer["way"], answer["run"]["id"]) == ("restart", "a")
 
 
+def test_where_the_text_is_sent_the_mode_is_answered(client: Client, runtime: FakeRuntime):
+    runtime.store.save(state())
+    runtime.found["embedding", "my cat"] = (120, "abcd", 99)
+    runtime.found["embedding", "new"] = (0, "cdef", 99)
+    address = "/resume?kind=embedding&name=my%20cat"
+    assert get(client, address)["mode"] is None
+    assert get(client, f"{address}&rate_text=0.005:100,%201e-3")["mode"] == "continue"
+    assert get(client, f"{address}&rate_text=1")["mode"] == "new"
+    assert get(client, "/resume?kind=embedding&name=new&rate_text=1")["mode"] == "start"
+    choice = {"kind": "embedding", "name": "my cat", "rate_text": "1"}
+    for way in ("restart", "file", "new"):
+        assert post(client, "/resume", choice | {"way": way})["mode"] == way
+    assert post(client, "/resume", choice | {"way": "continue", "rate_text": None})["mode"] is None
+    runtime.live["a"] = Live(state(state="running"))
+    assert get(client, f"{address}&rate_text=1")["mode"] == "new"
+
+
+def test_a_preview_of_a_continued_run_says_its_mode(client: Client, runtime: FakeRuntime):
+    runtime.store.save(state())
+    body = PREVIEW | {"run": "a", "initial_step": 120, "texts": ["0.005:100, 1e-3", "1", "foo("]}
+    assert [result["mode"] for result in post(client, "/preview", body)["results"]] == ["continue", "new", "new"]
+    assert [result["mode"] for result in post(client, "/preview", body | {"run": None})["results"]] == ["start"] * 3
+    clip = body | {"kind": "clip", "texts": ["1"], "rate_text": "1"}
+    assert post(client, "/preview", clip)["results"][0]["mode"] == "new"
+
+
+def test_an_optimizer_in_a_stored_run_that_is_no_name_is_not_known(client: Client, runtime: FakeRuntime):
+    runtime.store.save(state(settings={"optimizer": 7}))
+    assert post(client, "/preview", PREVIEW | {"run": "a", "texts": ["onecycle(1e-3)"]})["results"][0]["warnings"] == []
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
