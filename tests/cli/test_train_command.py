@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import random
 import signal
 import sys
@@ -16,20 +15,18 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import both_kinds, draw_pictures, fail_at, interrupt_at, small_model  # noqa: E402
+from practice_rig import both_kinds, draw_pictures, fail_at, interrupt_at, small_model  # noqa: E402
 
 from lib_lrsched.cli.main import main  # noqa: E402
 from lib_lrsched.practice import (  # noqa: E402
     dataset,
     files,
+    initialize,
     run_image,
     shared,
 )
 from lib_lrsched.schedule.plan import plan  # noqa: E402
 from lib_lrsched.storage.store import Store  # noqa: E402
-
-ground = practice_fixtures.ground
 
 
 class Ended(NamedTuple):
@@ -43,7 +40,7 @@ class Ended(NamedTuple):
 @pytest.fixture
 def command(ground: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Runs a command in this process, on the small model and without drawing."""
-    monkeypatch.setattr(shared, "_model", small_model)
+    monkeypatch.setattr(initialize, "_model", small_model)
     for name in ("draw_run", "draw_samples"):
         monkeypatch.setattr(run_image, name, lambda *_: Path(_[-1]))
 
@@ -239,6 +236,14 @@ def test_nothing_left_of_a_file_without_a_stored_run(ground, train):
     assert (answer["step"], answer["rates"], list(answer["files"])) == (4, [], ["embedding"])
 
 
+@pytest.mark.parametrize("option", ["--lr", "--clip"])
+def test_error_of_a_schedule_has_its_fix_in_both_forms(train, option):
+    ended = train("embedding", 4, option, "cosin(0.005, 1e-5)")
+    assert (ended.code, ended.err.splitlines()[-1]) == (2, "did you mean: cosine(0.005, 1e-5)")
+    error = json.loads(train("embedding", 4, option, "cosin(0.005, 1e-5)", "--json").out)["error"]
+    assert (error["span"], error["fix"]) == ([0, 5], "cosine(0.005, 1e-5)")
+
+
 @both_kinds
 def test_a_failed_training_is_said_with_its_files(ground, command, kind, monkeypatch, capsys):
     with monkeypatch.context() as patch:
@@ -297,7 +302,7 @@ def test_a_second_signal_ends_the_command_at_once(ground, train, monkeypatch):
 
 
 def test_a_signal_before_the_training_ends_the_command(ground, train, monkeypatch):
-    monkeypatch.setattr(shared, "setup", lambda _: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(initialize, "setup", lambda _: signal.raise_signal(signal.SIGTERM))
     ended = train("embedding", 6)
     assert (ended.code, ended.out, ended.err) == (130, "", "interrupted\n")
 
@@ -431,7 +436,6 @@ def test_the_longest_name_is_saved_and_resumed_and_a_longer_one_refused(ground, 
     assert (ended.code, "a name has at most 233 bytes here" in ended.err) == (2, True)
 
 
-LONG = bool(os.environ.get("LRSCHED_LONG"))
 NONSENSE = ["", " ", "-1", "0", "1", "nan", "1e999", "9" * 30, "a/b", "mine!", "日本", "\udcff", "\x1b[31m", "a\0b", "cosine(1,0)",
             "0.5:1ep", "repeat(3, 1:2)", ":", "(" * 2000, "[]", "{}", "/nowhere", "..", "x" * 300, "%", "1,2", "--", "-h", "@file"]
 OPTIONS = {
@@ -465,14 +469,14 @@ def commands(rng: random.Random, count: int) -> list[list[str]]:
     return made
 
 
-@pytest.mark.parametrize("number", [1, pytest.param(2, marks=pytest.mark.skipif(not LONG, reason="make test-long"))])
-def test_no_command_line_ends_with_a_traceback(ground, command, monkeypatch, number):
+@pytest.mark.parametrize(("number", "count"), [(1, 150), pytest.param(2, 3_000, marks=pytest.mark.long)])
+def test_no_command_line_ends_with_a_traceback(ground, command, monkeypatch, number, count):
     from lib_lrsched.practice import app
 
     monkeypatch.setattr(app, "serve", lambda *_, **__: None)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), encoding="utf-8"))
     monkeypatch.chdir(ground.root)
-    codes = {command(*argv).code for argv in commands(random.Random(number), 150 if number == 1 else 3000)}
+    codes = {command(*argv).code for argv in commands(random.Random(number), count)}
     assert codes >= {0, 2}
 
 

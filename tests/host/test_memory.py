@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
-import practice_fixtures
+import practice_rig
 import pytest
 import torch
 from torch import Tensor, nn
@@ -427,7 +427,7 @@ def train(tmp_path, monkeypatch):
     monkeypatch.setattr(shared.opts, "practice_quiet", True)
     numbers = iter(range(100))
 
-    def run(kind: str, choice: str) -> tuple[practice_fixtures.OptimizerSpy, list[bool], list[str]]:
+    def run(kind: str, choice: str) -> tuple[practice_rig.OptimizerSpy, list[bool], list[str]]:
         """The spy, whether checkpointing was on at each loss, and the run's events."""
         root = tmp_path / str(next(numbers))
         service.open_at(root)
@@ -443,7 +443,7 @@ def train(tmp_path, monkeypatch):
             active.append(sd_hijack_checkpoint.is_active())
             return loss
 
-        with practice_fixtures.OptimizerSpy() as spy, monkeypatch.context() as patch:
+        with practice_rig.OptimizerSpy() as spy, monkeypatch.context() as patch:
             patch.setattr(loop, "model_loss", model_loss)
             service.train(kind, "mine", "0.005", 3, seed=3)
         (state,) = runtime.store.runs()

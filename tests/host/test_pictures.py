@@ -136,7 +136,7 @@ def test_error_a_file_for_a_folder(folder):
 
 def test_the_practice_hosts_data_set_has_as_many(folder, monkeypatch):
     pytest.importorskip("torch")
-    import practice_fixtures
+    import practice_rig
 
     from lib_lrsched.practice import dataset, shared
 
@@ -146,7 +146,7 @@ def test_the_practice_hosts_data_set_has_as_many(folder, monkeypatch):
     monkeypatch.setattr(shared.opts, "practice_quiet", True)
     template = folder.parent / "template.txt"
     template.write_text("a picture of [name]\n")
-    model = practice_fixtures.small_model()
+    model = practice_rig.small_model()
     made = dataset.PersonalizedBase(data_root=str(folder), width=8, height=8, repeats=1, model=model, template_file=str(template))
     assert count_pictures(folder) == len(made) == 5
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import practice_fixtures
 import pytest
 import torch
-from practice_fixtures import NAME
+from practice_rig import NAME
+from preflight_steps import found, only, write_template
 from torch import Tensor, nn
 
 from lib_lrsched.host import attention, input_checks, preflight, preflight_model, webui
@@ -26,20 +26,8 @@ from lib_lrsched.practice import unet as practice_unet
 from lib_lrsched.schedule.plan import plan
 from lib_lrsched.storage import presets
 
-ground = practice_fixtures.ground
 both_kinds = pytest.mark.parametrize("kind", service.KINDS)
 CUDA = torch.device("cuda")
-
-
-def found(of: Any, kind: str = "embedding", name: str = NAME, **inputs: Any) -> list[tuple[str, str, str]]:
-    """The findings for a Train tab with these inputs."""
-    return [tuple(one.values()) for one in preflight.findings(of, kind, name, inputs)]
-
-
-def only(of: Any, kind: str = "embedding", name: str = NAME, **inputs: Any) -> tuple[str, str]:
-    """Severity and message of the one finding."""
-    ((severity, _, message),) = found(of, kind, name, **inputs)
-    return severity, message
 
 
 def model(**attributes: Any) -> SimpleNamespace:
@@ -208,13 +196,6 @@ def test_a_hypernetwork_that_is_still_loaded_is_applied_to_an_embedding(ground, 
 
 
 # The template ---------------------------------------------------------------------------------
-
-
-def write_template(ground: Any, text: str) -> str:
-    path = Path(shared.cmd_opts.textual_inversion_templates_dir) / "own.txt"
-    path.write_text(text)
-    ground.host().ti.list_textual_inversion_templates()
-    return "own.txt"
 
 
 def test_error_a_template_that_never_names_the_embedding(ground):

@@ -7,17 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-import practice_fixtures
+import practice_rig
 import pytest
-from practice_fixtures import NAME
-from test_preflight import both_kinds, found, only, write_template
+from practice_rig import NAME, both_kinds
+from preflight_steps import found, only, write_template
 
 from lib_lrsched.host import input_checks, preflight, preflight_data, text_files
 from lib_lrsched.host.images import count_pictures
 from lib_lrsched.host.input_checks import InputError
 from lib_lrsched.practice import dataset, shared
-
-ground = practice_fixtures.ground
 
 
 def captioned(ground: Any, data: bytes) -> Path:
@@ -33,7 +31,7 @@ def host_reads(ground: Any, template: Path | None = None) -> list[str]:
     if template is None:
         template = ground.root / "template.txt"
         template.write_text("a [name]\n")
-    model = practice_fixtures.small_model()
+    model = practice_rig.small_model()
     folder, file = str(ground.data), str(template)
     made = dataset.PersonalizedBase(data_root=folder, width=8, height=8, repeats=1, model=model, template_file=file)
     return [entry.filename_text for entry in made.dataset]
@@ -127,7 +125,7 @@ def test_only_captions_of_images_are_looked_at(ground):
 def test_captions_and_names_are_those_of_the_host(ground, monkeypatch, name):
     for path in ground.data.iterdir():
         path.unlink()
-    practice_fixtures.draw_pictures(ground.data, 1)
+    practice_rig.draw_pictures(ground.data, 1)
     (image,) = ground.data.glob("*.png")
     image = image.rename(ground.data / name)
     for path in ground.data.glob("*.txt"):

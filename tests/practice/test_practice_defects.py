@@ -3,10 +3,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import practice_rig
 import pytest
 import torch
-from practice_rig import ADAMW, both_kinds, csv_rows, dated, made, names, train, weights
+from host_steps import ADAMW, csv_rows, dated, made, names, train
+from practice_rig import both_kinds, weights
 
 from lib_lrsched.practice import (
     dataset,
@@ -20,8 +20,6 @@ from lib_lrsched.practice import (
     textual_inversion,
 )
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
-
-host, practice_model = practice_rig.host, practice_rig.practice_model
 
 WIDTH = 64  # of a token vector and of the context
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 import inspect
 import json
 import random
+from pathlib import Path
+from typing import Any
 
-import practice_rig
 import pytest
 import torch
+from host_steps import csv_rows, dated, made, train
 from PIL import Image
-from practice_rig import SIDE, Spies, both_kinds, csv_rows, dated, made, train, weights
+from practice_rig import SIDE, both_kinds, weights
 
 from lib_lrsched.practice import (
+    dataset,
     files,
     hypernetwork,
     previews,
@@ -24,12 +27,79 @@ from lib_lrsched.practice import (
 )
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 
-host, practice_model = practice_rig.host, practice_rig.practice_model
-
 WIDTH = 64  # of a token vector and of the context
 
 
 # The order of the seams
+
+
+class Spies:
+    """Wraps the seams and writes down their calls, shortly."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
+        self.calls: list[str] = []
+        self._monkeypatch = monkeypatch
+        self._scheduler(module)
+        self._wrap(textual_inversion, "validate_train_inputs")
+        self._wrap(dataset, "PersonalizedBase")
+        self._wrap(dataset, "PersonalizedDataLoader")
+        self._wrap(torch.amp, "GradScaler")
+        self._wrap(sd_hijack_checkpoint, "add")
+        self._wrap(sd_hijack_checkpoint, "remove")
+        self._wrap(torch.nn.utils, "clip_grad_value_")
+        self._wrap(textual_inversion, "write_loss", lambda *a: f"write_loss {a[2]}")
+        self._optimizer(module)
+        if module is textual_inversion:
+            self._wrap(textual_inversion, "save_settings_to_file")
+            self._wrap(textual_inversion, "save_embedding", lambda *a: f"save_embedding {Path(a[4]).name}")
+        else:
+            self._wrap(hypernetwork.saving_settings, "save_settings_to_file")
+            self._wrap(hypernetwork, "save_hypernetwork", lambda *a: f"save_hypernetwork {Path(a[3]).name}")
+
+    def _wrap(self, owner: Any, name: str, describe: Any = None) -> None:
+        original = getattr(owner, name)
+
+        def spy(*args: Any, **kwargs: Any) -> Any:
+            self.calls.append(name if describe is None else describe(*args))
+            return original(*args, **kwargs)
+
+        self._monkeypatch.setattr(owner, name, spy)
+
+    def _scheduler(self, module: Any) -> None:
+        calls = self.calls
+
+        class SpyScheduler(module.LearnRateScheduler):
+            def __init__(self, learn_rate, max_steps, cur_step=0, verbose=True):
+                calls.append(f"scheduler {learn_rate} {max_steps} {cur_step} {verbose}")
+                super().__init__(learn_rate, max_steps, cur_step, verbose)
+
+            def apply(self, optimizer, step_number):
+                super().apply(optimizer, step_number)
+                calls.append(f"apply {step_number}{' finished' if self.finished else ''}")
+
+            def step(self, step_number):
+                if inspect.stack()[1].function != "apply":
+                    calls.append(f"step {step_number}")
+                return super().step(step_number)
+
+        self._monkeypatch.setattr(module, "LearnRateScheduler", SpyScheduler)
+
+    def _optimizer(self, module: Any) -> None:
+        calls = self.calls
+
+        class SpyAdamW(torch.optim.AdamW):
+            def __init__(self, params, **kwargs):
+                calls.append(f"AdamW {kwargs['lr']}")
+                super().__init__(params, **kwargs)
+
+            def step(self, *args, **kwargs):
+                calls.append("update")
+                return super().step(*args, **kwargs)
+
+        if module is textual_inversion:
+            self._monkeypatch.setattr(torch.optim, "AdamW", SpyAdamW)
+        else:
+            self._monkeypatch.setitem(hypernetwork.optimizer_dict, "AdamW", SpyAdamW)
 
 
 BEGINNING = [
@@ -241,7 +311,7 @@ def test_preview_draws_a_seed_and_a_sub_seed(host):
 
 
 def test_pictures_are_saved_with_their_prompt_and_with_the_embedding(host):
-    train("embedding", 2, previews_every=2, preview_steps=1, copies_every=2, picture_with_embedding=True, preview_prompt="a b")
+    train("embedding", 2, previews_every=2, preview_steps=1, copies_every=2, image_with_embedding=True, preview_prompt="a b")
     with Image.open(dated(host) / "images" / "mine-2.png") as image:
         assert image.text["parameters"].startswith("a b\nSteps: 1, Sampler: DDIM")
     with Image.open(dated(host) / "image_embeddings" / "mine-2.png") as image:

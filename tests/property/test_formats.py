@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_invariants import planned, rates, schedules, shapes, soup, whole
+from random_schedules import planned, rates, schedules, shapes, soup, whole
 
 from lib_lrsched.formats.exports import ExportError, export
 from lib_lrsched.formats.imports import KINDS, Imported, ImportFormatError, import_text
@@ -20,8 +19,6 @@ from lib_lrsched.schedule.shapes import SHAPES
 
 ERROR = 0.1
 """Allowed where a curve becomes constant phases."""
-
-long = pytest.mark.skipif(not os.environ.get("LRSCHED_LONG"), reason="make test-long")
 
 
 def check_round_trip(made: Plan, kind: str) -> bool:
@@ -63,7 +60,7 @@ def test_what_is_exported_of_any_text_imports_back(kind: str, text: str, total: 
     check_round_trip(planned(text, total), kind)
 
 
-@long
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=5_000)
 @given(schedules(), st.integers(1, 400))

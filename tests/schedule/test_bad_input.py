@@ -10,15 +10,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import NAME, both_kinds, draw_pictures, there  # noqa: E402
+import practice_rig  # noqa: E402  # torch is optional, see importorskip
+from practice_rig import NAME, both_kinds, draw_pictures, there  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from lib_lrsched import ScheduleError  # noqa: E402
 from lib_lrsched.host.input_checks import InputError  # noqa: E402
-from lib_lrsched.practice import dataset, sd_hijack, sd_hijack_checkpoint, shared  # noqa: E402
-
-ground = practice_fixtures.ground
+from lib_lrsched.practice import dataset, loop, sd_hijack, sd_hijack_checkpoint, shared  # noqa: E402
 
 
 @pytest.fixture
@@ -36,13 +34,13 @@ def refused(ground: Any, heavy: list[str], kind: str, *args: Any, **inputs: Any)
     if NAME not in (sd_hijack.model_hijack.embedding_db.word_embeddings if kind == "embedding" else shared.hypernetworks):
         ground.create(kind)
     ground.install()
-    before, random_before = ground.listing(), practice_fixtures.random_states()
+    before, random_before = ground.listing(), practice_rig.random_states()
     with pytest.raises((ValueError, AssertionError, TypeError, KeyError, AttributeError, OSError)) as caught:
         ground.call(kind, *args, **inputs)
     assert heavy == []
     assert ground.listing() == before
     if kind == "embedding":  # a hypernetwork is loaded before its scheduler is made, and loading draws
-        assert practice_fixtures.random_states() == random_before
+        assert practice_rig.random_states() == random_before
     assert ground.runtime.active() == {}
     return caught.value
 
@@ -265,7 +263,7 @@ def test_error_a_log_folder_that_is_not_writable(ground, heavy, kind, monkeypatc
 
 @both_kinds
 def test_error_a_file_where_the_dated_folder_goes(ground, heavy, kind):
-    day = Path(practice_fixtures.dated(str(ground.log), NAME)).parent
+    day = Path(loop.dated_folder(str(ground.log), NAME)).parent
     day.write_text("no folder")
     error = refused(ground, heavy, kind)
     assert type(error) is InputError

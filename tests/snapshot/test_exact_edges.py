@@ -10,19 +10,26 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import NAME, OptimizerSpy, both_kinds, draw_pictures, same_bits, weights  # noqa: E402
-from test_exact_resume import EXACTLY, TEXT, UPDATES, events, in_child, train_and_die, whole  # noqa: E402
-from test_rescue import NAN, losses_that, rescues  # noqa: E402
-from test_saves import main_file  # noqa: E402
+from practice_rig import NAME, OptimizerSpy, both_kinds, draw_pictures, same_bits, weights  # noqa: E402
+from training_steps import (  # noqa: E402
+    EXACTLY,
+    NAN,
+    TEXT,
+    UPDATES,
+    events,
+    in_child,
+    losses_that,
+    main_file,
+    rescues,
+    train_and_die,
+    whole,
+)
 
 from lib_lrsched import plan  # noqa: E402
 from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import hypernetwork, sd_hijack, shared  # noqa: E402
 from lib_lrsched.snapshot import generators  # noqa: E402
 from lib_lrsched.storage import model_files  # noqa: E402
-
-ground = practice_fixtures.ground
 
 
 def reload() -> None:

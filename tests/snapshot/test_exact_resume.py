@@ -8,26 +8,23 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import NAME, both_kinds, draw_pictures, same_bits, weights  # noqa: E402
+import practice_rig  # noqa: E402  # torch is optional, see importorskip
+from practice_rig import NAME, both_kinds, draw_pictures, same_bits, weights  # noqa: E402
+from training_steps import EXACTLY, TEXT, UPDATES, events, history, train_and_die, whole  # noqa: E402
 
 from lib_lrsched.host import attention  # noqa: E402
 from lib_lrsched.optimizer import step_hook  # noqa: E402
-from lib_lrsched.practice import dataset, hypernetwork, sd_hijack, shared, textual_inversion  # noqa: E402
-
-ground = practice_fixtures.ground
+from lib_lrsched.practice import dataset, hypernetwork, service, shared  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-
-TEXT = "warmup(0.01):4, cosine(0.01, 0.001)"
-UPDATES = 16
 
 CHOICES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -46,69 +43,14 @@ CHOICES: dict[str, dict[str, Any]] = {
 }
 
 
-def in_child(action: Callable[[], None]) -> int:
-    """Runs an action in a process of its own; its exit status."""
-    child = os.fork()
-    if child == 0:
-        status = 70
-        try:
-            action()
-            status = 0
-        except BaseException as error:
-            print(f"child: {type(error).__name__}: {error}", flush=True)
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def kills() -> Iterator[Any]:
+    """Every choice, kind and update to be killed after. The quick ones: each choice and each update with each kind."""
+    for (c, (name, choices)), (k, kind), (u, killed) in product(*map(enumerate, (CHOICES.items(), service.KINDS, (3, 7, 11)))):
+        marks = [pytest.mark.long] if u != (c + k) % 3 else []
+        yield pytest.param(kind, choices, killed, id=f"{killed}-{name}-{kind}", marks=marks)
 
 
-def die_after(updates: int) -> None:
-    """The process leaves when the host has recorded so many updates: no final save, no finally."""
-    original = textual_inversion.write_loss
-
-    def write_loss(log_directory: Any, filename: Any, step: int, epoch_len: int, values: Any) -> Any:
-        answer = original(log_directory, filename, step, epoch_len, values)
-        if step == updates:
-            os._exit(9)
-        return answer
-
-    textual_inversion.write_loss = write_loss
-
-
-def train_and_die(ground: Any, kind: str, updates: int, steps: int = UPDATES, text: str = TEXT, **choices: Any) -> None:
-    """A child trains up to ``updates``, is gone, and the host comes up again with what is on the disk."""
-
-    def run() -> None:
-        die_after(updates)
-        ground.train(kind, text, steps, **choices)
-
-    assert in_child(run) == 9
-    sd_hijack.model_hijack.embedding_db.load_textual_inversion_embeddings(force_reload=True)
-    shared.reload_hypernetworks()
-
-
-def whole(ground: Any, kind: str, text: str = TEXT, steps: int = UPDATES, **choices: Any) -> list[Any]:
-    """The weights of a run without a break, by another name, from the same start."""
-    ground.create(kind, "whole", overwrite=True)
-    return weights(ground.train(kind, text, steps, name="whole", **choices))
-
-
-def history(ground: Any, name: str) -> list[tuple[Any, ...]]:
-    (run,) = (run for run in ground.runs() if run.name == name)
-    by_step = {record.step: record for record in ground.records(run)}  # a run that went back counts once
-    return [tuple(by_step[k])[:5] for k in sorted(by_step)]
-
-
-def events(ground: Any, name: str = NAME) -> list[str]:
-    (run,) = (run for run in ground.runs() if run.name == name)
-    return [message for _, message in ground.events(run)]
-
-
-EXACTLY = "exactly as if there had been no break: weights, optimizer, random numbers and place in the data are back"
-
-
-@both_kinds
-@pytest.mark.parametrize("choices", CHOICES.values(), ids=CHOICES)
-@pytest.mark.parametrize("killed", [3, 7, 11])
+@pytest.mark.parametrize(("kind", "choices", "killed"), list(kills()))
 def test_a_killed_run_taken_up_again_ends_with_the_same_bits(ground, kind, choices, killed):
     draw_pictures(ground.data, 7)
     ground.install(autosave_every=2)
@@ -163,9 +105,14 @@ def test_where_free_memory_decides_anew_no_exactness_is_claimed(ground):
     assert [message for message in events(ground) if "is on auto and decides anew" in message]
 
 
-@both_kinds
-@pytest.mark.parametrize("killed", [4, 5, 6, 7, 8, 9])
-@pytest.mark.parametrize("every", [1, 3])
+def places() -> Iterator[Any]:
+    """Every update to be killed after and with every autosave interval. The quick ones: each update with each kind."""
+    for every, killed, (k, kind) in product((1, 3), (4, 5, 6, 7, 8, 9), enumerate(service.KINDS)):
+        marks = [pytest.mark.long] if every != (1, 3)[(killed + k) % 2] else []
+        yield pytest.param(kind, killed, every, id=f"{every}-{killed}-{kind}", marks=marks)
+
+
+@pytest.mark.parametrize(("kind", "killed", "every"), list(places()))
 def test_wherever_in_the_epoch(ground, kind, killed, every):
     """Five pictures in batches of two, two micro-batches to an update: an epoch is one update, and one batch too many."""
     ground.install(autosave_every=every)
@@ -225,7 +172,7 @@ def test_an_interrupted_run_goes_on_exactly(ground, kind, monkeypatch):
     ground.install(autosave_every=50)
     expected = whole(ground, kind, accumulate=3, shuffle_tags=True)
     ground.create(kind, NAME, overwrite=True)
-    original = type(practice_fixtures.small_model()).forward
+    original = type(practice_rig.small_model()).forward
     calls = []
 
     def interrupting(self: Any, *args: Any) -> Any:
@@ -235,7 +182,7 @@ def test_an_interrupted_run_goes_on_exactly(ground, kind, monkeypatch):
         return original(self, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(practice_fixtures.small_model()), "forward", interrupting)
+        patch.setattr(type(practice_rig.small_model()), "forward", interrupting)
         assert ground.train(kind, TEXT, UPDATES, accumulate=3, shuffle_tags=True).step == 7
     assert ground.runs()[0].state == "interrupted"
     trained = ground.train(kind, TEXT, UPDATES, accumulate=3, shuffle_tags=True, seed=99)

@@ -1,4 +1,4 @@
-"""kill -9 at two hundred moments, many of them in the middle of a save: nothing that was good is lost, and at most the
+"""kill -9 at random moments, many of them in the middle of a save: nothing that was good is lost, and at most the
 updates since the last autosave have to be made again.
 """
 
@@ -17,18 +17,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import NAME, both_kinds, same_bits, weights  # noqa: E402
+from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402
+from training_steps import folder_of  # noqa: E402
 
 from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import sd_hijack, shared, textual_inversion  # noqa: E402
 from lib_lrsched.snapshot import snapshot  # noqa: E402
 
-ground = practice_fixtures.ground
-
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
-KILLS = 100  # for each kind
 EVERY = 2
 LONGEST_S = 0.02
 
@@ -82,10 +79,6 @@ def wait_for(progress: mmap.mmap, step: int, process: int) -> None:
         time.sleep(0.001)
 
 
-def folder_of(kind: str) -> Path:
-    return Path(shared.cmd_opts.embeddings_dir if kind == "embedding" else shared.cmd_opts.hypernetwork_dir)
-
-
 def good_bundles(ground: Any) -> list[int]:
     """The steps of the bundles, newest first; one that cannot be read fails the test."""
     paths = sorted(ground.state_dir.glob("runs/*/bundles/*.safetensors"), reverse=True)
@@ -94,7 +87,8 @@ def good_bundles(ground: Any) -> list[int]:
 
 
 @both_kinds
-def test_a_kill_loses_at_most_the_updates_since_the_last_autosave_and_no_good_file(ground, kind):
+@pytest.mark.parametrize("kills", [20, pytest.param(100, marks=pytest.mark.long)])
+def test_a_kill_loses_at_most_the_updates_since_the_last_autosave_and_no_good_file(ground, kind, kills):
     shared.opts.save_optimizer_state = True
     ground.train(kind, "0.005", 2, name="warm", copies_every=9)  # what torch loads with its first optimizer is loaded once
     for path in folder_of(kind).iterdir():
@@ -105,7 +99,7 @@ def test_a_kill_loses_at_most_the_updates_since_the_last_autosave_and_no_good_fi
     main = folder_of(kind) / f"{NAME}.pt"
     progress = mmap.mmap(-1, 8)
     reached, ends, inside = 0, {0: 0, -signal.SIGKILL: 0}, 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         before = pt_files.load_pt(str(main))["step"]
         deadly_call = chance.randrange(1, 60) if chance.random() < 0.6 else None
         progress[:8] = struct.pack("q", 0)
@@ -137,9 +131,9 @@ def test_a_kill_loses_at_most_the_updates_since_the_last_autosave_and_no_good_fi
         sd_hijack.model_hijack.embedding_db.load_textual_inversion_embeddings(force_reload=True)
         assert list(sd_hijack.model_hijack.embedding_db.word_embeddings) == ([NAME] if kind == "embedding" else [])
         shared.reload_hypernetworks()
-    assert ends[-signal.SIGKILL] > KILLS // 2
-    assert inside > KILLS // 4
-    assert reached > KILLS
+    assert ends[-signal.SIGKILL] > kills // 2
+    assert inside > kills // 4
+    assert reached > kills
     trained = ground.train(kind, "0.005", reached + 3, shuffle_tags=True)
     ground.create(kind, "whole")
     whole = ground.train(kind, "0.005", reached + 3, name="whole", shuffle_tags=True)

@@ -12,18 +12,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import NAME, both_kinds, same_bits, weights  # noqa: E402
-from test_exact_resume import EXACTLY, TEXT, UPDATES, events, train_and_die, whole  # noqa: E402
-from test_stored_by_0_1_0 import stored  # noqa: E402
+import practice_rig  # noqa: E402  # torch is optional, see importorskip
+from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402
+from stored_runs import stored  # noqa: E402
+from training_steps import EXACTLY, TEXT, UPDATES, events, train_and_die, whole  # noqa: E402
 
 from lib_lrsched.host import answers  # noqa: E402
 from lib_lrsched.snapshot import recovery, snapshot  # noqa: E402
 from lib_lrsched.storage.run_state import from_json  # noqa: E402
 from lib_lrsched.storage.store import Store, UnknownRunError  # noqa: E402
 from lib_lrsched.training import session  # noqa: E402
-
-ground = practice_fixtures.ground
 
 
 def flipped(path: Path) -> None:
@@ -118,7 +116,7 @@ def test_a_run_that_is_trained_at_this_moment_stays_it(ground):
             another_process(ground)
             seen.extend((ground.run().state, path.exists()))
 
-    with practice_fixtures.OptimizerSpy() as spy:
+    with practice_rig.OptimizerSpy() as spy:
         spy.at_step = lose
         ground.train("embedding", TEXT, 8)
     assert seen == ["running", True]

@@ -10,8 +10,6 @@ The state is put back to the bit. What is trained from there on is compared with
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +18,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402  # torch is optional, see importorskip
+from stored_runs import STORED, stored  # noqa: E402
 
 from lib_lrsched.cli.main import main  # noqa: E402
 
-STORED = Path(__file__).parents[1] / "golden" / "run_0_1_0"
 RATES = {"embedding": "warmup(0.005):6, cosine(0.005, 1e-5)", "hypernetwork": "warmup(1e-3):6, cosine(1e-3, 1e-5)"}
 
 both_kinds = pytest.mark.parametrize("kind", RATES)
-
-
-def stored(kind: str, folder: Path) -> tuple[Path, Path]:
-    """The stored folder as it was: a copy, with the file time that the run knows its file by; and the run's own folder in it."""
-    root = folder / kind
-    shutil.copytree(STORED / kind, root)
-    (run,) = (root / "lrsched" / "runs").iterdir()
-    (known,) = json.loads((run / "run.json").read_text())["known"]
-    os.utime(root / f"{kind}s" / "mine.pt", ns=(known["mtime_ns"], known["mtime_ns"]))
-    return root, run
 
 
 def command(kind: str, root: Path) -> list[str]:

@@ -19,7 +19,6 @@ from lib_lrsched.storage import locks, process
 from lib_lrsched.storage.locks import Call
 from lib_lrsched.storage.store import Store
 
-LONG = os.environ.get("LRSCHED_LONG") == "1"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -45,9 +44,9 @@ def python(code: str, *arguments: object, **options: Any) -> subprocess.Popen[st
 HOLDING = """
 import inspect, sys
 from pathlib import Path
-from lib_lrsched import claims
+from lib_lrsched.storage import locks
 def train():
-    claim = claims.take(Path(sys.argv[1]), "embedding", sys.argv[2], claims.Call.of(inspect.currentframe()))
+    claim = locks.take(Path(sys.argv[1]), "embedding", sys.argv[2], locks.Call.of(inspect.currentframe()))
     print("held", flush=True)
     input()
     claim.release()
@@ -163,7 +162,8 @@ def test_other_processes_are_let_in_when_the_function_has_left_without_a_word(tm
         return claim
 
     assert train()._is_released.wait(60)
-    assert lock_files(tmp_path) == []
+    with locks._lock:  # its release has ended
+        assert lock_files(tmp_path) == []
 
 
 def test_a_function_that_reserved_it_keeps_it_through_the_training_that_it_calls(tmp_path):
@@ -221,12 +221,12 @@ def test_error_a_lock_file_that_says_nothing_is_held_all_the_same(tmp_path, othe
 RACING = """
 import inspect, sys
 from pathlib import Path
-from lib_lrsched import claims
+from lib_lrsched.storage import locks
 from lib_lrsched.errors import ConflictError
 root, inside = Path(sys.argv[1]), Path(sys.argv[2])
 def train():
     try:
-        claim = claims.take(root, "embedding", "mine", claims.Call.of(inspect.currentframe()))
+        claim = locks.take(root, "embedding", "mine", locks.Call.of(inspect.currentframe()))
     except ConflictError:
         return 0
     assert claim.trouble == "", claim.trouble
@@ -241,9 +241,10 @@ while entered < int(sys.argv[3]):
 """
 
 
-def test_processes_that_race_for_it_are_never_two_at_once(tmp_path):
+@pytest.mark.parametrize("entries", [100, pytest.param(1_000, marks=pytest.mark.long)])
+def test_processes_that_race_for_it_are_never_two_at_once(tmp_path, entries):
     """Also while the lock file and its folder come and go."""
-    children = [python(RACING, tmp_path / "state", tmp_path / "inside", 1_000 if LONG else 100) for _ in range(3)]
+    children = [python(RACING, tmp_path / "state", tmp_path / "inside", entries) for _ in range(3)]
     for child in children:
         assert child.stdin is not None
         child.stdin.write("\n")
@@ -256,7 +257,7 @@ def test_processes_that_race_for_it_are_never_two_at_once(tmp_path):
 NAMING = """
 import sys
 from pathlib import Path
-from lib_lrsched.store import Store
+from lib_lrsched.storage.store import Store
 input()
 for second in range(int(sys.argv[2])):
     print(Store(Path(sys.argv[1])).new_id("embedding", "mine", float(second)))
@@ -279,16 +280,13 @@ def test_processes_that_ask_at_the_same_time_get_ids_of_their_own(tmp_path):
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import both_kinds  # noqa: E402
+import practice_rig  # noqa: E402  # torch is optional, see importorskip
+from practice_rig import both_kinds  # noqa: E402
 
 from lib_lrsched.cli.main import main  # noqa: E402
 from lib_lrsched.host import hooks  # noqa: E402
 from lib_lrsched.practice import files as pt_files  # noqa: E402
 
-ground = practice_fixtures.ground
-
-TRIALS = 100 if LONG else 3  # for each kind
 STEPS = 12
 
 
@@ -347,7 +345,7 @@ def test_error_what_another_process_is_in_the_middle_of_training(ground, kind):
             os.waitpid(child, 0)
             seen.extend((os.read(mine, 4_000).rstrip(b"\0").decode(), ground.listing() == before))
 
-    with practice_fixtures.OptimizerSpy() as spy:
+    with practice_rig.OptimizerSpy() as spy:
         spy.at_step = meet
         ground.train(kind, "0.005", STEPS)
     for pipe in (starts, start, mine, its):
@@ -360,11 +358,12 @@ def test_error_what_another_process_is_in_the_middle_of_training(ground, kind):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @both_kinds
-def test_of_two_processes_that_train_the_same_one_does_and_the_other_says_why_not(ground, kind):
+@pytest.mark.parametrize("trials", [3, pytest.param(100, marks=pytest.mark.long)])
+def test_of_two_processes_that_train_the_same_one_does_and_the_other_says_why_not(ground, kind, trials):
     """Or they do not meet, and the second finds nothing left to train."""
     ground.install(autosave_every=3)
     ground.train(kind, "0.005", 2, name="warm")  # what torch loads with its first optimizer is loaded once
-    for number in range(TRIALS):
+    for number in range(trials):
         ground.create(kind, overwrite=True)
         file = ground.root / f"{kind}s" / "mine.pt"
         said = trial(ground, kind, file)

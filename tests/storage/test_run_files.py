@@ -17,18 +17,16 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import httpx  # noqa: E402  # with torch comes the rest of the test extra
-import practice_fixtures  # noqa: E402
+import practice_rig  # noqa: E402
 from fastapi import FastAPI  # noqa: E402
-from practice_fixtures import NAME, both_kinds, same_bits, weights  # noqa: E402
-from test_exact_resume import train_and_die  # noqa: E402
+from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402
+from training_steps import train_and_die  # noqa: E402
 
 from lib_lrsched.errors import RequestError, RunStateError  # noqa: E402
 from lib_lrsched.host import hooks, run_transfer  # noqa: E402
-from lib_lrsched.practice import shared  # noqa: E402
+from lib_lrsched.practice import initialize  # noqa: E402
 from lib_lrsched.snapshot import archive, snapshot  # noqa: E402
 from lib_lrsched.web import endpoints, run_endpoints  # noqa: E402
-
-ground = practice_fixtures.ground
 
 TEXT = "linear(0.01, 0.001)"
 CHOICES = {"batch": 2, "shuffle_tags": True}
@@ -59,7 +57,7 @@ def elsewhere(ground: Any, tmp_path: Path) -> None:
     """Another machine: an empty WebUI with the same model and the same pictures."""
     hooks.uninstall()
     data = ground.data
-    shared.setup(tmp_path / "elsewhere", practice_fixtures.small_model())
+    initialize.setup(tmp_path / "elsewhere", practice_rig.small_model())
     ground.root = tmp_path / "elsewhere"
     (ground.root / "data").symlink_to(data)
     ground.install(autosave_every=2)

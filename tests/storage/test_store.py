@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stored_runs import rewrite
 
 from lib_lrsched.errors import RunStateError
 from lib_lrsched.storage import atomic_files, process
@@ -180,12 +181,6 @@ def damage(store: Store, **changes: Any) -> Path:
     path = store.root / "runs/a/run.json"
     rewrite(path, **changes)
     return path
-
-
-def rewrite(path: Path, **changes: Any) -> None:
-    """Writes a state's file with other fields and, as 0.1.0 did, without a digest."""
-    data = {**json.loads(path.read_bytes()), **changes, "digest": ...}
-    path.write_text(json.dumps({name: value for name, value in data.items() if value is not ...}))
 
 
 class Training:

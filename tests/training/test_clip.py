@@ -8,13 +8,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import NAME, OptimizerSpy, both_kinds, norm_of, same_bits, weights  # noqa: E402
+import practice_rig  # noqa: E402  # torch is optional, see importorskip
+from practice_rig import NAME, OptimizerSpy, both_kinds, norm_of, same_bits, weights  # noqa: E402
 
 from lib_lrsched import plan  # noqa: E402
 from lib_lrsched.practice import shared  # noqa: E402
-
-ground = practice_fixtures.ground
 
 SCHEDULE = "linear(0.001, 0.0002):4, 0.0005"  # a fifth of the smallest gradient or less: every update has something to cut
 both_modes = pytest.mark.parametrize("mode", ["value", "norm"])
@@ -219,7 +217,7 @@ def test_without_clipping_the_log_does_not_speak_of_it(ground):
 
 def overflow_in(monkeypatch: pytest.MonkeyPatch, first: int) -> None:
     """The gradients of the first so many updates overflow: their loss is 1e38 times as large, and then scaled."""
-    model = practice_fixtures.small_model()
+    model = practice_rig.small_model()
     forward, calls = type(model).forward, []
 
     def overflowing(self: Any, *args: Any) -> Any:

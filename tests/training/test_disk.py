@@ -13,9 +13,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
+import practice_rig  # noqa: E402  # torch is optional, see importorskip
 from locked import locked  # noqa: E402
-from practice_fixtures import NAME, both_kinds, same_bits, weights  # noqa: E402
+from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from lib_lrsched.practice import files as pt_files  # noqa: E402
@@ -26,8 +26,6 @@ from lib_lrsched.storage.atomic_files import LineFile, write_whole  # noqa: E402
 from lib_lrsched.storage.history import History  # noqa: E402
 from lib_lrsched.storage.store import Store  # noqa: E402
 from lib_lrsched.training import reporter  # noqa: E402
-
-ground = practice_fixtures.ground
 
 RIGHT = "give the user that runs this the right to read and write there"
 
@@ -42,7 +40,7 @@ def spoken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def at_micro_batch(monkeypatch: pytest.MonkeyPatch, number: int, change: Callable[[Any], Any]) -> None:
     """The loss of that micro-batch (from 1) passes through ``change``."""
-    model = type(practice_fixtures.small_model())
+    model = type(practice_rig.small_model())
     forward, calls = model.forward, []
 
     def changed(self: Any, *given: Any) -> Any:

@@ -16,8 +16,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import (  # noqa: E402
+import practice_rig  # noqa: E402  # torch is optional, see importorskip
+from practice_rig import (  # noqa: E402
     NAME,
     OptimizerSpy,
     both_kinds,
@@ -37,8 +37,6 @@ from lib_lrsched.optimizer import step_hook  # noqa: E402
 from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import hypernetwork, loop, previews, shared, textual_inversion  # noqa: E402
 from lib_lrsched.training import session  # noqa: E402
-
-ground = practice_fixtures.ground
 
 CURVED = "warmup(0.01):4, cosine(0.01, 0.001):9, 0.002"
 
@@ -269,7 +267,7 @@ def test_two_trainings_at_once_do_not_meet(ground):
         except BaseException as error:
             failed.append(error)
 
-    watch = practice_fixtures.torch_optimizer.register_optimizer_step_pre_hook(in_step)
+    watch = practice_rig.torch_optimizer.register_optimizer_step_pre_hook(in_step)
     try:
         threads = [threading.Thread(target=work, args=(i,), name=names[i]) for i in range(2)]
         for thread in threads:
@@ -466,7 +464,7 @@ def test_an_ended_run_holds_no_optimizer(ground, kind):
     def remember(optimizer: Any, args: Any, kwargs: Any) -> None:
         alive.append(weakref.ref(optimizer))
 
-    watch = practice_fixtures.torch_optimizer.register_optimizer_step_pre_hook(remember)
+    watch = practice_rig.torch_optimizer.register_optimizer_step_pre_hook(remember)
     try:
         ground.train(kind, "0.01", 2)
     finally:
@@ -533,7 +531,7 @@ def test_install_replaces_exactly_the_seams_and_uninstall_restores_exactly_what_
     before = there()
     ground.install()
     replaced = {place for place, value in there().items() if value is not before[place]}
-    assert replaced == set(practice_fixtures.GLOBALS)
+    assert replaced == set(practice_rig.GLOBALS)
     assert hooks.uninstall(ground.host()) == []
     assert there() == before
 
@@ -611,7 +609,7 @@ def test_a_run_whose_epoch_is_one_update_is_finished(ground, kind, pictures, bat
     """The host's passes over the data are used up with the last update: it does not ask the scheduler once more."""
     for path in ground.data.iterdir():
         path.unlink()
-    practice_fixtures.draw_pictures(ground.data, pictures)
+    practice_rig.draw_pictures(ground.data, pictures)
     ground.install(autosave_every=2)
     for steps in (3, 7):  # from the start, and resumed
         ground.train(kind, "0.01", steps, batch=batch, accumulate=accumulate)
@@ -623,7 +621,7 @@ def test_a_run_whose_epoch_is_one_update_is_finished(ground, kind, pictures, bat
 def test_an_exception_after_the_last_update_is_still_a_failure(ground, kind, pictures, monkeypatch, capsys):
     for path in ground.data.iterdir():
         path.unlink()
-    practice_fixtures.draw_pictures(ground.data, pictures)
+    practice_rig.draw_pictures(ground.data, pictures)
 
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("no picture today")
@@ -860,7 +858,7 @@ def test_random_numbers_of_python_and_torch_are_not_touched_by_the_check(ground)
 def test_the_scaler_of_the_host_is_left_to_the_host(ground):
     """Loop and scaler are the host's: the hooks replace no global of torch, not even while a run goes on."""
     ground.install()
-    before = {place: value for place, value in there().items() if place in practice_fixtures.UNTOUCHED}
+    before = {place: value for place, value in there().items() if place in practice_rig.UNTOUCHED}
     seen = []
     with OptimizerSpy() as spy:
         spy.at_step = lambda count: seen.append({place: there()[place] for place in before})

@@ -18,12 +18,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import NAME, both_kinds, draw_pictures, same_bits, weights  # noqa: E402
-from test_exact_resume import EXACTLY, events, history, in_child, whole  # noqa: E402
-from test_rescue import INF, losses_that  # noqa: E402
-from test_saves import FULL, main_file  # noqa: E402
+import practice_rig  # noqa: E402  # torch is optional, see importorskip
+from practice_rig import NAME, both_kinds, draw_pictures, same_bits, weights  # noqa: E402
 from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
+from training_steps import EXACTLY, FULL, INF, events, history, in_child, losses_that, main_file, whole  # noqa: E402
 
 from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import sd_hijack, shared, textual_inversion  # noqa: E402
@@ -31,8 +29,6 @@ from lib_lrsched.practice.hypernetwork_layers import Hypernetwork  # noqa: E402
 from lib_lrsched.snapshot import snapshot  # noqa: E402
 from lib_lrsched.training.guard import Rescuer  # noqa: E402
 from lib_lrsched.training.interrupts import Held  # noqa: E402
-
-ground = practice_fixtures.ground
 
 TEXT = "warmup(0.01):4, cosine(0.01, 0.001)"
 NOT_EXACT = "weights and step are back; because of what is named above the run is not exactly what it would have been"
@@ -308,7 +304,7 @@ def test_ctrl_c_where_the_host_cleans_up_leaves_no_run_that_seems_to_go_on(groun
             patch.setattr(decoder, "to", at_call(1, decoder.to, interrupt))
         else:
             patch.setattr(Hypernetwork, "eval", at_call(3, Hypernetwork.eval, interrupt))  # two are when it is made and loaded
-        practice_fixtures.interrupt_at(patch, 6)
+        practice_rig.interrupt_at(patch, 6)
         with pytest.raises(KeyboardInterrupt):
             ground.train(kind, TEXT, 16)
     goes_on_exactly(ground, kind, 16, expected)
@@ -325,7 +321,7 @@ def test_bookkeeping_that_failed_is_not_called_exact(ground, kind, monkeypatch, 
 
     with monkeypatch.context() as patch:
         patch.setattr(Rescuer, "look", at_call(7, Rescuer.look, broken))
-        practice_fixtures.fail_at(patch, 7, RuntimeError("broken"))
+        practice_rig.fail_at(patch, 7, RuntimeError("broken"))
         assert ground.train(kind, TEXT, 16).step == 7
     assert newest(ground).facts.step == 7
     ground.train(kind, TEXT, 16)
@@ -556,7 +552,7 @@ def test_after_ctrl_c_at_random_a_run_goes_on_exactly_or_says_why_not(ground, ki
 
 @both_kinds
 @needs_fork
-@pytest.mark.skipif(os.environ.get("LRSCHED_LONG") != "1", reason="make test-long")
+@pytest.mark.long
 def test_after_ctrl_c_a_hundred_times_at_random_a_run_goes_on_exactly_or_says_why_not(ground, kind):
     ends = ctrl_c_at_random(ground, kind, 100, seed=2)
     assert ends["exact"] > 50

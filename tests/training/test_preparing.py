@@ -12,15 +12,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import NAME, both_kinds, same_bits, weights  # noqa: E402
+from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402
 
 from lib_lrsched.errors import ConflictError  # noqa: E402
 from lib_lrsched.host import hooks  # noqa: E402
 from lib_lrsched.practice import dataset, sd_hijack, shared  # noqa: E402
 from lib_lrsched.storage import locks  # noqa: E402
-
-ground = practice_fixtures.ground
 
 TEXT = "linear(0.01, 0.001)"
 

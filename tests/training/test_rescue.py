@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,10 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import NAME, OptimizerSpy, both_kinds, same_bits, weights  # noqa: E402
+import practice_rig  # noqa: E402  # torch is optional, see importorskip
+from practice_rig import NAME, OptimizerSpy, both_kinds, same_bits, weights  # noqa: E402
 from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402  # torch is optional, see importorskip
+from training_steps import INF, NAN, losses_that, rescues  # noqa: E402
 
 from lib_lrsched import plan  # noqa: E402
 from lib_lrsched.host.input_checks import InputError  # noqa: E402
@@ -29,28 +28,7 @@ from lib_lrsched.training.guard_rules import LEAST, RECENT, Limits, State, from_
 from lib_lrsched.training.planned import InForce  # noqa: E402
 from lib_lrsched.training.request import Asked  # noqa: E402
 
-ground = practice_fixtures.ground
-
 TEXT = "linear(0.01, 0.005)"
-NAN = float("nan")
-INF = float("inf")
-
-
-def losses_that(monkeypatch: pytest.MonkeyPatch, change: Callable[[int, Any], Any]) -> None:
-    """The loss of micro-batch number n (from 1) is what ``change`` makes of it."""
-    model = type(practice_fixtures.small_model())
-    forward, calls = model.forward, []
-
-    def changed(self: Any, *args: Any) -> Any:
-        calls.append(self)
-        loss, named = forward(self, *args)
-        return change(len(calls), loss), named
-
-    monkeypatch.setattr(model, "forward", changed)
-
-
-def rescues(ground: Any) -> list[str]:
-    return [message for event, message in ground.events() if event == "rescue"]
 
 
 # Judging ----------------------------------------------------------------------------------
@@ -112,7 +90,6 @@ def test_error_no_state_of_a_guard(parts):
         from_parts(parts)
 
 
-LONG = pytest.mark.skipif(not os.environ.get("LRSCHED_LONG"), reason="make test-long")
 SEEDS, UPDATES = 2000, 300
 
 
@@ -148,7 +125,7 @@ def test_healthy_runs_whose_loss_depends_on_the_timestep_are_left_alone():
     assert false_alarms("noise", SEEDS, 1.0) + false_alarms("steep", SEEDS // 4, 0.7) <= 1
 
 
-@LONG
+@pytest.mark.long
 @pytest.mark.parametrize("shape", ["noise", "steep", "even", "two"])
 @pytest.mark.parametrize("noise", [0.3, 0.7, 1.0])
 def test_healthy_runs_of_every_kind_are_left_alone(shape, noise):
@@ -342,7 +319,7 @@ def test_an_alpha_that_is_the_same_everywhere_weighs_every_place_the_same(ground
 @both_kinds
 def test_error_an_image_of_which_the_vae_makes_no_numbers(ground, kind, monkeypatch):
     ground.install()
-    model = practice_fixtures.small_model()
+    model = practice_rig.small_model()
     encode, calls = type(model).get_first_stage_encoding, []
 
     def broken(self: Any, given: Any) -> Any:

@@ -14,8 +14,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import (  # noqa: E402
+import practice_rig  # noqa: E402  # torch is optional, see importorskip
+from practice_rig import (  # noqa: E402
     NAME,
     OptimizerSpy,
     both_kinds,
@@ -24,7 +24,7 @@ from practice_fixtures import (  # noqa: E402
     same_bits,
     weights,
 )
-from test_store import rewrite  # noqa: E402
+from stored_runs import rewrite  # noqa: E402
 
 from lib_lrsched import plan  # noqa: E402
 from lib_lrsched.host import answers  # noqa: E402
@@ -36,8 +36,6 @@ from lib_lrsched.schedule import plateau  # noqa: E402
 from lib_lrsched.storage import process  # noqa: E402
 from lib_lrsched.storage.run_state import KNOWN_KEPT  # noqa: E402
 from lib_lrsched.training import session  # noqa: E402
-
-ground = practice_fixtures.ground
 
 CURVED = "warmup(0.01):4, cosine(0.01, 0.001)"
 
@@ -71,7 +69,7 @@ def test_starting_again_goes_on_at_the_right_step_and_rate(ground, kind, fresh):
     ground.train(kind, CURVED, 6)
     first = ground.run()
     if fresh:  # a WebUI that was started anew knows only the files
-        practice_fixtures.hooks.uninstall()
+        practice_rig.hooks.uninstall()
         reload(kind)
         ground.install()
     with OptimizerSpy() as spy:
@@ -155,7 +153,7 @@ def test_lookup_after_a_failed_final_save_tells_what_is_in_the_file(ground, kind
     """A hypernetwork lives in its file; an embedding in memory, with all that it has learned. The saved state has both."""
     ground.install()
     ground.train(kind, "0.01", 3)
-    module = practice_fixtures.textual_inversion if kind == "embedding" else hypernetwork
+    module = practice_rig.textual_inversion if kind == "embedding" else hypernetwork
     original = module.Hypernetwork.save if kind == "hypernetwork" else sd_hijack.Embedding.save
     owner = module.Hypernetwork if kind == "hypernetwork" else sd_hijack.Embedding
 
@@ -217,7 +215,7 @@ def test_after_a_full_disk_and_reload_ui_the_run_does_not_count_as_running(groun
         ground.train("embedding", CURVED, 6)
     run_id = ground.run().id
     path = ground.state_dir / "runs" / run_id / "run.json"
-    practice_fixtures.hooks.uninstall()
+    practice_rig.hooks.uninstall()
     if not in_memory:
         answers._stores.clear()
     ground.install()
@@ -295,7 +293,7 @@ def test_a_leg_that_was_interrupted_before_its_first_update_belongs_to_the_run(g
         original = shared.State.begin
         patch.setattr(shared.State, "begin", lambda self, job="": (original(self, job), None)[1])
         patch.setattr(shared.state, "interrupted", False)
-        patch.setattr(practice_fixtures.sd_hijack_checkpoint, "add", _interrupting(practice_fixtures.sd_hijack_checkpoint.add))
+        patch.setattr(practice_rig.sd_hijack_checkpoint, "add", _interrupting(practice_rig.sd_hijack_checkpoint.add))
         ground.train(kind, "0.01", 6)
     assert (ground.run().state, ground.run().step) == ("interrupted", 3)
     ground.train(kind, "0.01", 6)
@@ -338,7 +336,7 @@ def test_one_overwritten_before_its_first_update_is_another(ground, kind, monkey
     ground.create(kind)
     first_time = file_of(kind).stat().st_mtime_ns
     with monkeypatch.context() as patch:
-        patch.setattr(practice_fixtures.sd_hijack_checkpoint, "add", _interrupting(practice_fixtures.sd_hijack_checkpoint.add))
+        patch.setattr(practice_rig.sd_hijack_checkpoint, "add", _interrupting(practice_rig.sd_hijack_checkpoint.add))
         ground.train(kind, CURVED, 5)
     assert ground.run().step == 0
     ground.create(kind, overwrite=True)
@@ -371,7 +369,7 @@ def test_one_that_was_trained_elsewhere_meanwhile_is_another(ground, kind):
     """With the hooks away it went on by the host's own means: what the state says is not true of it any more."""
     ground.install()
     ground.train(kind, "0.01", 3)
-    practice_fixtures.hooks.uninstall()
+    practice_rig.hooks.uninstall()
     shared.opts.save_training_settings_to_txt = False
     ground.train(kind, "0.02", 5)
     ground.install()

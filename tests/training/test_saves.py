@@ -10,25 +10,14 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import NAME, both_kinds, same_bits, weights  # noqa: E402
+import practice_rig  # noqa: E402  # torch is optional, see importorskip
+from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402
+from training_steps import FULL, folder_of, main_file  # noqa: E402
 
 from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import hypernetwork, images, previews, sd_hijack, shared, textual_inversion  # noqa: E402
 from lib_lrsched.snapshot import snapshot  # noqa: E402
 from lib_lrsched.storage import model_files  # noqa: E402
-
-ground = practice_fixtures.ground
-
-FULL = OSError(28, "No space left on device")
-
-
-def folder_of(kind: str) -> Path:
-    return Path(shared.cmd_opts.embeddings_dir if kind == "embedding" else shared.cmd_opts.hypernetwork_dir)
-
-
-def main_file(kind: str) -> Path:
-    return folder_of(kind) / f"{NAME}.pt"
 
 
 def copies(ground: Any, kind: str) -> dict[str, int]:
@@ -257,7 +246,7 @@ def test_a_full_disk_stops_pictures_with_the_embedding_in_them_and_not_the_train
 
     monkeypatch.setattr(Image.Image, "save", full)
     ground.install()
-    trained = ground.train("embedding", "0.01", 9, previews_every=3, copies_every=3, picture_with_embedding=True, preview_steps=1)
+    trained = ground.train("embedding", "0.01", 9, previews_every=3, copies_every=3, image_with_embedding=True, preview_steps=1)
     assert trained.step == 9
     assert len(tried) == 3
     about = [message for message in said(ground) if "pictures with" in message]
@@ -369,7 +358,7 @@ def test_no_copy_of_weights_that_are_not_finite(ground, kind, monkeypatch):
 
 def poison(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """From then on every loss is NaN, and so are the gradients and soon the weights."""
-    model = type(practice_fixtures.small_model())
+    model = type(practice_rig.small_model())
     forward, calls = model.forward, []
 
     def poisoned(self: Any, *args: Any) -> Any:

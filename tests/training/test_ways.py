@@ -8,13 +8,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import practice_fixtures  # noqa: E402  # torch is optional, see importorskip
-from practice_fixtures import NAME, OptimizerSpy, both_kinds, same_bits, weights  # noqa: E402
+from practice_rig import NAME, OptimizerSpy, both_kinds, same_bits, weights  # noqa: E402
 
 from lib_lrsched import plan  # noqa: E402
 from lib_lrsched.practice import dataset  # noqa: E402
-
-ground = practice_fixtures.ground
 
 OLD = "linear(0.01, 0.001)"
 NEW = "warmup(0.02):4, cosine(0.02, 0.001)"
@@ -71,7 +68,7 @@ def test_a_restarted_schedule_goes_on_as_restarted(ground, kind, monkeypatch):
     ground.install()
     rates(ground, kind, OLD, 6)
     with monkeypatch.context() as patch:
-        practice_fixtures_interrupt(patch, ground, 9)
+        practice_host_interrupt(patch, ground, 9)
         first = rates(ground, kind, NEW, 14, "restart")
     assert ground.run().step == 9
     second = rates(ground, kind, NEW, 14)
@@ -152,7 +149,7 @@ def test_an_older_copy_put_back_is_trained_on_as_it_is(ground, kind):
     assert run.floor > 0
 
 
-def practice_fixtures_interrupt(patch: pytest.MonkeyPatch, ground: Any, step: int) -> None:
+def practice_host_interrupt(patch: pytest.MonkeyPatch, ground: Any, step: int) -> None:
     """Interrupts after that update, as the user's button does."""
     from lib_lrsched.practice import shared, textual_inversion
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from practice_fixtures import NAME, Ground, ground  # noqa: F401 a fixture
+from practice_rig import NAME, Ground
 
 from lib_lrsched.web.endpoints import add_routes
 
@@ -85,7 +85,7 @@ def _complaint(answer: httpx.Response) -> str:
 
 
 @pytest.fixture
-def app(ground: Ground) -> FastAPI:  # noqa: F811
+def app(ground: Ground) -> FastAPI:
     """The endpoints over the practice host, with a run of each kind of thing that is there."""
     made = FastAPI()
     add_routes(made, ground.install())
@@ -118,7 +118,7 @@ def test_no_address_is_a_failure(app: FastAPI):
 LEG = ("start_step", "total_steps", "steps_per_epoch", "images_per_step", "planner", "origin", "started_s")
 
 
-def test_a_run_with_absurd_numbers_in_a_leg_is_shown(ground: Ground, app: FastAPI):  # noqa: F811
+def test_a_run_with_absurd_numbers_in_a_leg_is_shown(ground: Ground, app: FastAPI):
     ground.train("embedding", "0.005", 2)
     (run,) = ground.runs()
     path = ground.runtime.store.root / "runs" / run.id / "run.json"
