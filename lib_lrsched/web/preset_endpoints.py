@@ -19,19 +19,19 @@ router = APIRouter(route_class=Route)
 @router.get("/presets")
 def presets(runtime: Runtime = RUNTIME) -> Response:
     """The builtin presets and the user's."""
-    return Answer({"presets": [preset._asdict() for preset in runtime.store.presets()]})
+    return Answer({"presets": [preset._asdict() for preset in runtime.store.presets.all()]})
 
 
 @router.post("/presets")
 def save_preset(request: PresetRequest, runtime: Runtime = RUNTIME) -> Response:
     """Saves a preset of the user's; answers with the new list."""
     plan(request.text, **USUAL_RUN)
-    runtime.store.save_preset(name=request.name, text=request.text, note=request.note)
+    runtime.store.presets.save(name=request.name, text=request.text, note=request.note)
     return presets(runtime)
 
 
 @router.delete("/presets/{name:path}")
 def delete_preset(name: str, runtime: Runtime = RUNTIME) -> Response:
     """Deletes a preset of the user's; answers with the new list."""
-    runtime.store.delete_preset(name)
+    runtime.store.presets.delete(name)
     return presets(runtime)
