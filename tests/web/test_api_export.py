@@ -140,18 +140,21 @@ def test_import_as_json(capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message", "span"),
+    ("arguments", "message", "span", "fix"),
     [
         (["export", "cosine(1, 0)", "--steps", "9", "--to", "deepspeed"],
-         "none of DeepSpeed's WarmupLR, WarmupDecayLR, WarmupCosineLR, OneCycle and LRRangeTest gives these rates (cosine)", None),
-        (["export", "plateau(1)", "--steps", "9", "--to", "kohya"], "`plateau` looks at the loss, and sd-scripts cannot", [0, 10]),
-        (["export", "1:3, cosin(0)", "--steps", "9", "--to", "a1111"], "no shape `cosin`; did you mean `cosine`?", [5, 10]),
-        (["import", "--from", "a1111", "nan"], "`nan`: expected a rate, a finite number of 0 or more, given was `nan`", None),
+         "none of DeepSpeed's WarmupLR, WarmupDecayLR, WarmupCosineLR, OneCycle and LRRangeTest gives these rates (cosine)", None, None),
+        (["export", "plateau(1)", "--steps", "9", "--to", "kohya"], "`plateau` looks at the loss, and sd-scripts cannot", [0, 10], None),
+        (["export", "1:3, cosin(0)", "--steps", "9", "--to", "a1111"],
+         "no shape `cosin`; did you mean `cosine`?", [5, 10], "1:3, cosine(0)"),
+        (["import", "--from", "a1111", "nan"], "`nan`: expected a rate, a finite number of 0 or more, given was `nan`", None, None),
     ],
 )  # fmt: skip
-def test_error_exit_code_is_2(arguments: list[str], message: str, span: list[int] | None, capsys: pytest.CaptureFixture[str]):
+def test_error_exit_code_is_2(
+    arguments: list[str], message: str, span: list[int] | None, fix: str | None, capsys: pytest.CaptureFixture[str]
+):
     assert main([*arguments, "--json"]) == 2
-    assert json.loads(capsys.readouterr().out) == {"error": {"message": message, "span": span}}
+    assert json.loads(capsys.readouterr().out) == {"error": {"message": message, "span": span, "fix": fix}}
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -163,5 +166,5 @@ def test_error_a_part_is_below_1(given: str, capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit) as caught:
         main(["export", "1", "--steps", "9", "--to", "a1111", f"--error={given}"])
     assert caught.value.code == 2
-    message = f"argument --error: expected a part from 0 to below 1, such as 2% or 0.02, given was {given!r}\n"
+    message = f"argument --error: expected a part from 0 to below 1, such as 2% or 0.02, got {given!r}\n"
     assert capsys.readouterr().err.endswith(message)
