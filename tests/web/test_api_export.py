@@ -143,8 +143,10 @@ def test_import_as_json(capsys: pytest.CaptureFixture[str]):
     ("arguments", "message", "span", "fix"),
     [
         (["export", "cosine(1, 0)", "--steps", "9", "--to", "deepspeed"],
-         "none of DeepSpeed's WarmupLR, WarmupDecayLR, WarmupCosineLR, OneCycle and LRRangeTest gives these rates (cosine)", None, None),
-        (["export", "plateau(1)", "--steps", "9", "--to", "kohya"], "`plateau` looks at the loss, and sd-scripts cannot", [0, 10], None),
+         "none of DeepSpeed's WarmupLR, WarmupDecayLR, WarmupCosineLR, OneCycle and LRRangeTest gives these rates (cosine)",
+         None, None),
+        (["export", "plateau(1)", "--steps", "9", "--to", "kohya"],
+         "`plateau` looks at the loss, and sd-scripts cannot", [0, 10], None),
         (["export", "1:3, cosin(0)", "--steps", "9", "--to", "a1111"],
          "no shape `cosin`; did you mean `cosine`?", [5, 10], "1:3, cosine(0)"),
         (["import", "--from", "a1111", "nan"], "`nan`: expected a rate, a finite number of 0 or more, given was `nan`", None, None),
