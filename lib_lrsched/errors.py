@@ -46,6 +46,11 @@ class ScheduleError(ValueError):
     def __reduce__(self) -> tuple[type, tuple[str, str, tuple[int, int], str | None]]:
         return ScheduleError, (self.message, self.source, self.span, self.fix)
 
+    def add(self, text: str) -> None:
+        """Say more at the end of the message."""
+        self.message += printable(text)
+        self.args = (self.message,)
+
     @property
     def line(self) -> int:
         """1-based number of the line on which the span starts."""

@@ -37,7 +37,8 @@ from lib_lrsched.optimizer.step_hook import PlanLR  # noqa: E402
 from lib_lrsched.preview.curve import CurveRequest, preview  # noqa: E402
 from lib_lrsched.schedule.shapes import SHAPES  # noqa: E402
 from lib_lrsched.storage.store import Store  # noqa: E402
-from lib_lrsched.training.run import Asked, TrainingRun  # noqa: E402
+from lib_lrsched.training.request import Request  # noqa: E402
+from lib_lrsched.training.run import TrainingRun  # noqa: E402
 from lib_lrsched.training.session import Session  # noqa: E402
 from lib_lrsched.training.settings import Settings  # noqa: E402
 from lib_lrsched.web import endpoints  # noqa: E402
@@ -217,8 +218,12 @@ class Loop:
         place = {"embeddings_dir": lambda: str(folder), "folder_of": lambda _: str(folder)}
         host: Any = SimpleNamespace(shared=shared, settings=lambda: settings, **place)
         mode = "norm" if clip == "norm" else "disabled"
-        asked = Asked("embedding", "bench", text, MILLION, clip_mode=mode, clip_text="0.01" if clip == "norm" else "")
-        self.session = Session(host, TrainingRun(asked, Store(folder)))
+        asked = Request("embedding", "bench", text, MILLION, clip_mode=mode, clip_text="0.01" if clip == "norm" else "")
+        checks: Any = SimpleNamespace(
+            cautions=lambda _: [], surroundings=lambda _: {}, nothing_learned=lambda _: "", scaler=lambda: None,
+            before_start=lambda *_: None, save_final=lambda _: None,
+        )  # fmt: skip
+        self.session = Session(host, TrainingRun(asked, Store(folder)), checks)
         embedding = SimpleNamespace(vec=self.weight, step=0)
         self.scheduler: Any = self.session.construct(text, 0, {"embedding": embedding})
         if clip == "norm":

@@ -10,6 +10,7 @@ from typing import Any
 
 from lib_lrsched import console
 from lib_lrsched.errors import ScheduleError, printable, short
+from lib_lrsched.storage import disk_errors
 
 FINISHED, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 """Exit codes; where there was nothing to do it is the first."""
@@ -39,6 +40,7 @@ def usable(out: Path) -> Path:
 
     Raises:
         ValueError: something in it is not a folder, or cannot be written to.
+        OSError: there is no room to make it.
     """
     try:
         root = out.absolute()
@@ -49,6 +51,8 @@ def usable(out: Path) -> Path:
             if below.exists() and not os.access(below, os.W_OK | os.X_OK):
                 raise ValueError(f"--out: {below} is not writable: name another folder, or allow writing to it")
     except OSError as error:
+        if disk_errors.is_full(error):
+            raise
         raise ValueError(f"--out: {out} cannot be used as a folder: {error.strerror or error}") from error
     return root
 
@@ -93,6 +97,12 @@ def answer(args: argparse.Namespace, text: str, note: str, **more: Any) -> int:
     if note:
         console.line(note, console.stderr())
     return FINISHED
+
+
+def on_full_disk(error: OSError, out: Path) -> str:
+    """What to say where a file below --out found no room."""
+    path = error.filename2 or error.filename or f"a file below {out}"
+    return f"{path} cannot be written: {disk_errors.why(error)}; {disk_errors.mend(error)}, then give the same command again"
 
 
 def refuse(args: argparse.Namespace, error: Exception | str) -> int:

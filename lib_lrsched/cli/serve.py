@@ -7,8 +7,9 @@ from typing import Any
 
 from lib_lrsched import console
 from lib_lrsched.errors import short
+from lib_lrsched.storage import disk_errors
 
-from .common import FINISHED, WRONG, add_out, positive, usable
+from .common import FAILED, FINISHED, WRONG, add_out, on_full_disk, positive, usable
 
 
 def add(commands: Any) -> None:
@@ -19,6 +20,16 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    try:
+        return _serve(args)
+    except OSError as error:
+        if not disk_errors.is_full(error):
+            raise
+        console.line(on_full_disk(error, args.out), console.stderr())
+        return FAILED
+
+
+def _serve(args: argparse.Namespace) -> int:
     from lib_lrsched.practice.app import serve
 
     try:

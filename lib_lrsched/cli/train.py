@@ -13,8 +13,9 @@ from typing import Any
 
 from lib_lrsched import console
 from lib_lrsched.errors import RunStateError, ScheduleError, short
+from lib_lrsched.storage import disk_errors
 
-from .common import FAILED, FINISHED, INTERRUPTED, WRONG, add_out, count, folder, positive, refuse, usable
+from .common import FAILED, FINISHED, INTERRUPTED, WRONG, add_out, count, folder, on_full_disk, positive, refuse, usable
 
 SAMPLES = 6
 
@@ -59,6 +60,9 @@ def run(args: argparse.Namespace) -> int:
     except InterruptedError:
         raise KeyboardInterrupt from None  # the data set says so when it is interrupted while it is read
     except (ScheduleError, RunStateError, AssertionError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and disk_errors.is_full(error):
+            refuse(args, on_full_disk(error, args.out))
+            return FAILED
         refuse(args, error)
         return FAILED if told.has_started else WRONG
     finally:
@@ -126,7 +130,10 @@ def _train(args: argparse.Namespace, told: _Told) -> dict[str, Any]:
 
 
 def _updates(args: argparse.Namespace, told: _Told, runtime: Any) -> tuple[Any, str]:
-    """What the training returned, or None and the sentence that says why nothing is left of the schedule."""
+    """What the training returned, or None and the sentence that says why nothing is left of the schedule.
+
+    None without a sentence: what was trained could not be saved.
+    """
     from lib_lrsched.practice import service, shared, terminal
 
     runtime.choose(args.kind, args.name, "file" if args.fresh else args.go_on)
@@ -143,6 +150,11 @@ def _updates(args: argparse.Namespace, told: _Told, runtime: Any) -> tuple[Any, 
         if not error.is_over:
             raise
         return None, error.message
+    except (OSError, RuntimeError):  # as torch reports a full disk
+        run = runtime.own_run() if told.has_started else None
+        if run is None or run.state != "failed":
+            raise
+        return None, ""  # the run says why itself, and the report has it
     finally:
         shared.at_start.clear()
 

@@ -8,7 +8,7 @@ plan's rates; torch's classes are those that the snippets for torch use.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import log
 from typing import Any, NamedTuple
 
@@ -64,7 +64,8 @@ def to_kohya(plan: Plan) -> Exported:
     candidates = [] if has_momentum else list(_named(plan, values))
     found = next((c for c in candidates if np.all(same(c.rates, values))), None)
     if found is not None:
-        return _line(found.settings, plan, ONE_PROCESS)
+        has_kind = any("decay_type" in word for word in found.settings.get("lr_scheduler_args", []))
+        return _line(found.settings, plan, ONE_PROCESS + ("; its transformers has to know decay_type" if has_kind else ""))
     one = own_scheduler(plan)
     if one is not None:
         return _line(_torch_class(one), plan, ONE_PROCESS + ("; its optimizer needs a momentum or betas" if has_momentum else ""))
@@ -127,9 +128,8 @@ def _candidates(v: np.ndarray, peak: float, warm: int) -> Iterator[Candidate]:
     yield Candidate("constant_with_warmup", {}, level)
     yield Candidate("linear", {}, peak * (1.0 - p))
     yield Candidate("cosine", {}, peak * (1.0 + np.cos(np.pi * p)) / 2.0)
-    again = np.flatnonzero(v[warm + 1 :] == peak)
-    if len(again) and (len(v) - warm) % (again[0] + 1) == 0:
-        cycles = (len(v) - warm) // (int(again[0]) + 1)
+    cycles = 1 + int(np.count_nonzero(np.diff(v[warm:]) > 0.0))  # a cycle only falls
+    if cycles > 1:
         rates = peak * (1.0 + np.cos(np.pi * ((cycles * p) % 1.0))) / 2.0
         yield Candidate("cosine_with_restarts", {"lr_scheduler_num_cycles": cycles}, rates)
     power = _power(v, peak, p)
@@ -169,23 +169,41 @@ def _floors(v: np.ndarray, peak: float, warm: int) -> Iterator[Candidate]:
     scale = max(1, round((count - 1) * level * level / ((1.0 - level) * (1.0 + level))))
     after = np.maximum(0.0, np.arange(len(v)) - float(warm))
     yield Candidate("inverse_sqrt", {"lr_scheduler_timescale": scale}, peak / np.sqrt((after + scale) / scale))
-    ratio = _ratio(level, count)
-    rates = peak * (ratio + (1.0 - ratio) * (1.0 + np.cos(np.pi * _progress(v, warm))) / 2.0)
+    ratio = _ratio(level, _cosine((count - 1) / count))
+    rates = peak * (ratio + (1.0 - ratio) * _cosine(_progress(v, warm)))
     yield Candidate("cosine_with_min_lr", {"lr_scheduler_min_lr_ratio": short(ratio)}, rates)
     fall = len(v) - 1 - int(v[::-1].argmax())  # the last update with the peak
-    if fall <= warm or len(v) - fall < 2:
+    yield from _stable(v, peak, warm, fall)
+
+
+def _stable(v: np.ndarray, peak: float, warm: int, fall: int) -> Iterator[Candidate]:
+    """Hold, then each kind of decay from update ``fall`` on."""
+    count = len(v) - fall
+    if fall < warm or count < 2:
         return
-    ratio = _ratio(level, len(v) - fall)
-    if warm and ratio:
-        return  # releases of transformers differ: the warm-up starts at 0 or at the ratio
-    settings = {"lr_decay_steps": len(v) - fall, "lr_scheduler_min_lr_ratio": short(ratio)}
     t = np.maximum(0.0, _progress(v, fall))
-    yield Candidate("warmup_stable_decay", settings, peak * (ratio + (1.0 - ratio) * (1.0 + np.cos(np.pi * t)) / 2.0))
+    for kind, factor in _DECAYS.items():
+        ratio = _ratio(float(v[-1]) / peak, float(factor((count - 1) / count)))
+        if warm and ratio:
+            continue  # releases of transformers differ: the warm-up starts at 0 or at the ratio
+        settings: dict[str, Any] = {"lr_decay_steps": count, "lr_scheduler_min_lr_ratio": short(ratio)}
+        if kind != "cosine":
+            settings["lr_scheduler_args"] = [f"decay_type={kind!r}"]
+        yield Candidate("warmup_stable_decay", settings, peak * (ratio + (1.0 - ratio) * factor(t)))
 
 
-def _ratio(level: float, count: int) -> float:
-    """The floor of a cosine of ``count`` steps from 1 whose last step has ``level``."""
-    height = (1.0 + float(np.cos(np.pi * (count - 1) / count))) / 2.0
+def _cosine(t: Any) -> Any:
+    return (1.0 + np.cos(np.pi * t)) / 2.0
+
+
+_DECAYS: Mapping[str, Callable[[Any], Any]] = {
+    "cosine": _cosine, "linear": lambda t: 1.0 - t, "1-sqrt": lambda t: 1.0 - np.sqrt(t),
+}  # fmt: skip
+"""Kinds of decay by their names there, from 1 at t = 0 to 0 at t = 1. The first is the one that needs no name."""
+
+
+def _ratio(level: float, height: float) -> float:
+    """The floor of a fall from 1 whose last step has ``level``, where the fall to 0 would have ``height``."""
     ratio = float(f"{(level - height) / (1.0 - height):.12g}")
     return ratio if ratio > 1e-13 else 0.0
 

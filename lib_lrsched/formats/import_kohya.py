@@ -10,7 +10,8 @@ import argparse
 import ast
 import re
 from collections.abc import Callable
-from math import isfinite
+from functools import cache
+from math import gcd, isfinite
 from typing import Any, NoReturn
 
 from lib_lrsched.errors import short as cut
@@ -23,6 +24,9 @@ from .imported import MOST_STEPS, Imported, ImportFormatError, brief, is_number,
 from .kohya_words import EXAMPLE, is_toml, words_of_command, words_of_toml
 
 MOST_CYCLES = 1_000_000
+
+MOST_WORDS = 2_000
+"""argparse takes time with the square of them."""
 
 NO_RATE = ("num_processes", "optimizer_type", "optimizer_args", "config_file")
 """What is read to say what the text leaves out; alone it makes no schedule."""
@@ -62,6 +66,29 @@ def _text(args: Any) -> str:
 # Arguments ------------------------------------------------------------------------------------
 
 
+_NUMBER: tuple[str, tuple[type, ...]] = ("a number", (int, float))
+_TOML_KINDS: dict[tuple[str, ...], tuple[str, tuple[type, ...]]] = {
+    ("lr_scheduler_args", "optimizer_args"): ("a list of texts", (list,)),
+    ("lr_scheduler", "lr_scheduler_type", "optimizer_type", "config_file"): ("a text", (str,)),
+}
+
+
+def _check_toml(name: str, value: Any) -> None:
+    """Refuse a value of another kind than the argument has: sd-scripts takes it from its file as it is, and fails later."""
+    ours = _names().get(_bare(name))
+    if ours is None:
+        return
+    kind, kinds = next((row for options, row in _TOML_KINDS.items() if ours in options), _NUMBER)
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        _fail(ours, f"expected {kind} in TOML; got {shown(value)}")
+
+
+@cache
+def _names() -> dict[str, str]:
+    """The arguments that are read, by their bare names."""
+    return {_bare(name): name for name in vars(_parser().parse_args([]))}
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ImportFormatError(message)
@@ -69,7 +96,11 @@ class _Parser(argparse.ArgumentParser):
 
 def _read(text: str, steps_per_epoch: int | None) -> tuple[Any, list[str]]:
     """sd-scripts' arguments about the rate, with its defaults, and what there is to know about them."""
-    parser, words = _parser(), words_of_toml(text) if is_toml(text) else words_of_command(text)
+    parser, words = _parser(), words_of_toml(text, _check_toml) if is_toml(text) else words_of_command(text)
+    if len(words) > MOST_WORDS:
+        raise ImportFormatError(
+            f"expected at most {MOST_WORDS} words of a command line, got {len(words)}; give those about the rate"
+        )
     known = [f"--{name}" for name in vars(parser.parse_args([]))]
     words, notes = _spelt(words, known)
     args, others = parser.parse_known_args(words)
@@ -250,13 +281,14 @@ def _restarts(args: Any, _: dict[str, Any]) -> str:
     steps = args.max_train_steps - warm
     if cycles > MOST_CYCLES:
         _fail("lr_scheduler_num_cycles", f"expected at most {MOST_CYCLES}; given was {cycles}")
-    if steps % cycles:
-        _fail("lr_scheduler_num_cycles", f"{cycles} cycles over {steps} steps would restart between two steps, which no text says")
-    for start in range(steps // cycles, steps, steps // cycles):
+    if cycles > steps:
+        _fail("lr_scheduler_num_cycles", f"{cycles} cycles do not fit into {steps} steps")
+    apart = steps // gcd(cycles, steps)  # of restarts that fall on a step
+    for start in range(apart, steps, apart):
         if cycles * (start / steps) % 1.0 > 0.5:  # its own arithmetic
             where = f"the restart at step {warm + start}"
             _fail("lr_scheduler_num_cycles", f"sd-scripts rounds {where} to the end of a cycle, where the rate is 0")
-    return _fall(args, "restarts", more=f", t_0={steps // cycles}")
+    return _fall(args, "restarts", more=f", cycles={cycles}")
 
 
 def _polynomial(args: Any, more: dict[str, Any]) -> str:

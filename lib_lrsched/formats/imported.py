@@ -41,6 +41,8 @@ def shown(value: Any) -> str:
     """A value of the given text for a message. A list or an object is named only: it may be nested beyond what repr() can do."""
     if isinstance(value, dict):
         return "an object"
+    if type(value) is int and not is_number(value):
+        return "a number with hundreds of digits"  # for thousands of them repr() raises
     return "a list" if isinstance(value, (list, tuple)) else brief(repr(value))
 
 

@@ -6,11 +6,14 @@ import importlib
 import importlib.util
 import re
 import shlex
+from collections.abc import Callable
 from typing import Any
 
 from .imported import ImportFormatError
 
 EXAMPLE = "--learning_rate=0.005 --lr_scheduler=cosine --max_train_steps=2000"
+
+TOO_LONG = "this TOML has a number with thousands of digits; expected one that a float holds"
 
 CONTINUED = re.compile(r"[ \t]+[\\^`][ \t]*\r?\n")
 """A line that goes on in the next one, in a Unix shell, in cmd.exe or in PowerShell."""
@@ -32,8 +35,8 @@ def words_of_command(text: str) -> list[str]:
         raise ImportFormatError(f"this is no command line: {error}") from None
 
 
-def words_of_toml(text: str) -> list[str]:
-    """Its sections count for nothing there: every name in them is that of an argument.
+def words_of_toml(text: str, check: Callable[[str, Any], None]) -> list[str]:
+    """Its sections count for nothing there: every name in them is that of an argument. ``check`` refuses a value of a wrong kind.
 
     Raises:
         ImportFormatError: it is no TOML, or this Python cannot read any.
@@ -41,13 +44,16 @@ def words_of_toml(text: str) -> list[str]:
     reader = _reader()
     try:
         values = reader.loads(text)
-    except ValueError as error:  # TOMLDecodeError is one, and so is a number of thousands of digits
+    except reader.TOMLDecodeError as error:
         raise ImportFormatError(f"this is no TOML: {error}") from None
+    except ValueError:  # of int()
+        raise ImportFormatError(TOO_LONG) from None
     except RecursionError:
         raise ImportFormatError("this is no TOML: its brackets are nested too deeply") from None
     words = []
     for name, value in values.items():
         for key, one in value.items() if isinstance(value, dict) else [(name, value)]:
+            check(key, one)
             words += _words(key, one)
     return words
 
@@ -56,8 +62,15 @@ def _words(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{name}"] if value else []
     if isinstance(value, list):
-        return [f"--{name}", *(str(one) for one in value if isinstance(one, (str, int, float)))]
-    return [] if isinstance(value, dict) else [f"--{name}={value}"]
+        return [f"--{name}", *(_text(one) for one in value if isinstance(one, (str, int, float)))]
+    return [] if isinstance(value, dict) else [f"--{name}={_text(value)}"]
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except ValueError:  # a whole number that was written in another base
+        raise ImportFormatError(TOO_LONG) from None
 
 
 def _reader() -> Any:

@@ -25,7 +25,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lib_lrsched.training.freezing import switch_off_own, switch_on, unet_of
+from lib_lrsched.training.callback import Callback, Outcome, Training
+from lib_lrsched.training.callbacks.freezing import Freezing, switch_off_own, switch_on, unet_of
+from lib_lrsched.training.settings import FREE_MEMORY
 
 from .seams import unwrapped
 from .webui import Host
@@ -34,8 +36,7 @@ RESERVE = {"cuda": 1.5, "cpu": 2.0}
 """What must be free, as a multiple of what is kept: the backward pass has gradients beside it, at most those of the largest
 attention, and on a CPU the whole system shares the memory and no error comes when it is gone."""
 
-NAME = '"Use free memory for speed"'
-"""The setting, as the settings page has it."""
+NAME = FREE_MEMORY
 
 _lock = threading.RLock()
 _live: list[Checkpointing] = []
@@ -53,6 +54,27 @@ class Need(NamedTuple):
 
     def bytes(self, batch: int, positions: int) -> float:
         return self.fixed + batch * (self.a + positions * (self.b + positions * self.c))
+
+
+class LeaveOutCheckpointing(Callback):
+    """Leaves the host's gradient checkpointing out of a training where there is room for it.
+
+    Args:
+        freezing: without checkpointing the gradients of a model that is not frozen take their memory too.
+    """
+
+    def __init__(self, host: Host, freezing: Freezing) -> None:
+        self._host = host
+        self._freezing = freezing
+        self._checkpointing: Checkpointing | None = None
+
+    def on_start(self, session: Training) -> None:
+        if self._freezing.is_frozen and self._checkpointing is None:
+            self._checkpointing = Checkpointing(self._host, session.reporter.protect, session.reporter.tell)
+
+    def on_end(self, outcome: Outcome) -> None:  # noqa: ARG002 however it ended
+        if self._checkpointing is not None:
+            self._checkpointing.undo()
 
 
 class Checkpointing:

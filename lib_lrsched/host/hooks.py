@@ -1,311 +1,31 @@
-"""The seams of the training loops: install(host) and uninstall(host).
+"""Hooks on a host's training: install(host) and uninstall(host).
 
-    validate_train_inputs   the host's own check, then ours: texts, pictures, folders      -> a pending run
-    LearnRateScheduler x2   the plan takes its place, first for the rate, then for the clip
-    Hypernetwork            loads the saved state of a run over its file
-    PersonalizedBase        the data set's own numbers: planned again
-    GroupedBatchSampler     the batches, so that a run can go on within an epoch
-    checkpoint.add          the loop starts: the run is live
-    apply, step pre-hook    rate and clip, see scheduler.py and optim.py
-    save_*, write_loss      what was saved, what the optimizer really got; see saving_hooks.py
-    checkpoint.remove       the loop is over
-
-Pending and live runs are kept per thread, for two trainings may run at once through the API. Until the loop starts
-our errors reach the user; from then on a hook never raises, for the host swallows exceptions there and skips its final save.
+What is replaced is in training_hooks.py and saving_hooks.py, how it is put back exactly in seams.py.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
-from functools import wraps
-from typing import Any
 
-from lib_lrsched.optimizer import step_hook
-from lib_lrsched.snapshot import find
-from lib_lrsched.storage.locks import Call
-from lib_lrsched.storage.run_state import Known, trimmed
-from lib_lrsched.training.run import Asked, TrainingRun
-from lib_lrsched.training.session import Session
-
-from . import input_checks, run_transfer
-from .saving_hooks import SavingHooks
-from .seams import Patches, Seam
+from .runtime import Runtime
+from .training_hooks import TrainingHooks
 from .webui import Host, NoTraining
 
 _lock = threading.Lock()
-_installed: dict[str, Runtime] = {}
-
-
-class Runtime(SavingHooks):
-    """An installation on one host: its seams, and its runs by thread."""
-
-    def __init__(self, host: Host | NoTraining) -> None:
-        super().__init__(host)
-        self.key = _key(host)
-        self.closing = False
-        self._patches = Patches()
-
-    # The seams -----------------------------------------------------------------------------
-
-    def put(self) -> None:
-        host = self.host
-        if self.hooked or isinstance(host, NoTraining):
-            return
-        self._patches.put([
-            Seam(host.ti, "validate_train_inputs", self._validate),
-            Seam(host.ti, "LearnRateScheduler", self._scheduler),
-            Seam(host.hn, "LearnRateScheduler", self._scheduler),
-            Seam(host.hn, "Hypernetwork", self._hypernetwork),
-            Seam(host.dataset, "PersonalizedBase", self._data_set),
-            Seam(host.dataset, "GroupedBatchSampler", self._sampler),
-            *self._saving_seams(host),
-            Seam(host.checkpoint, "add", self._add),
-            Seam(host.checkpoint, "remove", self._remove),
-        ])
-        self.hooked = True
-
-    def undo(self) -> list[str]:
-        """Put back what was there: at once, or when the trainings that are going on have ended. No new one is hooked."""
-        self.closing = True
-        return self._close_when_idle()
-
-    def _close_when_idle(self) -> list[str]:
-        if self.under_way():
-            return []
-        self.hooked = False
-        _installed.pop(self.key, None)
-        return self._patches.undo()
-
-    def _after_last_save(self, session: Session) -> None:
-        if session.has_ended:
-            self._release(threading.get_ident())
-        if self.closing and not session.run.is_live:
-            self._close_when_idle()
-
-    def _validate(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(original)
-        def validate_train_inputs(*args: Any, **kwargs: Any) -> Any:
-            self._end_left_over(self._sessions.get(threading.get_ident()))
-            call = Call.of(input_checks.caller("clip_grad_mode") or sys._getframe(1))  # noqa: SLF001 else it is whoever calls
-            self._leave(call)
-            answer = original(*args, **kwargs)
-            if self.hooked and self.closing:
-                self._close_when_idle()  # the one that it waited for may have ended before its loop
-            if self.hooked and not self.closing and self.host.settings().enabled:
-                with self._arrivals:
-                    self._calls[call.thread] = call
-                with self._preparing():
-                    self._sessions[call.thread] = self._prepare(call, args, kwargs)
-            return answer
-
-        return validate_train_inputs
-
-    @contextmanager
-    def _preparing(self) -> Iterator[None]:
-        """What raises here ends the training before its loop: others need not wait until its function has returned."""
-        try:
-            yield
-        except BaseException:
-            self._calls.pop(threading.get_ident(), None)
-            self._release(threading.get_ident())
-            raise
-
-    def _prepare(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Session:
-        """A pending run, from the host's own inputs."""
-        assert isinstance(self.host, Host), "something is trained"
-        inputs = input_checks.bind_inputs(args, kwargs)
-        asked, warnings = input_checks.check_inputs(self.host, inputs, input_checks.caller_locals("clip_grad_mode"))
-        claim = self._claim(asked.kind, asked.name, call)
-        way = self.chosen(asked.kind, asked.name)
-        known, messages = self._known(asked, way, call)
-        resumed, bundle = find.find(self.store, asked.kind, asked.name, known, way)
-        if resumed.state is not None:
-            claim.resumes(resumed.state.id)
-        resumed = replace(resumed, messages=(*resumed.messages, *messages, *([claim.trouble] if claim.trouble else [])))
-        run = TrainingRun(asked, self.store, exact_clip=self.host.settings().exact_clip, resumed=resumed)
-        if known is not None and (asked.kind == "embedding" or known.digest):  # else a file that is not loaded yet
-            input_checks.check_is_left(run, known.step if resumed.step is None else resumed.step)
-        session = Session(self.host, run, bundle, warnings)
-        if asked.kind == "embedding" and bundle is not None:
-            self._restore_embedding(session, asked.name)
-        last = known if bundle is None else Known(bundle.facts.step, bundle.facts.digest, 0)
-        if last is not None and last.step >= asked.total_steps and (bundle is not None or asked.kind == "embedding"):
-            run_transfer.deliver(self.host, self.store, asked.name, last, resumed.state, bundle, session.say)
-            self._release(call.thread)  # the host returns at once, and no hook of ours learns of it
-        return session
-
-    def _known(self, asked: Asked, way: str, call: Call) -> tuple[Known | None, list[str]]:
-        """The form of what is to be trained, read anew where the user wants the file; and what to say of that."""
-        assert isinstance(self.host, Host), "something is trained"
-        messages = []
-        if way == "file" and asked.kind == "embedding":
-            with self._arrivals:
-                if self.under_way() <= {call.thread}:
-                    self.host.reload("embedding")  # what is in memory may be a saved state that was put back
-                else:  # it would get other objects, and the others' would not be those in their prompts any more
-                    messages = [f"{asked.name} is trained as it is in memory: its file is not read anew while others train"]
-        now = self.lookup(asked.kind, asked.name)
-        return None if now is None else Known(*now), messages
-
-    def _end_left_over(self, session: Session | None) -> None:
-        """A Ctrl-C between the loop's end and ``remove`` skips that: the loop was this thread's, and is over."""
-        if session is not None and session.pid == os.getpid() and session.has_begun and not session.has_ended:
-            with session.held:
-                session.guard(lambda: session.loop_ended(self._others(session), KeyboardInterrupt()))
-                session.keeper.forget()
-            session.held.release()
-
-    def _others(self, session: Session) -> list[Session]:
-        return [other for other in list(self._sessions.values()) if other is not session and other.run.is_live]
-
-    def _restore_embedding(self, session: Session, name: str) -> None:
-        """The host reads the step of its own object next, and trains that."""
-        assert isinstance(self.host, Host), "there is an embedding"
-        session.restore(self.host.embedding(name))
-        known = input_checks.known_embedding(self.host, name)
-        state = session.run.resumed.state
-        # The form is known from now on, also if the training does not come to begin.
-        if known is not None and state is not None and known not in state.known:
-            with suppress(OSError):  # the run says it when it begins, and training does not depend on it
-                self.store.save(replace(state, known=trimmed((*state.known, known), state.main_digest)))
-
-    def _restore_hypernetwork(self, session: Session, thing: Any, filename: str) -> None:
-        assert isinstance(self.host, Host), "something is trained"
-        asked = session.run.asked
-        if asked.kind != "hypernetwork" or filename != self.host.hypernetwork_file(asked.name) or session.is_restored:
-            return
-        if session.run.resumed.state is None:
-            # Its file time was not known: a copy, or a disk that rounds. Its weights may be.
-            tensors = find.trained_tensors(asked.kind, thing)
-            now = Known(thing.step or 0, step_hook.digest(tensors), 0)
-            session.adopt(*find.find(self.store, asked.kind, asked.name, now, session.run.resumed.way))
-        session.restore(thing)
-
-    def _hypernetwork(self, original: type[Any]) -> type[Any]:
-        runtime = self
-
-        class Hypernetwork(original):  # the host's class, with its name
-            """Loads the bundle's weights over the file's where a training goes on with a bundle."""
-
-            def load(self, filename: Any) -> Any:
-                answer = super().load(filename)
-                session = runtime._session()
-                # Only what train_hypernetwork loads to train it: pictures load hypernetworks too, in the same thread.
-                if session is not None and input_checks.caller_locals("hypernetwork_name").get("clip_grad_mode") is not None:
-                    runtime._restore_hypernetwork(session, self, str(filename))
-                return answer
-
-        Hypernetwork.__qualname__ = original.__qualname__
-        Hypernetwork.__module__ = original.__module__
-        return Hypernetwork
-
-    def _sampler(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(original, updated=())
-        def grouped_batch_sampler(data_source: Any, *args: Any, **kwargs: Any) -> Any:
-            inner = original(data_source, *args, **kwargs)
-            session = self._session()
-            if session is None or session.has_begun:
-                return inner
-            return session.guard(lambda: session.keeper.order_of(inner, data_source)) or inner
-
-        return grouped_batch_sampler
-
-    def _scheduler(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(original, updated=())
-        def learn_rate_scheduler(learn_rate: Any, max_steps: int, cur_step: int = 0, verbose: bool = True) -> Any:
-            session = self._session()
-            frame = input_checks.caller_locals("clip_grad_mode")
-            with self._preparing():
-                ours = None if session is None else session.construct(learn_rate, cur_step, frame)
-            return original(learn_rate, max_steps, cur_step, verbose) if ours is None else ours
-
-        return learn_rate_scheduler
-
-    def _data_set(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        # The data loader beside it cannot be replaced: the host's class calls super() with its own global name.
-        @wraps(original, updated=())
-        def personalized_base(*args: Any, **kwargs: Any) -> Any:
-            session = self._session()
-            if session is None or session.has_begun:
-                return original(*args, **kwargs)
-            with self._preparing():
-                dataset = original(*args, **kwargs)
-                session.check_data(dataset)
-                session.run.bind(len(dataset), dataset.batch_size, dataset.gradient_step)
-                session.guard(lambda: session.data_read(dataset))
-                session.guard(lambda: session.data_made(dataset, kwargs))
-            return dataset
-
-        return personalized_base
-
-    def _add(self, original: Callable[[], Any]) -> Callable[[], Any]:
-        @wraps(original)
-        def add() -> Any:
-            answer = original()
-            session = self._session()
-            if session is not None:
-                session.held.keep()
-                with session.held:
-                    session.guard(session.begin)
-                    self._forget_choice(session.run.asked.kind, session.run.asked.name)
-            return answer
-
-        return add
-
-    def _remove(self, original: Callable[[], Any]) -> Callable[[], Any]:
-        @wraps(original)
-        def remove() -> Any:
-            session = self._session()
-            if session is None:
-                return original()
-            try:
-                with session.held:
-                    try:
-                        return original()
-                    finally:
-                        if session.has_begun and not session.has_ended:
-                            self._end(session, input_checks.raised_through("clip_grad_mode"))
-            finally:
-                session.held.release()
-
-        return remove
-
-    def _end(self, session: Session, broken_by: BaseException | None) -> None:
-        """The loop is over. A hypernetwork the host saves after this, unless something is raised that it does not swallow."""
-        is_embedding = session.run.asked.kind == "embedding"
-        if is_embedding and not session.saves.has_final:
-            session.guard(session.saves.rescue_final)
-        session.guard(lambda: session.loop_ended(self._others(session), broken_by))
-        session.guard(session.let_go)  # whatever became of the rest
-        session.run.is_live = False
-        if not is_embedding and broken_by is not None:
-            session.guard(session.saves.rescue_final)
-        if is_embedding:  # a hypernetwork is saved for the last time after this
-            self._release(threading.get_ident())
-            if self.closing:
-                self._close_when_idle()
-
-
-def _key(host: Host | NoTraining) -> str:
-    return "none" if isinstance(host, NoTraining) else host.ti.__name__
+_installed: dict[str, TrainingHooks] = {}
 
 
 def install(host: Host | NoTraining) -> Runtime:
     """Hook a host's training, or only serve where there is none. A second call returns the first one's runtime."""
     key = _key(host)
     with _lock:
-        runtime = _installed.get(key)
-        if runtime is None:
-            runtime = _installed[key] = Runtime(host)
-        runtime.closing = False
-        runtime.host = host
-        runtime.put()
-        return runtime
+        hooks = _installed.get(key)
+        if hooks is None:
+            hooks = _installed[key] = TrainingHooks(Runtime(host), lambda: _forget(key))
+        hooks.closing = False
+        hooks.runtime.host = host
+        hooks.put()
+        return hooks.runtime
 
 
 def uninstall(host: Host | NoTraining | None = None) -> list[str]:
@@ -313,6 +33,14 @@ def uninstall(host: Host | NoTraining | None = None) -> list[str]:
     with _lock:
         keys = list(_installed) if host is None else [_key(host)]
         return [name for key in keys if key in _installed for name in _installed[key].undo()]
+
+
+def _forget(key: str) -> None:
+    _installed.pop(key, None)
+
+
+def _key(host: Host | NoTraining) -> str:
+    return "none" if isinstance(host, NoTraining) else host.ti.__name__
 
 
 __all__ = ["Runtime", "install", "uninstall"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -17,8 +16,11 @@ from lib_lrsched.errors import ScheduleError
 from lib_lrsched.optimizer import step_hook
 from lib_lrsched.optimizer.codec import is_finite
 from lib_lrsched.schedule.counting import needs_pictures
+from lib_lrsched.storage.model_files import embedding_file, file_time
 from lib_lrsched.storage.run_state import Known, Scalar
-from lib_lrsched.training.run import Asked, TrainingRun
+from lib_lrsched.training.host import InputError
+from lib_lrsched.training.request import Request
+from lib_lrsched.training.run import TrainingRun
 
 from . import attention, preflight
 from .images import count_pictures
@@ -42,14 +44,10 @@ PARAMETERS = (
 """Of the host's validate_train_inputs, in its order. Its signature may be hidden behind another extension's wrapper."""
 
 
-class InputError(ValueError):
-    """Something that the user gave and that no training can start with."""
-
-
 def caller(name: str) -> FrameType | None:
     """The nearest calling function that has a local ``name``."""
     frame: FrameType | None = inspect.currentframe()
-    for _ in range(16):
+    for _ in range(20):
         if frame is None or name in frame.f_locals:
             return frame
         frame = frame.f_back
@@ -85,7 +83,7 @@ def bind_inputs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str
     return {"name": "embedding", **dict(zip(PARAMETERS, args)), **kwargs}
 
 
-def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]) -> tuple[Asked, list[str]]:
+def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]) -> tuple[Request, list[str]]:
     """What the training was asked to do, and what the user should know of it.
 
     Args:
@@ -106,32 +104,32 @@ def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]
     _check_log_folder(inputs.get("log_directory"))
     pictures = _check_pictures(host, inputs["data_root"], f"{rate} {clip}")
     settings: dict[str, Scalar] = {name: frame[name] for name in KEPT if _is_scalar(frame.get(name))}
-    asked = Asked(
+    request = Request(
         kind=kind, name=_plain_name(kind, inputs["model_name"]), rate_text=rate, total_steps=inputs["steps"],
         batch=inputs["batch_size"], accumulate=inputs["gradient_step"], clip_mode=mode, clip_text=clip,
         data_root=str(inputs["data_root"]), pictures=pictures, settings=settings,
     )
-    return asked, warnings
+    return request, warnings
 
 
-def cautions(found: list[str], run: TrainingRun) -> list[str]:
-    """What the user should know of a training that can start: what check_inputs() ``found``, and what only its plan tells."""
-    found = list(found)
-    if preflight.is_nothing(run.plan):
+def cautions(run: TrainingRun) -> list[str]:
+    """What the user should know of a training that can start, beyond what check_inputs() found: what only its plan tells."""
+    found = []
+    if preflight.is_nothing(run.planned.plan):
         found.append(preflight.NOTHING_LEARNED)
-    if run.clip_plan is not None and preflight.is_nothing(run.clip_plan):
+    if run.planned.clip_plan is not None and preflight.is_nothing(run.planned.clip_plan):
         found.append(preflight.ALL_CLIPPED)
-    if run.stop < run.asked.total_steps:
-        found.append(preflight.ends_early(run.stop, run.asked.total_steps))
-    unusual = preflight.unusual_rate(run.asked.kind, run.plan)
+    if run.planned.stop < run.request.total_steps:
+        found.append(preflight.ends_early(run.planned.stop, run.request.total_steps))
+    unusual = preflight.unusual_rate(run.request.kind, run.planned.plan)
     return [*found, unusual] if unusual else found
 
 
 def nothing_learned(run: TrainingRun) -> str:
     """Why a run's texts let it learn nothing; empty where they do."""
-    if preflight.is_nothing(run.plan):
+    if preflight.is_nothing(run.planned.plan):
         return preflight.NO_RATE
-    return preflight.NO_CLIP if run.clip_plan is not None and preflight.is_nothing(run.clip_plan) else ""
+    return preflight.NO_CLIP if run.planned.clip_plan is not None and preflight.is_nothing(run.planned.clip_plan) else ""
 
 
 def check_numbers(kind: str, name: str, thing: Any) -> None:
@@ -169,10 +167,10 @@ def check_is_left(run: TrainingRun, step: int) -> None:
     Raises:
         ScheduleError: nothing is left to train. The host itself answers where max steps is reached.
     """
-    plan = run.plan
-    if run.stop <= step < run.asked.total_steps:
+    plan = run.planned.plan
+    if run.planned.stop <= step < run.request.total_steps:
         error = ScheduleError(
-            f"nothing is left to train: the schedule ends at step {run.stop} and {step} updates are made; "
+            f"nothing is left to train: the schedule ends at step {run.planned.stop} and {step} updates are made; "
             "leave out the last end, or add an item", plan.text, plan.tree.items[-1].span,
         )
         error.is_over = True
@@ -186,21 +184,7 @@ def known_embedding(host: Host, name: str) -> Known | None:
         return None
     # An embedding for SDXL is a dict of vectors: nothing here can train it, and no run knows it.
     digest = step_hook.digest([embedding.vec]) if hasattr(embedding.vec, "detach") else ""
-    return Known(embedding.step or 0, digest, file_time(embedding_file(host, embedding, name)))
-
-
-def embedding_file(host: Host, embedding: Any, name: str) -> Path:
-    """The file an embedding was loaded from, or the one it will be saved to."""
-    filename = getattr(embedding, "filename", None)
-    return Path(filename) if filename else Path(host.embeddings_dir()) / f"{name}.pt"
-
-
-def file_time(path: Path | None) -> int:
-    """Modification time in nanoseconds; 0 where there is no file."""
-    try:
-        return 0 if path is None else path.stat().st_mtime_ns
-    except OSError:
-        return 0
+    return Known(embedding.step or 0, digest, file_time(embedding_file(embedding, host.embeddings_dir(), name)))
 
 
 def _text(value: Any, what: str, example: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .images import count_pictures, is_picture
 from .preflight_case import ERROR, WARNING, Case, Finding
-from .text_files import Trouble, caption_trouble, likely_encoding, unmeant
+from .text_files import Trouble, caption_trouble, likely, unmeant
 from .webui import Host
 
 MANY_FILES, MOST_TROUBLED = 400, 20
@@ -41,12 +41,14 @@ def template(case: Case) -> Iterator[Finding]:
 
 def template_lines(path: str) -> tuple[list[str], Trouble | None]:
     """The lines as the host reads them, in the encoding of the locale, and what is wrong with them."""
+    if is_pipe(path):
+        return [], Trouble(True, "is a pipe (FIFO), on which the WebUI would wait for ever: put a text file in its place")
     try:
         with open(path) as file:  # noqa: PTH123 as the host does
             encoding = file.encoding
             lines = [line.strip() for line in file.readlines()]
     except UnicodeDecodeError as error:
-        return [], Trouble(True, f"cannot be read as {error.encoding} (likely {likely_encoding(Path(path).read_bytes())}), "
+        return [], Trouble(True, f"cannot be read as {error.encoding}{likely(Path(path).read_bytes())}, "
                                  f"which is how the WebUI reads templates here: save it as {error.encoding}")
     except OSError as error:
         return [], Trouble(True, f"cannot be read: {error.strerror or error}")

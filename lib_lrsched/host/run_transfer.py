@@ -17,16 +17,16 @@ from lib_lrsched.errors import ConflictError, RequestError, RunStateError
 from lib_lrsched.optimizer import step_hook
 from lib_lrsched.snapshot import archive
 from lib_lrsched.snapshot.find import restore
-from lib_lrsched.snapshot.snapshot import Bundle, Folder, peek, read
+from lib_lrsched.snapshot.snapshot import Folder, Snapshot, peek, read
 from lib_lrsched.storage import disk_errors, locks
 from lib_lrsched.storage.locks import Call
-from lib_lrsched.storage.model_files import save_whole
+from lib_lrsched.storage.model_files import embedding_file, file_time, save_whole
 from lib_lrsched.storage.run_state import Known, RunState, trimmed
 from lib_lrsched.storage.store import Store
-from lib_lrsched.training.fingerprint import DESIGN
-from lib_lrsched.training.restoring import WHY
+from lib_lrsched.training.host import InputError
+from lib_lrsched.training.session import WHY
+from lib_lrsched.training.trainee import DESIGN
 
-from .input_checks import InputError, embedding_file, file_time
 from .webui import Host, NoTraining
 
 LARGE_BYTES = 64 << 20
@@ -50,7 +50,7 @@ def bundles_json(store: Store, run_id: str) -> list[dict[str, Any]]:
     return found
 
 
-def _described(bundle: Bundle) -> dict[str, Any]:
+def _described(bundle: Snapshot) -> dict[str, Any]:
     facts = bundle.facts
     order, trained = bundle.parts.get("order") or {}, bundle.parts.get("trained", [])
     taken, batches = order.get("taken"), order.get("batches")  # looked at when a training goes on with them, and not before
@@ -134,7 +134,7 @@ def _put_in(host: Host, store: Store, unpacked: archive.Unpacked, wanted: str) -
     return state.id
 
 
-def deliver(host: Host, store: Store, name: str, now: Known, state: RunState | None, bundle: Bundle | None,
+def deliver(host: Host, store: Store, name: str, now: Known, state: RunState | None, bundle: Snapshot | None,
             say: Callable[[str], None]) -> None:
     """The run had come to its end and the host could not save any more: writes its file.
 
@@ -149,7 +149,7 @@ def deliver(host: Host, store: Store, name: str, now: Known, state: RunState | N
         return
     if bundle is None or bundle.facts.kind == "embedding":
         thing = host.embedding(name)
-        file = embedding_file(host, thing, name)
+        file = embedding_file(thing, host.embeddings_dir(), name)
     else:
         path = host.hypernetwork_file(name)
         assert path is not None, "its name was looked up just now"
@@ -161,8 +161,8 @@ def deliver(host: Host, store: Store, name: str, now: Known, state: RunState | N
         save_whole(str(file), thing.save, backup=True)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         why, mend = disk_errors.why(error), disk_errors.mend(error)
-        raise InputError(f"the run is at its end, and {file.name} cannot be written: {why}. To have it written by another try, {mend}"
-                         ) from error
+        message = f"the run is at its end, and {file.name} cannot be written: {why}. To have it written by another try, {mend}"
+        raise InputError(message) from error
     known = replace(now, mtime_ns=file_time(file))
     ended = replace(state, main_digest=now.digest, next_digest="", known=trimmed((*state.known, known), now.digest),
                     step=now.step, state="finished", message="")
@@ -186,7 +186,7 @@ def _free_file(host: Host, kind: str, name: str) -> Path:
     return file
 
 
-def _make(host: Host, bundle: Bundle, kind: str, name: str, file: Path) -> None:
+def _make(host: Host, bundle: Snapshot, kind: str, name: str, file: Path) -> None:
     """Writes what is trained as a file that the host loads, with the host's own class."""
     trained = bundle.trained
     if not trained or not all(t.is_floating_point() and torch.isfinite(t).all() for t in trained):
@@ -201,7 +201,7 @@ def _make(host: Host, bundle: Bundle, kind: str, name: str, file: Path) -> None:
     save_whole(str(file), thing.save, backup=False)
 
 
-def _hypernetwork(host: Host, bundle: Bundle, name: str) -> Any:
+def _hypernetwork(host: Host, bundle: Snapshot, name: str) -> Any:
     design = _design(bundle)
     try:
         thing = host.hn.Hypernetwork(name=name, **design)
@@ -212,7 +212,7 @@ def _hypernetwork(host: Host, bundle: Bundle, name: str) -> Any:
     return thing
 
 
-def _design(bundle: Bundle) -> dict[str, Any]:
+def _design(bundle: Snapshot) -> dict[str, Any]:
     """The design in a bundle from outside: known names, plain values, and no larger than the weights that came with it."""
     design = {name: value for name, value in bundle.parts["extra"].items() if name != WHY}
     if set(design) != {"enable_sizes", *DESIGN}:

@@ -1,26 +1,33 @@
-"""The seams at which the host's loops write files: what was trained, its loss, its preview pictures.
+"""The seams at which the host's loops write files: what was trained, its loss, its preview images.
 
 While a training of ours is live in the calling thread they go through its session; else they pass through.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from lib_lrsched.training.session import Session
 
-from .answers import Answers
+from .runtime import Runtime
 from .seams import Seam
 from .webui import Host
 
 
-class SavingHooks(Answers):
-    """What hooks.Runtime puts in place of the host's functions that write."""
+class SavingHooks:
+    """What takes the place of the host's functions that write.
 
-    def _saving_seams(self, host: Host) -> list[Seam]:
+    Args:
+        after_last_save: the host writes nothing more of this training.
+    """
+
+    def __init__(self, runtime: Runtime, after_last_save: Callable[[Session], None]) -> None:
+        self._session = runtime.session
+        self._after_last_save = after_last_save
+
+    def seams(self, host: Host) -> list[Seam]:
         seams = [
             Seam(host.ti, "write_loss", self._write_loss),
             Seam(host.ti, "save_embedding", self._save_embedding),
@@ -32,23 +39,17 @@ class SavingHooks(Answers):
             seams.append(Seam(host.ti, "insert_image_data_embed", self._insert_image_data_embed))
         return seams
 
-    def _session(self) -> Session | None:
-        return self._sessions.get(threading.get_ident()) if self.hooked else None
-
-    def _after_last_save(self, session: Session) -> None:
-        """The host writes nothing more of this training."""
-
     def _write_loss(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         def write_loss(log_directory: Any, filename: Any, step: int, epoch_len: int, values: Any) -> Any:
             session = self._session()
             if session is not None and session.run.is_live:
                 with session.held:
-                    values = session.guard(lambda: session.updated(step, values)) or values
+                    values = session.reporter.protect(lambda: session.updated(step, values)) or values
                 try:
                     return original(log_directory, filename, step, epoch_len, values)
                 except OSError as error:  # the disk is full, or the folder gone: that is no reason to stop training
-                    return session.tell_once(f"the loss cannot be written to {filename}, training goes on: {error}")
+                    return session.reporter.tell_once(f"the loss cannot be written to {filename}, training goes on: {error}")
             return original(log_directory, filename, step, epoch_len, values)
 
         return write_loss
@@ -62,7 +63,7 @@ class SavingHooks(Answers):
             try:
                 return original(*args, **kwargs)
             except OSError as error:
-                session.tell_once(f"preview pictures cannot be saved, training goes on: {error.strerror or error}")
+                session.reporter.tell_once(f"preview images cannot be saved, training goes on: {error.strerror or error}")
                 return "not saved", None  # a path and that of a text file; the loops show the first
 
         return save_image
@@ -82,7 +83,7 @@ class SavingHooks(Answers):
                     save(*where, **how)
                 except OSError as error:
                     why = error.strerror or error
-                    session.tell_once(f"pictures with the embedding in them cannot be saved, training goes on: {why}")
+                    session.reporter.tell_once(f"images with the embedding in them cannot be saved, training goes on: {why}")
 
             image.save = save_or_say
             return image
@@ -100,7 +101,7 @@ class SavingHooks(Answers):
             if session is None:
                 return write(filename)
             with session.held:
-                return session.saves.save(embedding, filename, write)
+                return session.file_saving.save(embedding, filename, write)
 
         return save_embedding
 
@@ -119,7 +120,7 @@ class SavingHooks(Answers):
                 return original(hypernetwork, checkpoint, hypernetwork_name, filename)
             with session.held:
                 try:
-                    return session.saves.save(hypernetwork, filename, write)
+                    return session.file_saving.save(hypernetwork, filename, write)
                 finally:
                     self._after_last_save(session)
 

@@ -6,23 +6,26 @@ preparation of the images with a UnicodeDecodeError that names no file.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import stat
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 CAPTIONS = "utf-8"
 
 MOST_BYTES = 1_000_000
-"""A caption is looked at as far as this; a prompt has some hundred characters."""
+"""A caption is read in blocks of this size, and only the first is kept; a prompt has some hundred characters."""
 
 _BOMS = (
     (b"\xef\xbb\xbf", "UTF-8 with a byte order mark"), (b"\xff\xfe\x00\x00", "UTF-32"), (b"\x00\x00\xfe\xff", "UTF-32"),
     (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"),
 )  # fmt: skip
 _JAPANESE = re.compile("[\u3000-\u30ff\u4e00-\u9fff\uff01-\uff5e]")
+_KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
 _HALF_WIDTH = re.compile("[\uff61-\uff9f\ue000-\uf8ff]")
 
 _known: dict[tuple[str, int, int], Trouble | None] = {}
@@ -62,25 +65,26 @@ def caption_trouble(path: str) -> Trouble | None:
 def _caption_trouble(path: str) -> Trouble | None:
     try:
         with Path(path).open("rb") as file:
-            data = file.read(MOST_BYTES)
+            text = _decoded(iter(lambda: file.read(MOST_BYTES), b""))
     except OSError as error:
         return Trouble(True, f"cannot be read: {error.strerror or error}")
-    try:
-        text = decoded(data)
-    except UnicodeDecodeError:
-        likely = likely_encoding(data)
-        return Trouble(True, f"is not UTF-8 (likely {likely}), and the WebUI reads captions as UTF-8: save it as UTF-8")
+    except UnicodeDecodeError as error:
+        return Trouble(True, f"is not UTF-8{likely(error.object)}, and the WebUI reads captions as UTF-8: save it as UTF-8")
     return unmeant(text)
 
 
-def decoded(data: bytes) -> str:
-    """Bytes as UTF-8; a character that is cut off at MOST_BYTES is no mistake."""
-    try:
-        return data.decode(CAPTIONS)
-    except UnicodeDecodeError as error:
-        if len(data) == MOST_BYTES and error.start > MOST_BYTES - 4:
-            return data[: error.start].decode(CAPTIONS)
-        raise
+def _decoded(blocks: Iterator[bytes]) -> str:
+    """The beginning of a text in UTF-8 of which all has been looked at.
+
+    Raises:
+        UnicodeDecodeError: its ``object`` is the block that is no UTF-8, with what of a character stood before it.
+    """
+    decoder = codecs.getincrementaldecoder(CAPTIONS)()
+    text = decoder.decode(next(blocks, b""))
+    for block in blocks:
+        decoder.decode(block)
+    decoder.decode(b"", final=True)
+    return text
 
 
 def unmeant(text: str) -> Trouble | None:
@@ -92,8 +96,14 @@ def unmeant(text: str) -> Trouble | None:
     return None
 
 
+def likely(data: bytes) -> str:
+    """likely_encoding() as an insertion for a message; empty where there is no likely one."""
+    name = likely_encoding(data)
+    return f" (likely {name})" if name else ""
+
+
 def likely_encoding(data: bytes) -> str:
-    """A guess at the encoding of a text that is not UTF-8, for a message.
+    """A guess at the encoding of a text that is not UTF-8, for a message; empty where the bytes do not tell.
 
     >>> likely_encoding("un café".encode("cp1252")), likely_encoding("赤い花".encode("shift_jis"))
     ('Windows-1252 or Latin-1', 'Shift-JIS')
@@ -103,11 +113,13 @@ def likely_encoding(data: bytes) -> str:
         return bom
     if data.count(0) > len(data) // 5:
         return "UTF-16"
-    for encoding, name in (("cp932", "Shift-JIS"), ("euc_jp", "EUC-JP")):
-        text = _strictly(data, encoding)
-        if len(_JAPANESE.findall(text)) > len(_HALF_WIDTH.findall(text)):
-            return name
-    return "Windows-1252 or Latin-1"
+    text = _strictly(data, "cp932")
+    if len(_JAPANESE.findall(text)) > len(_HALF_WIDTH.findall(text)):
+        return "Shift-JIS"
+    text = _strictly(data, "euc_jp")
+    if _KANA.search(text):
+        return "EUC-JP"  # without kana the same bytes may as well be Chinese
+    return "" if text or _strictly(data, "gb2312") else "Windows-1252 or Latin-1"
 
 
 def _strictly(data: bytes, encoding: str) -> str:

@@ -18,7 +18,8 @@ from .tree import Span
 MAX_SOURCE_CHARS = 400_000
 """Longer texts are refused before they are read: 10,000 items need about 200,000."""
 
-_TOKEN = re.compile(r"#[^\n]*|([,:()=%])|([^\s,:()=#%]+)")
+TOKEN = re.compile(r"#[^\n]*|([,:()=%])|([^\s,:()=#%]+)")
+"""A comment, a mark, or a run of other characters."""
 
 
 Guess = Callable[[str], str | None]
@@ -50,7 +51,7 @@ class Tokens:
         self.kinds: list[str] = []
         self.texts: list[str] = []
         self.starts: list[int] = []
-        for match in _TOKEN.finditer(source):
+        for match in TOKEN.finditer(source):
             mark, word = match.groups()
             if mark is None and word is None:
                 continue

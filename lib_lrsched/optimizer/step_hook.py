@@ -6,6 +6,7 @@ With practice/ the only part of the library that imports torch. It knows no run 
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
@@ -58,6 +59,9 @@ NEEDED_WITH = {"amsgrad": "max_exp_avg_sq", "centered": "grad_avg", "momentum": 
 NEVER_NEGATIVE = {"exp_avg_sq", "max_exp_avg_sq", "exp_inf", "sum", "square_avg", "acc_delta", "step_size", "eta"}
 """Squares and sizes: an update takes the root of some. One that has overflowed does no harm."""
 
+SCALARS = {"step", "mu_product", "eta", "mu"}
+"""One number for each parameter; torch has them as a number or a tensor of floats. All else has the parameter's shape."""
+
 EAGER = {"Adagrad"}
 """These make every parameter's state when they are made, and never again."""
 
@@ -80,37 +84,68 @@ def check_state(name: str, saved: Any, parameters: Sequence[Tensor], flags: Sequ
     for index, entries in state.items():
         if not isinstance(entries, dict):
             raise ValueError(f"the state of parameter {index}: expected names and values")  # noqa: TRY004 of what was read
-        _check_entries(index, entries, parameters[index].shape)
+        _check_entries(index, entries, parameters[index].shape, name)
         asked = [flag for flag in NEEDED_WITH if flags and name != "SGD" and flags[index].get(flag)]  # SGD begins a momentum anew
         needed = [*NEEDED.get(name, ()), *(NEEDED_WITH[flag] for flag in asked)]
         missing = [] if not entries and name not in EAGER else [one for one in needed if one not in entries]
         if missing:
             raise ValueError(f"the state of parameter {index} has no {' and no '.join(missing)}, which {name} needs")
+    for scalar in sorted(SCALARS & set(NEEDED.get(name, ()))):
+        # torch looks at one parameter's and takes the others to be of its kind.
+        if len({isinstance(entries[scalar], Tensor) for entries in state.values() if scalar in entries}) > 1:
+            raise ValueError(f"expected {scalar} as a number for all parameters or as a tensor for all")
 
 
-def _check_entries(index: int, entries: dict[Any, Any], shape: torch.Size) -> None:
+def _check_entries(index: int, entries: dict[Any, Any], shape: torch.Size, optimizer: str) -> None:
+    where = f"the state of parameter {index}"
     for name, value in entries.items():
-        where = f"the state of parameter {index}"
-        if isinstance(value, Tensor):
-            if value.numel() != 1 and value.shape != shape:
-                raise ValueError(f"{where} is of another shape")
-            if not value.numel():
-                continue
-            plain = value.detach().double() if value.numel() == 1 else value.detach().float()
-            low, high = (end.item() for end in torch.aminmax(plain))
-        elif isinstance(value, (bool, int, float)):
-            low = high = float(value)
-        elif value is None:
-            continue
-        else:
-            raise ValueError(f"{where} is of another shape")
-        if name == "step" and (not isfinite(low) or low < 0 or low != int(low)):
-            raise ValueError(f"{where}: expected a step, a whole number from 0, found {low:g}")
-        if name in NEVER_NEGATIVE:
-            if not low >= 0:
-                raise ValueError(f"{where}: expected numbers from 0 for {name}, found {low:g}")
-        elif not isfinite(low) or not isfinite(high):
-            raise ValueError(f"{where}: expected finite numbers for {name}, found {low if not isfinite(low) else high:g}")
+        if value is None and (optimizer, name) == ("SGD", "momentum_buffer"):
+            continue  # it begins anew
+        if name in NEEDED.get(optimizer, ()) or ((optimizer in NEEDED or optimizer == "SGD") and name in NEEDED_WITH.values()):
+            _check_form(where, name, value, shape)
+        ends = _ends(value, shape, where)
+        if ends is not None:
+            _check_range(where, name, *ends)
+
+
+def _check_form(where: str, name: str, value: Any, shape: torch.Size) -> None:
+    """Of an entry that torch computes with."""
+    is_float = isinstance(value, Tensor) and value.is_floating_point()
+    found = f"one of {value.dtype} and shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{value!r:.40}"
+    if name in SCALARS:
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number and not (is_float and value.numel() == 1):
+            raise ValueError(f"{where}: expected a number or a tensor of one float for {name}, found {found}")
+    elif not is_float or value.shape != shape:
+        raise ValueError(f"{where}: expected a tensor of floats of shape {tuple(shape)} for {name}, found {found}")
+
+
+def _ends(value: Any, shape: torch.Size, where: str) -> tuple[float, float] | None:
+    """The least and the greatest number in an entry; None where it has none."""
+    if value is None:
+        return None
+    if isinstance(value, Tensor) and (value.numel() == 1 or value.shape == shape):
+        if not value.numel():
+            return None
+        plain = value.detach().double() if value.numel() == 1 else value.detach().float()
+        low, high = (end.item() for end in torch.aminmax(plain))
+        return low, high
+    if isinstance(value, (bool, int, float)):
+        try:
+            return float(value), float(value)
+        except OverflowError as error:
+            raise ValueError(f"{where}: expected numbers of at most {sys.float_info.max:g}, found a larger one") from error
+    raise ValueError(f"{where} is of another shape")
+
+
+def _check_range(where: str, name: str, low: float, high: float) -> None:
+    if name == "step" and (not isfinite(low) or low < 0 or low != int(low)):
+        raise ValueError(f"{where}: expected a step, a whole number from 0, found {low:g}")
+    if name in NEVER_NEGATIVE:
+        if not low >= 0:
+            raise ValueError(f"{where}: expected numbers from 0 for {name}, found {low:g}")
+    elif not isfinite(low) or not isfinite(high):
+        raise ValueError(f"{where}: expected finite numbers for {name}, found {low if not isfinite(low) else high:g}")
 
 
 def restore_momentum(optimizer: torch.optim.Optimizer) -> None:
@@ -165,15 +200,9 @@ def _scale(norm: Tensor, limit: float | Tensor) -> Tensor | float:
 _ONE, _TINY, _HUGE = np.float32(1.0), np.float32(1e-6), 1e30
 
 Limit = Callable[[], tuple[str, float] | None]
-Guard = Callable[[Callable[[], None]], Any]
 
 
-def call(action: Callable[[], None]) -> None:
-    """The guard that guards nothing."""
-    action()
-
-
-class Gauge:
+class StepHook:
     """Hooks on one optimizer: what it is about to do, seen and clipped at the last moment; and whether it did it.
 
     ``made`` counts its updates where they happen, as each ends. An update that began and did not end leaves ``is_whole`` False.
@@ -183,15 +212,17 @@ class Gauge:
 
     Args:
         limit: returns (mode, threshold) for the update about to be made, or None to leave gradients alone.
-        guard: calls what it is given; keeps exceptions away from the training loop.
+        before: called when gradients are measured and clipped.
+        failed: called with what went wrong in that; it is raised on, and ends the optimizer's step before it has begun.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, limit: Limit, guard: Guard = call) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, limit: Limit, before: Callable[[], None] = lambda: None,
+                 failed: Callable[[Exception], None] = lambda _: None) -> None:
         self.optimizer = optimizer
         self.rate: float | None = None
         self._limit = limit
         self._norm: Tensor | None = None
-        self._guard = guard
+        self._before, self._failed = before, failed
         self._begun = self.made = 0
         self._hooks = (optimizer.register_step_pre_hook(self._before_step), optimizer.register_step_post_hook(self._after_step))
 
@@ -223,7 +254,12 @@ class Gauge:
         self.made += 1
 
     def _before_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
-        self._guard(lambda: self._look(optimizer))
+        try:
+            self._look(optimizer)
+            self._before()
+        except Exception as error:
+            self._failed(error)
+            raise
         self._begun += 1  # last: nothing that goes wrong before this has touched the weights
 
     def _look(self, optimizer: torch.optim.Optimizer) -> None:

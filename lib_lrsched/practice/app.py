@@ -35,6 +35,9 @@ FOREIGN = re.compile(
 )
 """What gradio's page would fetch from elsewhere."""
 
+NO_FOREIGN_FRAME = (b"content-security-policy", b"frame-ancestors 'self'")
+"""Browsers without Sec-Fetch headers heed this one."""
+
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
@@ -71,7 +74,7 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 7860) -> None:
     """Serves the page until it is stopped."""
     import uvicorn
 
-    app = build_app(root)
+    app = build_app(root, host)
     console.line(f"LR Schedule: http://{host}:{port}  (everything is kept in {root})")
     uvicorn.run(app, host=host, port=port, log_level="warning")
 
@@ -140,7 +143,7 @@ class OwnPage:
         if b"</head>" in body:
             body = FOREIGN.sub(b"", body).replace(b"</head>", self.tags + b"\n</head>", 1)
             headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
-            start["headers"] = [*headers, (b"content-length", str(len(body)).encode())]
+            start["headers"] = [*headers, (b"content-length", str(len(body)).encode()), NO_FOREIGN_FRAME]
         await send(start)
         await send({"type": "http.response.body", "body": body})
 
@@ -163,10 +166,15 @@ class Doorkeeper:
 
     def _refusal(self, scope: Message) -> str:
         headers: Mapping[str, str] = Headers(scope=scope)
-        if scope["type"] == "http" and scope["path"] == "/" and headers.get("sec-fetch-mode") == "navigate":
-            # A link on another page may lead here.
+        if scope["type"] == "http" and scope["path"] == "/" and _is_visit(headers):
+            # A link on another page may lead here; a frame in it could have the user click what he does not see.
             headers = {name: value for name, value in headers.items() if name != "sec-fetch-site"}
         return self.door.refusal(headers)
+
+
+def _is_visit(headers: Mapping[str, str]) -> bool:
+    """Whether a browser opens the page in a tab of its own; one that does not say into what it loads is taken at its word."""
+    return headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
 
 
 def _add_assets(app: FastAPI, assets: dict[str, Path]) -> None:

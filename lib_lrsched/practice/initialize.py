@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from pathlib import Path
 from typing import Any
 
 from lib_lrsched.practice import sd_hijack, shared, train_inputs
 from lib_lrsched.practice.model import PracticeModel, load_model
+from lib_lrsched.storage.atomic_files import write_whole
 
 PACKAGED_TEMPLATES = Path(__file__).with_name("templates")
 
@@ -43,8 +43,10 @@ def _make_folders(root: Path) -> None:
 def _copy_templates(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for packaged in PACKAGED_TEMPLATES.glob("*.txt"):
-        if not (folder / packaged.name).exists():  # one that the user has changed stays
-            shutil.copyfile(packaged, folder / packaged.name)
+        target = folder / packaged.name
+        # One that the user has changed stays. An empty one is what a full disk or a kill leaves of a copy.
+        if not target.exists() or target.stat().st_size == 0:
+            write_whole(target, packaged.read_bytes())
 
 
 def _model() -> PracticeModel:

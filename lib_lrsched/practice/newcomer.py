@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +22,6 @@ from lib_lrsched.storage.model_files import BACKUP, OPTIM, TEMPORARY, has_backup
 
 LONGEST_ENDING = f"..pt{OPTIM}{TEMPORARY}"
 """What a file's name has beside the name of what is trained, at its longest, while it is being saved."""
-
-UNREADABLE = (OSError, ValueError, TypeError, AttributeError, LookupError, AssertionError, RuntimeError)
-"""What the host's loaders raise for a file that is damaged or holds something else."""
 
 
 def check_new_name(name: str) -> None:
@@ -46,7 +44,8 @@ def check_length(name: str, folder: Path) -> None:
         ValueError: says how long it may be.
     """
     longest = (os.pathconf(folder, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255) - len(LONGEST_ENDING)
-    size = len(name) if os.name == "nt" else len(os.fsencode(name))
+    # A character that no file name can have is counted too: check_new_name refuses it, and says why.
+    size = len(name) if os.name == "nt" else len(name.encode(sys.getfilesystemencoding(), "replace"))
     if size > longest:
         raise ValueError(f"a name has at most {longest} bytes here, or its files cannot be saved; got {size}: {name[:40]!r}...")
 
@@ -64,6 +63,19 @@ def current_file(kind: str, name: str) -> Path | None:
     return None if embedding is None else Path(embedding.filename or folder_of(kind) / f"{name}.pt")
 
 
+def check_same_file(kind: str, name: str) -> None:
+    """Refuse to train a file whose result would go over another: every later training would start from the same file again.
+
+    Raises:
+        ValueError: says which two files, and what to do.
+    """
+    known, target = current_file(kind, name), folder_of(kind) / f"{name}.pt"
+    if known is None or known == target or not target.exists() or (known.exists() and target.samefile(known)):
+        return
+    raise ValueError(f"{name!r} is loaded from {known}, and its training would be saved to {target}, which is there too: "
+                     "move the one that is not to be trained out of the folder")
+
+
 def check_free(kind: str, name: str, *, fresh: bool) -> None:
     """Refuse to make something new of a name that belongs to a file of the user's.
 
@@ -73,6 +85,7 @@ def check_free(kind: str, name: str, *, fresh: bool) -> None:
     Raises:
         ValueError: says which file, and what to do.
     """
+    _check_no_path(kind, name)
     check_new_name(name)
     target = folder_of(kind) / f"{name}.pt"
     known = current_file(kind, name)
@@ -96,7 +109,7 @@ def check_readable(kind: str, path: Path | None) -> int:
         thing = _loaded(kind, path)
         _check_width(kind, thing)
         return int(thing.step or 0)
-    except UNREADABLE as error:
+    except files.UNREADABLE as error:
         way = f"put {path.name}{BACKUP}" if has_backup(path) else "put a sound copy"
         known = isinstance(error, ValueError) and str(path) in str(error)  # the loader's own words for any damage
         detail = "it is damaged or holds something else" if known else _first_line(error)
@@ -131,6 +144,13 @@ def newcomer(kind: str, name: str, make: Any) -> Iterator[None]:
                 database.load_textual_inversion_embeddings(force_reload=True)
             if shared.hypernetworks.get(name) == str(path):
                 shared.reload_hypernetworks()
+
+
+def _check_no_path(kind: str, name: str) -> None:
+    """The host knows a file in a subfolder by its own name, and a new one of the path's letters would be another."""
+    own = name.replace("\\", "/").rpartition("/")[2]
+    if own != name and current_file(kind, own) is not None and (folder_of(kind) / f"{name}.pt").is_file():
+        raise ValueError(f"a name is the file's name without its folder: for {name!r} take {own!r}")
 
 
 def _take_place(kind: str, name: str, path: Path) -> None:

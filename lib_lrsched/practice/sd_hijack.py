@@ -10,7 +10,6 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError  # type: ignore[attr-defined]  # made in Rust
 from torch import Tensor
 
 from lib_lrsched.practice import files, shared
@@ -101,7 +100,7 @@ class EmbeddingDatabase:
                 return
             data = _read(path)
             embedding = None if data is None else embedding_from_data(data, path)
-        except (OSError, ValueError, TypeError, AttributeError, SafetensorError):
+        except files.UNREADABLE:
             shared.report(f"Error loading embedding {path.name}", is_brief=True)
             return
         if embedding is not None:

@@ -123,11 +123,12 @@ def to_train(kind: str, name: str, *, fresh: bool = False, **design: Any) -> Ite
 
     Raises:
         ValueError: another kind, a name that the host would change or that is too long, or a file of that name that
-            cannot be read. Nothing was changed.
+            cannot be read or whose training would be saved over another file. Nothing was changed.
     """
     _check_kind(kind)
     newcomer.check_length(name, newcomer.folder_of(kind))
     if not fresh and name in (embeddings() if kind == "embedding" else hypernetworks()):
+        newcomer.check_same_file(kind, name)
         newcomer.check_readable(kind, newcomer.current_file(kind, name))
         yield
         return

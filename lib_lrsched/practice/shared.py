@@ -144,10 +144,12 @@ def say(text: str) -> None:
 def report(message: str, *, is_brief: bool = False) -> None:
     """Prints the exception that is being handled to standard error, as the host does before it continues.
 
-    A brief one is a line where somebody takes the lines.
+    Where somebody takes the lines, a brief one is a line, and so is a file that cannot be read or written: a traceback would
+    bury the sentence in which the hooks say what to do about it.
     """
-    if opts.practice_say is not None and is_brief:
-        opts.practice_say(f"{message}: {sys.exc_info()[1]}")
+    error = sys.exc_info()[1]
+    if opts.practice_say is not None and (is_brief or isinstance(error, OSError)):
+        opts.practice_say(f"{message}: {error}")
         return
     stream = console.stderr()
     stream.write(f"*** {message}\n{traceback.format_exc()}")

@@ -64,6 +64,7 @@ def train(kind: str, name: str | None, values: tuple[Any, ...]) -> tuple[str, st
     chosen = name or ""
     try:
         with queue_lock:
+            newcomer.check_same_file(kind, chosen)
             result = service.train(kind, chosen, rate, inputs.steps, **inputs.choices())
             images = service.sample_concept(chosen, IMAGES_SHOWN, 0)
     except Exception as error:  # as the host's wrapper: whatever was raised is shown in #ti_error

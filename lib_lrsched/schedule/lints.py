@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import pairwise
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from lib_lrsched.errors import short
 from lib_lrsched.language.tree import Call, Item, Quantity, Schedule, Span, unparse
 
 from .arguments import match
+from .commas import decimal_commas, is_split, thousands, without
 from .segments import Piecewise, Segment
 from .units import Clock
 
@@ -37,7 +37,7 @@ class Lint(NamedTuple):
 
 def lint(tree: Schedule, laid: list[Segment], reached: int, total: int, rate: Piecewise) -> tuple[Lint, ...]:
     """The warnings of a plan; ``laid`` are the segments of the first ``reached`` items."""
-    found = [*_empty(tree), *_unreached(tree, reached), *_late(tree, laid, total), *_short(tree, laid, total)]
+    found = [*_empty(tree), *_thousands(tree), *_unreached(tree, reached), *_late(tree, laid, total), *_short(tree, laid, total)]
     found += _jumps(laid, total, rate)
     return tuple(sorted(found, key=lambda warning: warning.span))
 
@@ -52,85 +52,36 @@ def _empty(tree: Schedule) -> list[Lint]:
     return [Lint(message, tree.empty[0], fix)]
 
 
-def decimal_commas(tree: Schedule) -> list[tuple[Quantity, int]]:
-    """Commas that are probably decimal ones, as in 0,005: the number before each, and the comma's place.
-
-    Between items the one before has no end, so that nothing behind it would ever run. Inside a shape the digits behind it start
-    with a 0 that no number needs.
-    """
-    tops = [(one.value, two.value) for one, two in pairwise(tree.items) if one.end is None]
-    found = [one for one, _ in _split_numbers(tops, tree)]
-    for call in _calls(tree):
-        values = [arg.value.value if isinstance(arg.value, Item) else arg.value for arg in call.args]
-        found += [one for one, two in _split_numbers(pairwise(values), tree) if two.text[0] == "0" and two.text[1:2].isdigit()]
-    return [(one, one.span[1]) for one in found]
-
-
-def _split_numbers(pairs: Iterable[tuple[Any, Any]], tree: Schedule) -> Iterator[tuple[Quantity, Quantity]]:
-    """Neighbours such as 0 and 005 with nothing but a comma between them."""
-    for one, two in pairs:
-        if isinstance(one, Quantity) and isinstance(two, Quantity) and one.text.isdigit() and not one.unit:
-            is_close = tree.source[one.span[1] : two.span[0]] == ","
-            if is_close and two.text[0].isdigit() and "." not in two.text:
-                yield one, two
-
-
-def _calls(tree: Schedule) -> Iterator[Call]:
-    waiting: list[Any] = [item.value for item in tree.items]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, Item):
-            one = one.value
-        if isinstance(one, Call):
-            yield one
-            waiting += [arg.value for arg in one.args]
-
-
-def with_points(source: str, commas: list[tuple[Quantity, int]]) -> str:
-    """The text with a decimal point for each of these commas."""
-    chars = list(source)
-    for _, place in commas:
-        chars[place] = "."
-    return "".join(chars)
-
-
-def check_decimal_commas(tree: Schedule, clock: Clock) -> None:
-    """Refuse ``0,005``, which would train at 0, and ``cosine(0,005)``, which would go to 5.
-
-    The host reads 1,5 as a rate of 1 and ignores the rest; that keeps its meaning, and gets a warning.
-
-    Raises:
-        ScheduleError: with the text that has decimal points.
-    """
-    commas = decimal_commas(tree)
-    tops = {item.span[1] for item in tree.items}
-    wrong = next(((number, place) for number, place in commas if place not in tops or float(number.text) == 0), None)
-    if wrong is None:
-        return
-    number, place = wrong
-    start, stop = number.span[0], _digits_stop(tree.source, place + 1)
-    written = f"{short(tree.source[start:place])}.{short(tree.source[place + 1 : stop])}"
-    clock.fail(f"a comma separates items and values: this is {number.text}, and then another number; did you mean `{written}`?",
-               (start, stop), with_points(tree.source, commas))
-
-
-def _digits_stop(source: str, start: int) -> int:
-    """Where the number that starts there stops."""
-    return start + len(source[start:]) - len(source[start:].lstrip("0123456789eE+-_."))
-
-
 def _unreached(tree: Schedule, reached: int) -> list[Lint]:
     if reached == len(tree.items):
         return []
-    last = tree.items[reached - 1]
+    last, first = tree.items[reached - 1], tree.items[reached]
+    if any(comma.number[1] == last.span[1] for comma in thousands(tree)):
+        return []  # the end of this item is a part of a number, which has its own warning
     commas = decimal_commas(tree)
-    if any(place == last.span[1] for _, place in commas):
-        span = (last.span[0], tree.items[reached].span[1])
+    if any(comma.span[0] == last.span[1] for comma in commas):
         message = f"a decimal comma? It ends the item: this trains at {unparse(last)} and the rest never runs"
-        return [Lint(message, span, with_points(tree.source, commas))]
-    span = (tree.items[reached].span[0], tree.items[-1].span[1])
-    fix = tree.source[: last.span[1]] + tree.source[span[1] :]
+        return [Lint(message, (last.span[0], first.span[1]), without(tree.source, [*commas, *thousands(tree)]))]
+    span = (first.span[0], tree.items[-1].span[1])
+    fix = None if is_split(last, first, tree.source) else _cut(tree, reached)
     return [Lint("this never runs: the item before it has no end (the WebUI ignores it silently)", span, fix)]
+
+
+def _cut(tree: Schedule, count: int) -> str | None:
+    """The text without the items after so many. One click does not throw away more than one of them."""
+    if len(tree.items) - count > 1:
+        return None
+    return tree.source[: tree.items[count - 1].span[1]] + tree.source[tree.items[-1].span[1] :]
+
+
+def _thousands(tree: Schedule) -> list[Lint]:
+    commas = thousands(tree)
+    if not commas:
+        return []
+    (start, stop), source = commas[0].number, tree.source
+    rate = source[commas[0].span[1] : stop]
+    message = f"a thousands separator? It ends the item: the end is {commas[0].head}, and then the rate is {rate}"
+    return [Lint(message, (start, stop), without(source, [*commas, *decimal_commas(tree)]))]
 
 
 def _late(tree: Schedule, laid: list[Segment], total: int) -> list[Lint]:
@@ -138,7 +89,7 @@ def _late(tree: Schedule, laid: list[Segment], total: int) -> list[Lint]:
     if first is None:
         return []
     span = (laid[first].item.span[0], tree.items[-1].span[1])
-    fix = tree.source[: laid[first - 1].item.span[1]] + tree.source[span[1] :]
+    fix = _cut(tree, first)
     message = f"this starts at step {laid[first].start}, after the end of the run at {total}"
     return [Lint(message, span, fix)]
 

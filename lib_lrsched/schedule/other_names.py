@@ -35,7 +35,7 @@ _PARAMETERS = {
     ("t_mult",): ("tmult", "cyclemult", "cyclemul"),
     ("cycles",): ("cycles", "numcycles", "ncycles", "cyclelimit", "lrschedulernumcycles"),
     ("peak_decay",): ("cycledecay", "gamma"),
-    ("warmup",): ("warmupsteps", "numwarmupsteps", "warmupt", "lrwarmupsteps", "warmupiters"),
+    ("warmup",): ("warmup", "warmupsteps", "numwarmupsteps", "warmupt", "lrwarmupsteps", "warmupiters"),
     ("every", "step_size"): ("stepsize", "decaysteps"),
     ("step_size",): ("stepsizeup",),
     ("gamma", "factor"): ("decayrate", "decay", "multiplier", "factor"),

@@ -7,7 +7,7 @@ the tests all ask it, and nothing else evaluates a schedule.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -18,8 +18,9 @@ from lib_lrsched.errors import ScheduleError
 from lib_lrsched.language.tree import Schedule
 
 from .binding import lay_out
+from .commas import check_decimal_commas, meant_by
 from .curves import FAR
-from .lints import Lint, check_decimal_commas, lint, momentum_lints
+from .lints import Lint, lint, momentum_lints
 from .other_names import read
 from .repeat import is_finite
 from .segments import Piecewise, Segment, joined
@@ -160,7 +161,7 @@ def plan(text: str, *, total_steps: int, steps_per_epoch: int | None = None, ima
     try:
         tree, laid, reached = _laid(clock)
     except ScheduleError as error:
-        error.fix = None if error.fix is None else _mended(error.fix, clock)
+        _mend(error, clock)
         raise
     running = tuple(segment for segment in laid if segment.start < total)
     rate, momentum = joined(running)
@@ -192,16 +193,34 @@ def _laid(clock: Clock) -> tuple[Schedule, list[Segment], int]:
     return tree, laid, reached
 
 
-MOST_MISTAKES = 8
-"""A text with more of them is not offered in a corrected form."""
+MOST_TRIES = 9
+"""So many corrected texts are planned before none is offered."""
 
 
-def _mended(text: str, clock: Clock, left: int = MOST_MISTAKES) -> str | None:
+def _mend(error: ScheduleError, clock: Clock) -> None:
+    """Leave the error with a corrected text that can be planned, or with none. What a comma has to do with it, the message says."""
+    tries = iter(range(MOST_TRIES))
+    error.fix = None if error.fix is None else _mended(error.fix, clock, tries)
+    if error.fix is not None:
+        return
+    for text, number in meant_by(error):
+        error.fix = _mended(text, clock, tries)
+        if error.fix is not None:
+            kind = "decimal comma" if "." in number else "thousands separator"
+            error.add(f"; a {kind} ends a value here, did you mean `{number}`?")
+            return
+
+
+def _mended(text: str, clock: Clock, tries: Iterator[int]) -> str | None:
     """A corrected text with what else is wrong in it corrected too; None where that cannot be done."""
+    if next(tries, None) is None:
+        return None
     try:
         _laid(replace(clock, source=text))
     except ScheduleError as error:
-        return None if error.fix is None or not left else _mended(error.fix, clock, left - 1)
+        texts = [error.fix] if error.fix is not None else [meant for meant, _ in meant_by(error)]
+        found = (_mended(one, clock, tries) for one in texts)
+        return next((one for one in found if one is not None), None)
     return text
 
 

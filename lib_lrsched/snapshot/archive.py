@@ -29,7 +29,7 @@ from lib_lrsched.storage.run_state import RunState, from_json, state_dict
 from lib_lrsched.storage.store import Store, stamped
 
 from . import data_set, snapshot
-from .snapshot import Bundle
+from .snapshot import Snapshot
 
 T = TypeVar("T")
 
@@ -39,6 +39,9 @@ LARGEST_BYTES = {STATE: 4 << 20, HISTORY: 1 << 30, DATA: 2 << 30, BUNDLE: 4 << 3
 
 UNPACKED_BYTES, UNPACKED_TIMES = 64 << 20, 20
 """All members together may be so large, and so many times as large as the file: we do not compress at all."""
+
+FEW_LINES, LINES_PER_STEP, LONGEST_LINE_BYTES = 10_000, 10, 1 << 20
+"""What a history may have: lines besides those of its steps, lines for each step of each leg, and the length of each."""
 
 DAMAGED_ZIP = (
     zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError,
@@ -84,10 +87,12 @@ class Unpacked:
         self._folder = folder
         names = _unpack(source, folder)
         self.state: RunState = from_json((folder / STATE).read_bytes(), Path(STATE))
-        _check_counts(self.state)
-        self.bundle: Bundle = _named(BUNDLE, lambda: snapshot.read(folder / BUNDLE))
+        _check_steps(self.state)
+        self.bundle: Snapshot = _named(BUNDLE, lambda: snapshot.read(folder / BUNDLE))
+        _check_counts(f"{BUNDLE}: facts.", self.bundle.facts, "step", "total_steps", "origin")
         _check_learned(self.bundle)
         if HISTORY in names:
+            _check_lines(folder / HISTORY, self.state)
             _named(HISTORY, lambda: History.open(folder / HISTORY, append=False, every_value=True))
         if DATA in names:
             _named(DATA, lambda: data_set.check(folder / DATA))
@@ -147,15 +152,37 @@ def _check_sizes(sizes: Mapping[str, int], source: Path, folder: Path) -> None:
         raise ConflictError(f"unpacking the run takes {2 * total >> 20} MiB, and {free >> 20} MiB are free in {folder.parent}")
 
 
-def _check_counts(state: RunState) -> None:
-    """No run has made so many updates, and no plan can be made for them."""
+def _check_steps(state: RunState) -> None:
+    _check_counts(f"{STATE}: ", state, "step", "total_steps", "steps_per_epoch")
     for number, leg in enumerate(state.legs):
-        for name in ("start_step", "total_steps", "origin", "steps_per_epoch", "images_per_step"):
-            if (getattr(leg, name) or 0) > MAX_STEP:
-                raise RunStateError(f"{STATE}: legs[{number}].{name}: expected at most {MAX_STEP}, found {getattr(leg, name)}")
+        names = "start_step", "total_steps", "origin", "steps_per_epoch", "images_per_step"
+        _check_counts(f"{STATE}: legs[{number}].", leg, *names)
+    for number, known in enumerate(state.known):
+        _check_counts(f"{STATE}: known[{number}].", known, "step")
 
 
-def _check_learned(made: Bundle) -> None:
+def _check_counts(where: str, value: object, *names: str) -> None:
+    """No run has made so many updates, and no plan can be made for them."""
+    for name in names:
+        if (getattr(value, name) or 0) > MAX_STEP:
+            raise RunStateError(f"{where}{name}: expected at most {MAX_STEP}, found {getattr(value, name)}")
+
+
+def _check_lines(path: Path, state: RunState) -> None:
+    """Before they are read, while no training can start. A run that goes back often has several times its steps."""
+    steps = max(state.step, state.total_steps, *(leg.start_step + leg.total_steps for leg in state.legs), 0)
+    most = FEW_LINES + LINES_PER_STEP * (len(state.legs) + 1) * steps
+    total = 0
+    with path.open("rb") as stream:
+        while line := stream.readline(LONGEST_LINE_BYTES + 1):
+            total += 1
+            if len(line) > LONGEST_LINE_BYTES:
+                raise RunStateError(f"{HISTORY}: line {total}: expected at most {LONGEST_LINE_BYTES} bytes, found more")
+            if total > most:
+                raise RunStateError(f"{HISTORY}: expected at most {most} lines for {steps} steps, found more")
+
+
+def _check_learned(made: Snapshot) -> None:
     """What an optimizer and GradScaler go on with: a wrong step or a missing moment would end each training at once."""
     try:
         step_hook.check_state(made.facts.optimizer, made.parts["optimizer"], made.trained)

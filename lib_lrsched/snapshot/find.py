@@ -20,11 +20,11 @@ from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import Known
 from lib_lrsched.storage.store import Store
 
-from .snapshot import Bundle, Folder, peek, read
+from .snapshot import Folder, Snapshot, peek, read
 
 
 def find(store: Store, kind: str, name: str, now: Known | None, way: str,
-         read: Callable[[Path], Bundle] = read) -> tuple[Resumption, Bundle | None]:
+         read: Callable[[Path], Snapshot] = read) -> tuple[Resumption, Snapshot | None]:
     """The stored run that knows the thing as it is now, and the bundle to go on with.
 
     Args:
@@ -71,7 +71,7 @@ def _missed(store: Store, kind: str, name: str, now: Known) -> tuple[str, ...]:
     return ()
 
 
-def restore(tensors: Sequence[Tensor], bundle: Bundle) -> None:
+def restore(tensors: Sequence[Tensor], bundle: Snapshot) -> None:
     """Puts the bundle's weights into the tensors of what is trained.
 
     Raises:

@@ -11,7 +11,7 @@ from pathlib import Path
 from lib_lrsched.errors import RunStateError
 from lib_lrsched.storage.run_state import Known, Leg, RunState, load_state_dict
 
-from .snapshot import Bundle, Folder, peek
+from .snapshot import Folder, Snapshot, peek
 
 
 def rebuilt(bundles: Path, run_id: str) -> tuple[RunState, Path] | None:
@@ -28,7 +28,7 @@ def rebuilt(bundles: Path, run_id: str) -> tuple[RunState, Path] | None:
     return replace(state, step=step, known=known, state=ended), dict(folder.numbered())[number]
 
 
-def _kept(found: Bundle, run_id: str) -> RunState | None:
+def _kept(found: Snapshot, run_id: str) -> RunState | None:
     """The copy of the state; it is as whole as the bundle, but another version may have written it."""
     try:
         state = load_state_dict(found.state, None)
@@ -38,7 +38,7 @@ def _kept(found: Bundle, run_id: str) -> RunState | None:
     return state if (state.id, state.kind, state.name) == (run_id, facts.kind, facts.name) else None
 
 
-def _of_facts(found: Bundle, known: tuple[Known, ...]) -> RunState:
+def _of_facts(found: Snapshot, known: tuple[Known, ...]) -> RunState:
     facts = found.facts
     leg = Leg(facts.origin, facts.time_s, facts.total_steps, facts.rate_text, None, None, facts.planner, facts.origin)
     return RunState(

@@ -79,7 +79,7 @@ epoch, the state of shapes that look at the loss, the guard's state, and what th
 
 
 @dataclass(frozen=True)
-class Bundle:
+class Snapshot:
     """Facts, and parts by the names in PARTS: nested values with tensors on the CPU.
 
     ``state`` is the run's state as it was then, unchecked; None in a bundle of 0.1.0 and in one that is about to be written.
@@ -94,7 +94,7 @@ class Bundle:
         return list(self.parts["trained"])
 
 
-def write(path: Path, bundle: Bundle, state: Mapping[str, Any] | None = None) -> None:
+def write(path: Path, bundle: Snapshot, state: Mapping[str, Any] | None = None) -> None:
     """Puts a bundle where ``path`` is: whole, or not at all. ``state``: of the run, in case its own file is lost.
 
     Raises:
@@ -107,7 +107,7 @@ def write(path: Path, bundle: Bundle, state: Mapping[str, Any] | None = None) ->
     write_tensors(path, data if state is None else data | {"state": state}, tensors)
 
 
-def read(path: Path) -> Bundle:
+def read(path: Path) -> Snapshot:
     """The bundle in a file.
 
     Raises:
@@ -119,10 +119,10 @@ def read(path: Path) -> Bundle:
         raise OtherVersionError(f"version {data['lrsched_bundle']} of a bundle; update the extension to read it", path)
     facts = load(Facts, data.get("facts"), path, "facts.")
     parts = _parts(data.get("parts"), tensors, path)
-    return Bundle(facts, parts, data.get("state"))
+    return Snapshot(facts, parts, data.get("state"))
 
 
-def peek(path: Path) -> Bundle:
+def peek(path: Path) -> Snapshot:
     """The facts of a bundle without its parts: quick, for what is only shown. The digest is not looked at.
 
     Raises:
@@ -134,7 +134,7 @@ def peek(path: Path) -> Bundle:
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise RunStateError(f"expected a bundle, but it cannot be read: {error}", path) from error
     checked(data, {"lrsched_bundle": COUNT}, path)
-    return Bundle(load(Facts, data.get("facts"), path, "facts."), {})
+    return Snapshot(load(Facts, data.get("facts"), path, "facts."), {})
 
 
 def write_tensors(path: Path, data: dict[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -198,7 +198,7 @@ class Folder:
         """Number and file of each bundle, the newest first; nothing is read."""
         return numbered(self.path, SUFFIX)
 
-    def newest(self, above: int = 0, read: Callable[[Path], Bundle] = read) -> tuple[int, Bundle | None, list[str]]:
+    def newest(self, above: int = 0, read: Callable[[Path], Snapshot] = read) -> tuple[int, Snapshot | None, list[str]]:
         """The newest good bundle with a number above ``above``: number, bundle, and what was passed over on the way."""
         passed: list[str] = []
         try:
@@ -218,7 +218,7 @@ class Folder:
             passed.append(f"{path}: belongs to the run {bundle.facts.run!r}; it is passed over")
         return 0, None, passed
 
-    def add(self, bundle: Bundle) -> Path:
+    def add(self, bundle: Snapshot) -> Path:
         """Writes a bundle as the newest, and then lets go of the oldest beyond KEPT.
 
         Raises:

@@ -40,6 +40,11 @@ def number_of(error: BaseException) -> int:
     return errno.ENOSPC if re.search(r"unexpected pos|file write failed|No space left", text) else 0
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether a write failed for want of room, which no other input mends."""
+    return isinstance(error, OSError) and _MENDS.get(number_of(error)) is _ROOM
+
+
 def why(error: BaseException) -> str:
     """In the system's words where it has some."""
     number = number_of(error)

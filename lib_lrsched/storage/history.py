@@ -20,7 +20,7 @@ import numpy as np
 from lib_lrsched.errors import RunStateError
 
 from .atomic_files import LineFile
-from .history_blocks import MOST_IRREGULAR, LineGroup, blocks, line_groups
+from .history_blocks import MOST_BREAKS, Lines, RowLines, blocks, read_lines
 from .history_lines import MAX_STEP, Event, header, header_of, layout_of, line, parsed, read_losses
 from .history_row import COLUMNS, HistoryRow, Layout
 from .metrics import Metrics, Points, points, thinned
@@ -206,28 +206,35 @@ class History:
                 stop, number = len(first), 2
                 for data, stop in blocks(stream):
                     is_new = size_bytes - stop < newest_bytes
-                    for group in line_groups(data, layout):
-                        self._take_group(group, number, path, layout, exactly=is_new or every_value)
-                        number += group.lines
+                    lines = read_lines(data, layout)
+                    self._take_lines(lines, number, path, layout, exactly=is_new or every_value)
+                    number += lines.total
                 return stop < stream.tell()
         except FileNotFoundError:
             return False
         except OSError as error:
             raise RunStateError(f"cannot be read: {error.strerror or error}", path) from error
 
-    def _take_group(self, group: LineGroup, number: int, path: Path, layout: Layout, *, exactly: bool) -> None:
+    def _take_lines(self, lines: Lines, number: int, path: Path, layout: Layout, *, exactly: bool) -> None:
         """Each stretch of rising steps at once; line by line where that is not possible."""
-        rows = group.rows
-        breaks = [] if rows is None else [0, *(np.flatnonzero(np.diff(rows.steps) <= 0) + 1).tolist(), len(rows)]
-        if rows is None or len(breaks) > MOST_IRREGULAR:
-            self._take_each(group.data, number, path, layout)
+        rows = lines.rows
+        if rows is None:
+            self._take_each(lines.data, number, path, layout)
             return
         try:
+            breaks = _breaks(rows)
+            if len(breaks) > MOST_BREAKS:
+                if exactly:
+                    rows.rows(slice(None))  # to look at those too that do not last
+                rows = rows.lasting()
+                breaks = _breaks(rows)
             for start, stop in pairwise(breaks):
                 self._metrics.add_many(rows.part(start, stop), exactly=exactly)
         except ValueError as error:
-            self._take_each(group.data, number, path, layout)  # says which line it is
+            self._take_each(lines.data, number, path, layout)  # says which line it is
             raise RunStateError(f"lines from {number} on: {error}", path) from error
+        for place, text in lines.events:
+            self._take_each(text, number + place, path, layout)
 
     def _take_each(self, data: bytes, number: int, path: Path, layout: Layout) -> None:
         for offset, text in enumerate(data.split(b"\n")[:-1]):
@@ -236,3 +243,8 @@ class History:
             except (ValueError, RecursionError) as error:
                 raise RunStateError(f"line {number + offset}: {error}", path) from error
             self._remember(entry)
+
+
+def _breaks(rows: RowLines) -> list[int]:
+    """Where stretches of rising steps begin, and where the last one ends."""
+    return [0, *(np.flatnonzero(np.diff(rows.steps) <= 0) + 1).tolist(), len(rows)]

@@ -7,6 +7,7 @@ in which `history_lines.line` writes it is not read here: the caller reads such 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from math import nan
 from typing import IO, NamedTuple
 
@@ -21,8 +22,8 @@ BLOCK_BYTES = 1 << 20
 WIDEST = 25
 """repr() of a float has 24 characters at most."""
 
-MOST_IRREGULAR = 200
-"""A block with more lines than this that are no rows is read line by line."""
+MOST_BREAKS = 200
+"""Of a block in which the run went back more often than this, only the rows that last are taken in."""
 
 FEW = 2_000
 """So few lines are read one by one, which gives the averages that a run in memory has to the last bit."""
@@ -55,35 +56,39 @@ def blocks(stream: IO[bytes]) -> Iterator[Block]:
         yield Block(data, stop)
 
 
-class LineGroup(NamedTuple):
-    """Some of a block's lines; `rows` is None where they have to be read line by line."""
+class Lines(NamedTuple):
+    """A block's lines: its rows at once, and by their place the lines of events among them.
+
+    `rows` is None where all have to be read one by one.
+    """
 
     data: bytes
-    lines: int
+    total: int
     rows: RowLines | None
+    events: list[tuple[int, bytes]]
 
 
-def line_groups(data: bytes, layout: Layout) -> Iterator[LineGroup]:
-    """Whole lines, cut into stretches of rows and what lies between them, in order."""
+def read_lines(data: bytes, layout: Layout) -> Lines:
+    """Whole lines. What an event says changes no row, so that events need not be read between the rows."""
     padded = np.frombuffer(data + bytes(WIDEST), np.uint8)
     stops = np.flatnonzero(padded[: len(data)] == ord("\n"))
     starts = np.concatenate([[0], stops[:-1] + 1])
-    others = np.flatnonzero(padded[starts] != ord("["))
-    if len(stops) < FEW or len(others) > MOST_IRREGULAR:
-        yield LineGroup(data, len(stops), None)
-        return
-    commas = np.flatnonzero(padded == ord(","))
-    first = 0
-    for other in (*others.tolist(), len(stops)):
-        if first < other:
-            begin, end = int(starts[first]), int(stops[other - 1]) + 1
-            inside = commas[slice(*np.searchsorted(commas, (begin, end)))]
-            text = data[begin:end]
-            rows = _rows(text, padded, starts[first:other], stops[first:other], inside, layout)
-            yield LineGroup(text, other - first, rows)
-        if other < len(stops):
-            yield LineGroup(data[int(starts[other]) : int(stops[other]) + 1], 1, None)
-        first = other + 1
+    firsts = padded[starts]
+    others = np.flatnonzero(firsts != ord("["))
+    one_by_one = Lines(data, len(stops), None, [])
+    if len(stops) < FEW or len(others) == len(stops) or (firsts[others] != ord("{")).any():
+        return one_by_one
+    ends = list(zip(starts[others].tolist(), (stops[others] + 1).tolist(), strict=True))
+    rows = _rows(_without(data, ends), layout)
+    if rows is None:
+        return one_by_one
+    return Lines(data, len(stops), rows, [(n, data[start:stop]) for n, (start, stop) in zip(others.tolist(), ends, strict=True)])
+
+
+def _without(data: bytes, ends: list[tuple[int, int]]) -> bytes:
+    """The data without what lies between the starts and stops, which rise."""
+    edges = [0, *chain.from_iterable(ends), len(data)]
+    return b"".join(data[start:stop] for start, stop in zip(edges[::2], edges[1::2], strict=True)) if ends else data
 
 
 class RowLines:
@@ -117,12 +122,23 @@ class RowLines:
 
     def part(self, start: int, stop: int) -> RowLines:
         """The lines from `start` to below `stop`."""
-        cut = slice(start, stop)
-        return RowLines(self._padded, self._cuts[cut], self.steps[cut], self.losses[cut], self._layout)
+        return self._of(slice(start, stop))
+
+    def lasting(self) -> RowLines:
+        """The lines that no later one takes the place of: where a run goes back to a step, it replaces all from there on."""
+        least_later = np.minimum.accumulate(self.steps[::-1])[::-1][1:]
+        return self._of(np.append(np.flatnonzero(self.steps[:-1] < least_later), len(self.steps) - 1))
+
+    def _of(self, chosen: Places | slice) -> RowLines:
+        return RowLines(self._padded, self._cuts[chosen], self.steps[chosen], self.losses[chosen], self._layout)
 
 
-def _rows(text: bytes, padded: Bytes, starts: Places, stops: Places, commas: Places, layout: Layout) -> RowLines | None:
+def _rows(text: bytes, layout: Layout) -> RowLines | None:
     """The rows in whole lines; None where a line is none in the form in which we write it."""
+    padded = np.frombuffer(text + bytes(WIDEST), np.uint8)
+    stops = np.flatnonzero(padded == ord("\n"))
+    starts = np.concatenate([[0], stops[:-1] + 1])
+    commas = np.flatnonzero(padded == ord(","))
     count, width = len(stops), len(layout.columns)
     if len(commas) != count * (width - 1) or text.translate(None, _ALLOWED):
         return None

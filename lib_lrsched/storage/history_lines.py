@@ -13,7 +13,7 @@ from typing import NoReturn, TypedDict
 
 from lib_lrsched.errors import RunStateError
 
-from .history_blocks import LineGroup, blocks, line_groups
+from .history_blocks import Lines, blocks, read_lines
 from .history_row import COLUMNS, FORMAT, OWN, HistoryRow, Layout
 
 MAX_STEP = 2**53 - 1
@@ -48,20 +48,20 @@ def read_losses(path: Path, until: int) -> list[tuple[int, float]]:
                 return []
             layout = header_of(first, path)
             for block in blocks(stream):
-                for group in line_groups(block.data, layout):
-                    losses.update(_losses_of(group, number, path, layout))
-                    number += group.lines
+                lines = read_lines(block.data, layout)
+                losses.update(_losses_of(lines, number, path, layout))
+                number += lines.total
     except FileNotFoundError:
         return []
     # The newest row of a step is last; what a run that went back has not reached again lies beyond `until`.
     return sorted((step, loss) for step, loss in losses.items() if step < until)
 
 
-def _losses_of(group: LineGroup, number: int, path: Path, layout: Layout) -> Iterator[tuple[int, float]]:
-    if group.rows is not None:
-        yield from zip(group.rows.steps.tolist(), group.rows.losses.tolist(), strict=True)
+def _losses_of(lines: Lines, number: int, path: Path, layout: Layout) -> Iterator[tuple[int, float]]:
+    if lines.rows is not None:
+        yield from zip(lines.rows.steps.tolist(), lines.rows.losses.tolist(), strict=True)
         return
-    for offset, text in enumerate(group.data.split(b"\n")[:-1]):
+    for offset, text in enumerate(lines.data.split(b"\n")[:-1]):
         if text.startswith(b"["):
             try:
                 row = as_row(decode(text), layout)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ that ends. Where a file system has no locks, the process that the file names dec
 
 from __future__ import annotations
 
+import atexit
 import errno
 import hashlib
 import json
@@ -200,6 +201,13 @@ def take(root: Path, kind: str, name: str, call: Call) -> Claim:
         _held[key] = claim
     claim.watch()
     return claim
+
+
+@atexit.register
+def _release_all() -> None:
+    """A process that ends in between, as the command line that refuses an input, leaves no file behind."""
+    for claim in list(_held.values()):
+        claim.release()
 
 
 def holder(root: Path, kind: str, name: str) -> Holder | None:

@@ -12,7 +12,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .atomic_files import replace, sync_file, sync_folder
 
@@ -108,3 +108,17 @@ def _keep(path: Path) -> None:
     except OSError:
         shutil.copy2(path, fresh)
     replace(fresh, backup)
+
+
+def embedding_file(embedding: Any, folder: str, name: str) -> Path:
+    """The file an embedding was loaded from, or the one in ``folder`` that it will be saved to."""
+    filename = getattr(embedding, "filename", None)
+    return Path(filename) if filename else Path(folder) / f"{name}.pt"
+
+
+def file_time(path: Path | None) -> int:
+    """Modification time in nanoseconds; 0 where there is no file."""
+    try:
+        return 0 if path is None else path.stat().st_mtime_ns
+    except OSError:
+        return 0

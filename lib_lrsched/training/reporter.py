@@ -1,4 +1,4 @@
-"""What a training tells its user: lines on the console, and in the run's log. And what keeps its hooks from harming it."""
+"""What a training tells its user: lines on the console, and in the run's log. And what keeps our code from harming the loop."""
 
 from __future__ import annotations
 
@@ -8,37 +8,43 @@ from pathlib import Path
 from typing import TypeVar
 
 from lib_lrsched import console
-from lib_lrsched.host.webui import Host
 
+from .host import Host
 from .run import TrainingRun
 
 T = TypeVar("T")
 
 
-class Voice:
+class Reporter:
     """Of one training."""
 
     def __init__(self, host: Host, run: TrainingRun) -> None:
-        self.run = run
+        self._run = run
         self._host = host
         self._said: set[str] = set()
 
-    def guard(self, action: Callable[[], T]) -> T | None:
-        """Run a hook; what it raises is printed once and kept in the run's log, and training goes on."""
+    def protect(self, action: Callable[[], T]) -> T | None:
+        """Do something in the host's loop; what it raises is reported once, and training goes on."""
         try:
             return action()
         except Exception as error:  # noqa: BLE001 the host swallows exceptions of its loop and skips its final save
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            message = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
-            if message not in self._said:
-                self._said.add(message)
-                self.run.note(f"a hook failed: {message}", "error")
-                self.say(f"LR Schedule: a hook failed, training goes on: {message}")
+            self.failed(error)
             return None
+
+    def failed(self, error: Exception) -> None:
+        """Something of ours has raised: once in the run's log, and on the console with its whole traceback."""
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        message = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+        if message in self._said:
+            return
+        self._said.add(message)
+        self._run.note(f"a hook failed: {message}", "error")
+        whole = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+        self.say(f"LR Schedule: a hook failed, training goes on: {message}\n{whole}")
 
     def say_troubles(self) -> None:
         """What went wrong with the run's files, each thing once."""
-        run = self.run
+        run = self._run
         # Where nothing of the run can be kept, its history cannot either: one message says it.
         history = [run.history.trouble] if run.history.trouble and not run.disk_trouble else []
         for message in [*run.troubles, *history]:
@@ -49,12 +55,12 @@ class Voice:
     def tell_state_trouble(self, message: str) -> None:
         """What kept a state of the run from being written, unless that is what keeps all of the run's files."""
         self.say_troubles()
-        if not self.run.disk_trouble:
+        if not self._run.disk_trouble:
             self.tell(message)
 
-    def tell(self, message: str) -> None:
+    def tell(self, message: str, event: str = "note") -> None:
         """On the console and in the run's log."""
-        self.run.note(message)
+        self._run.note(message, event)
         self.say(f"LR Schedule: {message}")
 
     def tell_once(self, message: str) -> None:

@@ -9,7 +9,7 @@ from lib_lrsched.storage.run_state import Scalar
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What a training was started with, as the host's train functions got it."""
 
     kind: str

@@ -22,25 +22,25 @@ from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import Known, Leg, RunState, Scalar, state_dict, trimmed
 from lib_lrsched.storage.store import Store, stamped
 
-from .planned import CHUNK as CHUNK
-from .planned import InForce
-from .request import Asked as Asked
+from .request import Request as Request
+from .run_plan import RunPlan
 
 STATE_EVERY_S = 10.0
 """The step in run.json is at most this old while a run goes on; the history is at most a second old."""
 
 
-class TrainingRun(InForce):
+class TrainingRun:
     """One run, from the check of its inputs to its end. One thread trains; others read ``state`` and ``history``."""
 
-    def __init__(self, asked: Asked, store: Store, *, exact_clip: bool = True, clock: Callable[[], float] = time.time,
+    def __init__(self, request: Request, store: Store, *, exact_clip: bool = True, clock: Callable[[], float] = time.time,
                  resumed: Resumption = Resumption()) -> None:  # noqa: B008 a frozen value
         """Plans the texts.
 
         Raises:
             ScheduleError: a text that cannot be planned.
         """
-        super().__init__(asked, resumed)
+        self.request = request
+        self.planned = RunPlan(request, resumed)
         self.exact_clip = exact_clip
         self.troubles: list[str] = []
         self.disk_trouble = ""
@@ -51,7 +51,7 @@ class TrainingRun(InForce):
         self._clock = clock
         self._saved_s = 0.0
         self._step = 0
-        self._planned = (-1, 0.0)
+        self._planned_now = (-1, 0.0)
         self._state = self._first_state()
 
     @property
@@ -72,35 +72,35 @@ class TrainingRun(InForce):
     def begin(self, initial_step: int, known: Known | None) -> None:
         """The loop starts: find the run that this one goes on with, or make a new one. Never raises."""
         self.initial_step = self._step = initial_step
-        self._planned = (-1, 0.0)
+        self._planned_now = (-1, 0.0)
         self.is_live = True
         self._try(lambda: self._open(known))
 
     def look(self, step: int, loss: float) -> None:
         """The loss of an update is known; once per step."""
-        self._planned = (step, self.planned_at(step) if step < self.stop else float("nan"))
+        self._planned_now = (step, self.planned.planned_at(step) if step < self.planned.stop else float("nan"))
         self._step = step + 1
-        if not self.plan.feedback:
+        if not self.planned.plan.feedback:
             return
-        before, own = self._watch, step - self.origin
-        self._watch = plateau.advance(before, plateau.segment_at(self.plan, own), own, loss)
-        cuts_before = before.plateau.cuts if before.start == self._watch.start else 0
-        if self._watch.plateau.cuts > cuts_before:
-            self.note(f"the loss stands still: the rate is cut to {self._watch.plateau.rate:g}", "plateau")
+        before, own = self.planned.watch, step - self.planned.origin
+        self.planned.watch = plateau.advance(before, plateau.segment_at(self.planned.plan, own), own, loss)
+        cuts_before = before.plateau.cuts if before.start == self.planned.watch.start else 0
+        if self.planned.watch.plateau.cuts > cuts_before:
+            self.note(f"the loss stands still: the rate is cut to {self.planned.watch.plateau.rate:g}", "plateau")
 
     def record(self, step: int, actual: float, loss: float, grad_norm: float | None) -> None:
         """One update was made at ``step`` (0-based) with the rate ``actual``."""
         now = self._clock()
-        if self._planned[0] != step:
+        if self._planned_now[0] != step:
             self.look(step, loss)
-        self.history.record(HistoryRow(step, self._planned[1], actual, loss, grad_norm, now))
+        self.history.record(HistoryRow(step, self._planned_now[1], actual, loss, grad_norm, now))
         if not 0 <= now - self._saved_s < STATE_EVERY_S:
             self._save(now)
 
     def unreported(self, step: int, actual: float, grad_norm: float | None) -> None:
         """An update was made at ``step``, and its loss is not known."""
         if self.history.last_step != step:
-            planned = self.planned_at(step) if step < self.stop else float("nan")
+            planned = self.planned.planned_at(step) if step < self.planned.stop else float("nan")
             self.history.record(HistoryRow(step, planned, actual, float("nan"), grad_norm, self._clock()))
         self.counted(step + 1)
 
@@ -118,14 +118,14 @@ class TrainingRun(InForce):
 
     def lower(self, multiplier: float) -> None:
         """From now on the planned rate is multiplied by this; the plan stays."""
-        self.multiplier = multiplier
+        self.planned.multiplier = multiplier
         self._state = replace(self._state, multiplier=multiplier)
         self._save(self._clock())
 
     @property
     def watch(self) -> plateau.Watch | None:
         """The state of shapes that look at the loss, where the plan has one."""
-        return self._watch if self.plan.feedback else None
+        return self.planned.watch if self.planned.plan.feedback else None
 
     def saved_optimizer(self, mtime_ns: int, digest: str) -> None:
         """The host has saved its optimizer's state, with the weights of that digest."""
@@ -134,7 +134,7 @@ class TrainingRun(InForce):
     def knows_optimizer(self, mtime_ns: int) -> str | None:
         """The digest of the weights that the optimizer's file of that time belongs to, if a run of this name wrote it."""
         for state in self._store.runs():
-            if (state.kind, state.name) == (self.asked.kind, self.asked.name) and state.optim.startswith(f"{mtime_ns}:"):
+            if (state.kind, state.name) == (self.request.kind, self.request.name) and state.optim.startswith(f"{mtime_ns}:"):
                 return state.optim.partition(":")[2]
         return None
 
@@ -178,26 +178,26 @@ class TrainingRun(InForce):
     # ----------------------------------------------------------------------------------------
 
     def _first_state(self) -> RunState:
-        asked, now = self.asked, self._clock()
+        request, now = self.request, self._clock()
         return RunState(
-            id="", kind=asked.kind, name=asked.name, state="pending", step=0, total_steps=asked.total_steps, created_s=now,
-            updated_s=now, rate_text=asked.rate_text, clip_text=asked.clip_text, clip_mode=asked.clip_mode,
-            clip_exact=self.exact_clip and asked.clip_mode != "disabled",
-            batch=self.counts.batch, accumulate=self.counts.accumulate,
-            pictures=self.pictures, steps_per_epoch=self.counts.steps_per_epoch, settings=dict(asked.settings),
-            multiplier=self.multiplier,
+            id="", kind=request.kind, name=request.name, state="pending", step=0, total_steps=request.total_steps, created_s=now,
+            updated_s=now, rate_text=request.rate_text, clip_text=request.clip_text, clip_mode=request.clip_mode,
+            clip_exact=self.exact_clip and request.clip_mode != "disabled",
+            batch=self.planned.counts.batch, accumulate=self.planned.counts.accumulate,
+            pictures=self.planned.pictures, steps_per_epoch=self.planned.counts.steps_per_epoch, settings=dict(request.settings),
+            multiplier=self.planned.multiplier,
         )
 
     def _open(self, known: Known | None) -> None:
         """Take up the stored run that knows the trained thing in its present form, else a new id."""
-        now, asked, resumed = self._clock(), self.asked, self.resumed
+        now, request, resumed = self._clock(), self.request, self.planned.resumed
         found = self._found(known)
-        mode = resume.mode_of(resumed.way, found.legs[-1] if found is not None and found.legs else None, asked.rate_text)
-        leg = Leg(self.initial_step, now, asked.total_steps, asked.rate_text, self.counts.steps_per_epoch,
-                  self.counts.images_per_step, PLANNER_VERSION, self.origin, resume.written_mode(mode))
-        state = replace(self._first_state(), state="running", step=self.initial_step, pictures=self.pictures)
+        mode = resume.mode_of(resumed.way, found.legs[-1] if found is not None and found.legs else None, request.rate_text)
+        leg = Leg(self.initial_step, now, request.total_steps, request.rate_text, self.planned.counts.steps_per_epoch,
+                  self.planned.counts.images_per_step, PLANNER_VERSION, self.planned.origin, resume.written_mode(mode))
+        state = replace(self._first_state(), state="running", step=self.initial_step, pictures=self.planned.pictures)
         if found is None:
-            state = replace(state, id=self._store.new_id(asked.kind, asked.name, now), legs=(leg,))
+            state = replace(state, id=self._store.new_id(request.kind, request.name, now), legs=(leg,))
         else:
             legs = (*(old for old in found.legs if old.start_step < self.initial_step), leg)
             floor = found.floor if resumed.step is not None else self._newest_bundle(found)
@@ -211,32 +211,34 @@ class TrainingRun(InForce):
         self._store.trained_by(state.id, self)
         self._save(now)
         self.history = self._open_history()
-        if self.plan.feedback and found is not None and mode != "restart":
+        if self.planned.plan.feedback and found is not None and mode != "restart":
             if resumed.watch is not None and mode == "continue":
-                self._watch = resumed.watch
+                self.planned.watch = resumed.watch
             else:
                 self._try(self._replay)
         for message in [*self._store.take_messages(), *resumed.messages]:
             self._trouble(message)
         event = "leg" if found is None else "resume"
-        said = f"{resume.SAID[mode]} at step {self.initial_step} of {asked.total_steps} with `{asked.rate_text}`"
-        self.note(said if self.multiplier == 1.0 else f"{said}, times {self.multiplier:g} since the guard stepped in", event)
+        said = f"{resume.SAID[mode]} at step {self.initial_step} of {request.total_steps} with `{request.rate_text}`"
+        times = self.planned.multiplier
+        self.note(said if times == 1.0 else f"{said}, times {times:g} since the guard stepped in", event)
         for message in resumed.messages:
             self.note(message)
 
     def _replay(self) -> None:
         """What the plan has seen of the loss, from the history."""
         losses = read_losses(self._store.history_path(self.id), self.initial_step)
-        self._watch = plateau.replay(self.plan, [(k - self.origin, loss) for k, loss in losses if k >= self.origin])
+        origin = self.planned.origin
+        self.planned.watch = plateau.replay(self.planned.plan, [(k - origin, loss) for k, loss in losses if k >= origin])
 
     def _found(self, known: Known | None) -> RunState | None:
         """The stored run that this one goes on with."""
-        found = self.resumed.state
-        if self.resumed.way == "file":
+        found = self.planned.resumed.state
+        if self.planned.resumed.way == "file":
             return None
         if found is None and known is not None:
-            asked = self.asked
-            found = self._store.find(asked.kind, asked.name, step=known.step, digest=known.digest, mtime_ns=known.mtime_ns)
+            request = self.request
+            found = self._store.find(request.kind, request.name, step=known.step, digest=known.digest, mtime_ns=known.mtime_ns)
         # While it is pending or running, the same thing is being trained by somebody else at this moment.
         return None if found is None or found.state in ("pending", "running") else found
 
@@ -248,14 +250,18 @@ class TrainingRun(InForce):
 
     def _open_history(self) -> History:
         path = self._store.history_path(self.id)
+        lost = "the history recorded so far is lost, what was trained is not"
         try:
-            return History.open(path)
+            history = History.open(path)
         except RunStateError as error:
             try:
-                self._trouble(f"{error}; it is set aside as {set_aside(path).name}")
+                self._trouble(f"{error}: {lost}; it is set aside as {set_aside(path).name}")
             except OSError as trouble:
                 self._trouble_on_disk(trouble)
             return History(path)
+        if history.last_step is None and self._state.legs[0].start_step < self.initial_step:
+            self._trouble(f"{path} is gone or empty: {lost}")
+        return history
 
     def _save(self, now: float) -> None:
         self._saved_s = now

@@ -24,22 +24,22 @@ class RateScheduler:
         self._optimizer: Any = None
         self._has_warned = False
         self.stopped = False  # the guard ends the training before its next update
-        self.finished = run.is_over(initial_step)
-        self.learn_rate = 0.0 if self.finished else run.rate_at(initial_step)
-        self.end_step = run.end_of_segment(initial_step)
+        self.finished = run.planned.is_over(initial_step)
+        self.learn_rate = 0.0 if self.finished else run.planned.rate_at(initial_step)
+        self.end_step = run.planned.end_of_segment(initial_step)
         self.step_number = initial_step
         self.verbose = True
 
     def step(self, step_number: int) -> bool:
         """Move to an update; whether another segment has begun since the last call."""
         self.step_number = step_number
-        if self.stopped or self._run.is_over(step_number):
+        if self.stopped or self._run.planned.is_over(step_number):
             self.finished = True
             return False
-        self.learn_rate = self._run.rate_at(step_number)
+        self.learn_rate = self._run.planned.rate_at(step_number)
         if step_number < self.end_step:
             return False
-        self.end_step = self._run.end_of_segment(step_number)
+        self.end_step = self._run.planned.end_of_segment(step_number)
         return True
 
     def apply(self, optimizer: Any, step_number: int) -> None:
@@ -51,10 +51,10 @@ class RateScheduler:
             self._optimizer = optimizer
             self._attach(optimizer)
         step_hook.write_rate(optimizer, self.learn_rate)
-        momentum = self._run.momentum_at(step_number)
+        momentum = self._run.planned.momentum_at(step_number)
         if momentum is not None and not step_hook.write_momentum(optimizer, momentum):
             self._warn_no_momentum(optimizer)
-        if momentum is None and self._run.drives_momentum:
+        if momentum is None and self._run.planned.drives_momentum:
             step_hook.restore_momentum(optimizer)
         if is_new_segment:
             self._say(f"Step {step_number}: the rate is {self.learn_rate:g}; the next change of phase is at step {self.end_step}")
@@ -78,14 +78,14 @@ class ClipScheduler:
     def __init__(self, run: TrainingRun, initial_step: int) -> None:
         self._run = run
         self.finished = False
-        self.end_step = run.stop
+        self.end_step = run.planned.stop
         self.verbose = False
         self.learn_rate = 0.0
         self.step(initial_step)
 
     def step(self, step_number: int) -> bool:
         """Move to an update."""
-        threshold = self._run.clip_at(step_number)
+        threshold = self._run.planned.clip_at(step_number)
         assert threshold is not None, "the host clips, the run has no clip plan"
         self.learn_rate = float("inf") if self._run.exact_clip else threshold
         return False

@@ -1,305 +1,343 @@
-"""One training in one thread: what the hooks know of the host's loop, told to a TrainingRun."""
+"""One training in one thread: the host's loop as its hooks see it, told to the run and to the callbacks.
+
+The seams of host/hooks.py call, in this order:
+
+    session.construct(text, step, frame)      -> the schedulers that the loop gets; exceptions reach the user
+    session.check_data(data), data_made(...)     the host has made its data set
+    session.begin()                           the loop starts; from here on nothing is raised into it
+    session.attach(optimizer)                 at the first apply()                        -> callbacks.on_start
+    for each update:
+        session.before_step()                 in the optimizer's step pre-hook            -> callbacks.before_step
+        session.updated(steps_done, values)   write_loss                                  -> callbacks.on_update
+    session.file_saving.save(...)             the host writes what is trained             -> callbacks.on_save
+    session.loop_ended(...)                   however it ended                            -> callbacks.on_end
+
+What each callback does is in callbacks/, when it is called in callback.py.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lib_lrsched.host.checkpointing import Checkpointing
-from lib_lrsched.host.images import left_out
-from lib_lrsched.host.input_checks import (
-    InputError,
-    caller_locals,
-    cautions,
-    check_design,
-    check_is_left,
-    check_numbers,
-    nothing_learned,
-)
-from lib_lrsched.host.webui import Host
+import torch
+
 from lib_lrsched.optimizer import step_hook
 from lib_lrsched.optimizer.codec import is_finite
-from lib_lrsched.snapshot import find
-from lib_lrsched.snapshot.snapshot import Bundle
+from lib_lrsched.snapshot.snapshot import Snapshot
+from lib_lrsched.storage.model_files import file_time
+from lib_lrsched.storage.resume import Resumption
+from lib_lrsched.storage.run_state import Known
 
-from .file_saving import Saves
-from .fingerprint import facts_of
-from .folders import Folders
-from .freezing import Freeze
-from .guard import Rescuer
+from . import data_faults
+from .callback import Callback, Callbacks, Outcome, Save, Update
+from .callbacks.file_saving import FileSaving
+from .callbacks.folder_watch import FolderWatch
+from .callbacks.freezing import Freezing
+from .callbacks.guard import Guard
+from .callbacks.history import RecordHistory
+from .callbacks.rate_and_clip import RateAndClip
+from .callbacks.snapshots import Snapshots, When
+from .host import Checks, Host, InputError
 from .interrupts import Held
-from .no_gradient import Stillness, of_twins, twins_of, why_not
-from .restoring import TakingUp
+from .reporter import Reporter
 from .run import TrainingRun
 from .schedulers import ClipScheduler, RateScheduler
-from .snapshots import Keeper, When
+from .settings import FREE_MEMORY
+from .trainee import optimizer_file, trainee_of
 
 STOPS = (KeyboardInterrupt, SystemExit)
 """Raised into the loop by somebody who wants it to end; nothing has failed."""
 
-LOOK_EVERY = 50
-"""Updates between two looks at the folders that a training needs."""
+WHY = "not_exact"
+"""In a snapshot's part "extra": why what resumes from it is not exactly what would have come without the break."""
 
 
-class Session(TakingUp):
-    """From the check of the inputs to the end of the loop, and the host's final save after it."""
+class Session:
+    """From the check of the inputs to the end of the loop, and the host's final save after it.
 
-    def __init__(self, host: Host, run: TrainingRun, bundle: Bundle | None = None, warnings: list[str] | None = None) -> None:
-        super().__init__(host, run)
+    Args:
+        checks: what the host's side looks at.
+        snapshot: what to resume from, or None.
+        warnings: found when the inputs were checked; said when the loop starts.
+        host_callbacks: of the host's own, given whether the model is frozen; they come right behind the freezing.
+    """
+
+    def __init__(self, host: Host, run: TrainingRun, checks: Checks, snapshot: Snapshot | None = None,
+                 warnings: Sequence[str] = (), host_callbacks: Callable[[Freezing], list[Callback]] = lambda _: []) -> None:
         settings = host.settings()
-        when = When(settings.autosave_every, settings.autosave_minutes)
-        self.keeper = Keeper(when, lambda: facts_of(run), self._extra_parts, bundle, self.tell_state_trouble)
-        self.saves = Saves(host, self)
-        self._rescuer = Rescuer(run, self.keeper, settings, self._stop, self.say)
-        self._preview_every = 0
-        self.pid = os.getpid()  # a forked child has its parent's sessions in memory, and they are not its own
-        self.is_restored = False
-        self.has_begun = False
-        self.has_ended = False
-        self._scheduler: RateScheduler | None = None
-        self._clip: ClipScheduler | None = None
-        self._gauge: step_hook.Gauge | None = None
-        self._trained: Any = None
-        self._initial_step = 0
-        self._freeze: Freeze | None = None
-        self._checkpointing: Checkpointing | None = None
-        self._warnings = warnings
-        self._waiting: tuple[int, float, float, Any] | None = None
-        self._skipped = 0
-        self._reported = -1
+        self.host = host
+        self.run = run
+        self.reporter = Reporter(host, run)
+        self.trainee = trainee_of(host, run.request.kind, run.request.name)
+        self.initial_step = 0
+        self.optimizer: Any = None
+        self.scaler: Any = None
         self.why_not_exact = self._ruin = ""
+        self.pid = os.getpid()  # a forked child has its parent's sessions in memory, and they are not its own
+        self.is_restored = self.has_begun = self.has_ended = False
         self.held = Held()
-        self._log_folder = ""
-        self._folders = Folders({})
-        self._stillness = Stillness()
+        self._checks = checks
+        self._warnings = list(warnings)
+        self._reported = -1
+        self._stopped = ""
+        self.rate_and_clip = RateAndClip(self)
+        self.history = RecordHistory(self)
+        self.guard = Guard(self)
+        self.snapshots = Snapshots(self, When(settings.autosave_every, settings.autosave_minutes), snapshot)
+        self.file_saving = FileSaving(self, checks)
+        freezing = Freezing()
+        self.callbacks = Callbacks(
+            [freezing, *host_callbacks(freezing), self.rate_and_clip, self.history, self.guard, self.snapshots, self.file_saving,
+             FolderWatch()],
+            self.reporter, self.give_up,
+        )  # fmt: skip
 
     # Before the loop: exceptions reach the user -------------------------------------------------
+
+    def adopt(self, resumed: Resumption, snapshot: Snapshot | None) -> None:
+        """What the run resumes from was only found once the thing was loaded."""
+        planned = self.run.planned
+        if resumed.state is None:
+            planned.resumed = replace(planned.resumed, messages=resumed.messages)
+            return
+        planned.adopt(resumed)
+        self.snapshots.snapshot, self.snapshots.is_exact = snapshot, snapshot is not None
+
+    def warn(self, message: str) -> None:
+        """To be said when the loop begins."""
+        self._warnings.append(message)
+
+    def restore(self, thing: Any) -> bool:
+        """Put the snapshot's weights and step into the host's object, if there is a snapshot; whether it was done.
+
+        Raises:
+            RunStateError: they are of another design.
+        """
+        snapshot = self.snapshots.snapshot
+        if snapshot is None or self.has_begun:
+            return False
+        self.is_restored = True
+        self.trainee.put_back(snapshot, thing)
+        return True
 
     def construct(self, text: Any, initial_step: int, frame: Mapping[str, Any]) -> RateScheduler | ClipScheduler | None:
         """What stands in for the host's scheduler: the rate at first, then the clip; None for a stranger's.
 
+        Args:
+            frame: the locals of the host's train function.
+
         Raises:
             ScheduleError: nothing is left to train.
-            InputError: the log folder cannot be made, or a hypernetwork would not touch the model.
+            InputError: the log folder cannot be made, or what is trained does not fit.
         """
+        run, own = self.run, self.rate_and_clip
         if self.has_begun:
             return None
-        if self._scheduler is None and text == self.run.asked.rate_text:
-            self.run.go_on_from(initial_step)
-            check_is_left(self.run, initial_step)
-            self._initial_step = initial_step
-            self._preview_every = int(frame.get("create_image_every") or 0)
-            self._trained = frame.get("embedding") if self.run.asked.kind == "embedding" else frame.get("hypernetwork")
-            check_design(self._host, self.run.asked.kind, self.run.asked.name, self._trained)
-            check_numbers(self.run.asked.kind, self.run.asked.name, self._trained)
-            self._make_log_folder(frame.get("log_directory"))
-            self._log_folder = str(frame.get("log_directory") or "")
-            self._scheduler = RateScheduler(self.run, initial_step, self.attach, self.say)
-            return self._scheduler
-        if self._clip is None and self.run.clip_plan is not None and text == self.run.asked.clip_text:
-            self._clip = ClipScheduler(self.run, initial_step)
-            return self._clip
+        if own.scheduler is None and text == run.request.rate_text:
+            run.planned.resume_at(initial_step)
+            self.initial_step = initial_step
+            self.snapshots.preview_every = int(frame.get("create_image_every") or 0)
+            self.trainee.take(frame)
+            self._checks.before_start(run, self.trainee.thing, initial_step)
+            _make_log_folder(frame.get("log_directory"))
+            return own.construct_rate(initial_step)
+        if own.clip is None and run.planned.clip_plan is not None and text == run.request.clip_text:
+            return own.construct_clip(initial_step)
         return None
 
-    def data_read(self, data: Any) -> None:
-        """The host has read its data set: what it left out is told when the loop starts."""
-        said = left_out(getattr(data, "image_paths", ()), (entry.filename for entry in data.dataset))
-        if said:
-            self._warnings = [*(self._warnings or []), said]
+    def check_data(self, data: Any) -> None:
+        """The host has made its data set: what would train to NaN is mended and said, or refused.
 
-    def _make_log_folder(self, folder: Any) -> None:
-        """The host makes its dated folder only for copies and pictures, and fails to save its settings into it otherwise."""
-        if not isinstance(folder, str) or not folder:
+        Raises:
+            InputError: the VAE made something of an image that is not finite.
+        """
+        trouble = data_faults.no_numbers(data)
+        if trouble:
+            raise InputError(trouble)
+        mended = data_faults.even_weights(data)
+        if mended:
+            self.warn(mended)
+
+    def data_made(self, data: Any, arguments: Mapping[str, Any]) -> None:
+        """The host has made its data set: it becomes the stored run's again, where there is one."""
+        if not self.snapshots.is_needed:
             return
-        try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"the log directory {folder!r} cannot be made: {error.strerror or error}") from error
+        state = self.run.planned.resumed.state
+        model: Any = arguments.get("cond_model")
+
+        def encode(text: str) -> Any:
+            with self.host.autocast(), torch.no_grad():
+                return model([text]).detach().to("cpu").squeeze(0)
+
+        file = None if state is None else self.run.data_path(state.id)
+        made_of = {**arguments, **self.host.model_facts(), **self._checks.surroundings(self.trainee.kind)}
+        self.snapshots.data_made(data, made_of, file, encode if arguments.get("include_cond") else None)
 
     # In the loop: nothing is raised ---------------------------------------------------------------
 
     def begin(self) -> None:
         """The loop starts."""
         self.has_begun = True
-        if self._host.settings().freeze:
-            self.guard(self._freeze_model)
-        run = self.run
-        run.begin(self._initial_step, self._known())
-        if self._trained is not None:  # also where the disk refused the run's files: the guard goes back to what is in memory
-            self.guard(self._begin_keeping)
-        self.say(self._describe())
-        self.guard(self._begin_checkpointing)
-        for message in (self.guard(self._cautions) or []):
-            self.tell(message)
-        if run.asked.clip_mode != "disabled":
-            by = f"gradient clipping by {run.asked.clip_mode}"
+        run, protect = self.run, self.reporter.protect
+        run.begin(self.initial_step, self._known())
+        if self.trainee.thing is not None:  # also where the disk refused the run's files: the guard restores what is in memory
+            protect(lambda: self.snapshots.begin(self.initial_step))
+        self.reporter.say(self._describe())
+        for message in (protect(self._cautions) or []):
+            self.reporter.tell(message)
+        if run.request.clip_mode != "disabled":
+            by = f"gradient clipping by {run.request.clip_mode}"
             run.note(f"{by}, exact: on true, unscaled gradients" if run.exact_clip
                      else f"{by}, the host's own: on gradients as they are scaled")
-        result = self._host.folder_of(run.asked.kind)
-        self._folders = Folders({"data": run.asked.data_root, "log": self._log_folder, "result": result})
-        self.say_troubles()
-
-    def _begin_checkpointing(self) -> None:
-        if self._freeze is not None:  # without checkpointing the gradients of a model that is not frozen take their memory too
-            self._checkpointing = Checkpointing(self._host, self.guard, self.tell)
-
-    def _cautions(self) -> list[str]:
-        if self._warnings is None:
-            return []
-        return [*cautions(self._warnings, self.run), *self.run.stretches(self._initial_step)]
-
-    def _stop(self) -> None:
-        if self._scheduler is not None:
-            self._scheduler.stopped = True
-
-    def _freeze_model(self) -> None:
-        thing = self._trained
-        if thing is None:
-            return
-        self._freeze = Freeze(self._host.shared.sd_model, find.trained_tensors(self.run.asked.kind, thing))
+        self.reporter.say_troubles()
 
     def attach(self, optimizer: Any) -> None:
-        """The optimizer of the loop is known."""
-        if self._gauge is not None:
-            self._gauge.remove()
-        self._gauge = step_hook.Gauge(optimizer, self._limit, self.guard)
+        """The optimizer of the loop is known: the first update is about to be made."""
+        self.rate_and_clip.attach(optimizer)
+        self.optimizer, self.scaler = optimizer, self._checks.scaler()
         self.run.learned("optimizer", type(optimizer).__name__)
-        scaler = caller_locals("scaler").get("scaler")
-        self.guard(lambda: self._drop_foreign_state(optimizer))
-        self.guard(lambda: self.keeper.attach(optimizer, scaler))
-        self.guard(self._say_how_it_goes_on)
+        self.reporter.protect(lambda: self._drop_foreign_state(optimizer))
+        self.reporter.protect(self._load_states)
+        self.callbacks.call("on_start", self)
+        self.reporter.protect(self._say_how_it_resumes)
+
+    def before_step(self) -> None:
+        """The optimizer is about to step: gradients are there, unscaled."""
+        hook = self.rate_and_clip.hook
+        assert hook is not None, "an optimizer steps that is not attached"
+        self.callbacks.call("before_step", Update(-1, float("nan"), hook.rate or 0.0, None, was_skipped=False))
 
     def updated(self, steps_done: int, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """One update was made; ``steps_done`` is the host's count after it. Returns what the host shall log."""
-        assert self._gauge is not None, "an update was made without apply()"
         self._reported = steps_done
-        late = self._record_waiting()
-        rate, norm = self._gauge.take()
-        was_skipped = rate is None
-        if rate is None:
-            rate = step_hook.read_rate(self._gauge.optimizer)
-            self._skipped += 1
-            if self._skipped == 1:
-                self.run.note(f"update {steps_done - 1} was skipped by GradScaler: its gradients overflowed", "skipped")
-        step, loss = steps_done - 1, float(values["loss"])
-        self._waiting = (step, rate, loss, norm)
-        self.run.look(step, loss)
-        if norm is None or not norm.is_pinned():
-            late = self._record_waiting()
-        is_good = self._rescuer.look(step, loss, late, was_skipped=was_skipped)
-        disturbed = self._preview_every > 0 and (steps_done + 1) % self._preview_every == 0
-        self.keeper.boundary(steps_done, made=self._gauge.made, disturbed=disturbed, is_good=is_good)
-        if self._rescuer.acted:
-            self.keeper.save_now()  # a kill must not undo it
-        self.saves.after_update(steps_done)
-        if steps_done % LOOK_EVERY == 0:
-            self.look_around()
-        return {**values, "learn_rate": rate}
+        update = self.rate_and_clip.take(steps_done - 1, float(values["loss"]))
+        self.callbacks.call("on_update", update)
+        return {**values, "learn_rate": update.rate}
 
-    def look_around(self) -> None:
-        """Says what has gone wrong outside the loop: with the run's files, or with a folder that has vanished."""
-        for message in self._folders.gone():
-            self.tell(message)
-        self.say_troubles()
+    @property
+    def updates_made(self) -> int:
+        """The optimizer's own count of its updates in this training."""
+        hook = self.rate_and_clip.hook
+        return 0 if hook is None else hook.made
 
-    def let_go(self) -> None:
-        """The model is as it was before the loop; a second call does nothing."""
-        if self._checkpointing is not None:
-            self.guard(self._checkpointing.undo)
-        if self._freeze is not None:
-            self._freeze.undo()
+    def stop(self) -> None:
+        """End the host's loop before its next update."""
+        self.rate_and_clip.stop()
+
+    def roll_back(self) -> int:
+        """Restore the last good state in memory; gives its step."""
+        return self.snapshots.roll_back()
+
+    def saved(self, save: Save) -> None:
+        """The host has written what is trained."""
+        self.callbacks.call("on_save", save)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the run, the callbacks and the trainee add to a snapshot."""
+        why = self.why_not_exact or self.callbacks.failed
+        extra = {**self.trainee.design(), **({WHY: why} if why else {})}
+        return {"watch": self.run.watch, "guard": None, **self.callbacks.state_dict(), "extra": extra}
+
+    # The end ------------------------------------------------------------------------------------
 
     def loop_ended(self, others: Iterable[Session] = (), broken_by: BaseException | None = None) -> None:
-        """The loop is over, in whatever way; the gauge goes off the optimizer.
+        """The loop is over, in whatever way; the hook goes off the optimizer.
 
         Args:
             others: still train.
             broken_by: what is being raised through the host's loop, if anything is; it swallows what is an Exception.
         """
         self.has_ended = True
-        self.let_go()
-        self._record_waiting()
-        if self._gauge is not None:
-            self.guard(self.mend)
-            self.guard(self.keep_last)
-            self.guard(self.keeper.close)
-            self._gauge.remove()
-            self._gauge = None
-        self.guard(self.saves.loop_ended)
+        ended = self.reporter.protect(lambda: self._finish(others, broken_by))
+        outcome = ended or Outcome("failed", "the end of the training could not be noted; the traceback is on the console")
+        self.callbacks.call("on_end", outcome)
+        self.run.end(*outcome)
+        self.reporter.say_troubles()
+        self.optimizer = self.scaler = self.rate_and_clip.scheduler = self.trainee.thing = None
+        if self.trainee.is_saved_in_loop:
+            self.forget()
+
+    def _finish(self, others: Iterable[Session], broken_by: BaseException | None) -> Outcome:
+        protect, trainee = self.reporter.protect, self.trainee
+        self.history.flush()
+        if self.rate_and_clip.hook is not None:
+            protect(self.settle)
+            protect(self.write_last)
+            protect(self.snapshots.close)
+            self.rate_and_clip.let_go()
         known = self._known()
-        if known is not None and known.step > 0 and self.run.asked.kind == "embedding":
-            # After an exception the host keeps the advanced embedding in memory and goes on from it.
+        if known is not None and known.step > 0 and trainee.is_saved_in_loop:
+            # After an exception the host keeps what is advanced in memory and goes on from it.
             self.run.saved(known, is_main=False)
-        if self.run.asked.kind == "embedding" and self._trained is not None and not any(o.trains(self._trained) for o in others):
-            # The host leaves it on; a later hypernetwork training whose prompts name this embedding then fails at its second epoch.
-            self._trained.vec.requires_grad_(False)
-            # What was accumulated for an update that did not come would be added to the next training's first.
-            self._trained.vec.grad = None
-        if self._skipped > 1:
-            self.run.note(f"{self._skipped} updates were skipped by GradScaler: their gradients overflowed", "skipped")
-        self.look_around()
-        outcome, message = self._outcome(broken_by)
-        self.run.end(outcome, message)
-        self.say_troubles()
-        self._scheduler = self._trained = None  # they hold the optimizer and the weights
-        if self.run.asked.kind == "embedding":  # a hypernetwork is saved for the last time after this
-            self.keeper.forget()
+        trainee.let_go(is_shared=any(other.trainee.thing is trainee.thing for other in others))
+        return Outcome(*self._outcome(broken_by))
 
-    def keep_last(self) -> None:
-        """Write the bundle of the last update, if what is in memory is that of one moment."""
-        gauge, keeper = self._gauge, self.keeper
-        if gauge is None or self._trained is None:
+    def forget(self) -> None:
+        """The host has saved for the last time: lets go of what was trained, and of its copies."""
+        self.snapshots.forget()
+
+    def write_last(self) -> None:
+        """Write the snapshot of the last update, if what is in memory is that of one moment."""
+        hook, snapshots, thing = self.rate_and_clip.hook, self.snapshots, self.trainee.thing
+        if hook is None or thing is None:
             return
-        here = (self._trained.step or 0, gauge.made)
-        if gauge.is_whole and not keeper.is_torn and here == (keeper.moment.step, keeper.moment.made):
-            keeper.keep_last()
+        here = (thing.step or 0, hook.made)
+        if hook.is_whole and not snapshots.is_torn and here == (snapshots.moment.step, snapshots.moment.made):
+            snapshots.keep_last()
 
-    def mend(self) -> None:
+    def settle(self) -> None:
         """The loop is over: what is in memory becomes that of one moment, wherever it broke off.
 
         Usually it is: a loop that ends in a forward pass has changed nothing since its last update but the generators and the
         place in the data, and of these the moment has its own. Else an update that the optimizer made is taken in, and one
         that it did not bring to its end is undone. A second call finds nothing to do.
         """
-        gauge, thing, keeper = self._gauge, self._trained, self.keeper
-        if gauge is None or thing is None:
+        hook, thing, snapshots = self.rate_and_clip.hook, self.trainee.thing, self.snapshots
+        if hook is None or thing is None:
             return
-        is_counted, is_new = (thing.step or 0) != keeper.moment.step, gauge.made != keeper.moment.made
-        if not gauge.is_whole or keeper.is_torn:
+        is_counted, is_new = (thing.step or 0) != snapshots.moment.step, hook.made != snapshots.moment.made
+        if not hook.is_whole or snapshots.is_torn:
             self._take_back(thing, "the optimizer broke off in the middle of an update")
-        elif is_new and not is_counted and keeper.is_scaled:  # GradScaler may or may not have drawn its conclusions
+        elif is_new and not is_counted and snapshots.is_scaled:  # GradScaler may or may not have drawn its conclusions
             self._take_back(thing, "the loop broke off before an update was counted")
         elif is_new or is_counted:
             self._take_in(thing)
-        good = keeper.good
-        if good is None or is_finite([tensor.detach() for tensor in find.trained_tensors(self.run.asked.kind, thing)]):
+        self._replace_ruins(thing)
+
+    def _replace_ruins(self, thing: Any) -> None:
+        """Weights that are not finite give way to the last good ones."""
+        good = self.snapshots.good
+        if good is None or is_finite([tensor.detach() for tensor in self.trainee.tensors()]):
             return
-        if is_finite(good.parts["trained"]):  # else it is not saved, see saves.py
+        if is_finite(good.parts["trained"]):  # else it is not saved, see callbacks/file_saving.py
             self._put_back(thing, good)
             message = f"what was trained is not finite: the last good state, after update {thing.step}, is saved instead"
-            self.tell(message)
-            self._ruin = "" if self._rescuer.has_diverged else message  # a range test is meant to get there
+            self.reporter.tell(message)
+            self._ruin = "" if self.guard.has_diverged else message  # a range test is meant to get there
 
-    def _put_back(self, thing: Any, good: Bundle | None) -> None:
-        assert self._gauge is not None, "there is nothing to put back"
-        thing.step = self.keeper.break_off(self._gauge.made, good)
-        self._gauge.put_back()
+    def _put_back(self, thing: Any, good: Snapshot | None) -> None:
+        hook = self.rate_and_clip.hook
+        assert hook is not None, "there is nothing to put back"
+        thing.step = self.snapshots.break_off(hook.made, good)
+        hook.put_back()
         self.run.counted(thing.step)
 
     def _take_back(self, thing: Any, why: str) -> None:
         self._put_back(thing, None)
-        self.tell(f"{why}: back to the state after update {thing.step}")
+        self.reporter.tell(f"{why}: back to the state after update {thing.step}")
 
     def _take_in(self, thing: Any) -> None:
         """An update was made, and the host did not come to report it: all is known of it but its loss."""
-        gauge, moment = self._gauge, self.keeper.moment
-        assert gauge is not None, "there is nothing to take in"
+        hook, moment = self.rate_and_clip.hook, self.snapshots.moment
+        assert hook is not None, "there is nothing to take in"
         if (thing.step or 0) == moment.step:
             thing.step = moment.step + 1
-        rate, norm = gauge.take()
-        self.run.unreported(thing.step - 1, step_hook.read_rate(gauge.optimizer) if rate is None else rate,
+        rate, norm = hook.take()
+        self.run.unreported(thing.step - 1, step_hook.read_rate(hook.optimizer) if rate is None else rate,
                             None if norm is None else float(norm))
         if thing.step == moment.step + 1 and self._reported != thing.step:
             why = f"the loop broke off after update {thing.step - 1} and before its loss was reported: "
@@ -308,63 +346,47 @@ class Session(TakingUp):
             why = f"what had to be noted after update {thing.step - 1} was not: "
             why += "random numbers and place in the data may be others"
         self.why_not_exact = why
-        self.keeper.boundary(thing.step, made=gauge.made, disturbed=False, is_good=None)
-        self.tell(why)
+        self.snapshots.boundary(thing.step, made=hook.made, disturbed=False, is_good=None)
+        self.reporter.tell(why)
 
-    @property
-    def optimizer(self) -> Any:
-        """The optimizer of the loop, while it goes on."""
-        return None if self._gauge is None else self._gauge.optimizer
+    # ----------------------------------------------------------------------------------------------
 
-    def _record_waiting(self) -> float | None:
-        """Records the update whose gradient norm was still on its way; gives that norm."""
-        if self._waiting is None:
-            return None
-        step, rate, loss, norm = self._waiting
-        self._waiting = None
-        number = None if norm is None else float(norm)
-        self.run.record(step, rate, loss, number)
-        if number is not None and self._stillness.look(number):
-            self.tell(f"nothing has been learned so far: no update had a gradient. {self._why_no_gradient()}")
-        return number
+    def give_up(self, why: str) -> None:
+        """End it as failed: a part has failed without which the training is another one."""
+        self._stopped = self._stopped or why
+        self.stop()
 
     def _outcome(self, broken_by: BaseException | None) -> tuple[str, str]:
-        if self._rescuer.stopped or self._ruin:
-            return "failed", self._rescuer.stopped or self._ruin
+        saving = self.file_saving
+        failure = self.guard.stopped or self._ruin or self._stopped
+        if failure:
+            return "failed", failure
         is_stopped = isinstance(broken_by, STOPS)
-        if self._lacks_its_save and (self.saves.trouble or not is_stopped):
-            return "failed", self.not_saved()
+        if self._lacks_its_save and (saving.trouble or not is_stopped):
+            return "failed", saving.not_saved()
         learned = self._nothing_learned()
         if self._is_complete(broken_by):
             return "finished", learned
-        if self._host.shared.state.interrupted or is_stopped:
+        if self.host.shared.state.interrupted or is_stopped:
             return "interrupted", learned
-        if self.saves.was_rescued:
+        if saving.was_rescued:
             saved = "the loop ended with an exception, and what was trained is saved; the traceback is on the console"
             return "failed", self._without_gradient(saved)
         return "failed", self._without_gradient("the loop ended with an exception; its traceback is on the console")
 
-    def _why_no_gradient(self) -> str:
-        return why_not(self.run.asked.kind, self.run.asked.name, self._embedding_names())
-
-    def _embedding_names(self) -> list[str]:
-        return list(getattr(self._host.embedding_db(), "word_embeddings", None) or ())
-
     def _without_gradient(self, message: str) -> str:
-        """Where nothing else of the model needs a gradient either, torch refuses the first backward pass."""
-        asked = self.run.asked
-        twins = twins_of(asked.name, self._embedding_names()) if asked.kind == "embedding" else []
-        return f"{message}. {of_twins(asked.name, twins)}" if twins and not self._stillness.has_moved else message
+        why = "" if self.history.stillness.has_moved else self.trainee.why_no_backward()
+        return f"{message}. {why}" if why else message
 
     def _nothing_learned(self) -> str:
         """Why what was trained is what it was before; empty where it is not."""
-        why = nothing_learned(self.run)
-        return f"nothing was learned: {why}" if why else self._stillness.message(self._why_no_gradient())
+        why = self._checks.nothing_learned(self.run)
+        return f"nothing was learned: {why}" if why else self.history.stillness.message(self.trainee.why_no_gradient())
 
     @property
     def _lacks_its_save(self) -> bool:
-        """Whether the host's final save should have come by the end of the loop and has not; a hypernetwork's comes later."""
-        return self.run.asked.kind == "embedding" and not self.saves.has_final
+        """Whether the host's final save should have come by the end of the loop and has not."""
+        return self.trainee.is_saved_in_loop and not self.file_saving.has_final
 
     def _is_complete(self, broken_by: BaseException | None) -> bool:
         """Whether the loop made all its updates, and nothing was raised after the last.
@@ -372,34 +394,89 @@ class Session(TakingUp):
         The scheduler has not always been asked once more: where an epoch is one update, the host's passes are used up with the
         last one. Then the host's own final save says so, or that the loop asked for another batch after it.
         """
-        if not self.run.is_over(max(self.keeper.moment.step, self._reported)):  # a state from before its end may be back
+        made = max(self.snapshots.moment.step, self._reported)  # a state from before its end may be back
+        if not self.run.planned.is_over(made):
             return False
         if broken_by is not None:
             return isinstance(broken_by, STOPS) and not self._lacks_its_save
-        if self.saves.was_rescued:
+        if self.file_saving.was_rescued:
             return False
-        is_told = self._scheduler is not None and self._scheduler.finished
-        return is_told or self.saves.has_final or self.keeper.is_past
+        scheduler = self.rate_and_clip.scheduler
+        is_told = scheduler is not None and scheduler.finished
+        return is_told or self.file_saving.has_final or self.snapshots.is_past
 
-    def not_saved(self) -> str:
-        """What became of a training whose result is not on the disk, and what to do."""
-        if not self.saves.trouble:
-            return "the loop ended with an exception, and nothing could be saved; its traceback is on the console"
-        mend = f"{self.saves.mend}, then train it again with the same max steps: it is saved, or resumed from where it was"
-        return f"{self.saves.trouble}. {mend[0].upper()}{mend[1:]}"
+    def _cautions(self) -> list[str]:
+        return [*self._warnings, *self._checks.cautions(self.run), *self.run.planned.stretches(self.initial_step)]
 
-    def _limit(self) -> tuple[str, float] | None:
-        run = self.run
-        if run.clip_plan is None or not run.exact_clip or self._scheduler is None:
+    def _known(self) -> Known | None:
+        """What is trained as it is now, by digest and file time."""
+        if self.trainee.thing is None:
             return None
-        threshold = run.clip_at(self._scheduler.step_number)
-        return None if threshold is None else (run.asked.clip_mode, threshold)
+        state = self.run.planned.resumed.state
+        is_ahead = self.snapshots.snapshot is not None and state is not None
+        return self.trainee.known(is_ahead_of=state.main_digest if is_ahead and state is not None else None)
+
+    def _load_states(self) -> None:
+        """The snapshot's parts go to the callbacks that keep them."""
+        snapshot = self.snapshots.snapshot
+        if snapshot is None:
+            return
+        for callback in self.callbacks.active:
+            try:
+                callback.load_state_dict(snapshot.parts)
+            except ValueError as error:  # noqa: PERF203 each says for itself what it does instead
+                self.snapshots.messages.append(str(error))
+
+    def _drop_foreign_state(self, optimizer: Any) -> None:
+        """The host tells whose optimizer state a file holds by 16 bits, or by a cache of hashes; here it is a real digest."""
+        path = optimizer_file(self.host, self.trainee)
+        if self.snapshots.snapshot is not None or not optimizer.state or not path.exists():
+            return
+        belongs_to = self.run.knows_optimizer(file_time(path))
+        if belongs_to is not None and belongs_to != step_hook.digest(self.trainee.tensors()):
+            optimizer.state.clear()
+            self.reporter.tell(f"the optimizer's state in {path.name} belongs to other weights: it starts anew")
+
+    def _say_how_it_resumes(self) -> None:
+        """After the state was put back: what the run resumes with, and what it could not."""
+        snapshots, run, planned = self.snapshots, self.run, self.run.planned
+        if snapshots.snapshot is None:
+            return
+        model: Any = getattr(self.host.shared.sd_model, "model", None)
+        if getattr(model, "conditioning_key", None) in ("hybrid", "concat"):
+            snapshots.not_exact("the image that an inpainting model wants beside the prompt is encoded anew, by other draws")
+        why = snapshots.snapshot.parts["extra"].get(WHY)
+        if isinstance(why, str):
+            snapshots.not_exact(why)
+        for message in snapshots.messages:
+            self.reporter.tell(message)
+        state, request = planned.resumed.state, run.request
+        clipped = state is not None and (state.clip_mode, state.clip_text) == (request.clip_mode, request.clip_text)
+        back = "weights, optimizer, random numbers and place in the data are back"
+        if snapshots.is_exact and self.host.settings().free_memory == "auto":
+            run.note(f"{back}; the last digits may be others, for {FREE_MEMORY} is on auto and decides anew")
+        elif snapshots.is_exact:
+            is_as_planned = planned.goes_on and clipped and planned.keeps_its_past(self.initial_step)
+            run.note(f"exactly as if there had been no break: {back}" if is_as_planned else back)
+        else:
+            self.reporter.tell(
+                "weights and step are back; because of what is named above the run is not exactly what it would have been")
 
     def _describe(self) -> str:
-        run = self.run
-        first, last = run.rate_at(self._initial_step), run.plan.value(run.plan.stop - 1) * run.multiplier
-        text = f"Training with the schedule `{run.asked.rate_text}`: "
-        text += f"from step {self._initial_step} at {first:g} to {run.stop} at {last:g}"
-        if run.asked.clip_mode != "disabled":
-            text += f"; clipping by {run.asked.clip_mode}, {'exact' if run.exact_clip else 'the host’s own'}"
+        request, planned = self.run.request, self.run.planned
+        first, last = planned.rate_at(self.initial_step), planned.plan.value(planned.plan.stop - 1) * planned.multiplier
+        text = f"Training with the schedule `{request.rate_text}`: "
+        text += f"from step {self.initial_step} at {first:g} to {planned.stop} at {last:g}"
+        if request.clip_mode != "disabled":
+            text += f"; clipping by {request.clip_mode}, {'exact' if self.run.exact_clip else 'the host’s own'}"
         return text
+
+
+def _make_log_folder(folder: Any) -> None:
+    """The host makes its dated folder only for copies and images, and fails to save its settings into it otherwise."""
+    if not isinstance(folder, str) or not folder:
+        return
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the log directory {folder!r} cannot be made: {error.strerror or error}") from error

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+FREE_MEMORY = '"Use free memory for speed"'
+"""The setting free_memory, as the settings page has it."""
+
 CHOICES = {"free_memory": ("auto", "on", "off")}
 """What a setting that is a word may be."""
 

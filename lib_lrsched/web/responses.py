@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from itertools import chain
 from math import isfinite
 from typing import Any, get_type_hints
@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import ClientDisconnect
 
 from lib_lrsched.errors import ConflictError, RequestError, RunStateError, ScheduleError
 from lib_lrsched.formats.exported import ExportError
@@ -88,6 +89,18 @@ class Route(APIRoute):
 
 class BoundedRequest(Request):
     """A request whose JSON is looked at before it is believed: its length before it is read, its depth, its numbers."""
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """Its bytes as they come.
+
+        Raises:
+            HTTPException: 400, it broke off; nobody reads the answer, and it is no mistake of ours.
+        """
+        try:
+            async for block in super().stream():
+                yield block
+        except ClientDisconnect as error:
+            raise HTTPException(400, "the request broke off before its end") from error
 
     async def body(self) -> bytes:
         """Its bytes.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import random
 import signal
 import sys
@@ -22,6 +24,7 @@ from lib_lrsched.practice import (  # noqa: E402
     dataset,
     files,
     initialize,
+    newcomer,
     run_image,
     shared,
 )
@@ -195,6 +198,18 @@ def test_error_a_damaged_file_is_no_absent_one(ground, train, kind):
     assert file.with_name("mine.pt.damaged-1").read_bytes() == before[f"{kind}s/mine.pt"]
 
 
+@both_kinds
+def test_error_a_file_of_nonsense_is_refused_by_its_name_and_keeps_no_other_from_training(ground, train, kind):
+    file = ground.root / f"{kind}s" / "mine.pt"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"abc")
+    ended = train(kind, 2)
+    assert (ended.code, f"{file} cannot be read as" in ended.err) == (2, True)
+    assert train(kind, 2, name="other").code == 0
+    assert train(kind, 2, "--fresh").code == 0
+    assert file.with_name("mine.pt.damaged-1").read_bytes() == b"abc"
+
+
 def test_error_a_fresh_start_beside_a_file_elsewhere(ground, train):
     train("embedding", 3)
     below = ground.root / "embeddings" / "below"
@@ -202,6 +217,45 @@ def test_error_a_fresh_start_beside_a_file_elsewhere(ground, train):
     (ground.root / "embeddings" / "mine.pt").rename(below / "mine.pt")
     assert train("embedding", 3, "--fresh").code == 2
     assert "move that file away" in train("embedding", 3, "--fresh").err
+
+
+@both_kinds
+def test_error_a_file_in_a_subfolder_beside_one_of_its_name(ground, train, kind):
+    below = ground.root / f"{kind}s" / "sub"
+    train(kind, 3)
+    below.mkdir()
+    loaded, target = below / "mine.pt", ground.root / f"{kind}s" / "mine.pt"
+    target.rename(loaded)
+    assert train(kind, 5).code == 0, "nothing is in its way the first time"
+    assert (step_of(ground, kind), step_of(ground, kind, "sub/mine.pt")) == (5, 3)
+    before = stored(ground)
+    ended = train(kind, 7)
+    assert (ended.code, ended.err.splitlines()[-1]) == (2, (
+        f"'mine' is loaded from {loaded}, and its training would be saved to {target}, which is there too: "
+        "move the one that is not to be trained out of the folder"))
+    assert stored(ground) == before
+    loaded.rename(ground.root / "mine.pt")
+    assert (train(kind, 7).code, step_of(ground, kind)) == (0, 7)
+
+
+@both_kinds
+def test_error_a_path_for_a_name(ground, train, kind):
+    train(kind, 3)
+    below = ground.root / f"{kind}s" / "sub"
+    below.mkdir()
+    (ground.root / f"{kind}s" / "mine.pt").rename(below / "mine.pt")
+    ended = train(kind, 5, name="sub/mine")
+    said = "a name is the file's name without its folder: for 'sub/mine' take 'mine'"
+    assert (ended.code, ended.err.splitlines()[-1]) == (2, said)
+
+
+@pytest.mark.parametrize(("name", "said"), [
+    ("\ud800", "a name has letters or digits in it; got '\\ud800'"),
+    ("mine\ud800", "the host would save 'mine\\ud800' as 'mine': take 'mine', or another name of letters, digits, and ._- "),
+])
+def test_error_a_name_with_half_a_character(train, name, said):
+    ended = train("embedding", 3, name=name)
+    assert (ended.code, ended.err.splitlines()[-1]) == (2, said)
 
 
 # Exit codes, and what is said --------------------------------------------------------------------
@@ -254,6 +308,44 @@ def test_a_failed_training_is_said_with_its_files(ground, command, kind, monkeyp
     assert code == 1
     assert printed.err.splitlines()[-1].startswith("the training failed: ")
     assert f"{kind}: {ground.root}/{kind}s/mine.pt" in printed.out
+
+
+def full(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@both_kinds
+def test_a_result_for_which_there_is_no_room_is_said_in_the_runs_words_with_its_files(ground, train, kind, monkeypatch):
+    train(kind, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "save_pt", full)
+        ended = train(kind, 6)
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1] == (
+        "the training failed: mine.pt cannot be saved: No space left on device. Make room, then train it again with the same max "
+        "steps: it is saved, or resumed from where it was")
+    assert f"{kind}: {ground.root}/{kind}s/mine.pt" in ended.out
+    assert (train(kind, 6).code, step_of(ground, kind)) == (0, 6)
+
+
+@both_kinds
+@pytest.mark.parametrize(("module", "name"), [(initialize, "write_whole"), (newcomer, "save_whole")])
+def test_a_disk_that_is_full_before_the_start_is_a_failure_and_no_wrong_input(ground, train, kind, module, name, monkeypatch):
+    for template in (ground.root / "textual_inversion_templates").glob("*"):
+        template.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, full)
+        ended = train(kind, 3)
+    said = f"a file below {ground.root} cannot be written: No space left on device; make room, then give the same command again"
+    assert (ended.code, ended.err.splitlines()[-1]) == (1, said)
+    assert train(kind, 3).code == 0
+
+
+def test_a_disk_that_is_full_before_the_page_is_served_is_one_sentence(ground, command, monkeypatch):
+    (ground.root / "textual_inversion_templates" / "subject.txt").unlink()
+    monkeypatch.setattr(initialize, "write_whole", full)
+    ended = command("serve", "--out", str(ground.root))
+    assert (ended.code, ended.err.count("\n"), "No space left on device; make room" in ended.err) == (1, 1, True)
 
 
 @both_kinds

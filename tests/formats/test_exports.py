@@ -482,6 +482,9 @@ def kohya_rates(arguments: str) -> list[float]:
         ("restarts(0.005, t_0=50)", "cosine_with_restarts"),
         ("linear(0, 0.005):20, restarts(0.005, t_0=60)", "cosine_with_restarts"),
         ("repeat(4, cosine(0.005, 0):50)", "cosine_with_restarts"),
+        ("restarts(0.005, cycles=3)", "cosine_with_restarts"),
+        ("linear(0, 0.005):20, restarts(0.005, cycles=7)", "cosine_with_restarts"),
+        ("restarts(0.005, cycles=130)", "cosine_with_restarts"),
         ("poly(0.005, 1e-7, power=2)", "polynomial"),
         ("linear(0, 0.005):20, poly(0.005, 1e-7, power=0.7)", "polynomial"),
     ],
@@ -596,6 +599,31 @@ def test_error_more_phases_than_a_command_line_takes():
 
 def test_a_cycle_that_drives_momentum_says_what_the_optimizer_needs():
     assert export(planned("onecycle(0.005)"), "kohya").note.endswith("; its optimizer needs a momentum or betas")
+
+
+DECAYS = [
+    ("0.001:150, linear(0.001, 0):200", "linear", 0, 50, 0.0), ("linear(0, 0.001):20, 0.001:150, linear(0)", "linear", 20, 50, 0.0),
+    ("wsd(0.001, 1e-4, warmup=0, decay=50, curve=linear)", "linear", 0, 50, 0.1),
+    ("wsd(0.001, 1e-4, warmup=0, decay=50, curve=sqrt)", "1-sqrt", 0, 50, 0.1),
+    ("wsd(0.001, 0, warmup=0, decay=200, curve=sqrt)", "1-sqrt", 0, 200, 0.0),
+    ("linear(0, 0.001):20, wsd(0.001, 0, warmup=0, decay=30, curve=sqrt)", "1-sqrt", 20, 30, 0.0),
+]
+
+
+@pytest.mark.parametrize(("text", "kind", "warm", "decay", "low"), DECAYS)
+def test_a_decay_of_another_kind_is_an_argument_of_sd_scripts_schedule(text: str, kind: str, warm: int, decay: int, low: float):
+    """By transformers' formulas: the installed release may know no kinds yet."""
+    made = planned(text)
+    found = export(made, "kohya")
+    assert found.text == (
+        f"--learning_rate=0.001 --lr_scheduler=warmup_stable_decay --lr_warmup_steps={warm} --lr_decay_steps={decay} "
+        f'--lr_scheduler_min_lr_ratio={low:g} --lr_scheduler_args "decay_type=\'{kind}\'" --max_train_steps=200'
+    )
+    assert found.note.endswith("; its transformers has to know decay_type")
+    t = np.maximum(0, np.arange(200) - (200 - decay)) / decay
+    wanted = 0.001 * (low + (1 - low) * (1 - (t if kind == "linear" else np.sqrt(t))))
+    wanted[:warm] = 0.001 * np.arange(warm) / max(1, warm)
+    assert values(made) == pytest.approx(wanted, rel=1e-12, abs=1e-17)
 
 
 def test_arguments_of_sd_scripts_are_one_line():

@@ -282,7 +282,7 @@ def test_arguments_of_sd_scripts_give_its_rates(name: str, more: str, arguments:
     assert rates_of(found.text, 200) == pytest.approx(wanted, rel=1e-12, abs=1e-17)
 
 
-@pytest.mark.parametrize(("warm", "cycles"), [(0, 4), (20, 3), (72, 128), (7, 1)])
+@pytest.mark.parametrize(("warm", "cycles"), [(0, 4), (20, 3), (72, 128), (7, 1), (0, 3), (100, 7), (0, 199), (3, 6)])
 def test_restarts_of_sd_scripts(warm: int, cycles: int):
     given = f"--learning_rate=0.004 --lr_scheduler=cosine_with_restarts --lr_warmup_steps={warm} --max_train_steps=200"
     found = import_text(f"{given} --lr_scheduler_num_cycles={cycles}", "kohya")
@@ -508,6 +508,9 @@ QUOTED = f"{'9' * 60}..."
 RULE = "expected multiplier:step, such as 0.1:20, given was "
 
 
+THOUSANDS = "this TOML has a number with thousands of digits; expected one that a float holds"
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "message"),
     [
@@ -576,6 +579,16 @@ RULE = "expected multiplier:step, such as 0.1:20, given was "
         ("kohya", "--lr_scheduler_args T_max=" + "-" * 90_000 + "1", f"{VALUE} 'T_max={'-' * 14}...'"),
         ("kohya", "--lr_scheduler_args T_max=" + "[" * 900, f"{VALUE} 'T_max={'[' * 14}...'"),
         ("kohya", "a = " + "[" * 100_000, "this is no TOML: its brackets are nested too deeply"),
+        ("kohya", "learning_rate = [1]", "argument --learning_rate: expected a number in TOML; got a list"),
+        ("kohya", "learning_rate = '1e-3'", "argument --learning_rate: expected a number in TOML; got '1e-3'"),
+        ("kohya", "lr-scheduler = ['cosine']", "argument --lr_scheduler: expected a text in TOML; got a list"),
+        ("kohya", "lr_scheduler_args = 'T_max=3'", "argument --lr_scheduler_args: expected a list of texts in TOML; got 'T_max=3'"),
+        ("kohya", """lr_scheduler_type = 'CosineAnnealingLR'\nlr_scheduler_args = ["T_max=9", "eta_min='1e-6'"]""",
+         "CosineAnnealingLR: eta_min is a finite number, 0 or more; given was '1e-6'"),
+        ("kohya", f"learning_rate = {'9' * 5000}", THOUSANDS), ("kohya", f"a = 0x{'f' * 5000}", THOUSANDS),
+        ("kohya", f"--lr_scheduler=polynomial --lr_scheduler_args lr_end=0x{'f' * 5000}",
+         "argument --lr_scheduler_args: lr_end is a finite number, 0 or more; given was a number with hundreds of digits"),
+        ("kohya", "--x " * 20_000, "expected at most 2000 words of a command line, got 20000; give those about the rate"),
     ],
 )  # fmt: skip
 def test_error_says_what_was_expected_and_what_came(kind: str, text: str, message: str):
@@ -669,8 +682,10 @@ RESTARTS = "--lr_scheduler=cosine_with_restarts"
          "argument --lr_scheduler_args: lr_end is a finite number, 0 or more; given was inf"),
         ("--lr_scheduler=polynomial --learning_rate=1e-7",
          "argument --learning_rate: polynomial falls to 1e-7, so that it has to be above that"),
-        (f"{RESTARTS} --lr_scheduler_num_cycles=7",
-         "argument --lr_scheduler_num_cycles: 7 cycles over 1600 steps would restart between two steps, which no text says"),
+        (f"{RESTARTS} --lr_scheduler_num_cycles=1601",
+         "argument --lr_scheduler_num_cycles: 1601 cycles do not fit into 1600 steps"),
+        (f"{RESTARTS} --lr_scheduler_num_cycles=98 --max_train_steps=735",
+         "argument --lr_scheduler_num_cycles: sd-scripts rounds the restart at step 15 to the end of a cycle, where the rate is 0"),
         (f"{RESTARTS} --lr_scheduler_num_cycles=49 --max_train_steps=490",
          "argument --lr_scheduler_num_cycles: sd-scripts rounds the restart at step 10 to the end of a cycle, where the rate is 0"),
         (f"{RESTARTS} --lr_scheduler_num_cycles=2000000 --max_train_steps=2000000",

@@ -25,7 +25,7 @@ from lib_lrsched.practice.host import practice_host
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork
 from lib_lrsched.practice.model import LATENT_CHANNELS, DiffusionWrapper, PracticeModel
 from lib_lrsched.practice.text import TextEncoder
-from lib_lrsched.training.freezing import Freeze
+from lib_lrsched.training.callbacks.freezing import FrozenModel
 from lib_lrsched.training.settings import Settings
 
 GIGABYTE = 2**30
@@ -273,7 +273,7 @@ def test_ldms_own_checkpointing_is_off_while_a_model_is_frozen(loops):
     block = loops.model.model.diffusion_model.mid_attn[0]
     block.checkpoint, block.use_checkpoint = True, True  # as SD 2 configs have it
     try:
-        freeze = Freeze(loops.model, [])
+        freeze = FrozenModel(loops.model, [])
         run = loops.begin("on")
         assert (block.checkpoint, block.use_checkpoint) == (False, False)
         loops.end(run)
@@ -309,7 +309,7 @@ def gradients(loops: Loops, choice: str, kind: str) -> list[Tensor]:
         network.train()
     trained = [context] if kind == "embedding" else network.weights()
     loops.model.hypernetworks = [] if kind == "embedding" else [network]
-    freeze, run = Freeze(loops.model, trained), loops.begin(choice)
+    freeze, run = FrozenModel(loops.model, trained), loops.begin(choice)
     try:
         loops.loss(16, batch=2, context=context).backward()
     finally:

@@ -351,11 +351,11 @@ def test_error_what_is_found_at_the_start_is_raised_in_one(ground, monkeypatch):
 def test_what_is_found_at_the_start_and_stops_nothing_is_a_caution(ground):
     ground.create("embedding")
     name = write_template(ground, "a picture of [name]\nthing [name]\n\n")
-    asked = SimpleNamespace(kind="embedding", name=NAME, total_steps=5)
-    run = SimpleNamespace(plan=plan("0:3", total_steps=5), clip_plan=None, stop=3, asked=asked)
+    planned = SimpleNamespace(plan=plan("0:3", total_steps=5), clip_plan=None, stop=3)
+    run = SimpleNamespace(planned=planned, request=SimpleNamespace(kind="embedding", name=NAME, total_steps=5))
     inputs = {"model_name": NAME, "learn_rate": "0:3", "data_root": str(ground.data), "steps": 5, "batch_size": 1,
               "gradient_step": 1, "template_filename": name}
-    said = input_checks.cautions(input_checks.check_inputs(ground.host(), inputs, {})[1], run)
+    said = [*input_checks.check_inputs(ground.host(), inputs, {})[1], *input_checks.cautions(run)]
     assert [one[:32] for one in said] == [
         "1 of 3 lines of the prompt templ", "the learning rate is 0 at every ", "the schedule ends at step 3 of 5",
     ]

@@ -93,6 +93,23 @@ def test_error_a_folder_in_the_place_of_a_caption(ground):
         host_reads(ground)
 
 
+def test_error_a_byte_that_is_no_utf_8_far_behind_the_start_of_a_caption(ground):
+    caption = captioned(ground, b"x" * 1_200_000 + b"\xe9")
+    severity, message = only(ground.host(), data_root=str(ground.data))
+    assert severity == "error"
+    assert message.startswith(f"the caption {caption.name!r} is not UTF-8 (likely Windows-1252 or Latin-1), and")
+    with pytest.raises(UnicodeDecodeError):
+        host_reads(ground)
+
+
+@pytest.mark.parametrize(("text", "encoding", "likely"), [
+    ("红色的花", "gb18030", ""), ("一张照片，女孩", "gb18030", ""), ("蓝天", "gb18030", ""), ("写真", "euc_jp", ""),
+    ("赤い花", "euc_jp", "EUC-JP"), ("写真、猫", "shift_jis", "Shift-JIS"), ("schön, café", "cp1252", "Windows-1252 or Latin-1"),
+])
+def test_an_encoding_is_called_likely_only_where_the_bytes_tell(text, encoding, likely):
+    assert text_files.likely_encoding(text.encode(encoding)) == likely
+
+
 def test_error_several_captions_of_a_kind_are_one_finding(ground):
     for image in ground.data.glob("*.png"):
         image.with_suffix(".txt").write_bytes("schön".encode("cp1252"))
@@ -171,6 +188,13 @@ def test_error_a_template_in_another_encoding_than_the_locales(ground, kind):
                        "WebUI reads templates here: save it as utf-8")
     with pytest.raises(UnicodeDecodeError):
         host_reads(ground, Path(shared.cmd_opts.textual_inversion_templates_dir) / name)
+
+
+def test_error_a_template_that_is_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "f.txt")
+    lines, trouble = preflight_data.template_lines(str(tmp_path / "f.txt"))
+    assert lines == []
+    assert trouble == (True, "is a pipe (FIFO), on which the WebUI would wait for ever: put a text file in its place")
 
 
 def test_a_template_with_a_byte_order_mark(ground):

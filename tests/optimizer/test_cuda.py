@@ -6,7 +6,7 @@ Skipped where torch sees none.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,8 @@ torch = pytest.importorskip("torch")
 from lib_lrsched.optimizer import step_hook  # noqa: E402  # torch is optional, see importorskip
 from lib_lrsched.snapshot import generators  # noqa: E402  # torch is optional, see importorskip
 from lib_lrsched.storage.store import Store  # noqa: E402
-from lib_lrsched.training.run import Asked, TrainingRun  # noqa: E402
+from lib_lrsched.training.request import Request  # noqa: E402
+from lib_lrsched.training.run import TrainingRun  # noqa: E402
 from lib_lrsched.training.session import Session  # noqa: E402
 from lib_lrsched.training.settings import Settings  # noqa: E402
 
@@ -53,17 +54,21 @@ def test_the_debug_mode_sees_a_wait():
 
 @pytest.mark.parametrize("mode", ["disabled", "value", "norm"])
 @pytest.mark.parametrize("scaled", [True, False])
-def test_no_hook_in_the_loop_waits_for_the_device(tmp_path: Path, mode: str, scaled: bool):
+def test_no_hook_in_the_loop_waits_for_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, scaled: bool):
     """But for saving: so often as the settings say the state is copied to the host, which nothing else can do."""
     weight = torch.nn.Parameter(torch.full((8, 768), 0.1, device="cuda"))
     settings = Settings(autosave_every=0, autosave_minutes=0.0, freeze=False, free_memory="off")
     shared = SimpleNamespace(opts=SimpleNamespace(practice_quiet=True), state=SimpleNamespace(interrupted=False))
     host: Any = SimpleNamespace(shared=shared, settings=lambda: settings, embeddings_dir=lambda: str(tmp_path))
     clip = "" if mode == "disabled" else "0.01"
-    asked = Asked("embedding", "on_cuda", TEXT, UPDATES, clip_mode=mode, clip_text=clip)
-    session = Session(host, TrainingRun(asked, Store(tmp_path)))
-    troubles: list[str] = []
-    session.guard = lambda action: _told(action, troubles)  # type: ignore[method-assign]  # else it would swallow what is looked for
+    asked = Request("embedding", "on_cuda", TEXT, UPDATES, clip_mode=mode, clip_text=clip)
+    checks: Any = SimpleNamespace(
+        cautions=lambda _: [], surroundings=lambda _: {}, nothing_learned=lambda _: "", scaler=lambda: None,
+        before_start=lambda *_: None, save_final=lambda _: None,
+    )  # fmt: skip
+    session = Session(host, TrainingRun(asked, Store(tmp_path)), checks)
+    troubles: list[Exception] = []
+    monkeypatch.setattr(session.reporter, "failed", troubles.append)  # else it would swallow what is looked for
     scheduler: Any = session.construct(TEXT, 0, {"embedding": SimpleNamespace(vec=weight, step=0)})
     clipper: Any = session.construct(clip, 0, {}) if clip else None
     session.begin()
@@ -87,20 +92,12 @@ def test_no_hook_in_the_loop_waits_for_the_device(tmp_path: Path, mode: str, sca
         optimizer.zero_grad(set_to_none=True)
         with no_wait():
             session.updated(step + 1, {"loss": f"{value:.7f}", "learn_rate": scheduler.learn_rate})
-    assert session.keeper.good.trained[0].device.type == "cuda", "what can be gone back to has stayed there"
+    assert session.snapshots.good.trained[0].device.type == "cuda", "what can be gone back to has stayed there"
     session.loop_ended()
     assert troubles == []
     records = session.run.history.since(0)
     assert len(records["step"]) == UPDATES
     assert all(norm is not None and norm > 0 for norm in records["grad_norm"])
-
-
-def _told(action: Callable[[], Any], troubles: list[str]) -> Any:
-    try:
-        return action()
-    except Exception as error:
-        troubles.append(f"{type(error).__name__}: {error}")
-        return None
 
 
 @pytest.mark.parametrize("mode", ["value", "norm"])
@@ -112,7 +109,7 @@ def test_gradients_are_clipped_at_the_true_threshold_under_grad_scaler(mode: str
     def stepped(device: str, enabled: bool) -> torch.Tensor:
         weight = torch.nn.Parameter(start.clone().to(device))
         optimizer = torch.optim.AdamW([weight], lr=0.1, fused=fused and device == "cuda")
-        step_hook.Gauge(optimizer, lambda: (mode, 0.5))
+        step_hook.StepHook(optimizer, lambda: (mode, 0.5))
         scaler = grad_scaler(device, enabled)
         scaler.scale((weight * slope.to(device)).sum()).backward()
         scaler.step(optimizer)

@@ -167,7 +167,7 @@ def test_an_unknown_mode_clips_nothing():
 def test_the_gauge_tells_rate_and_norm_of_an_update_once():
     made = parameters((3,), (4,))
     optimizer = torch.optim.SGD(made, lr=0.125)
-    gauge = step_hook.Gauge(optimizer, lambda: None)
+    gauge = step_hook.StepHook(optimizer, lambda: None)
     assert gauge.take() == (None, None)
     expected = norm64([p.grad for p in made])
     optimizer.step()
@@ -181,7 +181,7 @@ def test_the_gauge_tells_rate_and_norm_of_an_update_once():
 def test_the_gauge_clips_what_the_update_uses_and_tells_the_norm_before(mode):
     ours, theirs = (parameters((3,), (4,)) for _ in range(2))
     before = norm64([p.grad for p in ours])
-    gauge = step_hook.Gauge(torch.optim.SGD(ours, lr=1.0), lambda: (mode, 0.1))
+    gauge = step_hook.StepHook(torch.optim.SGD(ours, lr=1.0), lambda: (mode, 0.1))
     gauge.optimizer.step()
     getattr(torch.nn.utils, f"clip_grad_{mode}_")(theirs, 0.1)
     torch.optim.SGD(theirs, lr=1.0).step()
@@ -192,7 +192,7 @@ def test_the_gauge_clips_what_the_update_uses_and_tells_the_norm_before(mode):
 def test_a_removed_gauge_sees_and_clips_nothing():
     made = parameters((3,))
     optimizer = torch.optim.SGD(made, lr=1.0)
-    gauge = step_hook.Gauge(optimizer, lambda: ("value", 0.0))
+    gauge = step_hook.StepHook(optimizer, lambda: ("value", 0.0))
     gauge.remove()
     before = made[0].detach().clone()
     optimizer.step()
@@ -202,7 +202,7 @@ def test_a_removed_gauge_sees_and_clips_nothing():
 
 def test_the_gauge_keeps_no_graph_and_no_gradient():
     made = parameters((3,))
-    gauge = step_hook.Gauge(torch.optim.SGD(made, lr=1.0), lambda: ("norm", 0.1))
+    gauge = step_hook.StepHook(torch.optim.SGD(made, lr=1.0), lambda: ("norm", 0.1))
     gauge.optimizer.step()
     norm = gauge.take()[1]
     assert norm.grad_fn is None
@@ -216,7 +216,7 @@ def _scaled_step(*, fused: bool, mode: str, limit: float) -> tuple[list[Any], fl
     for parameter in made:
         parameter.grad = None
     optimizer = torch.optim.AdamW(made, lr=0.01, fused=fused)
-    gauge = step_hook.Gauge(optimizer, lambda: (mode, limit))
+    gauge = step_hook.StepHook(optimizer, lambda: (mode, limit))
     scaler = torch.amp.GradScaler("cpu")
     loss = sum((p * t).sum() for p, t in zip(made, target))
     scaler.scale(loss).backward()
@@ -269,10 +269,13 @@ def test_a_single_number_and_an_empty_tensor_have_a_digest(shape):
 TORCH_S = ("Adam", "AdamW", "RAdam", "NAdam", "Adamax", "Adagrad", "Adadelta", "RMSprop", "Rprop", "ASGD", "SGD")
 
 
-@pytest.mark.parametrize(("name", "options"), [
+EACH_OPTIMIZER = pytest.mark.parametrize(("name", "options"), [
     *((name, {}) for name in TORCH_S),
     ("Adam", {"amsgrad": True}), ("RMSprop", {"centered": True, "momentum": 0.9}), ("SGD", {"momentum": 0.9}),
 ])  # fmt: skip
+
+
+@EACH_OPTIMIZER
 def test_what_an_optimizer_has_learned_is_taken_only_with_all_that_it_needs(name: str, options: dict[str, Any]):
     def made() -> torch.optim.Optimizer:
         parameters = [torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(2, 2))]
@@ -297,3 +300,56 @@ def test_what_an_optimizer_has_learned_is_taken_only_with_all_that_it_needs(name
             continue
         with pytest.raises(ValueError, match=f"has no {part}, which {name} needs"):
             step_hook.load_state(made(), without)
+
+
+def updated(name: str, options: dict[str, Any], *shapes: tuple[int, ...]) -> Any:
+    optimizer = getattr(torch.optim, name)(made := parameters(*shapes), lr=0.1, **options)
+    for _ in range(3):
+        for parameter in made:
+            parameter.grad = parameter.grad.to_sparse() if name == "SparseAdam" else parameter.grad
+        optimizer.step()
+    return optimizer
+
+
+@EACH_OPTIMIZER
+@pytest.mark.parametrize("numbers", [False, True], ids=["tensors", "numbers"])
+def test_an_optimizer_takes_its_own_state_whatever_its_parameters_shapes(name: str, options: dict[str, Any], numbers: bool):
+    """Older versions of torch have numbers where newer ones have tensors of one element."""
+    shapes = (), (1,), (1, 1), (3, 2)
+    saved = updated(name, options, *shapes).state_dict()
+    for entries in saved["state"].values():
+        entries.update({key: entries[key].item() for key in step_hook.SCALARS & set(entries) if numbers})
+    fresh = updated(name, options, *shapes)
+    step_hook.load_state(fresh, saved)
+    fresh.step()
+
+
+def test_a_sparse_optimizer_and_one_that_we_do_not_know_take_their_own_states():
+    optimizer = updated("SparseAdam", {}, (3, 2))
+    step_hook.load_state(optimizer, optimizer.state_dict())
+    unknown = {"step": 3, "scale": 0.5, "mask": torch.ones(3, dtype=torch.bool)}
+    step_hook.check_state("Another", {"state": {0: unknown}}, parameters((3,)))
+    step_hook.check_state("SGD", {"state": {0: {"momentum_buffer": None}}}, parameters((3,)))  # as torch 2.1 keeps it
+
+
+@EACH_OPTIMIZER
+def test_error_an_entry_of_a_form_that_ends_the_next_update(name: str, options: dict[str, Any]):
+    saved = updated(name, options, (3, 2), (2, 2)).state_dict()
+    entries = saved["state"].get(0, {})
+    big = torch.full((3, 2), 3.0)
+    for entry in entries:
+        bad = [None, True, "x", big.long(), big.to(torch.complex64), torch.tensor(3), torch.ones(2)]
+        bad += [big] if entry in step_hook.SCALARS else [3, 0.5, torch.tensor(3.0), torch.ones(1)]
+        for value in bad:
+            if value is None and name == "SGD":
+                continue
+            changed = {**saved, "state": {**saved["state"], 0: {**entries, entry: value}}}
+            with pytest.raises(ValueError, match=rf"parameter 0: expected a .* for {entry}, found "):
+                step_hook.load_state(updated(name, options, (3, 2), (2, 2)), changed)
+
+
+def test_error_steps_of_which_some_are_numbers_and_some_tensors():
+    saved = updated("AdamW", {}, (3,), (2,)).state_dict()
+    saved["state"][1]["step"] = 3
+    with pytest.raises(ValueError, match=r"^expected step as a number for all parameters or as a tensor for all$"):
+        step_hook.load_state(updated("AdamW", {}, (3,), (2,)), saved)

@@ -1,9 +1,14 @@
 """The practice host's files, the check of its inputs, and the service for front ends."""
 from __future__ import annotations
 
+import contextlib
+import errno
 import inspect
+import os
+import pickle
 import random
 import re
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +17,20 @@ import torch
 from host_steps import dated, train
 from practice_rig import both_kinds
 
-from lib_lrsched.practice import files, hypernetwork, initialize, sd_hijack, service, shared, textual_inversion, train_inputs
+from lib_lrsched.practice import (
+    files,
+    hypernetwork,
+    initialize,
+    newcomer,
+    sd_hijack,
+    service,
+    shared,
+    textual_inversion,
+    train_inputs,
+)
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork, HypernetworkModule
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
+from lib_lrsched.storage import atomic_files
 
 WIDTH = 64  # of a token vector and of the context
 ALLOWED_BY_1_7 = re.compile(r"^([^/]+)/((data/\d+)|version|(data\.pkl))$")  # the members that modules/safe.py lets pass
@@ -127,6 +143,39 @@ def test_error_a_damaged_file_says_so(tmp_path):
         f"{tmp_path}/x.pt cannot be read: expected a .pt file with tensors, numbers and text only; "
         "it is damaged or holds code, put a sound copy in its place"
     )
+
+
+def damaged_in_many_ways(sound: bytes, number: int) -> Iterator[bytes]:
+    """Cut off, overwritten, a flipped bit, noise, the letters of pickles, and sound files of something else."""
+    draw = random.Random(number)
+    for _ in range(number // 8):
+        at = draw.randrange(len(sound) - 60)
+        yield sound[:at]
+        yield sound[:at] + bytes(60) + sound[at + 60 :]
+        yield sound[:at] + bytes([sound[at] ^ 1 << draw.randrange(8)]) + sound[at + 1 :]
+        yield draw.randbytes(draw.randrange(1, 60))
+        yield bytes(draw.choices(b"abc(.\x80\x02]}qcXK\n", k=draw.randrange(1, 40)))
+        yield bytes(draw.randrange(2000))
+        yield pickle.dumps(draw.choice([None, 1, [1], {"a": 1}, {"string_to_param": 3}, b"x"]), protocol=2)
+        yield pickle.dumps({1: 2}, protocol=draw.randrange(6))[: draw.randrange(9)]
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_error_however_a_file_is_damaged_the_others_are_known(host, monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr(shared.opts, "practice_say", said.append)
+    service.create("embedding", "sound")
+    file = service.create("embedding", "mine")
+    database = sd_hijack.model_hijack.embedding_db
+    for data in [b"abc", *damaged_in_many_ways(file.read_bytes(), 200)]:
+        file.write_bytes(data)
+        said.clear()
+        database.load_textual_inversion_embeddings(force_reload=True)
+        assert "sound" in database.word_embeddings
+        is_known = "mine" in database.word_embeddings
+        assert is_known or not data or len(said) == 1
+        with contextlib.nullcontext() if is_known else pytest.raises(ValueError, match=f"{file} cannot be read as an embedding"):
+            newcomer.check_readable("embedding", file)
 
 
 def test_a_change_in_the_folder_reloads_every_embedding_as_a_new_object(host):
@@ -255,6 +304,24 @@ def test_setup_copies_templates_but_keeps_changed_ones(host):
     initialize.setup(host.root, host.model)
     assert changed.read_text() == "my own [name]\n"
     assert "hypernetwork.txt" in train_inputs.textual_inversion_templates
+
+
+def test_a_template_is_there_whole_or_not_at_all_and_an_empty_one_is_made_again(host, monkeypatch):
+    template = host.root / "textual_inversion_templates" / "subject.txt"
+    whole = template.read_bytes()
+    template.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic_files, "sync_file", lambda _: full_disk())
+        with pytest.raises(OSError, match="No space left"):
+            initialize.setup(host.root, host.model)
+    assert not template.exists()
+    template.write_bytes(b"")  # as a copy left it that a full disk broke off
+    initialize.setup(host.root, host.model)
+    assert template.read_bytes() == whole
+
+
+def full_disk() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_error_a_failed_save_leaves_the_embedding_as_it_was(host):

@@ -42,7 +42,8 @@ async def gradio_page(scope: Any, receive: Any, send: Any) -> None:
 def test_the_page_gets_our_tags_and_loses_those_of_other_servers() -> None:
     headers, body = answer(standalone.OwnPage(gradio_page, b"<script ours>"), "/")
     assert body == b'<head><script src="./own.js"></script><script ours>\n</head><body>\xc3\xa9</body>'
-    assert headers == {b"content-type": b"text/html", b"content-length": str(len(body)).encode()}
+    expected = {b"content-type": b"text/html", b"content-length": str(len(body)).encode()}
+    assert headers == expected | {b"content-security-policy": b"frame-ancestors 'self'"}
 
 
 @pytest.mark.parametrize(("path", "method"), [("/config", "GET"), ("/", "POST")])
@@ -67,9 +68,16 @@ def told(kind: str, path: str, headers: dict[str, str], method: str = "GET") -> 
     return str(sent[0].get("status") or sent[0].get("code") or sent[0]["type"])
 
 
+NAVIGATION = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+
+
 @pytest.mark.parametrize(("kind", "path", "headers", "expected"), [
     ("http", "/", {"host": "127.0.0.1:7860"}, "inside"),
     ("http", "/", {"host": "localhost:7860", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, "inside"),
+    ("http", "/", {"host": "127.0.0.1:7860", **NAVIGATION, "sec-fetch-dest": "document"}, "inside"),
+    ("http", "/", {"host": "127.0.0.1:7860", **NAVIGATION, "sec-fetch-dest": "iframe"}, "403"),
+    ("http", "/", {"host": "127.0.0.1:7860", **NAVIGATION, "sec-fetch-dest": "object"}, "403"),
+    ("http", "/", {"host": "127.0.0.1:7860", **NAVIGATION, "sec-fetch-dest": "iframe", "sec-fetch-site": "same-origin"}, "inside"),
     ("websocket", "/queue/join", {"host": "127.0.0.1:7860", "origin": "http://127.0.0.1:7860"}, "inside"),
     ("lifespan", "", {}, "inside"),
     ("http", "/", {"host": "evil.com:7860"}, "403"),
@@ -83,6 +91,17 @@ def told(kind: str, path: str, headers: dict[str, str], method: str = "GET") -> 
 ])  # fmt: skip
 def test_the_page_is_for_this_machine_and_its_own_origin(kind: str, path: str, headers: dict[str, str], expected: str) -> None:
     assert told(kind, path, headers) == expected
+
+
+def test_the_application_knows_at_which_address_it_is_served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On an address that others reach, the server's name in a request is not one of this machine."""
+    import uvicorn
+
+    built: list[Any] = []
+    monkeypatch.setattr(standalone, "build_app", lambda root, host: built.append((root, host)))
+    monkeypatch.setattr(uvicorn, "run", lambda app, **options: built.append(options["host"]))
+    standalone.serve(tmp_path, host="0.0.0.0")
+    assert built == [(tmp_path, "0.0.0.0"), "0.0.0.0"]
 
 
 def test_the_assets_are_the_style_sheet_and_the_entry() -> None:

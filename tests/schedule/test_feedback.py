@@ -21,7 +21,8 @@ from lib_lrsched.schedule.running_average import SMOOTHING
 from lib_lrsched.storage.history import History, HistoryRow, read_losses
 from lib_lrsched.storage.run_state import Known
 from lib_lrsched.storage.store import Store
-from lib_lrsched.training.run import Asked, TrainingRun
+from lib_lrsched.training.request import Request
+from lib_lrsched.training.run import TrainingRun
 
 torch = pytest.importorskip("torch")
 
@@ -167,7 +168,7 @@ def loss_at(step: int) -> float:
 
 
 def started(root: Path, name: str, step: int, known: Known | None) -> TrainingRun:
-    run = TrainingRun(Asked("embedding", name, PLATEAU, TOTAL), Store(root), clock=lambda: 1_000_000.0)
+    run = TrainingRun(Request("embedding", name, PLATEAU, TOTAL), Store(root), clock=lambda: 1_000_000.0)
     run.begin(step, known)
     assert run.troubles == []
     return run
@@ -176,7 +177,7 @@ def started(root: Path, name: str, step: int, known: Known | None) -> TrainingRu
 def trained(run: TrainingRun, steps: range) -> list[float]:
     rates = []
     for step in steps:
-        rates.append(run.rate_at(step))
+        rates.append(run.planned.rate_at(step))
         run.record(step, rates[-1], loss_at(step), None)
     return rates
 

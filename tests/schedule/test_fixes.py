@@ -15,7 +15,9 @@ STEPS = 100
 
 def refused(text: str) -> ScheduleError:
     with pytest.raises(ScheduleError) as caught:
-        plan(text, total_steps=STEPS)
+        plan(text, total_steps=STEPS, steps_per_epoch=20)
+    if caught.value.fix is not None:
+        plan(caught.value.fix, total_steps=STEPS, steps_per_epoch=20)
     return caught.value
 
 
@@ -96,6 +98,67 @@ def test_a_decimal_comma_that_the_host_trains_with_is_a_warning() -> None:
     assert (warning.span, warning.fix) == ((0, 6), "1.5e-3")
 
 
+SIGNED = [("+0,005", "did you mean `+0.005`?", "+0.005"), ("-0,005", "a rate is 0 or more", None)]
+
+
+@pytest.mark.parametrize(("text", "hint", "fix"), SIGNED, ids=[row[0] for row in SIGNED])
+def test_error_a_decimal_comma_behind_a_sign(text: str, hint: str, fix: str | None) -> None:
+    error = refused(text)
+    assert error.message == f"a comma separates items and values: this is {text[:2]}, and then another number; {hint}"
+    assert (place(error), error.fix) == (text, fix)
+
+
+INSIDE = [
+    # text, the number in the message, the corrected text
+    ("0.005:12,5%, 1e-3", "12.5%", "0.005:12.5%, 1e-3"), ("0.005:1,5ep, 1e-3", "1.5ep", "0.005:1.5ep, 1e-3"),
+    ("0.005:12,5%, 1e-3:37,5%, 1e-4", "12.5%", "0.005:12.5%, 1e-3:37.5%, 1e-4"),
+    ("cosine(1,5e-3, 0)", "1.5e-3", "cosine(1.5e-3, 0)"), ("poly(1e-3,0,power=1,5)", "1.5", "poly(1e-3,0,power=1.5)"),
+    ("decay(1e-3, gamma=0,99)", "0.99", "decay(1e-3, gamma=0.99)"), ("repeat(2,5, 1e-3:10)", "2.5", "repeat(2.5, 1e-3:10)"),
+    ("100:0,005", "0.005", "0.005:100"),
+    ("step(1e-3, every=1,000)", "1000", "step(1e-3, every=1000)"), ("repeat(2, 1e-3:1,000)", "1000", "repeat(2, 1e-3:1000)"),
+]
+
+
+@pytest.mark.parametrize(("text", "number", "fix"), INSIDE, ids=[row[0] for row in INSIDE])
+def test_error_names_a_comma_inside_a_number_that_makes_the_text_wrong(text: str, number: str, fix: str) -> None:
+    error = refused(text)
+    kind = "decimal comma" if "." in number else "thousands separator"
+    assert error.message.endswith(f"; a {kind} ends a value here, did you mean `{number}`?")
+    assert error.fix == fix
+
+
+@pytest.mark.parametrize("text", ["cosine(1,5,3)", "1e-3:500,0:100", "1e-3:5, 0.5%", "cosine(1, 5, 0)"])
+def test_error_names_no_comma_where_nobody_knows_which_one_or_a_point_does_not_mend_it(text: str) -> None:
+    error = refused(text)
+    assert ("decimal" in error.message, error.fix) == (False, None)
+
+
+def test_a_guess_about_commas_costs_nothing_in_a_very_long_text() -> None:
+    error = refused("cosine(1,5e-3,0):+5, " * 1_500)
+    assert (error.message, error.fix) == ("cosine takes 2 values", None)
+
+
+THOUSANDS = [
+    ("0.005:1,000", "1", "000", "0.005:1000"), ("0.005:1,000, 1e-3", "1", "000", "0.005:1000, 1e-3"),
+    ("1e-3:2,500, 1e-4:5,000", "2", "500", "1e-3:2500, 1e-4:5000"), ("1e-3:1,000,000", "1", "000", "1e-3:1000000"),
+    ("0.005:1,000, 1,5e-3", "1", "000", "0.005:1000, 1.5e-3"), ("0.005:+1,000, 1e-3", "1", "000", "0.005:+1000, 1e-3"),
+]
+
+
+@pytest.mark.parametrize(("text", "end", "rate", "fix"), THOUSANDS, ids=[row[0] for row in THOUSANDS])
+def test_a_thousands_separator_is_a_warning(text: str, end: str, rate: str, fix: str) -> None:
+    warning = plan(text, total_steps=STEPS).warnings[0]
+    assert warning.message == f"a thousands separator? It ends the item: the end is {end}, and then the rate is {rate}"
+    assert warning.fix == fix
+    assert plan(fix, total_steps=STEPS).value(50) in (0.005, 1e-3)
+
+
+@pytest.mark.parametrize(("text", "fix"), [("0, 005", "0.005"), ("1.000,5", None), ("0.0,5", None), ("1e-3,005", None)])
+def test_no_fix_throws_away_digits_behind_a_comma(text: str, fix: str | None) -> None:
+    (warning,) = plan(text, total_steps=STEPS).warnings
+    assert warning.fix == fix
+
+
 @pytest.mark.parametrize("text", ["0, 0.005", "0,0.005", "linear(0,1)", "cosine(0,5)", "0:5,005", "1e-3,005", "restarts(1,0,10)"])
 def test_other_commas_are_left_alone(text: str) -> None:
     assert not any("decimal" in warning.message for warning in plan(text, total_steps=STEPS).warnings)
@@ -121,6 +184,7 @@ NAMES = [
     ("cosine(1, 0, T_max=50)", f"cosine has no `T_max`: {ITS_END}", "cosine(1, 0):+50"),
     ("cosine(1, 0, T_max=50):60", f"cosine has no `T_max`: {ITS_END}", "cosine(1, 0):60"),
     ("cosine(1, 0, warmup_steps=5)", f"cosine has no `warmup_steps`; {WARMUP}", None),
+    ("inverse_sqrt(1e-3, warmup=100)", f"inverse_sqrt has no `warmup`; {WARMUP}", None),
     ("cosine(1, 0, cycles=4)", "cosine has no `cycles`; did you mean `restarts(peak, floor, cycles=4)`?", None),
 ]
 

@@ -121,7 +121,7 @@ def test_a_hypernetwork_whose_file_time_changed_is_known_by_its_weights(ground):
 
 
 def test_an_inpainting_model_makes_no_claim_of_exactness(ground, monkeypatch):
-    """Its training encodes an empty picture once, at its first batch: draws that a run that goes on makes again."""
+    """Its training encodes an empty image once, at its first batch: draws that a run that goes on makes again."""
     ground.install(autosave_every=2)
     ground.create("embedding", NAME)
     train_and_die(ground, "embedding", 9)
@@ -129,7 +129,7 @@ def test_an_inpainting_model_makes_no_claim_of_exactness(ground, monkeypatch):
     monkeypatch.setattr(shared.sd_model.model, "conditioning_key", "hybrid", raising=False)
     ground.train("embedding", TEXT, UPDATES)
     said = [message for run in ground.runs() for _, message in ground.events(run)]
-    assert "the picture that an inpainting model wants beside the prompt is encoded anew, by other draws" in said
+    assert "the image that an inpainting model wants beside the prompt is encoded anew, by other draws" in said
     assert not [message for message in said if message.startswith("exactly as if")]
 
 
@@ -250,5 +250,5 @@ def test_the_optimizer_keeps_its_own_hyperparameters(ground):
     assert fresh.state[parameter]["step"] == 1
     others: list[Any] = [{0: {"exp_avg": torch.zeros(3, 3)}}, {7: {}}, {0: {"exp_avg": "x"}}, [], {0: []}]
     for bad in others:
-        with pytest.raises(ValueError, match=r"expected the state of 1 parameters|of another shape|expected names and values"):
+        with pytest.raises(ValueError, match=r"the state of 1 parameters|of floats of shape|expected names and values"):
             step_hook.load_state(fresh, {"state": bad})

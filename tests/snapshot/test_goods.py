@@ -10,20 +10,20 @@ torch = pytest.importorskip("torch")
 
 from lib_lrsched.optimizer import step_hook  # noqa: E402  # torch is optional, see importorskip
 from lib_lrsched.optimizer.codec import cloned, finite_flags, is_finite  # noqa: E402
-from lib_lrsched.snapshot.good_states import KEPT, Goods  # noqa: E402
-from lib_lrsched.snapshot.snapshot import Bundle, Facts  # noqa: E402
+from lib_lrsched.snapshot.good_states import KEPT, GoodStates  # noqa: E402
+from lib_lrsched.snapshot.snapshot import Facts, Snapshot  # noqa: E402
 
 CPU = torch.device("cpu")
 
 
-def state(step: int, weight: float = 1.0, moment: float = 1.0) -> Bundle:
+def state(step: int, weight: float = 1.0, moment: float = 1.0) -> Snapshot:
     facts = Facts("r", "embedding", "a", step, "", "0.005", "", 100, 0, 1.0, 1, "AdamW", 0.0, "2", "")
     optimizer = {"state": {0: {"exp_avg": torch.tensor([moment]), "step": torch.tensor(1.0)}}, "param_groups": [{"lr": 0.1}]}
-    return Bundle(facts, {"trained": [torch.tensor([[0.0, weight]])], "optimizer": optimizer, "scaler": {}})
+    return Snapshot(facts, {"trained": [torch.tensor([[0.0, weight]])], "optimizer": optimizer, "scaler": {}})
 
 
-def begun() -> Goods:
-    goods = Goods()
+def begun() -> GoodStates:
+    goods = GoodStates()
     goods.begin(state(0))
     return goods
 
@@ -67,7 +67,7 @@ def test_where_going_back_did_not_help_it_goes_further_back_and_never_beyond_the
 
 def test_error_there_is_nothing_to_go_back_to():
     with pytest.raises(AssertionError, match="without apply"):
-        Goods().back()
+        GoodStates().back()
 
 
 def test_a_clone_shares_nothing_and_is_of_the_same_kind():

@@ -17,11 +17,11 @@ from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402
 from stored_runs import stored  # noqa: E402
 from training_steps import EXACTLY, TEXT, UPDATES, events, train_and_die, whole  # noqa: E402
 
-from lib_lrsched.host import answers  # noqa: E402
+from lib_lrsched.host import runtime as host_runtime  # noqa: E402
 from lib_lrsched.snapshot import recovery, snapshot  # noqa: E402
 from lib_lrsched.storage.run_state import from_json  # noqa: E402
 from lib_lrsched.storage.store import Store, UnknownRunError  # noqa: E402
-from lib_lrsched.training import session  # noqa: E402
+from lib_lrsched.training import reporter  # noqa: E402
 
 
 def flipped(path: Path) -> None:
@@ -47,7 +47,7 @@ def state_file(ground: Any) -> Path:
 
 def another_process(ground: Any) -> None:
     """Nothing is in memory any more, as in a WebUI that was just started."""
-    answers._stores.clear()
+    host_runtime._stores.clear()
     ground.runtime.store.messages.clear()
 
 
@@ -55,7 +55,7 @@ def another_process(ground: Any) -> None:
 @pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)
 def test_a_killed_run_whose_state_is_lost_is_recovered_and_resumed_to_the_same_bits(ground, kind, lose, monkeypatch):
     said: list[str] = []
-    monkeypatch.setattr(session.Session, "say", lambda self, message: said.append(message))
+    monkeypatch.setattr(reporter.Reporter, "say", lambda self, message: said.append(message))
     ground.install(autosave_every=2)
     expected = whole(ground, kind)
     ground.create(kind, NAME, overwrite=True)

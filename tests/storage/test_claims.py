@@ -104,6 +104,12 @@ def test_a_killed_process_keeps_nobody_out(tmp_path, other):
     assert lock_files(tmp_path) == []
 
 
+def test_a_process_that_ends_while_it_holds_it_leaves_no_file_and_no_folder(tmp_path):
+    with python(HOLDING.replace("input()", "sys.exit()"), tmp_path / "made", "mine") as child:
+        assert child.communicate(timeout=60)[0] == "held\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_only_folders_that_it_made_go_with_it(tmp_path):
     locks.take(tmp_path / "made", "embedding", "mine", here()).release()
     assert list(tmp_path.iterdir()) == []

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from lib_lrsched.errors import RunStateError
 from lib_lrsched.schedule.running_average import SMOOTHING
-from lib_lrsched.storage import atomic_files, history_blocks
+from lib_lrsched.storage import atomic_files, history_blocks, history_lines
 from lib_lrsched.storage.history import History, HistoryRow, read_losses
 from lib_lrsched.storage.history_lines import last_step
 from lib_lrsched.storage.history_row import COLUMNS, Layout
@@ -322,6 +322,57 @@ def test_a_long_file_is_read_as_its_lines_are(path: Path, monkeypatch: pytest.Mo
         np.testing.assert_array_equal(np.array(mine[1:])[:, :6], np.array(its[1:])[:, :6])
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_records_among_events_are_read_as_their_lines_are(path: Path, monkeypatch: pytest.MonkeyPatch, seed: int):
+    """Many events, each alone or in a row, before and behind the records; now and then the run goes back or a line is foreign."""
+    rng = np.random.default_rng(seed)
+    history = History(path, recent=10**6)
+    step = 0
+    for _ in range(2_000):
+        if rng.random() < 0.3:
+            history.event(step, "skipped", "[1, 2, 3, 4, 5, 6], {")
+        else:
+            history.record(record(step, float(rng.random())))
+            step = max(0, step - 30) if rng.random() < 0.01 else step + 1
+    history.close()
+    if seed > 3:
+        path.write_bytes(path.read_bytes() + b"[%d,1,1,1,1,1]\n" % step + b" [%d, 1, 1, 1, 1, 1]\n" % (step + 1) * 2)
+    losses = read_losses(path, 10**9)
+    whole = in_blocks(path, monkeypatch, 4_000, 10**6)
+    assert read_losses(path, 10**9) == losses
+    lines = one_by_one(path, monkeypatch, 10**6)
+    assert (whole.events(), whole.last_step) == (lines.events(), lines.last_step)
+    for name, values in lines.since(0, 10**6).items():
+        assert whole.since(0, 10**6)[name] == (pytest.approx(values, rel=1e-9) if name == "smooth" else values)  # type: ignore[literal-required]
+
+
+def test_a_run_that_goes_back_at_each_step_is_read_at_once(path: Path, monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(1)
+    steps = [*rng.integers(40, size=3_000).tolist(), *range(35, 90)]
+    path.parent.mkdir()
+    lines = [b"[%d, 1, 1, %s, 1, %d]\n" % (step, repr(float(rng.random())).encode(), n) for n, step in enumerate(steps)]
+    path.write_bytes(HEADER + b"".join(lines))
+    expected = one_by_one(path, monkeypatch, 10**6).since(0)
+    with monkeypatch.context() as patches:
+        patches.setattr(history_lines, "as_row", lambda _: pytest.fail("a line was read by itself"))
+        seen = in_blocks(path, monkeypatch, 40_000, 10**6).since(0)
+    assert seen == expected | {"smooth": pytest.approx(expected["smooth"], rel=1e-9)}
+    path.write_bytes(HEADER + b"".join(lines[:1_000]) + b"[5, 1, 1, 1, --1, 1]\n" + b"".join(lines[1_000:]))
+    monkeypatch.setattr(history_blocks, "FEW", 1)
+    with pytest.raises(RunStateError, match="line 1002: "):
+        History.open(path, append=False, every_value=True)
+
+
+def test_records_among_many_events_are_read_at_once(path: Path, monkeypatch: pytest.MonkeyPatch):
+    event = b'{"step": 0, "time_s": 1.0, "event": "skipped", "message": ""}\n'
+    path.parent.mkdir()
+    path.write_bytes(HEADER + b"".join(event * (step % 3 == 0) + b"[%d, 1, 1, 1, 1, 1]\n" % step for step in range(3_000)))
+    one_by_one: list[bytes] = []
+    monkeypatch.setattr(history_lines, "as_row", one_by_one.append)
+    assert len(History.open(path, append=False).events()) == 1_000
+    assert one_by_one == []
+
+
 def test_the_overview_of_a_long_file_is_that_of_its_lines(path: Path, monkeypatch: pytest.MonkeyPatch):
     rng = np.random.default_rng(5)
     history = History(path)
@@ -425,8 +476,9 @@ def test_the_blocks_of_a_file_with_other_columns_are_read_at_once(path: Path, mo
         columns, values = OTHER_FILES[name]
         other_file(path, columns, values)
         first, _, rest = path.read_bytes().partition(b"\n")
-        groups = list(history_blocks.line_groups(rest, Layout.of(json.loads(first)["columns"])))
-        assert [group.rows is not None for group in groups] == [True, False, True]  # between them is an event
+        lines = history_blocks.read_lines(rest, Layout.of(json.loads(first)["columns"]))
+        assert lines.rows is not None
+        assert (len(lines.rows), [place for place, _ in lines.events], lines.total) == (400, [199], 401)
 
 
 @other_files

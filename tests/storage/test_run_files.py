@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import io
 import json
 import shutil
@@ -33,8 +35,6 @@ CHOICES = {"batch": 2, "shuffle_tags": True}
 
 
 def ask(runtime: Any, method: str, path: str, **options: Any) -> httpx.Response:
-    import asyncio
-
     app = FastAPI()
     endpoints.add_routes(app, runtime)
 
@@ -378,6 +378,27 @@ def test_error_a_file_that_is_too_large_is_not_written(ground, monkeypatch):
     assert (refused.status_code, refused.json()["error"]["message"]) == (413, "expected a body of at most 1 MiB")
 
 
+def test_an_upload_that_breaks_off_leaves_nothing_and_is_no_mistake_of_ours(ground, tmp_path, monkeypatch, caplog):
+    ground.install()
+    app = FastAPI()
+    endpoints.add_routes(app, ground.runtime)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before, sent = ground.listing(), []
+    came = iter([{"type": "http.request", "body": b"PK", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(came)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/lrsched/v1/runs", "query_string": b"", "headers": []}
+    asyncio.run(app(scope, receive, send))
+    assert (sent[0]["status"], caplog.text) == (400, "")
+    assert not list(tmp_path.glob("lrsched-*"))
+    assert ground.listing() == before
+
+
 def test_error_no_room_to_unpack_a_run(ground, tmp_path, monkeypatch):
     ground.install()
     ground.train("embedding", TEXT, 4)
@@ -410,8 +431,9 @@ def _learned(change: Any) -> Any:
     (_learned(lambda one: one["exp_avg"].fill_(float("inf"))), "expected finite numbers for exp_avg, found inf"),
     (_learned(lambda one: one["exp_avg_sq"].fill_(-1.0)), "expected numbers from 0 for exp_avg_sq, found -1"),
     (_learned(lambda one: one["exp_avg_sq"].fill_(float("nan"))), "expected numbers from 0 for exp_avg_sq, found nan"),
-    (_learned(lambda one: one.update(exp_avg=torch.zeros(3))), "the state of parameter 0 is of another shape"),
-    (_learned(lambda one: one.update(exp_avg="x")), "the state of parameter 0 is of another shape"),
+    (_learned(lambda one: one.update(exp_avg=torch.zeros(3))), "for exp_avg, found one of torch.float32 and shape (3,)"),
+    (_learned(lambda one: one.update(exp_avg="x")), "for exp_avg, found 'x'"),
+    (_learned(lambda one: one.update(step=None)), "expected a number or a tensor of one float for step, found None"),
     (lambda parts: parts["optimizer"].update(state=[]), "expected the state of 1 parameters"),
     (lambda parts: parts["optimizer"]["state"].update({7: {}}), "expected the state of 1 parameters"),
     (lambda parts: parts["scaler"].update(scale=-1.0), "GradScaler: expected a number from 0 for scale, found -1.0"),
@@ -444,7 +466,7 @@ def test_a_saved_state_whose_place_in_the_data_is_nonsense_is_listed(ground):
     _, found, _ = folder.newest()
     assert found is not None
     for order in ({}, {"taken": "x", "batches": 3}, {"taken": torch.ones(2), "batches": torch.ones(())}):
-        folder.add(snapshot.Bundle(found.facts, {**found.parts, "order": order}))
+        folder.add(snapshot.Snapshot(found.facts, {**found.parts, "order": order}))
         (newest, *_) = ask(ground.runtime, "GET", f"/runs/{run.id}/bundles").json()["bundles"]
         assert (newest["batches_taken"], newest["batches_per_epoch"]) == (None, None)
 
@@ -465,6 +487,46 @@ def test_error_a_leg_that_no_run_can_have_made(ground, tmp_path, field):
     assert refused_import(ground, changed(file, absurd)) == (
         f"run.json: legs[0].{field}: expected at most 9007199254740991, found {2**62}"
     )
+
+
+@pytest.mark.parametrize("field", ["step", "total_steps", "origin"])
+def test_error_a_saved_state_at_a_step_that_no_run_can_have_reached(ground, tmp_path, field):
+    ground.install()
+    ground.train("embedding", TEXT, 4)
+    run = ground.run()
+    folder = snapshot.Folder(ground.runtime.store.bundles_path(run.id), run.id)
+    _, found, _ = folder.newest()
+    assert found is not None
+    folder.add(dataclasses.replace(found, facts=dataclasses.replace(found.facts, **{field: 10**18})))
+    file = exported(ground.runtime, run.id)
+    elsewhere(ground, tmp_path)
+    assert refused_import(ground, file) == f"bundle.safetensors: facts.{field}: expected at most 9007199254740991, found {10**18}"
+
+
+@pytest.mark.parametrize("field", ["step", "total_steps"])
+def test_error_a_run_of_more_steps_than_can_be_counted(ground, tmp_path, field):
+    ground.install()
+    ground.train("embedding", TEXT, 4)
+    file = exported(ground.runtime, ground.run().id)
+    elsewhere(ground, tmp_path)
+    said = refused_import(ground, changed(file, _state(**{field: 2**62})))
+    assert said == f"run.json: {field}: expected at most 9007199254740991, found {2**62}"
+
+
+RECORD = b"[1, 0.1, 0.1, 0.1, 0.1, 1.0]\n"
+
+
+@pytest.mark.parametrize(("added", "words"), [
+    (RECORD * 20_000, "history.jsonl: expected at most 10080 lines for 4 steps, found more"),
+    (RECORD[:-1] * 50_000, "history.jsonl: line 8: expected at most 1048576 bytes, found more"),
+])  # fmt: skip
+def test_error_a_history_that_no_run_of_so_many_steps_has(ground, tmp_path, added, words):
+    ground.install()
+    ground.train("embedding", TEXT, 4)
+    file = exported(ground.runtime, ground.run().id)
+    elsewhere(ground, tmp_path)
+    longer = changed(file, lambda members: {**members, "history.jsonl": members["history.jsonl"] + added})
+    assert refused_import(ground, longer) == words
 
 
 def test_other_members_and_paths_in_the_file_are_not_looked_at(ground, tmp_path):
@@ -498,7 +560,7 @@ def test_error_a_design_that_would_not_fit_its_weights(ground, design, words, tm
     _, found, _ = folder.newest()
     assert found is not None
     parts = {**found.parts, "extra": {**found.parts["extra"], **design}}
-    folder.add(snapshot.Bundle(found.facts, parts))
+    folder.add(snapshot.Snapshot(found.facts, parts))
     path = tmp_path / "out.zip"
     with path.open("wb") as target:
         ground.runtime.export_run(run.id, target)

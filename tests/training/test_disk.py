@@ -34,7 +34,7 @@ RIGHT = "give the user that runs this the right to read and write there"
 def spoken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is said on the console."""
     lines: list[str] = []
-    monkeypatch.setattr(reporter.Voice, "say", lambda _, message: lines.append(message.removeprefix("LR Schedule: ")))
+    monkeypatch.setattr(reporter.Reporter, "say", lambda _, message: lines.append(message.removeprefix("LR Schedule: ")))
     return lines
 
 
@@ -128,7 +128,7 @@ def test_saved_states_that_cannot_be_read_do_not_refuse_the_training(ground, kin
 def test_bundles_after_a_deleted_folder_have_higher_numbers_than_those_before(tmp_path, monkeypatch):
     """The run's floor says up to which number they belong to a future that was given up."""
     monkeypatch.setattr(snapshot, "write", lambda path, *_: write_whole(path, b""))
-    folder, anything = snapshot.Folder(tmp_path / "bundles", "run", floor=7), snapshot.Bundle(None, {})  # type: ignore[arg-type]
+    folder, anything = snapshot.Folder(tmp_path / "bundles", "run", floor=7), snapshot.Snapshot(None, {})  # type: ignore[arg-type]
     assert folder.add(anything).name == "00000008.safetensors"
     shutil.rmtree(folder.path)
     assert folder.add(anything).name == "00000009.safetensors"

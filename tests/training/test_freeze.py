@@ -12,7 +12,7 @@ from torch import nn
 from lib_lrsched.host import hooks
 from lib_lrsched.practice import loop, service, shared
 from lib_lrsched.practice.host import practice_host
-from lib_lrsched.training.freezing import Freeze
+from lib_lrsched.training.callbacks.freezing import FrozenModel
 from lib_lrsched.training.settings import Settings
 
 STEPS = 5
@@ -85,7 +85,7 @@ class Tiny(nn.Module):
 
 def test_two_runs_hold_the_model_together():
     model = Tiny()
-    first, second = Freeze(model, []), Freeze(model, [])
+    first, second = FrozenModel(model, []), FrozenModel(model, [])
     first.undo()
     first.undo()
     assert not model.model.diffusion_model.weight.requires_grad
@@ -96,7 +96,7 @@ def test_two_runs_hold_the_model_together():
 
 def test_what_is_trained_is_left_alone():
     model = Tiny()
-    freeze = Freeze(model, [model.model.diffusion_model.weight])
+    freeze = FrozenModel(model, [model.model.diffusion_model.weight])
     assert model.model.diffusion_model.weight.requires_grad
     assert not model.model.diffusion_model.bias.requires_grad
     freeze.undo()

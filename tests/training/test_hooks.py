@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
-import importlib.util
+import importlib
 import random
 import sys
 import threading
@@ -36,7 +36,7 @@ from lib_lrsched.host.webui import NoTraining  # noqa: E402
 from lib_lrsched.optimizer import step_hook  # noqa: E402
 from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import hypernetwork, loop, previews, shared, textual_inversion  # noqa: E402
-from lib_lrsched.training import session  # noqa: E402
+from lib_lrsched.training import reporter, session  # noqa: E402
 
 CURVED = "warmup(0.01):4, cosine(0.01, 0.001):9, 0.002"
 
@@ -442,13 +442,13 @@ def test_an_exception_in_the_loop_ends_the_run_as_failed_and_the_next_one_starts
 @both_kinds
 def test_the_step_hook_goes_off_the_optimizer_at_the_end(ground, kind, monkeypatch):
     made = []
-    original = step_hook.Gauge
+    original = step_hook.StepHook
 
     def remembered(optimizer: Any, *args: Any, **settings: Any) -> Any:
         made.append(optimizer)
         return original(optimizer, *args, **settings)
 
-    monkeypatch.setattr(step_hook, "Gauge", remembered)
+    monkeypatch.setattr(step_hook, "StepHook", remembered)
     ground.install()
     ground.train(kind, "0.01", 3)
     (optimizer,) = made
@@ -475,7 +475,7 @@ def test_an_ended_run_holds_no_optimizer(ground, kind):
 
 def test_a_hook_that_fails_is_said_once_and_kept_in_the_runs_log_and_training_goes_on(ground, monkeypatch):
     said: list[str] = []
-    monkeypatch.setattr(session.Session, "say", lambda self, message: said.append(message))
+    monkeypatch.setattr(reporter.Reporter, "say", lambda self, message: said.append(message))
     ground.install()
     monkeypatch.setattr(session.Session, "updated", lambda self, steps_done, values: 1 / 0)
     trained = ground.train("embedding", "0.01", 4)
@@ -486,13 +486,21 @@ def test_a_hook_that_fails_is_said_once_and_kept_in_the_runs_log_and_training_go
     assert any("ZeroDivisionError" in message for _, message in ground.events())
 
 
-@pytest.mark.parametrize("part", ["total_norm", "read_rate", "clip"])
-def test_a_failing_step_hook_does_not_reach_the_loop(ground, monkeypatch, part):
-    """An exception in the optimizer's step hook would make the host skip its final save."""
-    monkeypatch.setattr(step_hook, part, lambda *args: 1 / 0)
+@both_kinds
+@pytest.mark.parametrize("part", ["total_norm", "clip"])
+def test_a_clip_that_cannot_be_applied_ends_the_training_and_what_was_trained_is_saved(ground, kind, monkeypatch, part):
+    original, calls = getattr(step_hook, part), []
+
+    def failing(*args: Any) -> Any:
+        calls.append(args)
+        return 1 / 0 if len(calls) == 3 else original(*args)
+
+    monkeypatch.setattr(step_hook, part, failing)
     ground.install()
-    trained = ground.train("embedding", "0.01", 4, clip_mode="norm", clip="0.1")
-    assert trained.step == 4
+    trained = ground.train(kind, "0.01", 4, clip_mode="norm", clip="0.1")
+    assert (trained.step, ground.run().state) == (2, "failed")
+    assert ground.run().message.startswith("rate or clip threshold could not be applied, so the training was ended")
+    assert any("ZeroDivisionError" in message for _, message in ground.events())
 
 
 @pytest.mark.parametrize("part", ["updated", "begin", "saved", "loop_ended"])
@@ -511,7 +519,7 @@ def test_no_failing_hook_stops_the_training(ground, monkeypatch, part):
 @pytest.mark.parametrize("kind_of_file", ["file in the way", "folder in the way"])
 def test_a_state_folder_that_cannot_be_written_stops_no_training(ground, kind_of_file, monkeypatch):
     said: list[str] = []
-    monkeypatch.setattr(session.Session, "say", lambda self, message: said.append(message))
+    monkeypatch.setattr(reporter.Reporter, "say", lambda self, message: said.append(message))
     if kind_of_file == "file in the way":
         ground.state_dir.write_text("not a folder")
     else:
@@ -664,17 +672,13 @@ def test_a_second_copy_of_the_library_takes_over(ground):
 
 
 def _second_copy() -> Any:
-    name = "lib_lrsched.hooks_imported_again"
-    spec = importlib.util.spec_from_file_location(name, hooks.__file__)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    """The modules that hook a host, imported anew; the first ones stay where they were."""
+    names = [f"lib_lrsched.host.{name}" for name in ("hooks", "training_hooks", "saving_hooks", "runtime")]
+    kept = {name: sys.modules.pop(name) for name in names}
     try:
-        spec.loader.exec_module(module)
+        return importlib.import_module(names[0])
     finally:
-        del sys.modules[name]
-    return module
+        sys.modules.update(kept)
 
 
 @both_kinds

@@ -27,7 +27,7 @@ from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import sd_hijack, shared, textual_inversion  # noqa: E402
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork  # noqa: E402
 from lib_lrsched.snapshot import snapshot  # noqa: E402
-from lib_lrsched.training.guard import Rescuer  # noqa: E402
+from lib_lrsched.training.callbacks.guard import Guard  # noqa: E402
 from lib_lrsched.training.interrupts import Held  # noqa: E402
 
 TEXT = "warmup(0.01):4, cosine(0.01, 0.001)"
@@ -246,7 +246,7 @@ def at_call(number: int, function: Callable[..., Any], action: Callable[[], Any]
 def test_ctrl_c_in_the_report_of_an_update(ground, kind, monkeypatch):
     """The guard has judged or has not, the moment is taken or is not: Ctrl-C waits until all of it is done."""
     expected = interrupted_at(
-        ground, kind, monkeypatch, lambda patch: patch.setattr(Rescuer, "look", at_call(6, Rescuer.look, interrupt))
+        ground, kind, monkeypatch, lambda patch: patch.setattr(Guard, "on_update", at_call(6, Guard.on_update, interrupt))
     )
     assert newest(ground).facts.step == 6
     goes_on_exactly(ground, kind, 16, expected)
@@ -320,13 +320,13 @@ def test_bookkeeping_that_failed_is_not_called_exact(ground, kind, monkeypatch, 
         raise ValueError("a fault of ours")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Rescuer, "look", at_call(7, Rescuer.look, broken))
+        patch.setattr(Guard, "on_update", at_call(7, Guard.on_update, broken))
         practice_rig.fail_at(patch, 7, RuntimeError("broken"))
         assert ground.train(kind, TEXT, 16).step == 7
     assert newest(ground).facts.step == 7
     ground.train(kind, TEXT, 16)
     assert NOT_EXACT in events(ground)
-    assert "what had to be noted after update 6 was not: random numbers and place in the data may be others" in events(ground)
+    assert "a part of the hooks failed in the training before: Guard" in events(ground)
 
 
 # A save that fails ------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ def test_bookkeeping_that_failed_is_not_called_exact(ground, kind, monkeypatch, 
 @both_kinds
 @pytest.mark.parametrize("is_small", [True, False])
 def test_an_autosave_that_failed_is_tried_again_at_the_next_update(ground, kind, is_small, monkeypatch):
-    from lib_lrsched.training import snapshots
+    from lib_lrsched.training.callbacks import snapshots
 
     if not is_small:
         monkeypatch.setattr(snapshots, "SMALL_BYTES", 0)

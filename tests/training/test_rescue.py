@@ -23,10 +23,10 @@ from lib_lrsched.host.input_checks import InputError  # noqa: E402
 from lib_lrsched.practice import sd_hijack, shared  # noqa: E402
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork  # noqa: E402
 from lib_lrsched.storage.resume import Resumption  # noqa: E402
-from lib_lrsched.training.guard import NOT_THE_RATE  # noqa: E402
-from lib_lrsched.training.guard_rules import LEAST, RECENT, Limits, State, from_parts, is_doubtful, judge, to_parts  # noqa: E402
-from lib_lrsched.training.planned import InForce  # noqa: E402
-from lib_lrsched.training.request import Asked  # noqa: E402
+from lib_lrsched.training.callbacks.guard import NOT_THE_RATE  # noqa: E402
+from lib_lrsched.training.callbacks.guard_rules import LEAST, RECENT, Limits, State, from_parts, is_doubtful, judge, to_parts  # noqa: E402
+from lib_lrsched.training.request import Request  # noqa: E402
+from lib_lrsched.training.run_plan import RunPlan  # noqa: E402
 
 TEXT = "linear(0.01, 0.005)"
 
@@ -288,8 +288,8 @@ def test_what_follows_a_range_test_is_guarded_and_nothing_of_its_end_counts_as_g
 
 @pytest.mark.parametrize("text", ["range_test(1e-6, 1e-4):5, 1e-3", "repeat(2, range_test(1e-6, 1e-4):5):10, 1e-3"])
 def test_a_range_test_is_known_alone_and_within_a_repeat(text):
-    asked = Asked("embedding", NAME, text, 20, 1, 1, "disabled", "", "", 5, {})
-    run = InForce(asked, Resumption("continue"))
+    asked = Request("embedding", NAME, text, 20, 1, 1, "disabled", "", "", 5, {})
+    run = RunPlan(asked, Resumption("continue"))
     assert [run.is_range_test(step) for step in (0, 4)] == [True, True]
     assert not run.is_range_test(15)
 

@@ -28,7 +28,7 @@ from practice_rig import (  # noqa: E402
 from stored_runs import rewrite  # noqa: E402
 
 from lib_lrsched import plan  # noqa: E402
-from lib_lrsched.host import answers  # noqa: E402
+from lib_lrsched.host import runtime as host_runtime  # noqa: E402
 from lib_lrsched.host.input_checks import InputError  # noqa: E402
 from lib_lrsched.practice import hypernetwork, sd_hijack, shared  # noqa: E402
 from lib_lrsched.preview.curve import CurveRequest, preview  # noqa: E402
@@ -36,7 +36,7 @@ from lib_lrsched.preview.run_view import past_legs  # noqa: E402
 from lib_lrsched.schedule import running_average  # noqa: E402
 from lib_lrsched.storage import process  # noqa: E402
 from lib_lrsched.storage.run_state import KNOWN_KEPT  # noqa: E402
-from lib_lrsched.training import session  # noqa: E402
+from lib_lrsched.training import reporter  # noqa: E402
 
 CURVED = "warmup(0.01):4, cosine(0.01, 0.001)"
 
@@ -218,7 +218,7 @@ def test_after_a_full_disk_and_reload_ui_the_run_does_not_count_as_running(groun
     path = ground.state_dir / "runs" / run_id / "run.json"
     practice_rig.hooks.uninstall()
     if not in_memory:
-        answers._stores.clear()
+        host_runtime._stores.clear()
     ground.install()
     assert json.loads(path.read_bytes())["state"] == "running"
     expected = ("finished", "") if in_memory else ("crashed", "the training has ended, and that could not be saved")
@@ -470,7 +470,7 @@ def test_a_plateau_looks_at_the_same_losses_where_the_norm_comes_late(ground, mo
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the hooks would print on the console."""
     lines: list[str] = []
-    monkeypatch.setattr(session.Session, "say", lambda self, message: lines.append(message))
+    monkeypatch.setattr(reporter.Reporter, "say", lambda self, message: lines.append(message))
     return lines
 
 
@@ -518,8 +518,21 @@ def test_a_damaged_history_is_set_aside_said_once_and_training_goes_on(ground, d
     about = [line for line in said if "set aside" in line]
     assert len(about) == 1
     assert about[0].startswith(f"LR Schedule: {path}: line ")
-    assert about[0].endswith("; it is set aside as history.jsonl.damaged-1")
+    lost = ": the history recorded so far is lost, what was trained is not"
+    assert about[0].endswith(f"{lost}; it is set aside as history.jsonl.damaged-1")
     assert (ground.run().id, ground.run().step) == (run_id, 7)
+    assert [record.step for record in ground.records()] == list(range(3, 7))
+
+
+def test_a_history_that_is_gone_is_said_once_and_training_goes_on(ground, said):
+    ground.install()
+    ground.train("embedding", "0.01", 3)
+    path = ground.runtime.store.history_path(ground.run().id)
+    path.unlink()
+    for steps in (5, 7):
+        ground.train("embedding", "0.01", steps)
+    gone = f"LR Schedule: {path} is gone or empty: the history recorded so far is lost, what was trained is not"
+    assert said.count(gone) == 1
     assert [record.step for record in ground.records()] == list(range(3, 7))
 
 

@@ -14,7 +14,9 @@ import pytest
 from lib_lrsched import ScheduleError, plan
 from lib_lrsched.storage.run_state import KNOWN_KEPT, Known
 from lib_lrsched.storage.store import Store
-from lib_lrsched.training.run import CHUNK, STATE_EVERY_S, Asked, TrainingRun
+from lib_lrsched.training.request import Request
+from lib_lrsched.training.run import STATE_EVERY_S, TrainingRun
+from lib_lrsched.training.run_plan import CHUNK
 
 TEXT = "warmup(0.01):4, cosine(0.01, 0.001)"
 
@@ -40,7 +42,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def made(store: Store, clock: Any, text: str = TEXT, total: int = 20, *, exact_clip: bool = True, **asked: Any) -> TrainingRun:
-    wanted = Asked(**{"kind": "embedding", "name": "mine", "rate_text": text, "total_steps": total, **asked})
+    wanted = Request(**{"kind": "embedding", "name": "mine", "rate_text": text, "total_steps": total, **asked})
     return TrainingRun(wanted, store, exact_clip=exact_clip, clock=clock)
 
 
@@ -48,7 +50,7 @@ def train(run: TrainingRun, steps: range, *, known: Known | None = None, loss: f
     """A whole leg that ends well; the thing's last form is known by its step."""
     run.begin(steps.start, known)
     for step in steps:
-        run.record(step, run.rate_at(step), loss, 1.0)
+        run.record(step, run.planned.rate_at(step), loss, 1.0)
     run.saved(Known(steps.stop, f"digest {steps.stop}", 7))
     run.end("finished")
 
@@ -66,7 +68,7 @@ def test_the_rate_at_a_step_is_the_plans_to_the_last_bit(store, clock, text):
     run, expected = made(store, clock, text, total), plan(text, total_steps=total)
     steps = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 5, 0, 3 * CHUNK - 1, CHUNK - 1]
     for step in map(int, [*steps, *np.random.default_rng(0).integers(0, total, 300)]):
-        rate = run.rate_at(step)
+        rate = run.planned.rate_at(step)
         assert rate == expected.value(step)
         assert type(rate) is float
 
@@ -74,43 +76,43 @@ def test_the_rate_at_a_step_is_the_plans_to_the_last_bit(store, clock, text):
 def test_every_step_in_order_is_the_plans(store, clock):
     total = 2 * CHUNK + 7
     run = made(store, clock, TEXT, total)
-    assert [run.rate_at(k) for k in range(total)] == plan(TEXT, total_steps=total).values(range(total)).tolist()
+    assert [run.planned.rate_at(k) for k in range(total)] == plan(TEXT, total_steps=total).values(range(total)).tolist()
 
 
 def test_a_run_is_over_at_the_end_of_its_schedule_or_of_its_steps(store, clock):
     run = made(store, clock, "0.01:7", 20)
-    assert [run.is_over(k) for k in (0, 6, 7, 8, 20)] == [False, False, True, True, True]
-    assert [made(store, clock).is_over(k) for k in (19, 20, 21)] == [False, True, True]
+    assert [run.planned.is_over(k) for k in (0, 6, 7, 8, 20)] == [False, False, True, True, True]
+    assert [made(store, clock).planned.is_over(k) for k in (19, 20, 21)] == [False, True, True]
 
 
 def test_there_is_a_clip_threshold_only_where_clipping_is_on_and_it_holds_after_its_end(store, clock):
-    assert made(store, clock, clip_text="nonsense").clip_at(3) is None
+    assert made(store, clock, clip_text="nonsense").planned.clip_at(3) is None
     run = made(store, clock, clip_mode="norm", clip_text="linear(1, 0.1):5")
     expected = plan("linear(1, 0.1):5", total_steps=20)
-    assert [run.clip_at(k) for k in range(20)] == [expected.value(min(k, 4)) for k in range(20)]
+    assert [run.planned.clip_at(k) for k in range(20)] == [expected.value(min(k, 4)) for k in range(20)]
 
 
 def test_momentum_is_the_plans_where_it_schedules_one(store, clock):
-    assert made(store, clock).momentum_at(3) is None
+    assert made(store, clock).planned.momentum_at(3) is None
     text = "onecycle(0.01, cycle_momentum=yes):8, 0.001"
     run, expected = made(store, clock, text), plan(text, total_steps=20)
-    assert [run.momentum_at(k) for k in range(20)] == [expected.momentum(k) for k in range(20)]
-    assert run.momentum_at(12) is None
+    assert [run.planned.momentum_at(k) for k in range(20)] == [expected.momentum(k) for k in range(20)]
+    assert run.planned.momentum_at(12) is None
 
 
 def test_the_data_sets_own_numbers_plan_the_texts_again(store, clock):
     run = made(store, clock, "0.01:2ep, 0.001", pictures=5, batch=2, clip_mode="value", clip_text="1:12img, 2")
-    assert (run.plan.boundaries, run.clip_plan.boundaries) == ((4,), (6,))
-    assert run.rate_at(4) == 0.001
-    run.bind(9, 1, 3)
-    assert (run.plan.boundaries, run.clip_plan.boundaries) == ((6,), (4,))
-    assert run.rate_at(4) == 0.01
-    assert (run.pictures, run.counts.steps_per_epoch, run.counts.images_per_step) == (9, 3, 3)
+    assert (run.planned.plan.boundaries, run.planned.clip_plan.boundaries) == ((4,), (6,))
+    assert run.planned.rate_at(4) == 0.001
+    run.planned.bind(9, 1, 3)
+    assert (run.planned.plan.boundaries, run.planned.clip_plan.boundaries) == ((6,), (4,))
+    assert run.planned.rate_at(4) == 0.01
+    assert (run.planned.pictures, run.planned.counts.steps_per_epoch, run.planned.counts.images_per_step) == (9, 3, 3)
 
 
 def test_what_is_kept_of_a_run_has_the_data_sets_own_numbers(store, clock):
     run = made(store, clock, "0.01:2ep, 0.001", pictures=5, batch=2)
-    run.bind(3, 8, 4)
+    run.planned.bind(3, 8, 4)
     run.begin(0, None)
     (state,) = store.runs()
     assert (state.pictures, state.batch, state.accumulate, state.steps_per_epoch) == (3, 3, 1, 1)
@@ -134,8 +136,8 @@ def test_error_epochs_without_a_data_set(store, clock):
 
 def test_nothing_is_written_before_the_loop_starts(store, clock):
     run = made(store, clock)
-    run.bind(5, 1, 1)
-    run.rate_at(3)
+    run.planned.bind(5, 1, 1)
+    run.planned.rate_at(3)
     assert not store.root.exists()
     assert run.state().state == "pending"
     assert not run.is_live
@@ -297,7 +299,7 @@ def test_a_plateau_cuts_the_rate_while_the_loss_stands_still_and_says_so(store, 
     run.begin(0, None)
     rates = []
     for step in range(40):
-        rates.append(run.rate_at(step))
+        rates.append(run.planned.rate_at(step))
         run.record(step, rates[-1], 0.5, None)
     assert rates == [0.01 * 0.5 ** max(0, (step - 1) // 3) for step in range(30)] + [0.004] * 10
     notes = [line["message"] for line in lines(store, run) if isinstance(line, dict) and line["event"] == "plateau"]
@@ -309,7 +311,7 @@ def test_a_falling_loss_keeps_a_plateaus_rate(store, clock):
     run = made(store, clock, PLATEAU, 40)
     run.begin(0, None)
     for step in range(30):
-        assert run.rate_at(step) == 0.01
+        assert run.planned.rate_at(step) == 0.01
         run.record(step, 0.01, 1.0 / (step + 1), None)
 
 
@@ -322,9 +324,9 @@ def test_a_resumed_plateau_is_that_of_an_unbroken_run(store, clock, broken_at):
         run.begin(steps.start, known)
         rates = []
         for step in steps:
-            rates.append(run.rate_at(step))
+            rates.append(run.planned.rate_at(step))
             run.record(step, rates[-1], losses(step), None)
-        run.saved(Known(steps.stop, f"{run.asked.name} {steps.stop}", 1))
+        run.saved(Known(steps.stop, f"{run.request.name} {steps.stop}", 1))
         run.end("finished")
         return rates
 
@@ -346,7 +348,7 @@ def test_a_folder_that_cannot_be_made_stops_nothing_and_is_said_once(tmp_path, c
     run.begin(0, None)
     for step in range(20):
         clock.now_s += 2 * STATE_EVERY_S
-        run.record(step, run.rate_at(step), 0.5, None)
+        run.record(step, run.planned.rate_at(step), 0.5, None)
     run.saved(Known(20, "digest", 1))
     run.end("finished")
     assert len(run.troubles) == len(set(run.troubles)) <= 2
@@ -402,7 +404,7 @@ def test_readers_on_other_threads_get_snapshots(store, clock):
     reader = threading.Thread(target=read)
     reader.start()
     for step in range(4000):
-        run.record(step, run.rate_at(step), 0.5, 1.0)
+        run.record(step, run.planned.rate_at(step), 0.5, 1.0)
     stop.set()
     reader.join(timeout=60)
     assert not wrong

@@ -231,11 +231,11 @@ def test_a_full_disk_stops_the_previews_and_not_the_training(ground, kind, monke
     assert ground.run().state == "finished"
     assert tried == [f"{NAME}-{step}" for step in (3, 6, 9)]
     about = [message for message in said(ground) if "preview" in message]
-    assert about == ["preview pictures cannot be saved, training goes on: No space left on device"]
+    assert about == ["preview images cannot be saved, training goes on: No space left on device"]
 
 
-def test_a_full_disk_stops_pictures_with_the_embedding_in_them_and_not_the_training(ground, monkeypatch):
-    """The host saves those with the picture's own method."""
+def test_a_full_disk_stops_images_with_the_embedding_in_them_and_not_the_training(ground, monkeypatch):
+    """The host saves those with the image's own method."""
     save, tried = Image.Image.save, []
 
     def full(self: Any, where: Any, *given: Any, **how: Any) -> Any:
@@ -249,8 +249,8 @@ def test_a_full_disk_stops_pictures_with_the_embedding_in_them_and_not_the_train
     trained = ground.train("embedding", "0.01", 9, previews_every=3, copies_every=3, image_with_embedding=True, preview_steps=1)
     assert trained.step == 9
     assert len(tried) == 3
-    about = [message for message in said(ground) if "pictures with" in message]
-    assert about == ["pictures with the embedding in them cannot be saved, training goes on: No space left on device"]
+    about = [message for message in said(ground) if "images with" in message]
+    assert about == ["images with the embedding in them cannot be saved, training goes on: No space left on device"]
 
 
 def test_error_a_picture_outside_a_training_cannot_be_saved(ground, monkeypatch):

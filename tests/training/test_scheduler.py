@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from lib_lrsched.storage.store import Store
-from lib_lrsched.training.run import Asked, TrainingRun
+from lib_lrsched.training.request import Request
+from lib_lrsched.training.run import TrainingRun
 from lib_lrsched.training.schedulers import RateScheduler
 
 TEXT = "onecycle(0.01):10, 0.001"
@@ -16,7 +17,7 @@ TEXT = "onecycle(0.01):10, 0.001"
 
 @pytest.fixture
 def run(tmp_path: Path) -> TrainingRun:
-    run = TrainingRun(Asked("hypernetwork", "mine", TEXT, 14), Store(tmp_path))
+    run = TrainingRun(Request("hypernetwork", "mine", TEXT, 14), Store(tmp_path))
     run.begin(0, None)
     yield run
     run.end("finished")
@@ -28,7 +29,7 @@ def apply_all(run: TrainingRun, optimizer: torch.optim.Optimizer) -> list[str]:
     scheduler = RateScheduler(run, 0, lambda _: None, said.append)
     for step in range(14):
         scheduler.apply(optimizer, step)
-        assert optimizer.param_groups[0]["lr"] == run.plan.value(step)
+        assert optimizer.param_groups[0]["lr"] == run.planned.plan.value(step)
     return said
 
 
@@ -49,7 +50,7 @@ def test_momentum_follows_the_plan_and_comes_back_after_its_segment(run, optimiz
         now = optimizer.param_groups[0][key]
         momentum = now if key == "momentum" else now[0]
         own = options[key] if key == "momentum" else options[key][0]
-        planned = run.plan.momentum(step)
+        planned = run.planned.plan.momentum(step)
         assert (planned is None) == (step >= 10)
         assert momentum == (own if planned is None else planned)
     assert apply_all(run, optimizer) == ["Step 10: the rate is 0.001; the next change of phase is at step 14"]

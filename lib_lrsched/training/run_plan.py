@@ -1,12 +1,15 @@
-"""What is in force at a step of a run: its planned rate, momentum and clip threshold, counted from where its schedule begins.
+"""The plans of a run's texts at steps of its life: rate, momentum and clip threshold, counted from where its schedule begins.
 
 Floats out; it keeps nothing on disk. `run` adds the rest of a run's life.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lib_lrsched.language.tree import names
 from lib_lrsched.schedule import plateau
@@ -17,35 +20,30 @@ from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import Leg
 from lib_lrsched.storage.stretching import find_stretch, keeps_its_past, planned_before
 
-from .request import Asked
+from .request import Request
 
 CHUNK = 1024
 """Rates are asked of the plan this many steps at a time."""
 
 
-class InForce:
+class RunPlan:
     """The plans of one run's texts, at steps of the run's life."""
 
-    def __init__(self, asked: Asked, resumed: Resumption) -> None:
+    def __init__(self, request: Request, resumed: Resumption) -> None:
         """Plans the texts.
 
         Raises:
             ScheduleError: a text that cannot be planned.
         """
-        self.asked = asked
+        self.request = request
         self.resumed = resumed
         self.origin = 0
-        self.goes_on = resume.mode_of(resumed.way, self._last_leg(), asked.rate_text) == "continue"
+        self.goes_on = resume.mode_of(resumed.way, self._last_leg(), request.rate_text) == "continue"
         self.multiplier = resumed.multiplier if self.goes_on else 1.0  # another schedule is another chance
-        self._chunk: list[float] = []
-        self._momenta: list[float] = []
-        self._clips: list[float] = []
-        self._clips_start = 0
-        self._chunk_start = 0
-        self._watch = plateau.Watch()
+        self.watch = plateau.Watch()
         if resumed.step is not None:
             self.origin = self._origin(resumed.step)
-        self._plan_texts(asked.pictures, asked.batch, asked.accumulate)
+        self._plan_texts(request.pictures, request.batch, request.accumulate)
 
     def bind(self, pictures: int, batch: int, accumulate: int) -> None:
         """Plan again with the data set's own numbers; the loop has not started yet.
@@ -55,7 +53,7 @@ class InForce:
         """
         self._plan_texts(pictures, batch, accumulate)
 
-    def go_on_from(self, initial_step: int) -> None:
+    def resume_at(self, initial_step: int) -> None:
         """The step at which the training begins is known: plan again if the schedule's own beginning lies elsewhere.
 
         Raises:
@@ -73,7 +71,7 @@ class InForce:
             ScheduleError: as bind().
         """
         self.resumed = resumed
-        self.goes_on = resume.mode_of(resumed.way, self._last_leg(), self.asked.rate_text) == "continue"
+        self.goes_on = resume.mode_of(resumed.way, self._last_leg(), self.request.rate_text) == "continue"
         self.multiplier = resumed.multiplier if self.goes_on else 1.0
         if resumed.step is not None:
             self.origin = self._origin(resumed.step)
@@ -81,8 +79,8 @@ class InForce:
 
     def _origin(self, initial_step: int) -> int:
         last = self._last_leg()
-        origin = resume.origin_of(resume.mode_of(self.resumed.way, last, self.asked.rate_text), last, initial_step)
-        return min(origin, self.asked.total_steps - 1)
+        origin = resume.origin_of(resume.mode_of(self.resumed.way, last, self.request.rate_text), last, initial_step)
+        return min(origin, self.request.total_steps - 1)
 
     def stretches(self, step: int) -> list[str]:
         """What other max steps than the stored run's, or other counts, do to rate and clip threshold where it resumes."""
@@ -99,7 +97,7 @@ class InForce:
         if leg is None or state is None or not self.goes_on or leg.origin != self.origin:
             return
         rates = ("the rate", leg, self.plan)
-        is_same_clip = (state.clip_mode, state.clip_text) == (self.asked.clip_mode, self.asked.clip_text)
+        is_same_clip = (state.clip_mode, state.clip_text) == (self.request.clip_mode, self.request.clip_text)
         clips = [("the clip threshold", replace(leg, rate_text=state.clip_text), self.clip_plan)] if is_same_clip else []
         for what, before, now in (rates, *clips):
             then = None if now is None else planned_before(before)
@@ -124,41 +122,19 @@ class InForce:
         if self.plan.feedback:
             segment = plateau.segment_at(self.plan, step - self.origin)
             if segment is not None:
-                return plateau.rate_at(self._watch, segment)
-        index = self._index(step)  # which may fill the list anew
-        return self._chunk[index]
+                return plateau.rate_at(self.watch, segment)
+        return self._rates.at(step)
 
     def momentum_at(self, step: int) -> float | None:
         """The planned momentum at an update, or None where nothing schedules it."""
         if not self.drives_momentum:
             return None
-        index = self._index(step)
-        momentum = self._momenta[index]
+        momentum = self._momenta.at(step)
         return None if momentum != momentum else momentum
-
-    def _index(self, step: int) -> int:
-        """Where the step stands in the values that are held ready."""
-        index = step - self._chunk_start
-        if 0 <= index < len(self._chunk):
-            return index
-        own = step - self.origin
-        steps = range(own, min(own + CHUNK, self.plan.stop))
-        self._chunk_start = step
-        self._chunk = self.plan.values(steps).tolist()
-        momenta = self.plan.momenta(steps)
-        self._momenta = [] if momenta is None else momenta.tolist()
-        return 0
 
     def clip_at(self, step: int) -> float | None:
         """The clip threshold at an update; after the end of its schedule the last one holds, as in the host."""
-        if self.clip_plan is None:
-            return None
-        index = step - self._clips_start
-        if not 0 <= index < len(self._clips):
-            own, stop = step - self.origin, self.clip_plan.stop
-            steps = range(own, min(own + CHUNK, stop)) if own < stop else range(stop - 1, stop)
-            self._clips, self._clips_start, index = self.clip_plan.values(steps).tolist(), step, 0
-        return self._clips[index]
+        return None if self._clips is None else self._clips.at(step)
 
     def is_over(self, step: int) -> bool:
         """Whether no update is planned at this step any more."""
@@ -176,19 +152,45 @@ class InForce:
         return self.origin + next((min(s.stop, plan.stop) for s in plan.segments if s.start <= own < s.stop), plan.stop)
 
     def _plan_texts(self, pictures: int | None, batch: int, accumulate: int) -> None:
-        asked = self.asked
+        request = self.request
         self.counts: Counts = count_steps(pictures, batch, accumulate)
         self.pictures = pictures
 
         def planned(text: str) -> Plan:
-            return plan(text, total_steps=asked.total_steps - self.origin, steps_per_epoch=self.counts.steps_per_epoch,
+            return plan(text, total_steps=request.total_steps - self.origin, steps_per_epoch=self.counts.steps_per_epoch,
                         images_per_step=self.counts.images_per_step)
 
-        self.plan = planned(asked.rate_text)
-        self.clip_plan = None if asked.clip_mode == "disabled" else planned(asked.clip_text)
+        self.plan = planned(request.rate_text)
+        self.clip_plan = None if request.clip_mode == "disabled" else planned(request.clip_text)
         if self.clip_plan is not None:
             plateau.refuse_feedback(self.clip_plan)
-        self._watch = plateau.Watch()
+        self.watch = plateau.Watch()
         self.drives_momentum = self.plan.momenta([]) is not None
-        self._chunk = []
-        self._clips = []
+        self._rates = _Ahead(self.plan.values, self.origin, self.plan.stop)
+        self._momenta = _Ahead(self._momenta_of, self.origin, self.plan.stop)
+        self._clips = None if self.clip_plan is None else _Ahead(self.clip_plan.values, self.origin, self.clip_plan.stop)
+
+    def _momenta_of(self, steps: range) -> NDArray[np.float64]:
+        momenta = self.plan.momenta(steps)
+        assert momenta is not None, "nothing schedules the momentum"
+        return momenta
+
+
+class _Ahead:
+    """Values of a plan held ready for the next CHUNK updates, by steps of the run's life."""
+
+    def __init__(self, values: Callable[[range], NDArray[np.float64]], origin: int, stop: int) -> None:
+        self._values = values
+        self._origin = origin
+        self._stop = stop
+        self._held: list[float] = []
+        self._start = 0
+
+    def at(self, step: int) -> float:
+        """The value at a step; behind the end the last one."""
+        index = step - self._start
+        if not 0 <= index < len(self._held):
+            own = step - self._origin
+            steps = range(own, min(own + CHUNK, self._stop)) if own < self._stop else range(self._stop - 1, self._stop)
+            self._held, self._start, index = self._values(steps).tolist(), step, 0
+        return self._held[index]

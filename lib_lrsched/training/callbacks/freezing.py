@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lib_lrsched.training.callback import Callback, Outcome, Training
+
 OWN_SWITCHES = ("checkpoint", "use_checkpoint")
 """LDM's own gradient checkpointing, by the names that its transformer and residual blocks have for it."""
 
@@ -30,7 +32,7 @@ _lock = threading.Lock()
 _frozen: dict[int, _Held] = {}
 
 
-class Freeze:
+class FrozenModel:
     """Freezes a model until ``undo``; two runs on one model hold it together.
 
     Args:
@@ -59,6 +61,25 @@ class Freeze:
         for parameter in held.parameters:
             parameter.requires_grad_(True)
         switch_on(held.switches)
+
+
+class Freezing(Callback):
+    """Freezes the host's model for the length of a training, where the settings want it."""
+
+    def __init__(self) -> None:
+        self._frozen: FrozenModel | None = None
+
+    @property
+    def is_frozen(self) -> bool:
+        return self._frozen is not None
+
+    def on_start(self, session: Training) -> None:
+        if session.host.settings().freeze and self._frozen is None:
+            self._frozen = FrozenModel(session.host.shared.sd_model, session.trainee.tensors())
+
+    def on_end(self, outcome: Outcome) -> None:  # noqa: ARG002 however it ended
+        if self._frozen is not None:
+            self._frozen.undo()
 
 
 def unet_of(model: Any) -> nn.Module | None:

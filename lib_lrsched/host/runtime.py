@@ -1,6 +1,6 @@
 """What an installation on a host knows, asked by the JSON endpoints and by the hooks: runs, files, choices.
 
-The endpoints call from the server's threads. It replaces nothing in the host; hooks.py does.
+The endpoints call from the server's threads. It replaces nothing in the host: training_hooks.py and saving_hooks.py do.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from lib_lrsched.storage.locks import Call, Claim
 from lib_lrsched.storage.resume import WAYS, Resumption
 from lib_lrsched.storage.run_state import Known, RunState
 from lib_lrsched.storage.store import Store
-from lib_lrsched.training.planned import InForce
-from lib_lrsched.training.request import Asked
+from lib_lrsched.training.request import Request
 from lib_lrsched.training.run import TrainingRun
+from lib_lrsched.training.run_plan import RunPlan
 from lib_lrsched.training.session import Session
 
 from . import input_checks, preflight, run_transfer
@@ -34,19 +34,19 @@ _stores: dict[Path, Store] = {}
 """Of the process, by folder: "Reload UI" makes a new runtime, and what a full disk did not take is in the store's memory."""
 
 
-class Answers:
-    """Of one host; hooks.Runtime adds the seams."""
+class Runtime:
+    """Of one host: its trainings by thread, its store, and what is asked of them."""
 
     def __init__(self, host: Host | NoTraining) -> None:
         self.host = host
         self.hooked = False
-        self._sessions: dict[int, Session] = {}
+        self.sessions: dict[int, Session] = {}
         self._ways: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
-        self._calls: dict[int, Call] = {}
+        self.calls: dict[int, Call] = {}
         self._claims: dict[int, Claim] = {}
         # Held while embeddings or hypernetworks are loaded anew: no training starts meanwhile, for it would lose its own.
-        self._arrivals = threading.RLock()
+        self.arrivals = threading.RLock()
 
     @property
     def store(self) -> Store:
@@ -63,14 +63,14 @@ class Answers:
         return {"name": self.host.name, "hooked": not why, "why": why}
 
     def active(self) -> Mapping[str, TrainingRun]:
-        return {s.run.id: s.run for s in list(self._sessions.values()) if s.run.is_live and s.run.id}
+        return {s.run.id: s.run for s in list(self.sessions.values()) if s.run.is_live and s.run.id}
 
     def under_way(self) -> set[int]:
         """The threads in which a training is prepared or goes on."""
-        sessions = dict(self._sessions)
+        sessions = dict(self.sessions)
         live = {thread for thread, session in sessions.items() if session.run.is_live}
         ended = {thread for thread, session in sessions.items() if session.has_ended}
-        return live | {thread for thread, call in list(self._calls.items()) if thread not in ended and call.is_running}
+        return live | {thread for thread, call in list(self.calls.items()) if thread not in ended and call.is_running}
 
     def reserve(self, kind: str, name: str) -> None:
         """From now until the calling function returns nobody else trains this; a training in this thread may.
@@ -78,9 +78,9 @@ class Answers:
         Raises:
             checks.InputError: somebody trains it already.
         """
-        self._claim(kind, name, Call.of(inspect.currentframe().f_back))  # type: ignore[union-attr,arg-type]
+        self.claim(kind, name, Call.of(inspect.currentframe().f_back))  # type: ignore[union-attr,arg-type]
 
-    def _claim(self, kind: str, name: str, call: Call) -> Claim:
+    def claim(self, kind: str, name: str, call: Call) -> Claim:
         try:
             claim = locks.take(self.store.root, kind, name, call)
         except ConflictError as error:
@@ -88,28 +88,32 @@ class Answers:
         self._claims[call.thread] = claim
         return claim
 
-    def _leave(self, call: Call) -> None:
+    def leave(self, call: Call) -> None:
         """The thread starts anew: what it had pending is dropped, but for what a calling function has reserved."""
-        self._sessions.pop(call.thread, None)
-        self._calls.pop(call.thread, None)
+        self.sessions.pop(call.thread, None)
+        self.calls.pop(call.thread, None)
         claim = self._claims.get(call.thread)
         if claim is not None and (claim.call.code is call.code or not claim.call.is_running):
-            self._release(call.thread)
+            self.release(call.thread)
 
-    def _release(self, thread: int) -> None:
+    def release(self, thread: int) -> None:
         claim = self._claims.pop(thread, None)
         if claim is not None:
             claim.release()
 
     def _in_use(self) -> set[str]:
         """The ids of the runs that are trained or about to be resumed."""
-        there = [self._sessions[thread].run for thread in self.under_way() if thread in self._sessions]
-        resumed = {run.resumed.state.id for run in there if run.resumed.state is not None}
+        there = [self.sessions[thread].run for thread in self.under_way() if thread in self.sessions]
+        resumed = {run.planned.resumed.state.id for run in there if run.planned.resumed.state is not None}
         return resumed | {run.id for run in there} | set(self.active())
+
+    def session(self) -> Session | None:
+        """The training of the calling thread, while the host is hooked."""
+        return self.sessions.get(threading.get_ident()) if self.hooked else None
 
     def own_run(self) -> RunState | None:
         """The training that the calling thread has made last, or makes now; None before its loop has begun."""
-        session = self._sessions.get(threading.get_ident())
+        session = self.sessions.get(threading.get_ident())
         return None if session is None or not session.has_begun else session.run.state()
 
     def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
@@ -148,12 +152,12 @@ class Answers:
         text, clip, mode = (case.text(field) for field in ("learn_rate", "clip_grad_value", "clip_grad_mode"))
         clip, mode = (clip, mode) if mode in input_checks.CLIPPING else ("", "disabled")
         known = self.count_pictures(case.text("data_root")) if needs_pictures(f"{text} {clip}") else None
-        asked = Asked(kind, name, text, case.whole("steps"), case.whole("batch_size") or 1, case.whole("gradient_step") or 1,
+        request = Request(kind, name, text, case.whole("steps"), case.whole("batch_size") or 1, case.whole("gradient_step") or 1,
                       mode, clip, pictures=known or None)
         try:
             step = now[0] if resumed.step is None else resumed.step
-            run = InForce(asked, resumed)
-            run.go_on_from(step)
+            run = RunPlan(request, resumed)
+            run.resume_at(step)
             return run.stretches(step)
         except (ScheduleError, ValueError):  # the field shows what is wrong with the text
             return []
@@ -197,7 +201,7 @@ class Answers:
 
     def import_run(self, source: Path, name: str) -> str:
         """As run_files.bring_in()."""
-        with self._arrivals:
+        with self.arrivals:
             return run_transfer.bring_in(self.host, self.store, self.under_way(), source, name)
 
     def choose(self, kind: str, name: str, way: str) -> None:
@@ -216,6 +220,6 @@ class Answers:
         with self._lock:
             return self._ways.get((kind, name), "continue")
 
-    def _forget_choice(self, kind: str, name: str) -> None:
+    def forget_choice(self, kind: str, name: str) -> None:
         with self._lock:
             self._ways.pop((kind, name), None)
