@@ -34,7 +34,7 @@ from torch.optim.lr_scheduler import LambdaLR  # noqa: E402
 
 from lib_lrsched import plan  # noqa: E402
 from lib_lrsched.optimizer.step_hook import PlanLR  # noqa: E402
-from lib_lrsched.preview.curve import preview  # noqa: E402
+from lib_lrsched.preview.curve import CurveRequest, preview  # noqa: E402
 from lib_lrsched.schedule.shapes import SHAPES  # noqa: E402
 from lib_lrsched.storage.store import Store  # noqa: E402
 from lib_lrsched.training.request import Request  # noqa: E402
@@ -332,13 +332,13 @@ def bench_preview() -> list[Line]:
             posts = [lambda body=request(text, 100_000): client.post("/lrsched/v1/preview", json=body) for text in PREVIEWED]
             assert all(post().json()["results"][0]["ok"] for post in posts)
             posted_s = p95(posts, 15)
-    alone_s = p95([lambda body=request(text, 100_000): preview(body) for text in PREVIEWED], 25)
+    alone_s = p95([lambda body=request(text, 100_000): preview(CurveRequest(**body)) for text in PREVIEWED], 25)
     lines = [
         Line("POST preview, 100,000 steps: p95", posted_s * 1e3, "ms", 30),
         Line("preview(), 100,000 steps: p95", alone_s * 1e3, "ms", 30),
     ]
     for total in (2_001, 100_000, 10**7, 10**9):
-        most = max(len(preview(request(text, total))["results"][0]["x"]) for text in PREVIEWED)
+        most = max(len(preview(CurveRequest(**request(text, total)))["results"][0]["x"]) for text in PREVIEWED)
         lines.append(Line(f"preview(), {total:,} steps: most points", most, "", 2000))
     return lines
 

@@ -1,23 +1,23 @@
-"""A request from the browser to what a chart draws: curves, segments, warnings, errors.
+"""What a chart draws of schedule texts: curves, segments, warnings, errors, and how each resumes a run.
 
-Pure: no files, no WebUI. The request and the answer are the JSON of ``POST /lrsched/v1/preview``,
-which the README documents.
+Pure: no files, no WebUI. The answer is the JSON of ``POST /lrsched/v1/preview``, which docs/api.md documents.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lib_lrsched.errors import RequestError, ScheduleError
+from lib_lrsched.errors import ScheduleError
 from lib_lrsched.schedule.counting import Counts, count_steps
 from lib_lrsched.schedule.lints import JUMPS, STOPS, Lint
 from lib_lrsched.schedule.plan import Plan, plan
 from lib_lrsched.schedule.sampling import sample_steps
 from lib_lrsched.schedule.segments import Segment
-from lib_lrsched.storage.resume import WAYS
+from lib_lrsched.storage.resume import mode_of, origin_of
 from lib_lrsched.storage.stretching import Stretch, find_stretch
 
 MAX_POINTS = 2_000
@@ -30,7 +30,7 @@ class PastLeg(NamedTuple):
     """A stretch of a run that was trained: which text was in force from ``start_step`` on."""
 
     start_step: int
-    text: str
+    rate_text: str
     total_steps: int
     steps_per_epoch: int | None
     images_per_step: int | None
@@ -43,100 +43,85 @@ class PastLeg(NamedTuple):
             ScheduleError: a text of another version of the planner.
         """
         counts = {"steps_per_epoch": self.steps_per_epoch, "images_per_step": self.images_per_step}
-        return plan(self.text, total_steps=self.total_steps - self.origin, **counts)
+        return plan(self.rate_text, total_steps=self.total_steps - self.origin, **counts)
 
 
-def preview(request: dict[str, Any], past: Sequence[PastLeg] = ()) -> dict[str, Any]:
+@dataclass(frozen=True)
+class CurveRequest:
+    """What is to be drawn; the web folder checks what comes from a browser.
+
+    Attributes:
+        texts: each has a result of its own.
+        total_steps: max steps of the run's life.
+        pictures: how many images the data set has, or None where that is not known.
+        batch: batch size as typed.
+        accumulate: gradient accumulation steps as typed.
+        initial_step: updates made; 0 for a run that has not begun.
+        points: most points of a curve.
+        kind: "rate" or "clip".
+        way: how the run is resumed, one of resume.WAYS.
+        rate_text: of a clip threshold the text of the rate beside it, with which it resumes; None for one that is the run's.
+        optimizer: class name of the optimizer, where it is known.
+        id: is answered as it came.
+    """
+
+    texts: Sequence[str]
+    total_steps: int
+    pictures: int | None = None
+    batch: int = 1
+    accumulate: int = 1
+    initial_step: int = 0
+    points: int = MAX_POINTS
+    kind: str = "rate"
+    way: str = "continue"
+    rate_text: str | None = None
+    optimizer: str | None = None
+    id: Any = None
+
+    @property
+    def is_clip(self) -> bool:
+        return self.kind == "clip"
+
+    @property
+    def counts(self) -> Counts:
+        return count_steps(self.pictures, self.batch, self.accumulate)
+
+
+def preview(request: CurveRequest, past: Sequence[PastLeg] = ()) -> dict[str, Any]:
     """Plan each text of a request.
 
     Args:
-        request: see the README; numbers are whole numbers, ``pictures`` may be None.
+        request: what is to be drawn.
         past: the legs of the run that is being continued, in order.
-
-    Raises:
-        RequestError: a field is missing, of the wrong type or out of range.
     """
-    texts = _texts(request)
-    total = _whole(request, "total_steps", 1, MAX_STEPS)
-    pictures = None if request.get("pictures") in (None, 0) else _whole(request, "pictures", 1, 10**7)
-    counts = count_steps(pictures, _whole(request, "batch", 1, 10**6, 1), _whole(request, "accumulate", 1, 10**6, 1))
-    initial = _whole(request, "initial_step", 0, MAX_STEPS, 0)
-    points = _whole(request, "points", 16, MAX_POINTS, MAX_POINTS)
-    is_clip = request.get("kind") == "clip"
-    run = _Run(total, counts, initial, points, _optimizer(request), _way(request), is_clip)
-    results = [_result(text, run, past) for text in texts]
-    if is_clip:
+    counts = request.counts
+    results = [_result(text, request, past) for text in request.texts]
+    if request.is_clip:
         for result in results:
             _as_threshold(result)
     return {
-        "id": request.get("id"), "pictures": pictures, "steps_per_epoch": counts.steps_per_epoch,
-        "images_per_step": counts.images_per_step, "initial_step": initial, "results": results,
+        "id": request.id, "pictures": request.pictures, "steps_per_epoch": counts.steps_per_epoch,
+        "images_per_step": counts.images_per_step, "initial_step": request.initial_step, "results": results,
     }
 
 
-class _Run(NamedTuple):
-    """What the texts of a request are planned for."""
-
-    total_steps: int
-    counts: Counts
-    initial_step: int
-    points: int
-    optimizer: str | None
-    way: str
-    is_clip: bool
-
-
-def _texts(request: dict[str, Any]) -> list[str]:
-    if not isinstance(request, dict):
-        raise RequestError(f"expected a JSON object, given was {type(request).__name__}")
-    texts = request.get("texts")
-    if not isinstance(texts, list) or not 1 <= len(texts) <= MAX_TEXTS or not all(isinstance(t, str) for t in texts):
-        raise RequestError(f"texts is a list of 1 to {MAX_TEXTS} texts")
-    if request.get("kind", "rate") not in ("rate", "clip"):
-        raise RequestError("kind is rate or clip")
-    return texts
-
-
-def _whole(request: dict[str, Any], name: str, low: int, high: int, default: int | None = None) -> int:
-    value = request.get(name, default)
-    if value is None and default is not None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise RequestError(f"{name} is a whole number from {low} to {high}, given was {value!r}")
-    return value
-
-
-def _way(request: dict[str, Any]) -> str:
-    """How a run goes on: the text at absolute steps of the run's life, or from its beginning over what is left."""
-    way = request.get("way")
-    if way not in (None, *WAYS):
-        raise RequestError(f"way is one of {', '.join(WAYS)}, or null; given was {way!r}")
-    return way or "continue"
-
-
-def _optimizer(request: dict[str, Any]) -> str | None:
-    """The class name of the optimizer that the rate is for, where it is known; a clip threshold drives none."""
-    name = request.get("optimizer")
-    if name is not None and not isinstance(name, str):
-        raise RequestError(f"optimizer is a class name such as AdamW, or null; given was {name!r}")
-    return None if request.get("kind") == "clip" else name
-
-
-def _result(text: str, run: _Run, past: Sequence[PastLeg]) -> dict[str, Any]:
-    counts, initial, points = run.counts, run.initial_step, run.points
+def _result(text: str, request: CurveRequest, past: Sequence[PastLeg]) -> dict[str, Any]:
+    counts, initial, points = request.counts, request.initial_step, request.points
     known = {"steps_per_epoch": counts.steps_per_epoch, "images_per_step": counts.images_per_step}
-    origin = _origin(text, run, past)
-    past = () if run.is_clip else past  # of what was, only the rates are known
+    mode = _mode(text, request, past)
+    origin = min(origin_of(mode, past[-1] if past else None, initial), request.total_steps - 1)
+    past = () if request.is_clip else past  # of what was, only the rates are known
     try:
-        made = plan(text, total_steps=run.total_steps - origin, **known)
+        made = plan(text, total_steps=request.total_steps - origin, **known)
     except ScheduleError as error:
-        return {"ok": False, "text": text, "error": describe_error(error)}
+        return {"ok": False, "text": text, "mode": mode, "error": describe_error(error)}
     steps = sample_steps(made, points)
     values = made.values(steps)
     momenta = made.momenta(steps)
-    warnings = [*made.warnings_for(run.optimizer), *([] if run.is_clip else resume_lints(made, initial, past, origin))]
+    optimizer = None if request.is_clip else request.optimizer  # a threshold drives none
+    warnings = [*made.warnings_for(optimizer), *([] if request.is_clip else resume_lints(made, initial, past, origin))]
     return {
-        "ok": True, "text": text, "total_steps": run.total_steps, "origin": origin, "stop": origin + made.stop,
+        "ok": True, "text": text, "mode": mode, "total_steps": request.total_steps, "origin": origin, "stop": origin + made.stop,
         "x": (steps + origin).tolist(), "y": values.tolist(),
         "momentum": None if momenta is None else [None if m != m else m for m in momenta.tolist()],
         "min": float(values.min()), "max": float(values.max()),
@@ -150,14 +135,13 @@ def _result(text: str, run: _Run, past: Sequence[PastLeg]) -> dict[str, Any]:
     }
 
 
-def _origin(text: str, run: _Run, past: Sequence[PastLeg]) -> int:
-    """The step of the run's life at which the text's own step 0 lies."""
-    if run.way == "restart":
-        return min(run.initial_step, run.total_steps - 1)
+def _mode(text: str, request: CurveRequest, past: Sequence[PastLeg]) -> str:
+    """How the run resumes with a text; a threshold resumes as the rate beside it does."""
     last = past[-1] if past else None
-    # A threshold goes on as its rate does, and whoever asks has looked at that text.
-    is_same = last is not None and run.way == "continue" and (run.is_clip or last.text.strip() == text.strip())
-    return min(last.origin, run.total_steps - 1) if last is not None and is_same else 0
+    if request.is_clip:
+        own = "" if last is None else last.rate_text
+        text = own if request.rate_text is None else request.rate_text
+    return mode_of(request.way, last, text)
 
 
 def _as_threshold(result: dict[str, Any]) -> None:
@@ -241,7 +225,7 @@ def resume_lints(made: Plan, initial: int, past: Sequence[PastLeg] = (), origin:
 
 def _stretch(made: Plan, initial: int, past: Sequence[PastLeg], origin: int) -> Stretch | None:
     """What becomes of the rate where the text of the last leg goes on under other numbers."""
-    if not past or past[-1].text.strip() != made.text.strip() or past[-1].origin != origin:
+    if not past or past[-1].rate_text.strip() != made.text.strip() or past[-1].origin != origin:
         return None
     try:
         then = past[-1].plan()

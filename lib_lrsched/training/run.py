@@ -194,7 +194,7 @@ class TrainingRun:
         found = self._found(known)
         mode = resume.mode_of(resumed.way, found.legs[-1] if found is not None and found.legs else None, request.rate_text)
         leg = Leg(self.initial_step, now, request.total_steps, request.rate_text, self.planned.counts.steps_per_epoch,
-                  self.planned.counts.images_per_step, PLANNER_VERSION, self.planned.origin, mode)
+                  self.planned.counts.images_per_step, PLANNER_VERSION, self.planned.origin, resume.written_mode(mode))
         state = replace(self._first_state(), state="running", step=self.initial_step, pictures=self.planned.pictures)
         if found is None:
             state = replace(state, id=self._store.new_id(request.kind, request.name, now), legs=(leg,))

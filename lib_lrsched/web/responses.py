@@ -10,11 +10,12 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from itertools import chain
 from math import isfinite
-from typing import Any
+from typing import Any, get_type_hints
 
 from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 
@@ -23,6 +24,8 @@ from lib_lrsched.formats.exported import ExportError
 from lib_lrsched.formats.imported import ImportFormatError
 from lib_lrsched.host.door import OPEN, Door
 from lib_lrsched.storage.store import PresetError, UnknownRunError
+
+from . import requests
 
 _PRESET_STATUS = {"wrong": 400, "missing": 404, "conflict": 409}
 logger = logging.getLogger(__name__)
@@ -47,9 +50,8 @@ class Route(APIRoute):
                 return refusal
             try:
                 return await handle(BoundedRequest(request.scope, request.receive))
-            except RequestValidationError as error:
-                first = error.errors()[0]
-                return error_answer(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+            except (RequestValidationError, ValidationError) as error:
+                return error_answer(400, self._refusal(error, request))
             except StarletteHTTPException as error:
                 return error_answer(error.status_code, str(error.detail))
             except ConflictError as error:
@@ -72,6 +74,17 @@ class Route(APIRoute):
                 return error_answer(500, why)
 
         return guarded
+
+    def _refusal(self, error: RequestValidationError | ValidationError, request: Request) -> str:
+        """What to say of the first value that does not fit its model.
+
+        An address is looked at by FastAPI or, with pydantic 2, by its model alone, which does not say "query".
+        """
+        models = [hint for hint in get_type_hints(self.endpoint).values() if isinstance(hint, type) and issubclass(hint, BaseModel)]
+        place: tuple[Any, ...] = error.errors()[0]["loc"]
+        if isinstance(error, RequestValidationError) and place[0] == "body":
+            return requests.refusal(models, place, error.body)
+        return requests.refusal(models, ("query", place[-1]), request.query_params)
 
 
 class BoundedRequest(Request):
@@ -105,19 +118,22 @@ class BoundedRequest(Request):
         return self._body
 
     async def json(self) -> Any:
-        """What they say.
+        """The object that they hold.
 
         Raises:
-            JSONDecodeError: it is no JSON.
-            HTTPException: 400, JSON that nobody has a use for.
+            HTTPException: 400, no JSON, no object, or one that nobody has a use for.
         """
         too_deep = HTTPException(400, f"expected JSON that is nested at most {DEEPEST} deep")
         try:
             value = json.loads(await self.body(), parse_int=_whole)
         except RecursionError as error:
             raise too_deep from error
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise HTTPException(400, f"{requests.NO_OBJECT}, got no JSON: {error}") from error
         if _is_deeper(value, DEEPEST):
             raise too_deep
+        if not isinstance(value, dict):  # pydantic 1 would make one of a list of pairs
+            raise HTTPException(400, requests.NO_OBJECT)
         return value
 
 
@@ -180,12 +196,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(one) for one in value]
     return None if isinstance(value, float) and not isfinite(value) else value
-
-
-def an_object(body: object) -> dict[str, Any]:
-    if not isinstance(body, dict):
-        raise RequestError("expected a JSON object, sent as application/json")
-    return body
 
 
 def _refused(request: Request) -> Response | None:

@@ -19,7 +19,8 @@ from lib_lrsched.errors import RequestError
 from lib_lrsched.language.parser import parse
 from lib_lrsched.schedule.plan import Plan
 from lib_lrsched.schedule.shapes import REQUIRED, SHAPES
-from lib_lrsched.web.edit_requests import edit_answer, items_answer
+from lib_lrsched.web.requests import EditRequest, ItemsRequest
+from lib_lrsched.web.schedule_endpoints import edit_answer, items_answer
 
 RUN = {"total_steps": 1000, "pictures": 24, "batch": 2, "accumulate": 1}
 planned = partial(plan, total_steps=1000, steps_per_epoch=12, images_per_step=2)
@@ -27,7 +28,7 @@ planned = partial(plan, total_steps=1000, steps_per_epoch=12, images_per_step=2)
 
 def edit(text: str, do: str, item: int | Sequence[int] = 0, **more: Any) -> str:
     path = [item] if isinstance(item, int) else list(item)
-    return edit_answer({"text": text, "edit": {"do": do, "item": path, **more}, **RUN})["text"]
+    return edit_answer(EditRequest(text=text, edit={"do": do, "item": path, **more}, **RUN))["text"]
 
 
 # Texts with everything in them ----------------------------------------------------------------
@@ -380,7 +381,7 @@ def test_items_of_a_repeat_have_a_place_and_can_be_edited():
 
 
 def test_items_need_no_run():
-    assert items_answer({"text": "0.1:3ep"}) == {
+    assert items_answer(ItemsRequest(text="0.1:3ep")) == {
         "items": [
             {
                 "path": [0], "span": [0, 7], "text": "0.1:3ep", "shape": "constant",
@@ -393,7 +394,7 @@ def test_items_need_no_run():
 
 
 def test_the_run_gives_items_their_points():
-    answer = items_answer({"text": "0.1:100, linear(0.01)", **RUN})
+    answer = items_answer(ItemsRequest(text="0.1:100, linear(0.01)", **RUN))
     assert answer["boundaries"] == [{"item": (0,), "step": 100, "low": 1, "high": 999}]
     assert [(h["item"], h["param"], h["step"], h["rate"]) for h in answer["handles"]] == [
         ((0,), "v", 0, 0.1), ((0,), "v", 99, 0.1), ((1,), "b", 1000, 0.01),
@@ -405,7 +406,6 @@ def test_the_run_gives_items_their_points():
 
 SET_V = {"do": "set", "item": [0], "param": "v"}
 END = {"do": "end", "item": [0]}
-DOES = "set, unset, end, unit, shape, insert, delete, boundary, rate"
 ONE_VALUE = "v is one value, such as 0.005 or 20%; given was"
 ONE_END = "an end is one time, such as 100, 20%, 3ep or +50; given was"
 NOT_RUN = "this item does not run: it starts after the end, or after an item without one"
@@ -414,8 +414,6 @@ NOT_RUN = "this item does not run: it starts after the end, or after an item wit
 @pytest.mark.parametrize(
     ("text", "change", "message"),
     [
-        ("0.1", {"do": "paint"}, f"edit: expected an object whose `do` is one of {DOES}"),
-        ("0.1", {"do": "delete", "item": 0}, "item is a list of whole numbers, such as [0]; given was 0"),
         ("0.1", {"do": "delete", "item": [1]}, "there is no item [1] in the text"),
         ("0.1", {"do": "delete", "item": [0, 0]}, "there is no item [0, 0] in the text"),
         ("0.1", {"do": "delete", "item": [0]}, "a schedule has at least one item, and a repeat too"),
@@ -423,7 +421,6 @@ NOT_RUN = "this item does not run: it starts after the end, or after an item wit
         ("cosine(1, 0)", SET_V | {"param": "c", "value": "1"}, "cosine has no `c` to change"),
         ("cosine(1, 0)", {"do": "unset", "item": [0], "param": "b"}, "cosine needs b"),
         ("0.1", SET_V | {"value": ""}, "v has no value"),
-        ("0.1", SET_V | {"value": 1}, "value is a text, given was 1"),
         ("0.1", SET_V | {"value": "1, 2"}, f"{ONE_VALUE} `1, 2`"),
         ("0.1", SET_V | {"value": "1), 2, x(3"}, f"{ONE_VALUE} `1), 2, x(3`"),
         ("0.1", SET_V | {"value": "v=1"}, f"{ONE_VALUE} `v=1`"),
@@ -434,15 +431,13 @@ NOT_RUN = "this item does not run: it starts after the end, or after an item wit
         ("0.1", {"do": "shape", "item": [0], "shape": "cos"}, "there is no shape `cos`"),
         ("0.1", {"do": "boundary", "item": [0], "step": 5}, "this item has no written end to move"),
         ("0.1, 1", {"do": "boundary", "item": [1], "step": 5}, NOT_RUN),
-        ("0.1:5, 1", {"do": "boundary", "item": [0], "step": 0}, "step is a whole number from 1 to 1000000000, given was 0"),
         ("decay(1, 0.9)", {"do": "rate", "item": [0], "param": "gamma", "value": 1}, "item [0] has no point for `gamma`"),
-        ("0.1", {"do": "rate", "item": [0], "param": "v", "value": "1"}, "value is a number, given was '1'"),
         ("1:1, 2:2, 3:3", {"do": "insert", "item": [0]}, "there is no room for another item between step 1 and step 2"),
     ],
 )
 def test_error_an_edit_that_cannot_be_made_says_why(text: str, change: dict[str, Any], message: str):
     with pytest.raises(RequestError) as caught:
-        edit_answer({"text": text, "edit": change, **RUN})
+        edit_answer(EditRequest(text=text, edit=change, **RUN))
     assert caught.value.message == message
 
 
@@ -456,7 +451,7 @@ def test_error_an_edit_whose_text_cannot_be_planned_is_refused():
 
 def test_error_a_unit_that_the_run_does_not_know():
     with pytest.raises(RequestError) as caught:
-        edit_answer({"text": "1:50", "edit": {"do": "unit", "item": [0], "unit": "ep"}, "total_steps": 100})
+        edit_answer(EditRequest(text="1:50", edit={"do": "unit", "item": [0], "unit": "ep"}, total_steps=100))
     assert caught.value.message == "50 steps cannot be said in ep: the data set's size is not known"
 
 

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from lib_lrsched.errors import ScheduleError
-from lib_lrsched.preview.curve import preview
+from lib_lrsched.preview.curve import CurveRequest, preview
 from lib_lrsched.schedule.plan import plan
 
 STEPS = 100
@@ -213,6 +213,5 @@ def test_an_error_keeps_its_corrected_text() -> None:
 
 
 def test_a_preview_has_the_corrected_text_of_an_error() -> None:
-    request = {"texts": ["0,005", "foo(1)"], "kind": "rate", "total_steps": STEPS, "pictures": 4, "batch": 1, "accumulate": 1}
-    first, second = preview(request)["results"]
+    first, second = preview(CurveRequest(texts=["0,005", "foo(1)"], total_steps=STEPS, pictures=4))["results"]
     assert (first["error"]["fix"], second["error"]["fix"]) == ("0.005", None)

@@ -31,7 +31,7 @@ from lib_lrsched import plan  # noqa: E402
 from lib_lrsched.host import runtime as host_runtime  # noqa: E402
 from lib_lrsched.host.input_checks import InputError  # noqa: E402
 from lib_lrsched.practice import hypernetwork, sd_hijack, shared  # noqa: E402
-from lib_lrsched.preview.curve import preview  # noqa: E402
+from lib_lrsched.preview.curve import CurveRequest, preview  # noqa: E402
 from lib_lrsched.preview.run_view import past_legs  # noqa: E402
 from lib_lrsched.schedule import running_average  # noqa: E402
 from lib_lrsched.storage import process  # noqa: E402
@@ -251,7 +251,7 @@ def test_raising_max_steps_shows_what_that_does_to_the_curve(ground, reached, mo
     if reached < 10:
         interrupt_at(monkeypatch, reached - 1)
     ground.train("embedding", text, 10)
-    request = {"texts": [text], "total_steps": 40, "pictures": 5, "initial_step": reached, "points": 50}
+    request = CurveRequest(texts=[text], total_steps=40, pictures=5, initial_step=reached, points=50)
     (result,) = preview(request, past_legs(ground.run()))["results"]
     messages = [warning["message"] for warning in result["warnings"]]
     before, after = plan(text, total_steps=10), plan(text, total_steps=40)

@@ -20,11 +20,12 @@ from fastapi import FastAPI
 from lib_lrsched.host.door import Door
 from lib_lrsched.preview.run_view import Histories
 from lib_lrsched.snapshot import find
-from lib_lrsched.storage.history import History, HistoryRow
+from lib_lrsched.storage.history import MAX_STEP, History, HistoryRow
 from lib_lrsched.storage.presets import BUILTIN
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.store import Known, Leg, RunState, Store
-from lib_lrsched.web.endpoints import QUICKLY_S, add_routes
+from lib_lrsched.web.endpoints import add_routes
+from lib_lrsched.web.schedule_endpoints import QUICKLY_S
 
 NO_OBJECT = "expected a JSON object, sent as application/json"
 PREVIEW = {"id": 7, "texts": ["0.005:100, 1e-3"], "total_steps": 2_000, "pictures": None}
@@ -212,8 +213,8 @@ def test_a_leg_that_went_back_takes_the_place_of_those_it_undid(client: Client, 
     [
         ([], NO_OBJECT),
         ("x", NO_OBJECT),
-        (PREVIEW | {"texts": []}, "texts is a list of 1 to 8 texts"),
-        (PREVIEW | {"run": 3}, "run: expected the id of a run or null, found 3"),
+        (PREVIEW | {"texts": []}, "texts: expected a list of 1 to 8 texts, got []"),
+        (PREVIEW | {"run": 3}, "run: expected the id of a run, or null, got 3"),
     ],
 )
 def test_error_malformed_preview(client: Client, body: Any, said: str):
@@ -223,7 +224,7 @@ def test_error_malformed_preview(client: Client, body: Any, said: str):
 def test_error_preview_that_is_not_json(client: Client):
     answer = client.post("/lrsched/v1/preview", content="{", headers={"content-type": "application/json"})
     assert answer.status_code == 400
-    assert message(answer.json()).startswith("body.1: ")
+    assert message(answer.json()).startswith(f"{NO_OBJECT}, got no JSON: Expecting property name")
     answer = client.post("/lrsched/v1/preview", content="[" * 100_000, headers={"content-type": "application/json"})
     assert answer.status_code == 400
     assert message(answer.json()) == "expected JSON that is nested at most 64 deep"
@@ -410,7 +411,8 @@ def test_error_damaged_run(client: Client, runtime: FakeRuntime):
 
 @pytest.mark.parametrize("since", ["-1", "x", str(10**400)])
 def test_error_since_that_is_no_step(client: Client, since: str):
-    assert message(get(client, f"/runs/a?since={since}", 400)).startswith("query.since: ")
+    said = message(get(client, f"/runs/a?since={since}", 400))
+    assert said.startswith(f'since: expected a whole number from 0 to {MAX_STEP}, got "{since[:90]}')
 
 
 def test_resume_finds_the_run_of_the_embedding_as_it_is_now(client: Client, runtime: FakeRuntime):
@@ -424,6 +426,7 @@ def test_resume_without_a_run_or_without_the_embedding_says_so(client: Client, r
     runtime.store.save(state())
     runtime.found["embedding", "my cat"] = (121, "other", 99)
     nothing = {"kind": "embedding", "run": None, "settings": None, "file_step": None, "exact": False, "way": "continue"}
+    nothing["mode"] = None
     assert get(client, "/resume?kind=embedding&name=my%20cat") == nothing | {
         "name": "my cat", "step": 121, "file_step": 121, "message": "no stored run belongs to 'my cat' as it is now, at step 121",
     }  # fmt: skip
@@ -442,22 +445,61 @@ def test_how_a_training_goes_on_is_chosen(client: Client, runtime: FakeRuntime):
     assert (answer["way"], answer["run"]["id"]) == ("restart", "a")
 
 
+def test_where_the_text_is_sent_the_mode_is_answered(client: Client, runtime: FakeRuntime):
+    runtime.store.save(state())
+    runtime.found["embedding", "my cat"] = (120, "abcd", 99)
+    runtime.found["embedding", "new"] = (0, "cdef", 99)
+    address = "/resume?kind=embedding&name=my%20cat"
+    assert get(client, address)["mode"] is None
+    assert get(client, f"{address}&rate_text=0.005:100,%201e-3")["mode"] == "continue"
+    assert get(client, f"{address}&rate_text=1")["mode"] == "new"
+    assert get(client, "/resume?kind=embedding&name=new&rate_text=1")["mode"] == "start"
+    choice = {"kind": "embedding", "name": "my cat", "rate_text": "1"}
+    for way in ("restart", "file", "new"):
+        assert post(client, "/resume", choice | {"way": way})["mode"] == way
+    assert post(client, "/resume", choice | {"way": "continue", "rate_text": None})["mode"] is None
+    runtime.live["a"] = Live(state(state="running"))
+    assert get(client, f"{address}&rate_text=1")["mode"] == "new"
+
+
+def test_a_preview_of_a_continued_run_says_its_mode(client: Client, runtime: FakeRuntime):
+    runtime.store.save(state())
+    body = PREVIEW | {"run": "a", "initial_step": 120, "texts": ["0.005:100, 1e-3", "1", "foo("]}
+    assert [result["mode"] for result in post(client, "/preview", body)["results"]] == ["continue", "new", "new"]
+    assert [result["mode"] for result in post(client, "/preview", body | {"run": None})["results"]] == ["start"] * 3
+    clip = body | {"kind": "clip", "texts": ["1"], "rate_text": "1"}
+    assert post(client, "/preview", clip)["results"][0]["mode"] == "new"
+
+
+def test_an_optimizer_in_a_stored_run_that_is_no_name_is_not_known(client: Client, runtime: FakeRuntime):
+    runtime.store.save(state(settings={"optimizer": 7}))
+    assert post(client, "/preview", PREVIEW | {"run": "a", "texts": ["onecycle(1e-3)"]})["results"][0]["warnings"] == []
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"kind": "embedding", "name": "x", "way": "back"}, "way: expected one of continue, new, restart, file, found 'back'"),
-        ({"kind": "lora", "name": "x", "way": "new"}, "expected kind embedding or hypernetwork, and a name"),
-        ({"kind": "embedding", "name": 7, "way": "new"}, "expected kind embedding or hypernetwork, and a name"),
-        ({"kind": "embedding", "name": "x"}, "way: expected one of continue, new, restart, file, found None"),
+        ({"kind": "embedding", "name": "x", "way": "back"}, 'way: expected one of continue, new, restart, file, got "back"'),
+        ({"kind": "lora", "name": "x", "way": "new"}, 'kind: expected embedding or hypernetwork, got "lora"'),
+        ({"kind": "embedding", "name": 7, "way": "new"}, "name: expected a text, got 7"),
+        ({"kind": "embedding", "name": "x"}, "way: expected one of continue, new, restart, file, got nothing"),
     ],
 )
 def test_error_no_way_to_go_on(client: Client, body: Any, words: str):
     assert message(post(client, "/resume", body, 400)) == words
 
 
-@pytest.mark.parametrize("query", ["", "?kind=embedding", "?name=x", "?kind=lora&name=x"])
-def test_error_resume_of_nothing(client: Client, query: str):
-    assert message(get(client, f"/resume{query}", 400)).startswith("query.")
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("", "kind: expected embedding or hypernetwork, got nothing"),
+        ("?kind=embedding", "name: expected a text, got nothing"),
+        ("?name=x", "kind: expected embedding or hypernetwork, got nothing"),
+        ("?kind=lora&name=x", 'kind: expected embedding or hypernetwork, got "lora"'),
+    ],
+)
+def test_error_resume_of_nothing(client: Client, query: str, said: str):
+    assert message(get(client, f"/resume{query}", 400)) == said
 
 
 def test_presets_are_saved_and_deleted(client: Client):
@@ -481,7 +523,7 @@ def test_error_preset_refused(client: Client):
     taken = f"the preset {name!r} comes with the extension and stays as it is; save under another name"
     assert message(post(client, "/presets", {"name": name, "text": "1"}, 409)) == taken
     assert message(post(client, "/presets", {"name": "", "text": "1"}, 400)) == "a preset needs a name of printable characters"
-    assert message(post(client, "/presets", {"name": 3, "text": "1"}, 400)) == "name: expected a text, found 3"
+    assert message(post(client, "/presets", {"name": 3, "text": "1"}, 400)) == "name: expected a text, got 3"
     deleted = client.request("DELETE", f"/lrsched/v1/presets/{name}")
     assert (deleted.status_code, message(deleted.json())) == (409, taken)
     deleted = client.request("DELETE", "/lrsched/v1/presets/nothing")
@@ -569,14 +611,16 @@ def test_error_a_body_that_is_too_large_is_not_read(client: Client):
 
 
 @pytest.mark.parametrize(("body", "said"), [
-    ('{"texts": [' + "[" * 62 + "]" * 62 + "]}", "texts is a list of 1 to 8 texts"),
+    ('{"texts": [' + "[" * 62 + "]" * 62 + "]}", "texts: expected a list of 1 to 8 texts, got [" + "[" * 62 + "]" * 37 + "..."),
     ('{"texts": [' + "[" * 63 + "]" * 63 + "]}", "expected JSON that is nested at most 64 deep"),
     ('{"total_steps": ' + "9" * 301 + "}", "expected numbers of at most 300 digits, got one of 301"),
     ('{"total_steps": ' + "9" * 9_000 + "}", "expected numbers of at most 300 digits, got one of 9000"),
-    (b'{"texts": "\xff"}', "There was an error parsing the body"),
-    ('{"texts": ["1"], "total_steps": 10, "data_root": "a\\u0000b"}', "data_root: expected the name of a folder, found 'a\\x00b'"),
-    ('{"texts": ["1"], "total_steps": 10, "data_root": "\\ud800"}', "data_root: expected the name of a folder, found '\\ud800'"),
-    ('{"texts": ["1"], "total_steps": 10, "data_root": ["x"]}', "data_root: expected the name of a folder, found ['x']"),
+    (b'{"texts": "\xff"}', f"{NO_OBJECT}, got no JSON: 'utf-8' codec can't decode byte 0xff in position 11: invalid start byte"),
+    ('{"texts": ["1"], "total_steps": 10, "data_root": "a\\u0000b"}',
+     'data_root: expected the name of a folder, or null, got "a\\u0000b"'),
+    ('{"texts": ["1"], "total_steps": 10, "data_root": "\\ud800"}',
+     'data_root: expected the name of a folder, or null, got "\\ud800"'),
+    ('{"texts": ["1"], "total_steps": 10, "data_root": ["x"]}', 'data_root: expected the name of a folder, or null, got ["x"]'),
 ])  # fmt: skip
 def test_error_json_that_nobody_has_a_use_for(client: Client, body: Any, said: str):
     answer = client.post("/lrsched/v1/preview", content=body, headers={"content-type": "application/json"})
@@ -622,7 +666,11 @@ def test_what_would_stop_a_training_is_asked_of_the_host(client: Client):
     assert answer == {"findings": [{"severity": "warning", "subject": "embedding", "message": "mine 5"}]}
 
 
-@pytest.mark.parametrize("body", [{}, {"kind": "lora", "name": "", "inputs": {}}, {"kind": "embedding", "name": 3, "inputs": {}},
-                                  {"kind": "embedding", "name": "mine", "inputs": []}])
-def test_error_no_such_training(client: Client, body: dict[str, Any]):
-    assert message(post(client, "/preflight", body, 400)) == "expected kind embedding or hypernetwork, a name, and an object inputs"
+@pytest.mark.parametrize(("body", "said"), [
+    ({}, "kind: expected embedding or hypernetwork, got nothing"),
+    ({"kind": "lora", "name": "", "inputs": {}}, 'kind: expected embedding or hypernetwork, got "lora"'),
+    ({"kind": "embedding", "name": 3, "inputs": {}}, "name: expected a text, got 3"),
+    ({"kind": "embedding", "name": "mine", "inputs": []}, "inputs: expected an object, got []"),
+])  # fmt: skip
+def test_error_no_such_training(client: Client, body: dict[str, Any], said: str):
+    assert message(post(client, "/preflight", body, 400)) == said

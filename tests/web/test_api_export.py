@@ -46,18 +46,19 @@ def test_epochs_are_those_of_the_data_set():
     assert ask("POST", "/export", request).json()["text"] == "1:6,0.2"
 
 
-TOTAL = "total_steps is a whole number from 1 to 1000000"
+TOTAL = "total_steps: expected a whole number from 1 to 1000000"
 
 
 @pytest.mark.parametrize(
     ("request_", "message", "span"),
     [
-        ({}, "text: expected a text, found None", None),
-        ({"text": "1"}, "format: expected a text, found None", None),
-        ({"text": "1", "format": "a1111"}, f"{TOTAL}, given was None", None),
-        ({"text": "1", "format": "a1111", "total_steps": 10**7}, f"{TOTAL}, given was 10000000", None),
-        ({"text": "1", "format": "a1111", "total_steps": True}, f"{TOTAL}, given was True", None),
-        ({"text": "1", "format": "a1111", "total_steps": 9, "error": "2%"}, "error is a number, given was '2%'", None),
+        ({}, "text: expected a text, got nothing", None),
+        ({"text": "1"}, "format: expected a text, got nothing", None),
+        ({"text": "1", "format": "a1111"}, f"{TOTAL}, got nothing", None),
+        ({"text": "1", "format": "a1111", "total_steps": 10**7}, f"{TOTAL}, got 10000000", None),
+        ({"text": "1", "format": "a1111", "total_steps": True}, f"{TOTAL}, got true", None),
+        ({"text": "1", "format": "a1111", "total_steps": 9, "error": "2%"},
+         'error: expected a finite number, or null, got "2%"', None),
         ({"text": "1", "format": "a1111", "total_steps": 9, "error": 2},
          "the error is a part from 0 to below 1, such as 0.02 or 2%; given was 2", None),
         ({"text": "1", "format": "gif", "total_steps": 9},

@@ -25,14 +25,15 @@ NASTY = [
 
 BODIES: dict[str, dict[str, Any]] = {
     "/preview": {"id": 1, "texts": ["0.005"], "kind": "rate", "total_steps": 100, "pictures": None, "batch": 1, "accumulate": 1,
-                 "data_root": "", "initial_step": 0, "points": 50, "run": None, "way": None, "optimizer": None},
+                 "data_root": "", "initial_step": 0, "points": 50, "run": None, "way": None, "optimizer": None,
+                 "rate_text": None},
     "/preflight": {"kind": "embedding", "name": "mine", "inputs": {}},
     "/export": {"text": "0.005", "total_steps": 100, "format": "a1111", "pictures": 1, "batch": 1, "accumulate": 1, "error": None,
                 "base": None},
     "/import": {"text": "1:10,0.1", "format": "diffusers", "base": 0.005},
     "/items": {"text": "0.005", "total_steps": 100, "pictures": 1, "batch": 1, "accumulate": 1},
     "/edit": {"text": "0.005:10, 1", "total_steps": 100, "edit": {"do": "delete", "item": [0]}},
-    "/resume": {"kind": "embedding", "name": "mine", "way": "continue"},
+    "/resume": {"kind": "embedding", "name": "mine", "way": "continue", "rate_text": None},
     "/presets": {"name": "mine", "text": "0.005", "note": ""},
 }  # fmt: skip
 INPUTS = ("learn_rate", "batch_size", "gradient_step", "data_root", "log_directory", "training_width", "training_height", "steps",
@@ -111,6 +112,7 @@ def test_no_address_is_a_failure(app: FastAPI):
     paths += [f"/runs/none?since={word}" for word in WORDS]
     methods = ("GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "BREW")
     requests: list[tuple[str, str, dict[str, Any]]] = [(method, path, {}) for method in methods for path in paths]
+    requests += [("GET", f"/resume?kind=embedding&name=mine&rate_text={word}", {}) for word in WORDS]
     requests += [("POST", f"/runs?name={word}", {"content": b"PK"}) for word in WORDS]
     assert ask_all(app, requests) == []
 
