@@ -436,8 +436,8 @@ def saved_by_another_process(store: Store, run_id: str, end: str) -> None:
         "from lib_lrsched.storage.store import Store\n"
         f"Store(pathlib.Path(sys.argv[1])).save(test_store.state({run_id!r}, state='running'))\n{end}"
     )
-    tests = Path(__file__).parents[1]
-    environment = os.environ | {"PYTHONPATH": f"{tests}{os.pathsep}{tests.parent}"}
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (here, here.parents[0], here.parents[1])))}
     subprocess.run([sys.executable, "-c", code, str(store.root)], check=False, env=environment, timeout=60)
 
 
