@@ -214,7 +214,8 @@ class Loop:
         opts = SimpleNamespace(practice_quiet=True)
         shared = SimpleNamespace(opts=opts, state=SimpleNamespace(interrupted=False))
         settings = Settings(autosave_every=0, autosave_minutes=0.0, freeze=False)  # what saving costs is a row of its own
-        host: Any = SimpleNamespace(shared=shared, settings=lambda: settings, embeddings_dir=lambda: str(folder))
+        place = {"embeddings_dir": lambda: str(folder), "folder_of": lambda _: str(folder)}
+        host: Any = SimpleNamespace(shared=shared, settings=lambda: settings, **place)
         mode = "norm" if clip == "norm" else "disabled"
         asked = Asked("embedding", "bench", text, MILLION, clip_mode=mode, clip_text="0.01" if clip == "norm" else "")
         self.session = Session(host, TrainingRun(asked, Store(folder)))

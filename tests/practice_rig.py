@@ -29,6 +29,7 @@ from lib_lrsched.practice import (
     dataset,
     hypernetwork,
     images,
+    initialize,
     sd_hijack,
     sd_hijack_checkpoint,
     service,
@@ -197,7 +198,7 @@ def practice_ground(root: Path, model: PracticeModel, *, captions: bool = True) 
     globals_before = there()
     torch.set_num_threads(1)
     shared.opts.practice_quiet = True
-    shared.setup(root, model)
+    initialize.setup(root, model)
     shared.state.begin("test")
     draw_pictures(root / "data", 5, captions=captions)
     yield Ground(root, model)

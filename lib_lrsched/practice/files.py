@@ -36,7 +36,7 @@ def save_pt(data: Any, path: PathLike) -> None:
 def load_pt(path: PathLike) -> Any:
     """What torch.save wrote, on the CPU; nothing but tensors, numbers, text and containers is unpickled.
 
-    Raises ValueError for a file that holds anything else or is no .pt file.
+    Raises ValueError for a file that holds anything else or is not a .pt file.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""Pictures of a run as PNG files: rate and loss over steps, and samples side by side."""
+"""Images of a run as PNG files: rate and loss over steps, and samples side by side."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def _gaps(values: Sequence[float | None]) -> list[float]:
     return [float("nan") if value is None else value for value in values]
 
 
-def draw_samples(pictures: Sequence[Any], path: Path, scale: int = 4) -> Path:
-    """Pictures beside each other, each pixel ``scale`` pixels wide."""
+def draw_samples(images: Sequence[Any], path: Path, scale: int = 4) -> Path:
+    """Images beside each other, each pixel ``scale`` pixels wide."""
     from PIL import Image
 
     gap = 4
-    sizes = [(picture.width * scale, picture.height * scale) for picture in pictures]
+    sizes = [(image.width * scale, image.height * scale) for image in images]
     sheet = Image.new("RGB", (sum(w for w, _ in sizes) + gap * (len(sizes) - 1), max(h for _, h in sizes)), "white")
     left = 0
-    for picture, size in zip(pictures, sizes, strict=True):
-        sheet.paste(picture.resize(size, Image.Resampling.NEAREST), (left, 0))
+    for image, size in zip(images, sizes, strict=True):
+        sheet.paste(image.resize(size, Image.Resampling.NEAREST), (left, 0))
         left += size[0] + gap
     sheet.save(path)
     return path

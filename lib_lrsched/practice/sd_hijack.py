@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError  # type: ignore[attr-defined]  # made in Rust
 from torch import Tensor
 
-from lib_lrsched.practice import files, shared, text
+from lib_lrsched.practice import files, shared
 
 PLACEHOLDER_TOKEN = {"*": 265}  # what the host writes; no reader looks at the number
 TORCH_SUFFIXES = (".pt", ".bin")
@@ -60,13 +60,11 @@ class Embedding:
         }
 
 
-class EmbeddingDatabase(text.EmbeddingDatabase):
+class EmbeddingDatabase:
     """The embeddings of one folder; those whose width the model does not take are in `skipped_embeddings`."""
 
-    word_embeddings: dict[str, Embedding]  # type: ignore[assignment]  # the encoder asks for less
-
     def __init__(self) -> None:
-        super().__init__()
+        self.word_embeddings: dict[str, Embedding] = {}
         self.skipped_embeddings: dict[str, Embedding] = {}
         self.newcomers: dict[str, Embedding] = {}
         """Ours: known like the others, and not in the folder yet."""
@@ -160,7 +158,7 @@ def _only_tensor(candidates: Any, path: Path) -> Tensor:
     tensors = list(candidates.values()) if isinstance(candidates, dict) else []
     if len(tensors) != 1 or not isinstance(tensors[0], Tensor) or tensors[0].dim() == 0:
         raise ValueError(
-            f"{path.name} is no embedding: expected one tensor, found "
+            f"{path.name} is not an embedding: expected one tensor, found "
             f"{[type(found).__name__ for found in tensors]}; move the file out of the embeddings folder"
         )
     return tensors[0]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 
-from lib_lrsched.practice import files, hypernetwork, newcomer, sampling, sd_hijack, shared, textual_inversion
+from lib_lrsched.practice import files, hypernetwork, initialize, newcomer, sampling, sd_hijack, shared, textual_inversion
 from lib_lrsched.practice.hypernetwork_layers import parse_dropout_structure
 
 KINDS = ("embedding", "hypernetwork")
@@ -44,7 +44,7 @@ class Choices:
     tag_drop_out: float = 0.0
     latent_sampling: str = "once"  # or "deterministic", "random"
     use_weight: bool = False
-    picture_with_embedding: bool = False
+    image_with_embedding: bool = False
     preview_prompt: str | None = None  # None: the prompt just trained on
     preview_negative_prompt: str = ""
     preview_steps: int = 20
@@ -93,8 +93,8 @@ def seed(number: int) -> None:
 
 
 def open_at(root: str | Path) -> None:
-    """Works in this folder from now on; the model is loaded at the first call. Raises as shared.setup."""
-    shared.setup(root)
+    """Works in this folder from now on; the model is loaded at the first call. Raises as initialize.setup."""
+    initialize.setup(root)
 
 
 def create(kind: str, name: str, root: str | Path | None = None, **design: Any) -> Path:
@@ -167,7 +167,7 @@ def arguments(kind: str, name: str, lr: str, steps: int, chosen: Choices) -> dic
         "embedding": {
             "embedding_name": name,
             "save_embedding_every": chosen.copies_every,
-            "save_image_with_stored_embedding": chosen.picture_with_embedding,
+            "save_image_with_stored_embedding": chosen.image_with_embedding,
         },
         "hypernetwork": {"hypernetwork_name": name, "save_hypernetwork_every": chosen.copies_every},
     }[kind]
@@ -180,20 +180,20 @@ def file_of(kind: str, name: str) -> Path:
 
 
 def sample_concept(name: str, n: int = 4, seed: int = 0, prompt: str | None = None) -> list[Image.Image]:
-    """n pictures of what an embedding or a hypernetwork of this name has learned.
+    """n images of what an embedding or a hypernetwork of this name has learned.
 
     Without a prompt: "a picture of" the embedding's name, or "a picture" with the hypernetwork applied. Torch's
     generators are left alone. Raises KeyError for a name that is neither.
     """
     if name in sd_hijack.model_hijack.embedding_db.word_embeddings:
-        return _pictures(f"a picture of {name}" if prompt is None else prompt, n, seed)
+        return _images(f"a picture of {name}" if prompt is None else prompt, n, seed)
     if name not in shared.hypernetworks:
         raise KeyError(f"no embedding and no hypernetwork {name!r}; there are {[*embeddings(), *hypernetworks()]}")
     before = shared.loaded_hypernetworks
     with torch.random.fork_rng(devices=[]):  # making its layers draws start values
         hypernetwork.load_hypernetworks([name])
     try:
-        return _pictures("a picture" if prompt is None else prompt, n, seed)
+        return _images("a picture" if prompt is None else prompt, n, seed)
     finally:
         shared.set_loaded_hypernetworks(before)
 
@@ -210,7 +210,7 @@ def hypernetworks() -> list[str]:
     return sorted(shared.hypernetworks)
 
 
-def decodable_pictures(folder: str | Path) -> list[Path]:
+def decodable_images(folder: str | Path) -> list[Path]:
     """The files in folder that the data set can read, sorted. Raises FileNotFoundError where there is no folder."""
     return [path for path in sorted(Path(folder).iterdir()) if path.is_file() and _decodes(path)]
 
@@ -255,7 +255,7 @@ def _decodes(path: Path) -> bool:
     return True
 
 
-def _pictures(prompt: str, n: int, seed: int) -> list[Image.Image]:
+def _images(prompt: str, n: int, seed: int) -> list[Image.Image]:
     with one_thread():
         return sampling.sample(shared.sd_model, [prompt] * n, seed=seed)
 

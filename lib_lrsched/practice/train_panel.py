@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TEMPLATE = "subject.txt"
-PICTURES_SHOWN = 4
+IMAGES_SHOWN = 4
 FIRST_STEPS = 300
 
 queue_lock = threading.Lock()
@@ -65,13 +65,13 @@ def train(kind: str, name: str | None, values: tuple[Any, ...]) -> tuple[str, st
     try:
         with queue_lock:
             result = service.train(kind, chosen, rate, inputs.steps, **inputs.choices())
-            pictures = service.sample_concept(chosen, PICTURES_SHOWN, 0)
+            images = service.sample_concept(chosen, IMAGES_SHOWN, 0)
     except Exception as error:  # as the host's wrapper: whatever was raised is shown in #ti_error
         logger.info("training did not start", exc_info=True)
         return "", error_html(error), []
     ending = "interrupted" if result.interrupted else "finished"
     said = f"Training {ending} at {result.trained.step} steps.\nSaved to {result.path}"
-    return said, "", pictures
+    return said, "", images
 
 
 def create(kind: str, name: str, first: Any) -> tuple[Any, str, str]:
@@ -203,9 +203,9 @@ def _run_fields() -> list[Any]:
         template = gr.Dropdown(templates, value=TEMPLATE, label="Prompt template", elem_id="train_template_file")
     with gr.Row():
         steps = _count("Max steps", "train_steps", FIRST_STEPS)
-        pictures = _count("A picture every N steps, 0: never", "train_create_image_every", 0)
+        images = _count("An image every N steps, 0: never", "train_create_image_every", 0)
         copies = _count("A copy every N steps, 0: never", "train_save_embedding_every", 0)
-    return [rate, network_rate, mode, clip, batch, accumulate, folder, log, template, steps, pictures, copies]
+    return [rate, network_rate, mode, clip, batch, accumulate, folder, log, template, steps, images, copies]
 
 
 def _count(label: str, elem_id: str, value: int) -> Any:

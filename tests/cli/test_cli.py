@@ -70,10 +70,17 @@ def test_error_text_is_shown_with_its_place(capsys: pytest.CaptureFixture[str]) 
     assert err == expected
 
 
+def test_error_with_a_fix_prints_the_whole_text_mended(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = evaluate(capsys, "cosin(1,\n 0)\t", "--steps", "10")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-2:] == ["did you mean: cosine(1,", " 0) "]
+
+
 def test_error_text_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = evaluate(capsys, "cosin(1, 0)", "--steps", "10", "--json")
     assert (code, err) == (2, "")
-    assert json.loads(out) == {"error": {"message": "no shape `cosin`; did you mean `cosine`?", "span": [0, 5]}}
+    assert json.loads(out) == {
+        "error": {"message": "no shape `cosin`; did you mean `cosine`?", "span": [0, 5], "fix": "cosine(1, 0)"}}
 
 
 @pytest.mark.parametrize("step", ["6", "-1", "99999999999999999999999"])
@@ -81,7 +88,7 @@ def test_error_step_outside_the_plan(capsys: pytest.CaptureFixture[str], step: s
     message = f"--at: step {step} is outside [0, 6)"
     assert evaluate(capsys, "0.5", "--steps", "6", f"--at={step}") == (2, "", message + "\n")
     code, out, _ = evaluate(capsys, "0.5", "--steps", "6", f"--at={step}", "--json")
-    assert (code, json.loads(out)) == (2, {"error": {"message": message, "span": None}})
+    assert (code, json.loads(out)) == (2, {"error": {"message": message, "span": None, "fix": None}})
 
 
 @pytest.mark.parametrize(
@@ -89,18 +96,18 @@ def test_error_step_outside_the_plan(capsys: pytest.CaptureFixture[str], step: s
     [
         (("0.5",), "the following arguments are required: --steps"),
         (("--steps", "5"), "the following arguments are required: TEXT"),
-        (("0.5", "--steps", "0"), "argument --steps: expected a whole number from 1, given was '0'"),
-        (("0.5", "--steps", "1e3"), "argument --steps: expected a whole number from 1, given was '1e3'"),
+        (("0.5", "--steps", "0"), "argument --steps: expected a whole number from 1, got '0'"),
+        (("0.5", "--steps", "1e3"), "argument --steps: expected a whole number from 1, got '1e3'"),
         (
             ("0.5", "--steps", "5", "--steps-per-epoch", "-2"),
-            "argument --steps-per-epoch: expected a whole number from 1, given was '-2'",
+            "argument --steps-per-epoch: expected a whole number from 1, got '-2'",
         ),
         (
             ("0.5", "--steps", "5", "--images-per-step", "x"),
-            "argument --images-per-step: expected a whole number from 1, given was 'x'",
+            "argument --images-per-step: expected a whole number from 1, got 'x'",
         ),
-        (("0.5", "--steps", "5", "--at", "1,x"), "argument --at: expected steps such as 0,99, given was '1,x'"),
-        (("0.5", "--steps", "5", "--at", ""), "argument --at: expected steps such as 0,99, given was ''"),
+        (("0.5", "--steps", "5", "--at", "1,x"), "argument --at: expected steps such as 0,99, got '1,x'"),
+        (("0.5", "--steps", "5", "--at", ""), "argument --at: expected steps such as 0,99, got ''"),
     ],
 )
 def test_error_argument_out_of_form(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], complaint: str) -> None:
@@ -142,12 +149,12 @@ def test_a_reader_that_stops_reading_ends_the_command_quietly() -> None:
 
 
 def test_error_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from lib_lrsched.cli import main as cli
+    from lib_lrsched.cli import train as command
 
     def train(_: object) -> int:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr(cli, "_train", train)
+    monkeypatch.setattr(command, "run", train)
     assert main(["train", "--kind", "embedding", "--name", "mine", "--lr", "1", "--steps", "2"]) == 1
     assert capsys.readouterr().err.startswith("this command needs torch, which is not installed: ")
 

@@ -21,6 +21,7 @@ from lib_lrsched.cli.main import main  # noqa: E402
 from lib_lrsched.practice import (  # noqa: E402
     dataset,
     files,
+    initialize,
     run_image,
     shared,
 )
@@ -39,7 +40,7 @@ class Ended(NamedTuple):
 @pytest.fixture
 def command(ground: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Runs a command in this process, on the small model and without drawing."""
-    monkeypatch.setattr(shared, "_model", small_model)
+    monkeypatch.setattr(initialize, "_model", small_model)
     for name in ("draw_run", "draw_samples"):
         monkeypatch.setattr(run_image, name, lambda *_: Path(_[-1]))
 
@@ -235,6 +236,14 @@ def test_nothing_left_of_a_file_without_a_stored_run(ground, train):
     assert (answer["step"], answer["rates"], list(answer["files"])) == (4, [], ["embedding"])
 
 
+@pytest.mark.parametrize("option", ["--lr", "--clip"])
+def test_error_of_a_schedule_has_its_fix_in_both_forms(train, option):
+    ended = train("embedding", 4, option, "cosin(0.005, 1e-5)")
+    assert (ended.code, ended.err.splitlines()[-1]) == (2, "did you mean: cosine(0.005, 1e-5)")
+    error = json.loads(train("embedding", 4, option, "cosin(0.005, 1e-5)", "--json").out)["error"]
+    assert (error["span"], error["fix"]) == ([0, 5], "cosine(0.005, 1e-5)")
+
+
 @both_kinds
 def test_a_failed_training_is_said_with_its_files(ground, command, kind, monkeypatch, capsys):
     with monkeypatch.context() as patch:
@@ -293,7 +302,7 @@ def test_a_second_signal_ends_the_command_at_once(ground, train, monkeypatch):
 
 
 def test_a_signal_before_the_training_ends_the_command(ground, train, monkeypatch):
-    monkeypatch.setattr(shared, "setup", lambda _: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(initialize, "setup", lambda _: signal.raise_signal(signal.SIGTERM))
     ended = train("embedding", 6)
     assert (ended.code, ended.out, ended.err) == (130, "", "interrupted\n")
 

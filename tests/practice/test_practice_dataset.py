@@ -43,7 +43,7 @@ def test_files_that_do_not_decode_are_skipped(host):
     (host.data / "notes.md").write_text("no picture")
     (host.data / "folder.png").mkdir()
     assert len(_data_set(host)) == 5
-    assert len(service.decodable_pictures(host.data)) == 5
+    assert len(service.decodable_images(host.data)) == 5
 
 
 def test_error_no_picture_in_the_folder(host):

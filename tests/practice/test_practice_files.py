@@ -12,7 +12,7 @@ import torch
 from host_steps import dated, train
 from practice_rig import both_kinds
 
-from lib_lrsched.practice import files, hypernetwork, sd_hijack, service, shared, textual_inversion, train_inputs
+from lib_lrsched.practice import files, hypernetwork, initialize, sd_hijack, service, shared, textual_inversion, train_inputs
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork, HypernetworkModule
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 
@@ -181,7 +181,7 @@ def test_good_inputs_pass(host):
         ({"template_file": None}, "there is no prompt template subject.txt"),
         ({"steps": 0}, "max steps: expected 1 or more, got 0"),
         ({"save_model_every": -1}, "saving the embedding every so many steps: expected 0 or more, got -1"),
-        ({"create_image_every": "5"}, "a picture every so many steps: expected a whole number, got '5'"),
+        ({"create_image_every": "5"}, "an image every so many steps: expected a whole number, got '5'"),
         ({"create_image_every": 5}, "the log folder is missing"),
     ],
 )
@@ -252,7 +252,7 @@ def test_one_thread_puts_the_number_back():
 def test_setup_copies_templates_but_keeps_changed_ones(host):
     changed = host.root / "textual_inversion_templates" / "subject.txt"
     changed.write_text("my own [name]\n")
-    shared.setup(host.root, host.model)
+    initialize.setup(host.root, host.model)
     assert changed.read_text() == "my own [name]\n"
     assert "hypernetwork.txt" in train_inputs.textual_inversion_templates
 

@@ -311,7 +311,7 @@ def test_preview_draws_a_seed_and_a_sub_seed(host):
 
 
 def test_pictures_are_saved_with_their_prompt_and_with_the_embedding(host):
-    train("embedding", 2, previews_every=2, preview_steps=1, copies_every=2, picture_with_embedding=True, preview_prompt="a b")
+    train("embedding", 2, previews_every=2, preview_steps=1, copies_every=2, image_with_embedding=True, preview_prompt="a b")
     with Image.open(dated(host) / "images" / "mine-2.png") as image:
         assert image.text["parameters"].startswith("a b\nSteps: 1, Sampler: DDIM")
     with Image.open(dated(host) / "image_embeddings" / "mine-2.png") as image:

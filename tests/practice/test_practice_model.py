@@ -342,7 +342,7 @@ def test_weights_fit_in_8_megabytes() -> None:
 
 
 def test_error_picture_of_a_size_that_cannot_be_halved_twice() -> None:
-    message = "expected pictures of shape (B, 3, H, W), H and W multiples of 4, got (1, 3, 30, 32); resize them, to 32x32 at best"
+    message = "expected images of shape (B, 3, H, W), H and W multiples of 4, got (1, 3, 30, 32); resize them, to 32x32 at best"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         PracticeModel().encode_first_stage(torch.zeros(1, 3, 30, 32))
 

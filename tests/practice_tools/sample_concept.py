@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from lib_lrsched import practice
-from lib_lrsched.practice.sampling import to_pictures
+from lib_lrsched.practice.sampling import to_images
 from lib_lrsched.practice.vocabulary import GENERIC_WORD
 from practice_tools.captions import full_caption
 from practice_tools.drawings import concept_scenes, draw, size_word
@@ -27,7 +27,7 @@ def write(folder: Path = FOLDER) -> None:
     """Writes 01.png to 12.png and a caption 01.txt to 12.txt beside each."""
     scenes = concept_scenes(SHAPE, COLOUR, BACKGROUND, COUNT, torch.Generator().manual_seed(SEED))
     folder.mkdir(parents=True, exist_ok=True)
-    for i, picture in enumerate(to_pictures(draw(scenes))):
+    for i, picture in enumerate(to_images(draw(scenes))):
         words = ("a", size_word(float(scenes.radius[i])), GENERIC_WORD)
         picture.save(folder / f"{i + 1:02}.png")
         caption = " ".join(word for word in words if word)

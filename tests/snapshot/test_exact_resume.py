@@ -50,7 +50,7 @@ def kills() -> Iterator[Any]:
         yield pytest.param(kind, choices, killed, id=f"{killed}-{name}-{kind}", marks=marks)
 
 
-@pytest.mark.parametrize(("kind", "choices", "killed"), kills())
+@pytest.mark.parametrize(("kind", "choices", "killed"), list(kills()))
 def test_a_killed_run_taken_up_again_ends_with_the_same_bits(ground, kind, choices, killed):
     draw_pictures(ground.data, 7)
     ground.install(autosave_every=2)
@@ -112,7 +112,7 @@ def places() -> Iterator[Any]:
         yield pytest.param(kind, killed, every, id=f"{every}-{killed}-{kind}", marks=marks)
 
 
-@pytest.mark.parametrize(("kind", "killed", "every"), places())
+@pytest.mark.parametrize(("kind", "killed", "every"), list(places()))
 def test_wherever_in_the_epoch(ground, kind, killed, every):
     """Five pictures in batches of two, two micro-batches to an update: an epoch is one update, and one batch too many."""
     ground.install(autosave_every=every)

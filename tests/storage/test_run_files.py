@@ -24,7 +24,7 @@ from training_steps import train_and_die  # noqa: E402
 
 from lib_lrsched.errors import RequestError, RunStateError  # noqa: E402
 from lib_lrsched.host import hooks, run_transfer  # noqa: E402
-from lib_lrsched.practice import shared  # noqa: E402
+from lib_lrsched.practice import initialize  # noqa: E402
 from lib_lrsched.snapshot import archive, snapshot  # noqa: E402
 from lib_lrsched.web import endpoints, run_endpoints  # noqa: E402
 
@@ -57,7 +57,7 @@ def elsewhere(ground: Any, tmp_path: Path) -> None:
     """Another machine: an empty WebUI with the same model and the same pictures."""
     hooks.uninstall()
     data = ground.data
-    shared.setup(tmp_path / "elsewhere", practice_rig.small_model())
+    initialize.setup(tmp_path / "elsewhere", practice_rig.small_model())
     ground.root = tmp_path / "elsewhere"
     (ground.root / "data").symlink_to(data)
     ground.install(autosave_every=2)

@@ -246,7 +246,7 @@ def test_a_full_disk_stops_pictures_with_the_embedding_in_them_and_not_the_train
 
     monkeypatch.setattr(Image.Image, "save", full)
     ground.install()
-    trained = ground.train("embedding", "0.01", 9, previews_every=3, copies_every=3, picture_with_embedding=True, preview_steps=1)
+    trained = ground.train("embedding", "0.01", 9, previews_every=3, copies_every=3, image_with_embedding=True, preview_steps=1)
     assert trained.step == 9
     assert len(tried) == 3
     about = [message for message in said(ground) if "pictures with" in message]
