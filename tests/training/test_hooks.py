@@ -664,7 +664,7 @@ def test_a_second_copy_of_the_library_takes_over(ground):
 
 
 def _second_copy() -> Any:
-    name = "lib_lrsched.hooks_imported_again"
+    name = "lib_lrsched.host.hooks_imported_again"
     spec = importlib.util.spec_from_file_location(name, hooks.__file__)
     assert spec is not None
     assert spec.loader is not None
