@@ -14,7 +14,7 @@ from typing import Any
 
 from lib_lrsched.language.tree import unparse
 from lib_lrsched.schedule.plan import Plan
-from lib_lrsched.schedule.plateau import SMOOTHING
+from lib_lrsched.schedule.running_average import SMOOTHING
 from lib_lrsched.schedule.segments import Passes, Segment
 from lib_lrsched.schedule.shapes import SHAPES, Torch
 

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lib_lrsched.language.tree import unparse
 from lib_lrsched.schedule import plateau as feedback
 from lib_lrsched.schedule.plan import PLANNER_VERSION, Plan, plan
-from lib_lrsched.storage.run_state import COUNT, POSITIVE, POSITIVE_OR_NULL, TEXT, Rule, checked
+from lib_lrsched.storage.checked_fields import COUNT, POSITIVE, POSITIVE_OR_NULL, TEXT, Rule, checked
 
 CHUNK = 1024
 """Rates are asked of the plan this many steps at a time."""

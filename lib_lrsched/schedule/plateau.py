@@ -12,11 +12,9 @@ from typing import Any, NamedTuple
 
 from lib_lrsched.errors import ScheduleError
 
+from . import running_average
 from .plan import Plan
 from .segments import Segment
-
-SMOOTHING = 0.98
-"""Decay of the watched loss's running average: it looks back over about 50 updates."""
 
 
 class Plateau(NamedTuple):
@@ -65,10 +63,7 @@ def look(state: Plateau, loss: float, values: Mapping[str, Any]) -> Plateau:
 
 def advance(watch: Watch, segment: Segment | None, step: int, loss: float) -> Watch:
     """Take in the loss of one update; ``segment`` is the plateau in which it lies, or None."""
-    mean, weight = watch.mean, watch.weight
-    if isfinite(loss):
-        mean = SMOOTHING * mean + (1.0 - SMOOTHING) * loss
-        weight = SMOOTHING * weight + (1.0 - SMOOTHING)
+    mean, weight = running_average.add(watch.mean, watch.weight, loss)
     if segment is None or not segment.entry.is_feedback:
         return watch._replace(mean=mean, weight=weight)
     values = segment.values

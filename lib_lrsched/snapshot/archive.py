@@ -25,7 +25,7 @@ from lib_lrsched.errors import ConflictError, RunStateError
 from lib_lrsched.optimizer import step_hook
 from lib_lrsched.storage.atomic_files import write_with
 from lib_lrsched.storage.history import MAX_STEP, History
-from lib_lrsched.storage.run_state import RunState, from_json, to_plain
+from lib_lrsched.storage.run_state import RunState, from_json, state_dict
 from lib_lrsched.storage.store import Store, stamped
 
 from . import data_set, snapshot
@@ -108,7 +108,7 @@ class Unpacked:
                 data = self._folder / name
                 write_with(path, lambda temporary, data=data: _copy(data, temporary))  # type: ignore[misc]
         facts = replace(self.bundle.facts, run=state.id, name=state.name)
-        folder = snapshot.Folder(store.bundles_path(state.id), state.id, lambda: to_plain(stamped(state)))
+        folder = snapshot.Folder(store.bundles_path(state.id), state.id, lambda: state_dict(stamped(state)))
         folder.add(replace(self.bundle, facts=facts))
         store.save(state)
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from lib_lrsched.errors import RunStateError
-from lib_lrsched.storage.run_state import COUNT, LIST, SCALARS, TEXT, TEXTS, OtherVersionError, checked
+from lib_lrsched.storage.checked_fields import COUNT, LIST, SCALARS, TEXT, TEXTS, OtherVersionError, checked
 
 from .snapshot import read_tensors, write_tensors
 

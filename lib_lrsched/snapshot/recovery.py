@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lib_lrsched.errors import RunStateError
-from lib_lrsched.storage.run_state import Known, Leg, RunState, from_plain
+from lib_lrsched.storage.run_state import Known, Leg, RunState, load_state_dict
 
 from .snapshot import Bundle, Folder, peek
 
@@ -31,7 +31,7 @@ def rebuilt(bundles: Path, run_id: str) -> tuple[RunState, Path] | None:
 def _kept(found: Bundle, run_id: str) -> RunState | None:
     """The copy of the state; it is as whole as the bundle, but another version may have written it."""
     try:
-        state = from_plain(found.state, None)
+        state = load_state_dict(found.state, None)
     except RunStateError:
         return None
     facts = found.facts

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from lib_lrsched.errors import RunStateError
 from lib_lrsched.optimizer.codec import join, split
 from lib_lrsched.storage import disk_errors
 from lib_lrsched.storage.atomic_files import numbered, write_with
-from lib_lrsched.storage.run_state import COUNT, KINDS, SECONDS, TEXT, OtherVersionError, Rule, checked
+from lib_lrsched.storage.checked_fields import COUNT, FACTOR, SECONDS, TEXT, OtherVersionError, checked, load, one_of, stored
+from lib_lrsched.storage.run_state import KINDS
 
 FORMAT = 1
 SUFFIX = ".safetensors"
@@ -46,30 +47,22 @@ class Facts:
     data set's description.
     """
 
-    run: str
-    kind: str
-    name: str
-    step: int
-    digest: str
-    rate_text: str
-    clip_text: str
-    total_steps: int
-    origin: int
-    multiplier: float
-    planner: int
-    optimizer: str
-    time_s: float
-    torch: str
-    data: str
+    run: str = field(metadata=stored(TEXT))
+    kind: str = field(metadata=stored(one_of(KINDS)))
+    name: str = field(metadata=stored(TEXT))
+    step: int = field(metadata=stored(COUNT))
+    digest: str = field(metadata=stored(TEXT))
+    rate_text: str = field(metadata=stored(TEXT))
+    clip_text: str = field(metadata=stored(TEXT))
+    total_steps: int = field(metadata=stored(COUNT))
+    origin: int = field(metadata=stored(COUNT))
+    multiplier: float = field(metadata=stored(FACTOR))
+    planner: int = field(metadata=stored(COUNT))
+    optimizer: str = field(metadata=stored(TEXT))
+    time_s: float = field(metadata=stored(SECONDS))
+    torch: str = field(metadata=stored(TEXT))
+    data: str = field(metadata=stored(TEXT))
 
-
-FACT_RULES = {
-    "run": TEXT, "kind": Rule(f"one of {', '.join(KINDS)}", lambda value: value in KINDS), "name": TEXT, "step": COUNT,
-    "digest": TEXT, "rate_text": TEXT, "clip_text": TEXT, "total_steps": COUNT, "origin": COUNT,
-    "multiplier": Rule("a number above 0, at most 1", lambda value: isinstance(value, float) and 0.0 < value <= 1.0),
-    "planner": COUNT, "optimizer": TEXT, "time_s": SECONDS, "torch": TEXT, "data": TEXT,
-}  # fmt: skip
-assert list(FACT_RULES) == [field.name for field in fields(Facts)]
 
 PARTS: dict[str, tuple[type, ...]] = {
     "trained": (list,),
@@ -124,7 +117,7 @@ def read(path: Path) -> Bundle:
     checked(data, {"lrsched_bundle": COUNT}, path)
     if data["lrsched_bundle"] != FORMAT:
         raise OtherVersionError(f"version {data['lrsched_bundle']} of a bundle; update the extension to read it", path)
-    facts = Facts(**checked(data.get("facts"), FACT_RULES, path, "facts."))
+    facts = load(Facts, data.get("facts"), path, "facts.")
     parts = _parts(data.get("parts"), tensors, path)
     return Bundle(facts, parts, data.get("state"))
 
@@ -141,7 +134,7 @@ def peek(path: Path) -> Bundle:
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise RunStateError(f"expected a bundle, but it cannot be read: {error}", path) from error
     checked(data, {"lrsched_bundle": COUNT}, path)
-    return Bundle(Facts(**checked(data.get("facts"), FACT_RULES, path, "facts.")), {})
+    return Bundle(load(Facts, data.get("facts"), path, "facts."), {})
 
 
 def write_tensors(path: Path, data: dict[str, Any], tensors: Mapping[str, Tensor]) -> None:

@@ -1,7 +1,7 @@
 """What happened in a run, step by step: bounded in memory, appended to a file, readable from other threads.
 
 The file `history.jsonl` only grows. Its first line is `{"lrsched_history": 1, "columns": [...]}`; after that a
-record is a JSON array in the order of the columns, an event a JSON object. This file knows nothing of runs,
+row is a JSON array in the order of these columns (see `history_row`), an event a JSON object. This file knows nothing of runs,
 of their state on disk or of the WebUI.
 """
 
@@ -20,17 +20,18 @@ import numpy as np
 from lib_lrsched.errors import RunStateError
 
 from .atomic_files import LineFile
-from .record_lines import MOST_IRREGULAR, Piece, blocks, pieces
-from .records import MAX_STEP, Event, header, line, parsed, read_losses
-from .series import SMOOTHING, Points, Record, Series, points, thinned
+from .history_blocks import MOST_IRREGULAR, LineGroup, blocks, line_groups
+from .history_lines import MAX_STEP, Event, header, header_of, layout_of, line, parsed, read_losses
+from .history_row import COLUMNS, HistoryRow, Layout
+from .metrics import Metrics, Points, points, thinned
 
-__all__ = ["MAX_STEP", "SMOOTHING", "Event", "History", "Points", "Record", "read_losses"]
+__all__ = ["MAX_STEP", "Event", "History", "HistoryRow", "Points", "read_losses"]
 
 FLUSH_S = 1.0
 """Lines wait in memory for this long at most while records come in."""
 
 LONG_LINE_BYTES = 200
-"""A record is shorter than this, so that the newest `recent` records lie in the last `recent` times as many bytes."""
+"""A row of ours is shorter than this, so that the newest `recent` rows lie in the last `recent` times as many bytes."""
 
 MAX_EVENTS = 1_000
 """This many of the newest events are held in memory; the file has all."""
@@ -62,12 +63,12 @@ class History:
         self.trouble = ""
         self._clock = clock
         self._recent = recent
-        self._series = Series(recent, overview)
+        self._metrics = Metrics(recent, overview)
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         # What the training thread leaves behind, in order; sorted in by whoever reads or flushes next. Between two
         # updates of a network everything has dropped out of the processor's caches, and this append is all it pays.
-        self._inbox: deque[Record | Event] = deque()
-        self._waiting: list[Record | Event] = []
+        self._inbox: deque[HistoryRow | Event] = deque()
+        self._waiting: list[HistoryRow | Event] = []
         self._file = None if path is None else LineFile(path, header())
         self._flushed_s = clock()
         # Memory and disk have a lock each: a reader must not wait for a slow disk.
@@ -100,11 +101,11 @@ class History:
         """The newest step on record; None where there is none."""
         with self._memory_lock:
             self._sort_in()
-            return self._series.last_step
+            return self._metrics.last_step
 
-    def record(self, record: Record) -> None:
+    def record(self, row: HistoryRow) -> None:
         """Takes in one update. Reaches the file within about a second, at `flush` or at `close`."""
-        self._inbox.append(record)
+        self._inbox.append(row)
         # A clock set back must not hold the lines in memory for as long as it was set back.
         if not 0.0 <= self._clock() - self._flushed_s < FLUSH_S:
             self.flush()
@@ -118,7 +119,7 @@ class History:
         """The points from `step` on, at most `limit` (4 or more): where there are more, the extremes of the loss stay."""
         with self._memory_lock:
             self._sort_in()
-            rows = self._series.rows(step)
+            rows = self._metrics.rows(step)
         return points(thinned(rows, limit))
 
     def events(self) -> list[Event]:
@@ -131,7 +132,7 @@ class History:
         """Seconds per step over the newest 100 steps from step `since` on; None where that is not known."""
         with self._memory_lock:
             self._sort_in()
-            return self._series.pace(since)
+            return self._metrics.pace(since)
 
     def flush(self) -> None:
         """Hands the waiting lines to the system. What cannot be written waits for the next flush."""
@@ -143,7 +144,8 @@ class History:
             if self._file is None or not batch:
                 return
             try:
-                self._file.append(b"".join(map(line, batch)))
+                layout = layout_of(self._file.path)  # the file may be another version's
+                self._file.append(b"".join(line(entry, layout) for entry in batch))
             except OSError as error:
                 self._keep(batch, error)
             if self._file.was_deleted and not self.trouble:
@@ -179,13 +181,13 @@ class History:
             if self._file is not None:
                 self._waiting.append(entry)
 
-    def _remember(self, entry: Record | Event) -> None:
-        if isinstance(entry, Record):
-            self._series.add(entry)
+    def _remember(self, entry: HistoryRow | Event) -> None:
+        if isinstance(entry, HistoryRow):
+            self._metrics.add(entry)
         else:
             self._events.append(entry)
 
-    def _keep(self, batch: list[Record | Event], error: OSError) -> None:
+    def _keep(self, batch: list[HistoryRow | Event], error: OSError) -> None:
         with self._memory_lock:
             self._waiting = (batch + self._waiting)[-self._recent :]
         if not self.trouble:
@@ -199,43 +201,38 @@ class History:
                 first = stream.readline()
                 if not first.endswith(b"\n"):
                     return bool(first)
-                self._take(first, 1, path)
+                layout = header_of(first, path)
+                newest_bytes = self._recent * LONG_LINE_BYTES * len(layout.columns) // len(COLUMNS)
                 stop, number = len(first), 2
                 for data, stop in blocks(stream):
-                    is_new = size_bytes - stop < self._recent * LONG_LINE_BYTES
-                    for piece in pieces(data):
-                        self._take_piece(piece, number, path, exactly=is_new or every_value)
-                        number += piece.lines
+                    is_new = size_bytes - stop < newest_bytes
+                    for group in line_groups(data, layout):
+                        self._take_group(group, number, path, layout, exactly=is_new or every_value)
+                        number += group.lines
                 return stop < stream.tell()
         except FileNotFoundError:
             return False
         except OSError as error:
             raise RunStateError(f"cannot be read: {error.strerror or error}", path) from error
 
-    def _take_piece(self, piece: Piece, number: int, path: Path, *, exactly: bool) -> None:
+    def _take_group(self, group: LineGroup, number: int, path: Path, layout: Layout, *, exactly: bool) -> None:
         """Each stretch of rising steps at once; line by line where that is not possible."""
-        records = piece.records
-        breaks = [] if records is None else [0, *(np.flatnonzero(np.diff(records.steps) <= 0) + 1).tolist(), len(records)]
-        if records is None or len(breaks) > MOST_IRREGULAR:
-            self._take_each(piece.data, number, path)
+        rows = group.rows
+        breaks = [] if rows is None else [0, *(np.flatnonzero(np.diff(rows.steps) <= 0) + 1).tolist(), len(rows)]
+        if rows is None or len(breaks) > MOST_IRREGULAR:
+            self._take_each(group.data, number, path, layout)
             return
         try:
             for start, stop in pairwise(breaks):
-                self._series.add_many(records.part(start, stop), exactly=exactly)
+                self._metrics.add_many(rows.part(start, stop), exactly=exactly)
         except ValueError as error:
-            self._take_each(piece.data, number, path)  # says which line it is
+            self._take_each(group.data, number, path, layout)  # says which line it is
             raise RunStateError(f"lines from {number} on: {error}", path) from error
 
-    def _take_each(self, data: bytes, number: int, path: Path) -> None:
+    def _take_each(self, data: bytes, number: int, path: Path, layout: Layout) -> None:
         for offset, text in enumerate(data.split(b"\n")[:-1]):
-            self._take(text + b"\n", number + offset, path)
-
-    def _take(self, line: bytes, number: int, path: Path) -> None:
-        try:
-            entry = parsed(line, header=number == 1)
-        except (ValueError, RecursionError) as error:
-            raise RunStateError(f"line {number}: {error}", path) from error
-        if entry is not None:
+            try:
+                entry = parsed(text + b"\n", layout)
+            except (ValueError, RecursionError) as error:
+                raise RunStateError(f"line {number + offset}: {error}", path) from error
             self._remember(entry)
-
-

@@ -29,6 +29,7 @@ LOOK_EVERY_S = 0.5
 """A claim is released at most this long after its training function has left without a word."""
 
 _TRIES = 100
+_TRIES_TO_READ = 20
 _PAUSE_S = 0.01
 _HELD = {errno.EAGAIN, errno.EWOULDBLOCK} if os.name == "posix" else {errno.EACCES, errno.EDEADLK}
 _LOCKED_BYTE = 1 << 30  # far behind the text: Windows keeps others from reading what is locked
@@ -116,11 +117,15 @@ class Claim:
         self._describe()
 
     def _opened(self) -> int:
+        failed = OSError(errno.EAGAIN, "the lock file changes all the time")
         for _ in range(_TRIES):
-            self._make_folders()
             try:
+                self._make_folders()
                 fd = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-            except FileNotFoundError:  # another process has just let go of the folder
+            except (FileNotFoundError, FileExistsError) as error:
+                if any(os.path.lexists(folder) and not folder.is_dir() for folder in self._folders):
+                    raise
+                failed = error  # another process has just let go of the folder, also between two calls of one mkdir
                 continue
             except PermissionError:
                 if os.name == "posix":
@@ -135,18 +140,22 @@ class Claim:
                 os.close(fd)
                 raise
             os.close(fd)  # whoever held it has deleted it meanwhile
-        raise OSError(errno.EAGAIN, "the lock file changes all the time")
+        raise failed
 
     def _exclude(self, fd: int) -> None:
         try:
             _lock_file(fd)
         except OSError as error:
-            there = _read(self._path)
+            there = _read_soon(self._path) if error.errno in _HELD else _read(self._path)
             if error.errno in _HELD or (there is not None and _is_other(there)):
                 raise ConflictError(_refusal(*self._key[1:], there)) from error
 
+    @property
+    def _folders(self) -> tuple[Path, Path]:
+        return self._path.parent, self._path.parent.parent
+
     def _make_folders(self) -> None:
-        for folder in (self._path.parent, self._path.parent.parent):
+        for folder in self._folders:
             if not folder.exists() and folder not in self._made:
                 self._made.append(folder)
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -216,7 +225,7 @@ def _path(root: str, kind: str, name: str) -> Path:
 
 
 def _is_other(there: Holder) -> bool:
-    return there.pid != os.getpid() and process.alive(there.pid, there.process)
+    return there.pid != os.getpid() and process.alive(there.pid, there.process, there.since_s)
 
 
 def _refusal(kind: str, name: str, there: Holder | None) -> str:
@@ -237,6 +246,16 @@ def _read(path: Path) -> Holder | None:
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     return there if is_right and isinstance(there.run, str) else None
+
+
+def _read_soon(path: Path) -> Holder | None:
+    """What a lock file says whose holder may have locked it just now and writes its name next."""
+    for _ in range(_TRIES_TO_READ):
+        there = _read(path)
+        if there is not None:
+            return there
+        time.sleep(_PAUSE_S)
+    return None
 
 
 def _is_still(fd: int, path: Path) -> bool:

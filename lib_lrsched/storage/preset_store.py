@@ -1,4 +1,4 @@
-"""The user's presets on disk, and what every store below a folder needs: a lock, and messages on what could not be read.
+"""The user's presets on disk.
 
     ROOT/presets.json            the user's presets, replaced whole
 """
@@ -12,15 +12,16 @@ from typing import Any, Literal
 
 from lib_lrsched.errors import RunStateError
 
-from .atomic_files import set_aside, write_whole
+from .atomic_files import write_whole
+from .checked_fields import COUNT, LIST, TEXT, OtherVersionError, checked
+from .messages import Messages
 from .presets import BUILTIN, Preset
-from .run_state import COUNT, LIST, TEXT, OtherVersionError, checked
 
 PRESETS_FORMAT = 1
 MAX_PRESETS = 500
 MAX_NAME_CHARS = 80
 MAX_TEXT_CHARS = 20_000
-MAX_MESSAGES = 100
+_STORED = {"name": TEXT, "text": TEXT, "note": TEXT}
 
 
 class PresetError(ValueError):
@@ -33,25 +34,25 @@ class PresetError(ValueError):
 
 
 class PresetStore:
-    """The presets below a folder; `messages` says what could not be read, each thing once."""
+    """The builtin presets and those in a file; `messages` is told what could not be read."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = Path(root)
-        self.messages: list[str] = []
+    def __init__(self, path: Path, messages: Messages) -> None:
+        self._path = path
+        self._messages = messages
         self._lock = threading.RLock()
 
-    def presets(self) -> tuple[Preset, ...]:
-        """The builtin presets, then the user's in the order in which they were saved; `messages` says what went wrong."""
+    def all(self) -> tuple[Preset, ...]:
+        """The builtin presets, then the user's in the order in which they were saved."""
         with self._lock:
             try:
                 return BUILTIN + self._own_presets()
             except OtherVersionError as error:
-                self._say(str(error))
+                self._messages.say(str(error))
             except OSError as error:
-                self._say(f"{self.root / 'presets.json'}: cannot be read: {error.strerror or error}")
+                self._messages.say(f"{self._path}: cannot be read: {error.strerror or error}")
         return BUILTIN
 
-    def save_preset(self, name: str, text: str, note: str = "") -> None:
+    def save(self, name: str, text: str, note: str = "") -> None:
         """Adds a preset, or replaces the user's of the same name. Whether the text can be planned is not checked here.
 
         Raises:
@@ -65,7 +66,7 @@ class PresetStore:
                 raise PresetError(f"there are {MAX_PRESETS} presets already; delete one first", "conflict")
             self._write_presets([*others, preset])
 
-    def delete_preset(self, name: str) -> None:
+    def delete(self, name: str) -> None:
         """Deletes a preset of the user's.
 
         Raises:
@@ -80,34 +81,21 @@ class PresetStore:
                 raise PresetError(f"there is no preset {name!r}", "missing")
             self._write_presets(others)
 
-    def _say(self, message: str) -> None:
-        if message not in self.messages:
-            self.messages = [*self.messages, message][-MAX_MESSAGES:]
-
-    def _set_aside(self, path: Path, damage: RunStateError) -> None:
-        try:
-            target = set_aside(path)
-        except OSError as error:
-            self._say(f"{damage}; it cannot be renamed: {error.strerror or error}")
-        else:
-            self._say(f"{damage}; it is set aside as {target.name}")
-
     def _own_presets(self) -> tuple[Preset, ...]:
-        path = self.root / "presets.json"
         try:
-            return _read_presets(path)
+            return _read_presets(self._path)
         except FileNotFoundError:
             return ()
         except OtherVersionError:
             raise
         except RunStateError as error:
-            self._set_aside(path, error)
+            self._messages.set_aside(self._path, error)
             return ()
 
     def _write_presets(self, presets: list[Preset]) -> None:
-        entries = [{"name": one.name, "text": one.text, "note": one.note} for one in presets]
+        entries = [{name: getattr(one, name) for name in _STORED} for one in presets]
         data = json.dumps({"lrsched_presets": PRESETS_FORMAT, "presets": entries}, indent=1).encode() + b"\n"
-        write_whole(self.root / "presets.json", data)
+        write_whole(self._path, data)
 
 
 def _checked_preset(name: str, text: str, note: str) -> Preset:
@@ -135,5 +123,4 @@ def _read_presets(path: Path) -> tuple[Preset, ...]:
     data = checked(value, {"lrsched_presets": COUNT, "presets": LIST}, path)
     if data["lrsched_presets"] != PRESETS_FORMAT:
         raise OtherVersionError(f"version {data['lrsched_presets']} of the presets; update the extension to read them", path)
-    rules = {"name": TEXT, "text": TEXT, "note": TEXT}
-    return tuple(Preset(**checked(one, rules, path, f"presets[{n}].")) for n, one in enumerate(data["presets"]))
+    return tuple(Preset(**checked(one, _STORED, path, f"presets[{n}].")) for n, one in enumerate(data["presets"]))

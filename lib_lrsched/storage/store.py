@@ -2,12 +2,11 @@
 
     ROOT/runs/ID/run.json        state of the run, replaced whole
     ROOT/runs/ID/history.jsonl   its numbers, see `history`
-    ROOT/runs/ID/bundles/        what it takes to go on exactly, see `bundle`
-    ROOT/locks/                  who trains what at this moment, see `claims`
+    ROOT/runs/ID/bundles/        what it takes to resume exactly, see `snapshot`
+    ROOT/locks/                  who trains what at this moment, see `locks`
     ROOT/presets.json            the user's presets, see `preset_store`
 
-The folder must not be the host's embeddings folder, where files are loaded as embeddings. It knows no HTTP, no
-torch and nothing of the host.
+The folder must not be the host's embeddings folder, where files are loaded as embeddings.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 import time
 import unicodedata
 from collections.abc import Callable
@@ -28,9 +28,11 @@ from lib_lrsched.errors import RunStateError
 
 from . import process
 from .atomic_files import numbered, write_whole
+from .checked_fields import OtherVersionError
+from .history_lines import last_step
+from .messages import Messages
 from .preset_store import PresetError, PresetStore
-from .records import last_step
-from .run_state import Known, Leg, OtherVersionError, RunState, from_json, to_json
+from .run_state import Known, Leg, RunState, from_json, to_json
 
 __all__ = ["Known", "Leg", "PresetError", "RunState", "RunStateError", "Store", "UnknownRunError"]
 
@@ -56,23 +58,34 @@ class UnknownRunError(RunStateError):
     """There is no run with that id, or it can be no id at all."""
 
 
-class Store(PresetStore):
-    """The runs and presets below a folder. Safe to use from several threads.
+class Store:
+    """The runs below a folder, and in `presets` the presets. Safe to use from several threads.
 
-    Nothing is created before the first id or save. `messages` says what could not be read, each thing once.
+    Nothing is created before the first id or save.
 
     Args:
         rebuild: recovers the state of a run whose file is damaged or gone; without it such a run is set aside.
     """
 
     def __init__(self, root: Path, rebuild: Rebuild | None = None) -> None:
-        super().__init__(root)
+        self.root = Path(root)
+        self._said = Messages()
+        self.presets = PresetStore(self.root / "presets.json", self._said)
+        self._lock = threading.RLock()
         self._rebuild = rebuild
         self._read: dict[str, tuple[_Stamp, RunState]] = {}
         self._unsaved: dict[str, RunState] = {}  # newer than what is on the disk, which was full
         self._hopeless: dict[str, list[tuple[int, Path]]] = {}
         self._given_ids: set[str] = set()
-        self._taken: set[str] = set()
+
+    @property
+    def messages(self) -> list[str]:
+        """What could not be read, each thing once."""
+        return self._said.all
+
+    def take_messages(self) -> list[str]:
+        """The messages that nobody has taken yet."""
+        return self._said.take()
 
     def save(self, state: RunState) -> None:
         """Replaces runs/ID/run.json whole, in the name of this process.
@@ -142,7 +155,7 @@ class Store(PresetStore):
         return self._state_path(run_id).with_name("history.jsonl")
 
     def bundles_path(self, run_id: str) -> Path:
-        """The folder of the run's bundles, see `bundle`; it need not be there.
+        """The folder of the run's bundles, see `snapshot`; it need not be there.
 
         Raises:
             UnknownRunError: it can be no id.
@@ -195,24 +208,24 @@ class Store(PresetStore):
         return run_id
 
     def _as_seen(self, state: RunState) -> RunState:
-        if state.state not in ("pending", "running") or self._is_going_on(state):
+        if state.state not in ("pending", "running") or self._is_running(state):
             return state
-        is_own = (state.pid, state.process) == process.own()
+        is_own = process.is_own(state.pid, state.process)
         why = "the training has ended, and that could not be saved" if is_own else "the WebUI went away while the run was going on"
         message = state.message or why
         # The state on disk is some seconds old; the history knows better how far the run came.
         step = max(state.step, last_step(self.history_path(state.id)) + 1)
         return replace(state, state="crashed", message=message, step=step)
 
-    def _is_going_on(self, state: RunState) -> bool:
-        if (state.pid, state.process) == process.own():
+    def _is_running(self, state: RunState) -> bool:
+        if process.is_own(state.pid, state.process):
             training = _trained.get(_key(self._state_path(state.id)))
             return training is not None and training.is_live
-        return process.alive(state.pid, state.process)
+        return process.alive(state.pid, state.process, state.updated_s)
 
     def _state_path(self, run_id: str) -> Path:
         if not isinstance(run_id, str) or not _ID.fullmatch(run_id):
-            raise UnknownRunError(f"a run's id has 1 to 80 of a-z, 0-9, _, . and -, and no . or - in front; given {run_id!r}")
+            raise UnknownRunError(f"a run's id has 1 to 80 of a-z, 0-9, _, . and -, and no . or - in front; got {run_id!r}")
         return self.root / "runs" / run_id / "run.json"
 
     def _ids(self) -> list[str]:
@@ -221,7 +234,7 @@ class Store(PresetStore):
         except FileNotFoundError:
             return []
         except OSError as error:
-            self._say(f"{self.root / 'runs'}: cannot be read: {error.strerror or error}")
+            self._said.say(f"{self.root / 'runs'}: cannot be read: {error.strerror or error}")
             return []
 
     def _load(self, run_id: str, path: Path) -> RunState:
@@ -239,7 +252,7 @@ class Store(PresetStore):
             return known[1]
         state = from_json(path.read_bytes(), path)
         if state.id != run_id:
-            raise RunStateError(f"id: expected the folder's name {run_id!r}, found {state.id!r}", path)
+            raise RunStateError(f"id: expected the folder's name {run_id!r}, got {state.id!r}", path)
         with self._lock:
             self._read[run_id] = stamp, state
         return state
@@ -255,13 +268,13 @@ class Store(PresetStore):
                 self._say_orphan(path)
             return recovered
         except OtherVersionError as error:
-            self._say(str(error))
+            self._said.say(str(error))
         except RunStateError as error:
             if (recovered := self._recovered(run_id, error)) is not None:
                 return recovered
-            self._set_aside(path, error)
+            self._said.set_aside(path, error)
         except OSError as error:
-            self._say(f"{path}: cannot be read: {error.strerror or error}")
+            self._said.say(f"{path}: cannot be read: {error.strerror or error}")
         return None
 
     def _recovered(self, run_id: str, damage: RunStateError | None = None) -> RunState | None:
@@ -279,14 +292,14 @@ class Store(PresetStore):
                 return None
             state, source = rebuilt
             if damage is not None:
-                self._set_aside(path, damage)
+                self._said.set_aside(path, damage)
             why = "was gone" if damage is None else "was damaged"
             state = replace(state, message=f"recovered from {source.name}, after update {state.step}: run.json {why}")
-            self._say(f"{path.parent}: the run is {state.message}")
+            self._said.say(f"{path.parent}: the run is {state.message}")
             try:
                 self._write(state)
             except OSError as error:
-                self._say(f"{path}: cannot be written: {error.strerror or error}")
+                self._said.say(f"{path}: cannot be written: {error.strerror or error}")
         return state
 
     def _say_orphan(self, path: Path) -> None:
@@ -294,14 +307,7 @@ class Store(PresetStore):
         left = [name for name in ("bundles", "history.jsonl") if path.with_name(name).exists()]
         if left and not path.with_name(f"{path.name}.damaged-1").exists():
             what = f"is gone, and no whole saved state is there to recover the run from; left is {' and '.join(left)}"
-            self._say(f"{path}: {what}")
-
-    def take_messages(self) -> list[str]:
-        """The messages that nobody has taken yet."""
-        with self._lock:
-            new = [m for m in self.messages if m not in self._taken]
-            self._taken.update(new)
-        return new
+            self._said.say(f"{path}: {what}")
 
 
 def stamped(state: RunState) -> RunState:

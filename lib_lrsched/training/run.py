@@ -17,9 +17,9 @@ from lib_lrsched.schedule import plateau
 from lib_lrsched.schedule.plan import PLANNER_VERSION
 from lib_lrsched.storage import disk_errors, resume
 from lib_lrsched.storage.atomic_files import set_aside
-from lib_lrsched.storage.history import History, Record, read_losses
+from lib_lrsched.storage.history import History, HistoryRow, read_losses
 from lib_lrsched.storage.resume import Resumption
-from lib_lrsched.storage.run_state import Known, Leg, RunState, Scalar, to_plain, trimmed
+from lib_lrsched.storage.run_state import Known, Leg, RunState, Scalar, state_dict, trimmed
 from lib_lrsched.storage.store import Store, stamped
 
 from .planned import CHUNK as CHUNK
@@ -93,7 +93,7 @@ class TrainingRun(InForce):
         now = self._clock()
         if self._planned[0] != step:
             self.look(step, loss)
-        self.history.record(Record(step, self._planned[1], actual, loss, grad_norm, now))
+        self.history.record(HistoryRow(step, self._planned[1], actual, loss, grad_norm, now))
         if not 0 <= now - self._saved_s < STATE_EVERY_S:
             self._save(now)
 
@@ -101,7 +101,7 @@ class TrainingRun(InForce):
         """An update was made at ``step``, and its loss is not known."""
         if self.history.last_step != step:
             planned = self.planned_at(step) if step < self.stop else float("nan")
-            self.history.record(Record(step, planned, actual, float("nan"), grad_norm, self._clock()))
+            self.history.record(HistoryRow(step, planned, actual, float("nan"), grad_norm, self._clock()))
         self.counted(step + 1)
 
     def counted(self, step: int) -> None:
@@ -171,7 +171,7 @@ class TrainingRun(InForce):
     def stored_state(self) -> dict[str, Any] | None:
         """What run.json would say now, to be kept in a bundle too; None where it could not be read back."""
         try:
-            return to_plain(stamped(self.state()))
+            return state_dict(stamped(self.state()))
         except RunStateError:
             return None  # which saving the state itself says
 

@@ -160,7 +160,7 @@ class Endpoints:
 
     def presets(self) -> Response:
         """The builtin presets and the user's."""
-        return Answer({"presets": [preset._asdict() for preset in self.runtime.store.presets()]})
+        return Answer({"presets": [preset._asdict() for preset in self.runtime.store.presets.all()]})
 
     def save_preset(self, body: Any = Body(...)) -> Response:  # noqa: B008
         """Saves a preset of the user's; answers with the new list."""
@@ -172,12 +172,12 @@ class Endpoints:
         refusal = _refusal_of_text(fields["text"])
         if refusal is not None:
             return refusal
-        self.runtime.store.save_preset(**fields)
+        self.runtime.store.presets.save(**fields)
         return self.presets()
 
     def delete_preset(self, name: str) -> Response:
         """Deletes a preset of the user's; answers with the new list."""
-        self.runtime.store.delete_preset(name)
+        self.runtime.store.presets.delete(name)
         return self.presets()
 
     def unknown(self, rest: str) -> Response:

@@ -347,11 +347,11 @@ def test_error_momentum_for_an_optimizer_without_any():
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"text": 5}, "text: expected a text, found 5"),
-    ({"total_steps": 0}, "total_steps: expected a whole number from 1, found 0"),
-    ({"last_epoch": None}, "last_epoch: expected a whole number from 0, found None"),
+    ({"text": 5}, "text: expected a text, got 5"),
+    ({"total_steps": 0}, "total_steps: expected a whole number from 1, got 0"),
+    ({"last_epoch": None}, "last_epoch: expected a whole number from 0, got None"),
     ({"watch": {"mean": 1.0}}, "watch.weight: expected a number, or null, but the field is missing"),
-    ({"watch": 3}, "watch: expected an object, or null, found 3"),
+    ({"watch": 3}, "watch: expected an object, or null, got 3"),
 ])
 def test_error_a_damaged_state_changes_nothing(change, message):
     scheduler = PlanLR(adam(), CURVED, total_steps=20)

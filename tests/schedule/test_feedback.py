@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from lib_lrsched import plan
 from lib_lrsched.schedule import plateau
 from lib_lrsched.schedule.plan import Plan
-from lib_lrsched.schedule.plateau import SMOOTHING, Plateau, Watch, advance, look, rate_at, replay, segment_at
-from lib_lrsched.storage.history import History, Record, read_losses
+from lib_lrsched.schedule.plateau import Plateau, Watch, advance, look, rate_at, replay, segment_at
+from lib_lrsched.schedule.running_average import SMOOTHING
+from lib_lrsched.storage.history import History, HistoryRow, read_losses
 from lib_lrsched.storage.run_state import Known
 from lib_lrsched.storage.store import Store
 from lib_lrsched.training.run import Asked, TrainingRun
@@ -119,7 +120,7 @@ def test_a_replay_gives_the_live_state_to_the_last_bit(tmp_path_factory, losses,
     path = tmp_path_factory.mktemp("replay") / "history.jsonl"
     history = History(path)
     for step, loss in enumerate(losses):
-        history.record(Record(step, 0.1, 0.1, loss, None, 5.0))
+        history.record(HistoryRow(step, 0.1, 0.1, loss, None, 5.0))
     history.close()
     assert same(replay(made, read_losses(path, cut)), live(made, losses[:cut]))
 
@@ -128,7 +129,7 @@ def test_a_history_that_went_back_counts_the_newest_losses_once(tmp_path):
     made, path = plan(TWO, total_steps=60), tmp_path / "history.jsonl"
     history = History(path)
     for step, loss in [*((k, 9.0) for k in range(20)), *((k, 1.0) for k in range(12, 15))]:
-        history.record(Record(step, 0.1, 0.1, loss, None, 5.0))
+        history.record(HistoryRow(step, 0.1, 0.1, loss, None, 5.0))
     history.close()
     assert same(replay(made, read_losses(path, 15)), live(made, [9.0] * 12 + [1.0] * 3))
 

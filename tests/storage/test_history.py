@@ -10,7 +10,9 @@ import math
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,15 +20,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_lrsched.errors import RunStateError
-from lib_lrsched.storage import atomic_files, record_lines
-from lib_lrsched.storage.history import SMOOTHING, History, Record
-from lib_lrsched.storage.series import Overview, Series, thinned
+from lib_lrsched.schedule.running_average import SMOOTHING
+from lib_lrsched.storage import atomic_files, history_blocks
+from lib_lrsched.storage.history import History, HistoryRow, read_losses
+from lib_lrsched.storage.history_lines import last_step
+from lib_lrsched.storage.history_row import COLUMNS, Layout
+from lib_lrsched.storage.metrics import Metrics, Overview, thinned
 
 HEADER = b'{"lrsched_history": 1, "columns": ["step", "planned", "actual", "loss", "grad_norm", "time_s"]}\n'
 
 
-def record(step: int, loss: float = 0.1, *, rate: float = 0.005, grad_norm: float | None = 1.5) -> Record:
-    return Record(step, rate, rate, loss, grad_norm, 1_000.0 + step)
+def record(step: int, loss: float = 0.1, *, rate: float = 0.005, grad_norm: float | None = 1.5) -> HistoryRow:
+    return HistoryRow(step, rate, rate, loss, grad_norm, 1_000.0 + step)
 
 
 def filled(history: History, steps: range, loss: float = 0.1) -> History:
@@ -50,8 +55,8 @@ def path(tmp_path: Path) -> Path:
 
 def test_points_hold_what_was_recorded():
     history = History(None)
-    history.record(Record(0, 0.005, 0.004, 0.25, None, 7.5))
-    history.record(Record(1, 0.005, 0.005, 0.5, 2.0, 8.5))
+    history.record(HistoryRow(0, 0.005, 0.004, 0.25, None, 7.5))
+    history.record(HistoryRow(1, 0.005, 0.005, 0.5, 2.0, 8.5))
     smooth = (SMOOTHING * 0.02 * 0.25 + 0.02 * 0.5) / (1 - SMOOTHING**2)
     assert history.since(0) == {
         "step": [0, 1],
@@ -169,13 +174,13 @@ def test_limit_bounds_what_is_sent():
 def test_error_limit_too_small():
     with pytest.raises(ValueError) as caught:
         History(None).since(0, 3)
-    assert str(caught.value) == "expected a limit of 4 or more, given 3"
+    assert str(caught.value) == "expected a limit of 4 or more, got 3"
 
 
 def test_error_no_room():
     with pytest.raises(ValueError) as caught:
-        Series(0, 10)
-    assert str(caught.value) == "expected recent >= 1 and overview >= 2, given recent=0, overview=10"
+        Metrics(0, 10)
+    assert str(caught.value) == "expected recent >= 1 and overview >= 2, got recent=0, overview=10"
 
 
 def test_going_back_cuts_off_what_lay_after_it():
@@ -199,17 +204,17 @@ def test_going_back_beyond_the_ring_uses_the_overview():
 def test_pace_is_that_of_the_leg():
     history = History(None)
     for step in range(50):
-        history.record(Record(step, 1e-3, 1e-3, 0.1, None, 100.0 + 0.5 * step))
+        history.record(HistoryRow(step, 1e-3, 1e-3, 0.1, None, 100.0 + 0.5 * step))
     for step in range(50, 60):
-        history.record(Record(step, 1e-3, 1e-3, 0.1, None, 9_000.0 + 2.0 * step))
+        history.record(HistoryRow(step, 1e-3, 1e-3, 0.1, None, 9_000.0 + 2.0 * step))
     assert history.pace(50) == pytest.approx(2.0)
     assert history.pace(59) is None
 
 
 def test_pace_is_not_known_when_the_clock_was_set_back():
     history = History(None)
-    history.record(Record(0, 1e-3, 1e-3, 0.1, None, 100.0))
-    history.record(Record(1, 1e-3, 1e-3, 0.1, None, 50.0))
+    history.record(HistoryRow(0, 1e-3, 1e-3, 0.1, None, 100.0))
+    history.record(HistoryRow(1, 1e-3, 1e-3, 0.1, None, 50.0))
     assert history.pace() is None
 
 
@@ -221,7 +226,7 @@ def test_nothing_is_written_before_the_first_record(path: Path):
 def test_the_file_is_lines_of_json(path: Path):
     history = History(path, clock=Clock())
     history.event(0, "leg", "0.005")
-    history.record(Record(0, 0.005, 0.005, math.nan, None, 3.5))
+    history.record(HistoryRow(0, 0.005, 0.005, math.nan, None, 3.5))
     history.close()
     assert path.read_bytes() == HEADER + (
         b'{"step": 0, "time_s": 1000.0, "event": "leg", "message": "0.005"}\n[0, 0.005, 0.005, null, null, 3.5]\n'
@@ -277,13 +282,13 @@ def test_open_gives_back_the_same_points_and_goes_on(path: Path):
 
 def in_blocks(path: Path, monkeypatch: pytest.MonkeyPatch, size_bytes: int, recent: int) -> History:
     """Read as a long file is: in many small blocks, of which only the last lie near the end."""
-    monkeypatch.setattr(record_lines, "BLOCK_BYTES", size_bytes)
-    monkeypatch.setattr(record_lines, "FEW", 1)
+    monkeypatch.setattr(history_blocks, "BLOCK_BYTES", size_bytes)
+    monkeypatch.setattr(history_blocks, "FEW", 1)
     return History.open(path, append=False, recent=recent)
 
 
 def one_by_one(path: Path, monkeypatch: pytest.MonkeyPatch, recent: int) -> History:
-    monkeypatch.setattr(record_lines, "FEW", 10**9)
+    monkeypatch.setattr(history_blocks, "FEW", 10**9)
     return History.open(path, append=False, recent=recent)
 
 
@@ -298,7 +303,8 @@ def test_a_long_file_is_read_as_its_lines_are(path: Path, monkeypatch: pytest.Mo
     step = 0
     for number in range(3_000):
         loss = LOSSES[number % len(LOSSES)] if number % 7 == 0 else float(rng.random())
-        history.record(Record(step, float(rng.random()), 3, loss, None if number % 5 == 0 else float(rng.random()), 1e9 + number))
+        norm = None if number % 5 == 0 else float(rng.random())
+        history.record(HistoryRow(step, float(rng.random()), 3, loss, norm, 1e9 + number))
         step = max(0, step - 40) if number % 401 == 400 else step + 1 + (number % 3 == 0)
         if number % 501 == 500:
             history.event(step, "note", "a , [b] \n c")
@@ -310,7 +316,7 @@ def test_a_long_file_is_read_as_its_lines_are(path: Path, monkeypatch: pytest.Mo
     newest = int(lines.last_step or 0) - 40
     for name, values in lines.since(newest).items():
         assert whole.since(newest)[name] == (pytest.approx(values, rel=1e-9) if name == "smooth" else values)  # type: ignore[literal-required]
-    seen, expected = whole._series._overview, lines._series._overview
+    seen, expected = whole._metrics._overview, lines._metrics._overview
     assert (seen.stride, len(seen._buckets)) == (expected.stride, len(expected._buckets))
     for mine, its in zip(seen._buckets, expected._buckets, strict=True):
         np.testing.assert_array_equal(np.array(mine[1:])[:, :6], np.array(its[1:])[:, :6])
@@ -323,7 +329,7 @@ def test_the_overview_of_a_long_file_is_that_of_its_lines(path: Path, monkeypatc
         history.record(record(step, float(rng.random()) if step != 7_777 else math.nan))
     history.close()
     whole, lines = in_blocks(path, monkeypatch, 50_000, 100), one_by_one(path, monkeypatch, 100)
-    seen, expected = whole._series._overview, lines._series._overview
+    seen, expected = whole._metrics._overview, lines._metrics._overview
     assert (seen.stride, len(seen._buckets)) == (expected.stride, len(expected._buckets))
     mine, its = seen.rows(0, math.inf), expected.rows(0, math.inf)
     np.testing.assert_array_equal(mine[:, :6], its[:, :6])
@@ -343,7 +349,7 @@ def test_a_long_file_is_read_several_times_as_fast_as_line_by_line(path: Path, m
         return time.thread_time() - start
 
     at_once = min(time_s() for _ in range(3))
-    monkeypatch.setattr(record_lines, "FEW", 10**9)
+    monkeypatch.setattr(history_blocks, "FEW", 10**9)
     assert at_once < time_s() / 3
 
 
@@ -364,6 +370,85 @@ def test_a_line_that_another_program_wrote_is_read_in_a_long_file_too(path: Path
     path.parent.mkdir()
     path.write_bytes(HEADER + b"".join(b"[%d, 1, 1, 1, 1, 1]\n" % step for step in range(100)) + line)
     assert in_blocks(path, monkeypatch, 1_000, 20).since(99)["step"] == [99, 500]
+
+
+# Files with other columns than ours: of an earlier version, of a later one ---------------------
+
+OTHER_FILES = {
+    "fewer": (["step", "planned", "actual", "loss"], lambda row: row[:4]),
+    "more": ([*COLUMNS, "lr_scale"], lambda row: [*row, 0.5]),
+    "more, with texts": ([*COLUMNS, "note", "parts"], lambda row: [*row, "a, [b]", [1, {"c": None}]]),
+    "between": (["x", "step", "planned", "actual", "y", "loss", "grad_norm", "time_s"],
+                lambda row: [7, *row[:3], None, *row[3:]]),
+    "another order": (list(reversed(COLUMNS)), lambda row: row[::-1]),
+    "without a loss": (["step", "time_s"], lambda row: [row[0], row[5]]),
+    "the step alone": (["step"], lambda row: row[:1]),
+}
+other_files = pytest.mark.parametrize(("columns", "values"), OTHER_FILES.values(), ids=OTHER_FILES.keys())
+
+
+def other_file(path: Path, columns: list[str], values: Callable[[list[Any]], list[Any]], steps: int = 400) -> None:
+    """A file of another version, with an event in its middle."""
+    rows = [[n, 0.5 / (1 + n), 0.25, 0.1 + n % 7 / 100, None if n % 3 else 1.5, 1_000.5 + n] for n in range(steps)]
+    entries = [{"lrsched_history": 1, "columns": columns, "made_by": "another version"}, *map(values, rows)]
+    entries.insert(steps // 2, {"step": 3, "time_s": 1.0, "event": "note", "message": "x", "more": 1})
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+
+
+@other_files
+@pytest.mark.parametrize("few", [1, 10**9], ids=["blocks", "lines"])
+def test_a_file_with_other_columns_is_read_by_their_names(path: Path, monkeypatch, few: int, columns, values):
+    other_file(path, list(COLUMNS), lambda row: row)
+    expected = History.open(path, append=False).since(0)
+    other_file(path, columns, values)
+    monkeypatch.setattr(history_blocks, "FEW", few)
+    monkeypatch.setattr(history_blocks, "BLOCK_BYTES", 5_000)
+    history = History.open(path, append=False)
+    points = history.since(0)
+    assert list(points) == list(expected)
+    for name, column in points.items():
+        lacks = ("loss" if name == "smooth" else name) not in columns
+        known = pytest.approx(expected[name], rel=1e-9) if name == "smooth" else expected[name]
+        assert column == ([None] * 400 if lacks else known)
+    assert (history.last_step, len(history.events())) == (399, 1)
+    assert last_step(path) == 399
+    assert [step for step, _ in read_losses(path, 300)] == list(range(300))
+    if "loss" in columns:
+        assert [loss for _, loss in read_losses(path, 300)] == expected["loss"][:300]
+
+
+def test_the_blocks_of_a_file_with_other_columns_are_read_at_once(path: Path, monkeypatch):
+    """Else a long file of a later version would take its time."""
+    monkeypatch.setattr(history_blocks, "FEW", 1)
+    for name in ("fewer", "more", "between", "another order", "without a loss", "the step alone"):
+        columns, values = OTHER_FILES[name]
+        other_file(path, columns, values)
+        first, _, rest = path.read_bytes().partition(b"\n")
+        groups = list(history_blocks.line_groups(rest, Layout.of(json.loads(first)["columns"])))
+        assert [group.rows is not None for group in groups] == [True, False, True]  # between them is an event
+
+
+@other_files
+def test_what_is_appended_to_a_file_with_other_columns_has_its_columns(path: Path, columns, values):
+    other_file(path, columns, values)
+    before = path.read_bytes()
+    history = History.open(path)
+    history.record(HistoryRow(400, 0.5, 0.25, 0.75, 2.0, 9.0))
+    history.close()
+    added = path.read_bytes().removeprefix(before)
+    assert json.loads(added) == [dict(zip(COLUMNS, (400, 0.5, 0.25, 0.75, 2.0, 9.0))).get(name) for name in columns]
+    again = History.open(path, append=False)
+    assert again.last_step == 400
+    assert again.since(400)["loss"] == [0.75 if "loss" in columns else None]
+
+
+def test_error_a_wrong_value_in_a_column_that_is_not_ours_is_found_where_every_value_is_read(path: Path, monkeypatch):
+    monkeypatch.setattr(history_blocks, "FEW", 1)
+    other_file(path, ["step", "loss", "x"], lambda row: [row[0], row[3], 1.25])
+    path.write_bytes(path.read_bytes().replace(b"1.25]", b"1.2.5]", 1))
+    with pytest.raises(RunStateError, match="line 2: expected JSON"):
+        History.open(path, append=False, every_value=True)
 
 
 def test_open_of_no_file_is_an_empty_history(path: Path):
@@ -428,15 +513,15 @@ GOOD = b"[0, 0.005, 0.005, 0.1, null, 1.0]\n"
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (HEADER + GOOD + b"garbage\n" + GOOD, "line 3: expected JSON, found b'garbage\\n'"),
-        (HEADER + b"\n" + GOOD, "line 2: expected JSON, found b'\\n'"),
-        (HEADER + b"[0, 1, NaN, 1, 1, 1]\n", "line 2: expected JSON, found NaN"),
-        (HEADER + b"[0, 1]\n", "line 2: expected 6 values in a record, found 2"),
-        (HEADER + b"[-1, 1, 1, 1, 1, 1]\n", "line 2: expected a step, a whole number from 0, found -1"),
-        (HEADER + b"[true, 1, 1, 1, 1, 1]\n", "line 2: expected a step, a whole number from 0, found True"),
-        (HEADER + b"[1e3, 1, 1, 1, 1, 1]\n", "line 2: expected a step, a whole number from 0, found 1000.0"),
-        (HEADER + b'[0, 1, "x", 1, 1, 1]\n', "line 2: expected a number or null for actual, found 'x'"),
-        (HEADER + b"3\n", "line 2: expected a record or an event, found 3"),
+        (HEADER + GOOD + b"garbage\n" + GOOD, "line 3: expected JSON, got b'garbage\\n'"),
+        (HEADER + b"\n" + GOOD, "line 2: expected JSON, got b'\\n'"),
+        (HEADER + b"[0, 1, NaN, 1, 1, 1]\n", "line 2: expected JSON, got NaN"),
+        (HEADER + b"[0, 1]\n", "line 2: expected 6 values in a row, got 2"),
+        (HEADER + b"[-1, 1, 1, 1, 1, 1]\n", "line 2: expected a step, a whole number from 0, got -1"),
+        (HEADER + b"[true, 1, 1, 1, 1, 1]\n", "line 2: expected a step, a whole number from 0, got True"),
+        (HEADER + b"[1e3, 1, 1, 1, 1, 1]\n", "line 2: expected a step, a whole number from 0, got 1000.0"),
+        (HEADER + b'[0, 1, "x", 1, 1, 1]\n', "line 2: expected a number or null for actual, got 'x'"),
+        (HEADER + b"3\n", "line 2: expected a row or an event, got 3"),
         (HEADER + b'{"step": 1}\n', "line 2: expected an event with step, time_s, event and message"),
         (
             HEADER + b'{"step": 1, "time_s": null, "event": "note", "message": ""}\n',
@@ -445,8 +530,16 @@ GOOD = b"[0, 0.005, 0.005, 0.1, null, 1.0]\n"
         (GOOD, 'line 1: expected a header {"lrsched_history": 1, ...}'),
         (
             b'{"lrsched_history": 2, "columns": []}\n',
-            "line 1: expected version 1 with the columns step, planned, actual, loss, grad_norm, time_s; another version wrote it",
+            "line 1: expected version 1 of a history, got 2; update the extension to read it",
         ),
+        (b'{"lrsched_history": true, "columns": []}\n',
+         "line 1: expected version 1 of a history, got True; update the extension to read it"),
+        (b'{"lrsched_history": 1}\n', "line 1: expected a list of columns, got None"),
+        (b'{"lrsched_history": 1, "columns": ["step", 3]}\n', "line 1: expected a list of columns, got ['step', 3]"),
+        (b'{"lrsched_history": 1, "columns": ["loss"]}\n', "line 1: expected the column step and no column twice, got loss"),
+        (b'{"lrsched_history": 1, "columns": ["step", "loss", "loss"]}\n',
+         "line 1: expected the column step and no column twice, got step, loss, loss"),
+        (b'{"lrsched_history": 1, "columns": ["step", "x"]}\n[0, 1, 2]\n', "line 2: expected 2 values in a row, got 3"),
     ],
 )
 def test_error_damaged_line(path: Path, lines: bytes, message: str):

@@ -20,8 +20,9 @@ from stored_runs import rewrite
 
 from lib_lrsched.errors import RunStateError
 from lib_lrsched.storage import atomic_files, process
+from lib_lrsched.storage.checked_fields import OtherVersionError, rules_of
 from lib_lrsched.storage.presets import BUILTIN, Preset
-from lib_lrsched.storage.run_state import STATE_RULES, OtherVersionError, from_json, to_json
+from lib_lrsched.storage.run_state import from_json, to_json
 from lib_lrsched.storage.store import Known, Leg, PresetError, RunState, Store, UnknownRunError
 
 LEG = Leg(0, 1_000.0, 2_000, "0.005:100, 1e-3", 12, 1, 1)
@@ -63,7 +64,7 @@ def stamped(made: RunState) -> RunState:
 
 def test_nothing_is_created_before_the_first_id_or_save(store: Store):
     assert store.runs() == []
-    assert store.presets() == BUILTIN
+    assert store.presets.all() == BUILTIN
     store.history_path("a")
     assert not store.root.exists()
 
@@ -115,7 +116,7 @@ def test_a_removed_run_is_gone(store: Store):
     "run_id", ["../../x", "..", ".", "", ".hidden", "a/b", "a\\b", "A", "a b", "é", "a\n", "x" * 81, "a\0", "-rf"]
 )
 def test_error_ids_that_are_none(store: Store, run_id: str):
-    message = f"a run's id has 1 to 80 of a-z, 0-9, _, . and -, and no . or - in front; given {run_id!r}"
+    message = f"a run's id has 1 to 80 of a-z, 0-9, _, . and -, and no . or - in front; got {run_id!r}"
     for use in (store.load, store.history_path, lambda bad: store.save(state(bad))):
         with pytest.raises(UnknownRunError) as caught:
             use(run_id)
@@ -192,35 +193,35 @@ class Training:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"step": -1}, "step: expected a whole number from 0, found -1"),
-        ({"step": True}, "step: expected a whole number from 0, found True"),
-        ({"step": 2**63}, f"step: expected a whole number from 0, found {2**63}"),
-        ({"total_steps": 1.5}, "total_steps: expected a whole number from 0, found 1.5"),
-        ({"name": None}, "name: expected a text, found None"),
-        ({"kind": "lora"}, "kind: expected one of embedding, hypernetwork, found 'lora'"),
+        ({"step": -1}, "step: expected a whole number from 0, got -1"),
+        ({"step": True}, "step: expected a whole number from 0, got True"),
+        ({"step": 2**63}, f"step: expected a whole number from 0, got {2**63}"),
+        ({"total_steps": 1.5}, "total_steps: expected a whole number from 0, got 1.5"),
+        ({"name": None}, "name: expected a text, got None"),
+        ({"kind": "lora"}, "kind: expected one of embedding, hypernetwork, got 'lora'"),
         (
             {"state": []},
-            "state: expected one of pending, running, finished, interrupted, failed, crashed, found []",
+            "state: expected one of pending, running, finished, interrupted, failed, crashed, got []",
         ),
-        ({"clip_mode": "both"}, "clip_mode: expected one of disabled, value, norm, found 'both'"),
-        ({"clip_exact": 1}, "clip_exact: expected true or false, found 1"),
-        ({"batch": 0}, "batch: expected a whole number from 1, found 0"),
-        ({"pictures": "12"}, "pictures: expected a whole number from 0, or null, found '12'"),
-        ({"steps_per_epoch": 0}, "steps_per_epoch: expected a whole number from 1, or null, found 0"),
-        ({"created_s": float("nan")}, "created_s: expected a time in seconds from 0, found nan"),
-        ({"updated_s": float("inf")}, "updated_s: expected a time in seconds from 0, found inf"),
-        ({"updated_s": 10**400}, f"updated_s: expected a time in seconds from 0, found {'1' + '0' * 59}..."),
-        ({"settings": {"x": []}}, "settings: expected an object of texts, numbers, booleans and nulls, found {'x': []}"),
+        ({"clip_mode": "both"}, "clip_mode: expected one of disabled, value, norm, got 'both'"),
+        ({"clip_exact": 1}, "clip_exact: expected true or false, got 1"),
+        ({"batch": 0}, "batch: expected a whole number from 1, got 0"),
+        ({"pictures": "12"}, "pictures: expected a whole number from 0, or null, got '12'"),
+        ({"steps_per_epoch": 0}, "steps_per_epoch: expected a whole number from 1, or null, got 0"),
+        ({"created_s": float("nan")}, "created_s: expected a time in seconds from 0, got nan"),
+        ({"updated_s": float("inf")}, "updated_s: expected a time in seconds from 0, got inf"),
+        ({"updated_s": 10**400}, f"updated_s: expected a time in seconds from 0, got {'1' + '0' * 59}..."),
+        ({"settings": {"x": []}}, "settings: expected an object of texts, numbers, booleans and nulls, got {'x': []}"),
         (
             {"settings": {"x": float("nan")}},
-            "settings: expected an object of texts, numbers, booleans and nulls, found {'x': nan}",
+            "settings: expected an object of texts, numbers, booleans and nulls, got {'x': nan}",
         ),
-        ({"legs": {}}, "legs: expected a list, found {}"),
-        ({"legs": [3]}, "legs[0]: expected an object, found 3"),
+        ({"legs": {}}, "legs: expected a list, got {}"),
+        ({"legs": [3]}, "legs[0]: expected an object, got 3"),
         ({"known": [{"step": 1, "digest": "x"}]}, "known[0].mtime_ns: expected a whole number from 0, but the field is missing"),
         ({"rate_text": ...}, "rate_text: expected a text, but the field is missing"),
         ({"version": ...}, "version: expected a whole number from 0, but the field is missing"),
-        ({"id": "b"}, "id: expected the folder's name 'a', found 'b'"),
+        ({"id": "b"}, "id: expected the folder's name 'a', got 'b'"),
     ],
 )
 def test_error_damaged_field(store: Store, changes: dict[str, Any], message: str):
@@ -274,15 +275,34 @@ def test_a_file_without_a_digest_is_read_as_0_1_0_wrote_it(store: Store):
     assert store.load("a") == stamped(state())
 
 
-def test_every_field_of_a_state_is_checked():
-    assert set(STATE_RULES) == {field.name for field in dataclasses.fields(RunState)}
+@pytest.mark.parametrize(("missing", "meaning"), [
+    ("main_digest", ""), ("next_digest", ""), ("optim", ""), ("multiplier", 1.0), ("floor", 0),
+])
+def test_a_field_that_older_files_lack_has_its_default(store: Store, missing: str, meaning: object):
+    damage(store, **{missing: ...})
+    assert getattr(store.load("a"), missing) == meaning
+
+
+@pytest.mark.parametrize("name", [one.name for one in dataclasses.fields(RunState) if not one.metadata["added"]])
+def test_error_every_other_field_must_be_there_whatever_its_default(store: Store, name: str):
+    path = damage(store, **{name: ...})
+    with pytest.raises(RunStateError) as caught:
+        store.load("a")
+    assert str(caught.value) == f"{path}: {name}: expected {rules_of(RunState)[name].expected}, but the field is missing"
+
+
+def test_a_leg_of_an_older_file_is_a_run_s_first(store: Store):
+    path = damage(store)
+    data = json.loads(path.read_bytes())
+    rewrite(path, legs=[{name: value for name, value in data["legs"][0].items() if name not in ("origin", "mode")}])
+    assert store.load("a").legs == (LEG,)
 
 
 def test_error_a_state_that_could_not_be_read_back_is_not_saved(store: Store):
     store.save(state(step=1))
     with pytest.raises(RunStateError) as caught:
         store.save(state(updated_s=float("nan")))
-    assert str(caught.value) == "updated_s: expected a time in seconds from 0, found nan"
+    assert str(caught.value) == "updated_s: expected a time in seconds from 0, got nan"
     assert store.load("a").step == 1
 
 
@@ -308,7 +328,7 @@ def test_one_damaged_run_is_set_aside_and_said_once(store: Store):
     store.save(state("good"))
     assert [one.id for one in store.runs()] == ["good"]
     assert [one.id for one in store.runs()] == ["good"]
-    message = f"{path}: step: expected a whole number from 0, found -1; it is set aside as run.json.damaged-1"
+    message = f"{path}: step: expected a whole number from 0, got -1; it is set aside as run.json.damaged-1"
     assert store.messages == [message]
     assert not path.exists()
     assert path.with_name("run.json.damaged-1").exists()
@@ -329,14 +349,14 @@ def test_a_damaged_file_that_cannot_be_renamed_is_said_once(store: Store, monkey
 
     monkeypatch.setattr(Path, "replace", refuse)
     assert store.runs() == store.runs() == []
-    message = f"{path}: step: expected a whole number from 0, found -1; it cannot be renamed: Permission denied"
+    message = f"{path}: step: expected a whole number from 0, got -1; it cannot be renamed: Permission denied"
     assert store.messages == [message]
 
 
 def test_a_file_of_another_version_stays_where_it_is(store: Store):
     path = damage(store, version=2)
     assert store.runs() == store.runs() == []
-    assert store.messages == [f"{path}: version: expected 1, found 2; update the extension to read it"]
+    assert store.messages == [f"{path}: version: expected 1, got 2; update the extension to read it"]
     assert path.exists()
 
 
@@ -437,7 +457,7 @@ def saved_by_another_process(store: Store, run_id: str, end: str) -> None:
         f"Store(pathlib.Path(sys.argv[1])).save(test_store.state({run_id!r}, state='running'))\n{end}"
     )
     here = Path(__file__).parent
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (here, here.parents[0], here.parents[1])))}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (here, here.parent, here.parents[1])))}
     subprocess.run([sys.executable, "-c", code, str(store.root)], check=False, env=environment, timeout=60)
 
 
@@ -519,13 +539,13 @@ def test_readers_never_see_half_a_state(store: Store):
 
 
 def test_presets_are_added_replaced_and_deleted(store: Store):
-    store.save_preset("mine", "0.005", "slow")
-    store.save_preset(" Käse / 猫 ", "1e-3")
-    store.save_preset("mine", "0.004", "slower")
+    store.presets.save("mine", "0.005", "slow")
+    store.presets.save(" Käse / 猫 ", "1e-3")
+    store.presets.save("mine", "0.004", "slower")
     cheese = Preset("Käse / 猫", "1e-3", "")
-    assert Store(store.root).presets() == (*BUILTIN, cheese, Preset("mine", "0.004", "slower"))
-    store.delete_preset("mine")
-    assert store.presets() == (*BUILTIN, cheese)
+    assert Store(store.root).presets.all() == (*BUILTIN, cheese, Preset("mine", "0.004", "slower"))
+    store.presets.delete("mine")
+    assert store.presets.all() == (*BUILTIN, cheese)
 
 
 BUILTIN_REFUSED = (
@@ -548,27 +568,27 @@ BUILTIN_REFUSED = (
 )
 def test_error_preset_that_cannot_be_saved(store: Store, name: Any, text: str, why: str, message: str):
     with pytest.raises(PresetError) as caught:
-        store.save_preset(name, text)
+        store.presets.save(name, text)
     assert (str(caught.value), caught.value.why) == (message, why)
     assert not store.root.exists()
 
 
 def test_error_preset_that_cannot_be_deleted(store: Store):
     with pytest.raises(PresetError) as caught:
-        store.delete_preset(BUILTIN[0].name)
+        store.presets.delete(BUILTIN[0].name)
     assert (str(caught.value), caught.value.why) == (BUILTIN_REFUSED, "conflict")
     with pytest.raises(PresetError) as caught:
-        store.delete_preset("mine")
+        store.presets.delete("mine")
     assert (str(caught.value), caught.value.why) == ("there is no preset 'mine'", "missing")
 
 
 def test_error_too_many_presets(store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("lib_lrsched.storage.preset_store.MAX_PRESETS", 2)
     for name in "ab":
-        store.save_preset(name, "1")
-    store.save_preset("a", "2")
+        store.presets.save(name, "1")
+    store.presets.save("a", "2")
     with pytest.raises(PresetError) as caught:
-        store.save_preset("c", "1")
+        store.presets.save("c", "1")
     assert str(caught.value) == "there are 2 presets already; delete one first"
 
 
@@ -577,12 +597,12 @@ def test_damaged_presets_are_set_aside_and_the_builtin_ones_stay(store: Store, d
     store.root.mkdir()
     path = store.root / "presets.json"
     path.write_text(data)
-    assert store.presets() == BUILTIN
+    assert store.presets.all() == BUILTIN
     assert len(store.messages) == 1
     assert store.messages[0].startswith(f"{path}: ")
     assert store.messages[0].endswith("set aside as presets.json.damaged-1")
-    store.save_preset("mine", "1")
-    assert store.presets() == (*BUILTIN, Preset("mine", "1", ""))
+    store.presets.save("mine", "1")
+    assert store.presets.all() == (*BUILTIN, Preset("mine", "1", ""))
 
 
 def test_error_presets_of_another_version_are_not_overwritten(store: Store):
@@ -590,10 +610,10 @@ def test_error_presets_of_another_version_are_not_overwritten(store: Store):
     path = store.root / "presets.json"
     path.write_text('{"lrsched_presets": 2, "presets": []}')
     message = f"{path}: version 2 of the presets; update the extension to read them"
-    assert store.presets() == BUILTIN
+    assert store.presets.all() == BUILTIN
     assert store.messages == [message]
     with pytest.raises(RunStateError) as caught:
-        store.save_preset("mine", "1")
+        store.presets.save("mine", "1")
     assert str(caught.value) == message
     assert json.loads(path.read_text())["lrsched_presets"] == 2
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from lib_lrsched.host.input_checks import InputError  # noqa: E402
 from lib_lrsched.practice import hypernetwork, sd_hijack, shared  # noqa: E402
 from lib_lrsched.preview.curve import preview  # noqa: E402
 from lib_lrsched.preview.run_view import past_legs  # noqa: E402
-from lib_lrsched.schedule import plateau  # noqa: E402
+from lib_lrsched.schedule import running_average  # noqa: E402
 from lib_lrsched.storage import process  # noqa: E402
 from lib_lrsched.storage.run_state import KNOWN_KEPT  # noqa: E402
 from lib_lrsched.training import session  # noqa: E402
@@ -192,7 +193,7 @@ def test_a_run_that_crashed_is_taken_up_again(ground, monkeypatch):
     ground.train("embedding", CURVED, 5)
     path = ground.state_dir / "runs" / ground.run().id / "run.json"
     rewrite(path, state="running", process="another start of this machine/1", pid=2**22 + 1)
-    assert not process.alive(2**22 + 1, "another start of this machine/1")
+    assert not process.alive(2**22 + 1, "another start of this machine/1", time.time())
     assert ground.run().state == "crashed"
     ground.train("embedding", CURVED, 8)
     assert (ground.run().state, ground.run().step, len(ground.run().legs)) == ("finished", 8, 2)
@@ -422,8 +423,8 @@ def cut_rates(text: str, losses: list[float]) -> list[float]:
     rates, mean, weight = [], 0.0, 0.0
     for loss in losses:
         rates.append(optimizer.param_groups[0]["lr"])
-        mean = plateau.SMOOTHING * mean + (1 - plateau.SMOOTHING) * loss
-        weight = plateau.SMOOTHING * weight + (1 - plateau.SMOOTHING)
+        mean = running_average.SMOOTHING * mean + (1 - running_average.SMOOTHING) * loss
+        weight = running_average.SMOOTHING * weight + (1 - running_average.SMOOTHING)
         scheduler.step(mean / weight)
     return rates
 

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from lib_lrsched.host.door import Door
 from lib_lrsched.preview.run_view import Histories
 from lib_lrsched.snapshot import find
-from lib_lrsched.storage.history import History, Record
+from lib_lrsched.storage.history import History, HistoryRow
 from lib_lrsched.storage.presets import BUILTIN
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.store import Known, Leg, RunState, Store
@@ -41,7 +41,7 @@ def state(run_id: str = "a", **changes: Any) -> RunState:
 
 def filled(history: History, steps: range) -> History:
     for step in steps:
-        history.record(Record(step, 0.005, 0.005, 0.1, None, 1_000.0 + 0.5 * step))
+        history.record(HistoryRow(step, 0.005, 0.005, 0.1, None, 1_000.0 + 0.5 * step))
     return history
 
 
@@ -277,7 +277,7 @@ def test_a_damaged_run_does_not_hide_the_others_and_is_said(client: Client, runt
     path.write_text("{")
     answer = get(client, "/runs")
     assert [run["id"] for run in answer["runs"]] == ["good"]
-    assert answer["messages"] == [f"{path}: expected JSON, found b'{{'; it is set aside as run.json.damaged-1"]
+    assert answer["messages"] == [f"{path}: expected JSON, got b'{{'; it is set aside as run.json.damaged-1"]
 
 
 def test_an_ended_run_is_read_from_its_file(client: Client, runtime: FakeRuntime):
@@ -326,7 +326,7 @@ def test_since_with_the_ring_wrapped(client: Client, runtime: FakeRuntime):
 
 def test_at_most_two_thousand_points_are_sent(client: Client, runtime: FakeRuntime):
     live = runtime.live["a"] = Live(state(state="running"))
-    filled(live.history, range(9_000)).record(Record(9_000, 0.0, 0.0, 50.0, None, 0.0))
+    filled(live.history, range(9_000)).record(HistoryRow(9_000, 0.0, 0.0, 50.0, None, 0.0))
     answer = get(client, "/runs/a")
     assert len(answer["points"]["step"]) <= 2_000
     assert max(answer["points"]["loss"]) == 50.0
@@ -335,7 +335,7 @@ def test_at_most_two_thousand_points_are_sent(client: Client, runtime: FakeRunti
 
 def test_a_loss_that_is_no_number_is_sent_as_null(client: Client, runtime: FakeRuntime):
     live = runtime.live["a"] = Live(state(state="running", settings={"x": math.inf}))
-    live.history.record(Record(0, math.nan, math.inf, math.nan, math.nan, 0.0))
+    live.history.record(HistoryRow(0, math.nan, math.inf, math.nan, math.nan, 0.0))
     answer = get(client, "/runs/a")
     points = answer["points"]
     assert [points[name] for name in ("planned", "actual", "loss", "smooth", "grad_norm")] == [[None]] * 5
@@ -353,7 +353,7 @@ def test_a_damaged_history_leaves_the_run_to_be_seen(client: Client, runtime: Fa
     path = runtime.store.history_path("a")
     path.write_bytes(b"garbage\n")
     answer = get(client, "/runs/a")
-    note = {"step": 120, "time_s": 1_100.0, "event": "note", "message": f"{path}: line 1: expected JSON, found b'garbage\\n'"}
+    note = {"step": 120, "time_s": 1_100.0, "event": "note", "message": f"{path}: line 1: expected JSON, got b'garbage\\n'"}
     assert (answer["run"]["id"], answer["events"]) == ("a", [note])
     assert path.read_bytes() == b"garbage\n"
 
@@ -405,7 +405,7 @@ def test_error_damaged_run(client: Client, runtime: FakeRuntime):
     runtime.store.save(state())
     path = runtime.store.root / "runs/a/run.json"
     path.write_text("{")
-    assert message(get(client, "/runs/a", 500)) == f"{path}: expected JSON, found b'{{'"
+    assert message(get(client, "/runs/a", 500)) == f"{path}: expected JSON, got b'{{'"
 
 
 @pytest.mark.parametrize("since", ["-1", "x", str(10**400)])

@@ -1,18 +1,19 @@
 """Many lines of a history at once: steps and losses of whole blocks with numpy, a row's other columns when they are asked for.
 
-A line at a time takes Python 5 us, and a run of a million updates as many seconds. What is not a plain record in the form
-in which `records.line` writes it is not read here: the caller reads such lines one by one, with their errors.
+A line at a time takes Python 5 us, and a run of a million updates as many seconds. What is not a plain row of numbers in the form
+in which `history_lines.line` writes it is not read here: the caller reads such lines one by one, with their errors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import nan
 from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .series import COLUMNS
+from .history_row import Layout
 
 BLOCK_BYTES = 1 << 20
 """Small enough for the processor's caches, and for other threads, which wait while numpy works on a block."""
@@ -21,7 +22,7 @@ WIDEST = 25
 """repr() of a float has 24 characters at most."""
 
 MOST_IRREGULAR = 200
-"""A block with more lines than this that are no records is read line by line."""
+"""A block with more lines than this that are no rows is read line by line."""
 
 FEW = 2_000
 """So few lines are read one by one, which gives the averages that a run in memory has to the last bit."""
@@ -30,7 +31,6 @@ STEP_DIGITS = 15
 """Below 2**53, up to which float64 counts."""
 
 _ALLOWED = b"0123456789+-.e, nul[]\n"
-_LOSS = COLUMNS.index("loss")
 Bytes = NDArray[np.uint8]
 Places = NDArray[np.int64]
 
@@ -55,22 +55,22 @@ def blocks(stream: IO[bytes]) -> Iterator[Block]:
         yield Block(data, stop)
 
 
-class Piece(NamedTuple):
-    """Some of a block's lines; `records` is None where they have to be read line by line."""
+class LineGroup(NamedTuple):
+    """Some of a block's lines; `rows` is None where they have to be read line by line."""
 
     data: bytes
     lines: int
-    records: RecordLines | None
+    rows: RowLines | None
 
 
-def pieces(data: bytes) -> Iterator[Piece]:
-    """Whole lines, cut into stretches of records and what lies between them, in order."""
+def line_groups(data: bytes, layout: Layout) -> Iterator[LineGroup]:
+    """Whole lines, cut into stretches of rows and what lies between them, in order."""
     padded = np.frombuffer(data + bytes(WIDEST), np.uint8)
     stops = np.flatnonzero(padded[: len(data)] == ord("\n"))
     starts = np.concatenate([[0], stops[:-1] + 1])
     others = np.flatnonzero(padded[starts] != ord("["))
     if len(stops) < FEW or len(others) > MOST_IRREGULAR:
-        yield Piece(data, len(stops), None)
+        yield LineGroup(data, len(stops), None)
         return
     commas = np.flatnonzero(padded == ord(","))
     first = 0
@@ -79,17 +79,22 @@ def pieces(data: bytes) -> Iterator[Piece]:
             begin, end = int(starts[first]), int(stops[other - 1]) + 1
             inside = commas[slice(*np.searchsorted(commas, (begin, end)))]
             text = data[begin:end]
-            yield Piece(text, other - first, _records(text, padded, starts[first:other], stops[first:other], inside))
+            rows = _rows(text, padded, starts[first:other], stops[first:other], inside, layout)
+            yield LineGroup(text, other - first, rows)
         if other < len(stops):
-            yield Piece(data[int(starts[other]) : int(stops[other]) + 1], 1, None)
+            yield LineGroup(data[int(starts[other]) : int(stops[other]) + 1], 1, None)
         first = other + 1
 
 
-class RecordLines:
-    """Lines of records: `steps` int64 [n] and `losses` float64 [n]; NaN where the loss is null."""
+class RowLines:
+    """Lines of rows: `steps` int64 [n] and `losses` float64 [n]; NaN where the loss is null or not in the file.
 
-    def __init__(self, padded: Bytes, commas: Places, stops: Places, steps: Places, losses: NDArray[np.float64]) -> None:
-        self._padded, self._commas, self._stops = padded, commas, stops
+    Args:
+        cuts: int64 [n, columns + 1]; a value begins two bytes behind one cut and ends at the next.
+    """
+
+    def __init__(self, padded: Bytes, cuts: Places, steps: Places, losses: NDArray[np.float64], layout: Layout) -> None:
+        self._padded, self._cuts, self._layout = padded, cuts, layout
         self.steps = steps
         self.losses = losses
 
@@ -97,40 +102,50 @@ class RecordLines:
         return len(self.steps)
 
     def rows(self, chosen: Places | slice) -> NDArray[np.float64]:
-        """All columns of the chosen lines, float64 [k, 6].
+        """All of COLUMNS in the chosen lines, float64 [k, len(COLUMNS)]; NaN for one that the file lacks.
 
         Raises:
-            ValueError: a value that is no number.
+            ValueError: a value that is no number, in whichever column of the file.
         """
-        places = np.concatenate([self._commas[chosen], self._stops[chosen, None] - 1], axis=1)
-        columns = [_floats(self._padded, places[:, n] + 2, places[:, n + 1]) for n in range(len(COLUMNS) - 1)]
-        return np.stack([self.steps[chosen].astype(np.float64), *columns], axis=1)
+        cuts = self._cuts[chosen]
+        step = self._layout.place("step")
+        found: list[NDArray[np.float64]] = [
+            self.steps[chosen].astype(np.float64) if n == step else _floats(self._padded, cuts[:, n] + 2, cuts[:, n + 1])
+            for n in range(len(self._layout.columns))
+        ]
+        return np.stack([np.full(len(cuts), nan) if place is None else found[place] for place in self._layout.places], axis=1)
 
-    def part(self, start: int, stop: int) -> RecordLines:
+    def part(self, start: int, stop: int) -> RowLines:
         """The lines from `start` to below `stop`."""
         cut = slice(start, stop)
-        return RecordLines(self._padded, self._commas[cut], self._stops[cut], self.steps[cut], self.losses[cut])
+        return RowLines(self._padded, self._cuts[cut], self.steps[cut], self.losses[cut], self._layout)
 
 
-def _records(text: bytes, padded: Bytes, starts: Places, stops: Places, commas: Places) -> RecordLines | None:
-    """The records in whole lines; None where a line is none in the form in which we write it."""
-    if len(commas) != len(stops) * (len(COLUMNS) - 1) or text.translate(None, _ALLOWED):
+def _rows(text: bytes, padded: Bytes, starts: Places, stops: Places, commas: Places, layout: Layout) -> RowLines | None:
+    """The rows in whole lines; None where a line is none in the form in which we write it."""
+    count, width = len(stops), len(layout.columns)
+    if len(commas) != count * (width - 1) or text.translate(None, _ALLOWED):
         return None
     inside = padded[starts[0] : stops[-1]]
-    if np.count_nonzero(inside == ord(" ")) != len(commas) or np.count_nonzero(inside == ord("[")) != len(stops):
+    if np.count_nonzero(inside == ord(" ")) != len(commas) or np.count_nonzero(inside == ord("[")) != count:
         return None
     if (padded[stops - 1] != ord("]")).any() or (padded[commas + 1] != ord(" ")).any():
         return None
-    commas = commas.reshape(len(stops), -1)
-    widths = np.diff(commas, axis=1, append=stops[:, None] - 1) - 2
-    steps = _steps(padded, starts + 1, commas[:, 0])
-    if steps is None or widths.min() < 1 or widths.max() > WIDEST:
+    # As if the bracket in front were a comma and a blank of which the line has the second half.
+    cuts = np.concatenate([starts[:, None] - 1, commas.reshape(count, width - 1), stops[:, None] - 1], axis=1)
+    widths = np.diff(cuts, axis=1) - 2
+    step, loss = layout.place("step"), layout.place("loss")
+    assert step is not None
+    if widths.min() < 1 or widths.max() > WIDEST:
+        return None
+    steps = _steps(padded, cuts[:, step] + 2, cuts[:, step + 1])
+    if steps is None:
         return None
     try:
-        losses = _floats(padded, commas[:, _LOSS - 1] + 2, commas[:, _LOSS])
+        losses = np.full(count, nan) if loss is None else _floats(padded, cuts[:, loss] + 2, cuts[:, loss + 1])
     except ValueError:
         return None
-    return RecordLines(padded, commas, stops, steps, losses)
+    return RowLines(padded, cuts, steps, losses, layout)
 
 
 def _windows(padded: Bytes, starts: Places, stops: Places, width: int) -> Bytes:

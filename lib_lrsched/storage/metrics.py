@@ -1,66 +1,48 @@
-"""The numbers of a run in bounded memory: the newest steps exactly, the whole run thinned.
+"""The metrics of a run in bounded memory: the newest steps exactly, the whole run thinned.
 
-Pure numpy; it knows no file and takes no lock. A row is
-`(step, planned, actual, loss, grad_norm, time_s, smooth, weight)` in float64; `weight` is what the debiased
-average of the loss has gathered so far, 1 - SMOOTHING^n after n finite losses.
+Pure numpy; it knows no file and takes no lock. A row of an array is the columns of a HistoryRow, then `smooth` and `weight`,
+in float64: the running average of the loss and what it has gathered so far, 1 - SMOOTHING^n after n finite losses.
 """
 
 from __future__ import annotations
 
 from math import inf, isfinite, nan
-from typing import NamedTuple, Protocol, TypedDict
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-SMOOTHING = 0.98
-"""Decay of the running average of the loss: it looks back over about 50 updates."""
+from lib_lrsched.schedule import running_average
 
-COLUMNS = ("step", "planned", "actual", "loss", "grad_norm", "time_s")
-_LOSS, _TIME, _SMOOTH, _WEIGHT, _WIDTH = 3, 5, 6, 7, 8
+from .history_row import COLUMNS, HistoryRow
+
+_STEP, _LOSS, _TIME = (COLUMNS.index(name) for name in ("step", "loss", "time_s"))
+_SMOOTH, _WEIGHT, _WIDTH = len(COLUMNS), len(COLUMNS) + 1, len(COLUMNS) + 2
+
+SHOWN = (*COLUMNS[: _LOSS + 1], "smooth", *COLUMNS[_LOSS + 1 :])
+"""The columns of a chart's points: those of a row, and the average behind the loss."""
 
 PACE_STEPS = 100
 """The time per step is measured over this many of the newest steps."""
 
-Row = tuple[float, float, float, float, float, float, float, float]
+Row = tuple[float, ...]
 Rows = NDArray[np.float64]
+Points = dict[str, list[Any]]
+"""Lists of equal length by the names in SHOWN, ready for JSON: what is not finite or not known is None."""
 
 
-class Record(NamedTuple):
-    """One update: 0-based step, planned and applied rate, loss, gradient norm, unix time in seconds."""
-
-    step: int
-    planned: float
-    actual: float
-    loss: float
-    grad_norm: float | None
-    time_s: float
-
-
-class Many(Protocol):
-    """Records with rising steps; their other columns are read only where they are asked for."""
+class ManyRows(Protocol):
+    """Rows with rising steps; their other columns are read only where they are asked for."""
 
     steps: NDArray[np.int64]
     losses: Rows
 
     def rows(self, chosen: NDArray[np.int64] | slice) -> Rows:
-        """The columns of a Record for the chosen ones, float64 [k, 6]; NaN for a norm that is not known."""
+        """COLUMNS of the chosen ones, float64 [k, len(COLUMNS)]; NaN for what is not known."""
 
 
-class Points(TypedDict):
-    """Lists of equal length, ready for JSON: what is not finite or not known is None."""
-
-    step: list[int]
-    planned: list[float | None]
-    actual: list[float | None]
-    loss: list[float | None]
-    smooth: list[float | None]
-    grad_norm: list[float | None]
-    time_s: list[float | None]
-
-
-class Series:
-    """Rows with rising steps. A record at an earlier step cuts off what lay from there on: training went back.
+class Metrics:
+    """Rows with rising steps. A row at an earlier step cuts off what lay from there on: training went back.
 
     Args:
         recent: at least this many of the newest rows are exact; up to twice as many are held.
@@ -69,40 +51,41 @@ class Series:
 
     def __init__(self, recent: int, overview: int) -> None:
         if recent < 1 or overview < 2:
-            raise ValueError(f"expected recent >= 1 and overview >= 2, given recent={recent}, overview={overview}")
+            raise ValueError(f"expected recent >= 1 and overview >= 2, got recent={recent}, overview={overview}")
         self._recent = recent
-        # Twice the length: rows are moved once in `recent` records, and are always one rising slice.
+        # Twice the length: rows are moved once in `recent` new ones, and are always one rising slice.
         self._rows = np.empty((2 * recent, _WIDTH))
         self._count = 0
         self._overview = Overview(overview)
         self._smooth, self._weight = nan, 0.0
         self.last_step: int | None = None
 
-    def add(self, record: Record) -> None:
-        """Takes one record in; constant time on average."""
-        if self.last_step is not None and record.step <= self.last_step:
-            self._go_back(record.step)
-        step, planned, actual, loss, grad_norm, time_s = record
-        self._average(loss)
-        norm = nan if grad_norm is None else grad_norm
-        row = (float(step), planned, actual, loss, norm, time_s, self._smooth, self._weight)
+    def add(self, new: HistoryRow) -> None:
+        """Takes one row in; constant time on average."""
+        if self.last_step is not None and new.step <= self.last_step:
+            self._go_back(new.step)
+        total, self._weight = running_average.add(running_average.total_of(self._smooth, self._weight), self._weight, new.loss)
+        if isfinite(new.loss):  # else dividing again would round the average
+            self._smooth = running_average.mean_of(total, self._weight)
+        row = (*(nan if value is None else float(value) for value in new), self._smooth, self._weight)
         if self._count == len(self._rows):
             self._rows[: self._recent] = self._rows[self._recent :]
             self._count = self._recent
         self._rows[self._count] = row
         self._count += 1
         self._overview.add(row)
-        self.last_step = step
+        self.last_step = new.step
 
-    def add_many(self, many: Many, *, exactly: bool) -> None:
-        """Takes in one or more records; where `exactly` is not asked for, only those that may stay in the overview.
+    def add_many(self, many: ManyRows, *, exactly: bool) -> None:
+        """Takes in one or more rows; where `exactly` is not asked for, only those that may stay in the overview.
 
         Raises:
             ValueError: a value that is no number.
         """
         if self.last_step is not None and many.steps[0] <= self.last_step:
             self._go_back(int(many.steps[0]))
-        smooth, weight = self._averages(many.losses)
+        smooth, weight = running_average.means_after_each(self._smooth, self._weight, many.losses)
+        self._smooth, self._weight = float(smooth[-1]), float(weight[-1])
         if exactly:
             rows = np.column_stack([many.rows(slice(None)), smooth, weight])
             held = np.concatenate([self._rows[: self._count], rows])[-len(self._rows) :]
@@ -116,7 +99,7 @@ class Series:
         self.last_step = int(many.steps[-1])
 
     def rows(self, since: int) -> Rows:
-        """A copy of all rows with step >= since, float64 [n, 8]: thinned ones first, then the exact ones."""
+        """A copy of all rows with step >= since, float64 [n, columns + 2]: thinned ones first, then the exact ones."""
         exact = self._rows[: self._count]
         if self._count and exact[0, 0] <= since:
             return exact[np.searchsorted(exact[:, 0], since) :].copy()
@@ -131,31 +114,6 @@ class Series:
             return None
         seconds = float((newest[-1, _TIME] - newest[0, _TIME]) / (newest[-1, 0] - newest[0, 0]))
         return seconds if isfinite(seconds) and seconds > 0 else None
-
-    def _average(self, loss: float) -> None:
-        """Exponential average, divided by what an average of ones would be; a loss that is no number is left out."""
-        if not isfinite(loss):
-            return
-        total = 0.0 if self._weight == 0.0 else self._smooth * self._weight
-        self._weight = SMOOTHING * self._weight + (1.0 - SMOOTHING)
-        self._smooth = (SMOOTHING * total + (1.0 - SMOOTHING) * loss) / self._weight
-
-    def _averages(self, losses: Rows) -> tuple[Rows, Rows]:
-        """The running average and its weight after each of the losses, as `_average` makes them but for rounding."""
-        finite = np.isfinite(losses)
-        start = 0.0 if self._weight == 0.0 else self._smooth * self._weight
-        given = losses if finite.all() else losses[finite]
-        totals = _decayed(given, start)
-        weights = 1.0 - (1.0 - self._weight) * SMOOTHING ** np.arange(1.0, len(given) + 1.0)
-        if len(given) == len(losses):
-            smooth = totals / weights
-            self._smooth, self._weight = float(smooth[-1]), float(weights[-1])
-            return smooth, weights
-        at = np.cumsum(finite)  # a loss that is no number leaves the average where it is
-        weight = np.concatenate([[self._weight], weights])[at]
-        smooth = np.concatenate([[self._smooth], totals / weights])[at]
-        self._smooth, self._weight = float(smooth[-1]), float(weight[-1])
-        return smooth, weight
 
     def _go_back(self, step: int) -> None:
         self._count = int(np.searchsorted(self._rows[: self._count, 0], step))
@@ -207,7 +165,7 @@ class Overview:
                     self._put(int(row[0]) // self.stride, row, row)
 
     def rows(self, since: int, before: float) -> Rows:
-        """Rows with since <= step < before in rising order, float64 [n, 8]."""
+        """Rows with since <= step < before in rising order, float64 [n, columns + 2]."""
         kept = {row[0]: row for _, low, high in self._buckets for row in (low, high) if since <= row[0] < before}
         return np.array([kept[step] for step in sorted(kept)]).reshape(-1, _WIDTH)
 
@@ -229,21 +187,6 @@ class Overview:
         self._buckets[-1] = (index, least, greatest)
 
 
-def _decayed(values: Rows, start: float) -> Rows:
-    """The totals t = SMOOTHING * t + (1 - SMOOTHING) * value after each value, from `start` on; float64 [n]."""
-    width = min(128, max(1, len(values)))
-    count = -(-len(values) // width)
-    padded = np.zeros(count * width)
-    padded[: len(values)] = values
-    powers = SMOOTHING ** np.arange(width + 1.0)
-    lag = np.arange(width)[:, None] - np.arange(width)
-    totals = padded.reshape(count, width) @ np.where(lag >= 0, powers[np.abs(lag)], 0.0).T * (1.0 - SMOOTHING)
-    for block in totals:
-        block += start * powers[1:]
-        start = block[-1]
-    return totals.reshape(-1)[: len(values)]
-
-
 def _firsts(holds: NDArray[np.bool_], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """In each stretch the index of the first that holds; one holds in each."""
     found = np.flatnonzero(holds)
@@ -258,7 +201,7 @@ def thinned(rows: Rows, limit: int) -> Rows:
         ValueError: limit is below 4.
     """
     if limit < 4:
-        raise ValueError(f"expected a limit of 4 or more, given {limit}")
+        raise ValueError(f"expected a limit of 4 or more, got {limit}")
     if len(rows) <= limit:
         return rows
     loss = np.where(np.isfinite(rows[:, _LOSS]), rows[:, _LOSS], inf)[1:-1]
@@ -273,16 +216,8 @@ def thinned(rows: Rows, limit: int) -> Rows:
 
 def points(rows: Rows) -> Points:
     """Rows as lists for JSON."""
-    planned, actual, loss, grad_norm, time_s, smooth = (_plain(rows[:, column]) for column in range(1, _WEIGHT))
-    return Points(
-        step=rows[:, 0].astype(np.int64).tolist(),
-        planned=planned,
-        actual=actual,
-        loss=loss,
-        smooth=smooth,
-        grad_norm=grad_norm,
-        time_s=time_s,
-    )
+    found = dict(zip((*COLUMNS, "smooth"), rows.T, strict=False))
+    return {name: found[name].astype(np.int64).tolist() if name == "step" else _plain(found[name]) for name in SHOWN}
 
 
 def _plain(column: Rows) -> list[float | None]:
