@@ -103,7 +103,7 @@ def change_unit(old: Draft, path: Path, unit: str, *, relative: bool) -> list[Ch
 def time_text(steps: int, unit: str, plan: Plan) -> str | None:
     """The shortest text that comes to so many steps; None where the unit has none.
 
-    >>> from lib_lrsched.plan import plan
+    >>> from lib_lrsched.schedule.plan import plan
     >>> run = plan("1", total_steps=2000, steps_per_epoch=24, images_per_step=2)
     >>> [time_text(233, unit, run) for unit in ("", "%", "ep", "img")]
     ['233', '11.65%', '9.7ep', '466img']

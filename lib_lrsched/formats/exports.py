@@ -39,7 +39,7 @@ def export(plan: Plan, to: str, *, error: float | None = None, base: float | Non
     Raises:
         ExportError: the format cannot say this plan, there is no such format, or it does not take the option.
 
-    >>> from lib_lrsched.plan import plan
+    >>> from lib_lrsched.schedule.plan import plan
     >>> export(plan("cosine(0.005, 0.002)", total_steps=100), "a1111", error=0.2)[:2]
     ('0.00402:54, 0.00265:84, 0.00209', '3 phases for max steps 100; at most 19.99% from the plan at any step')
     """

@@ -409,6 +409,7 @@ def test_error_sampling_size(model: PracticeModel) -> None:
 # --- drawings, captions, weights ------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_drawings_are_told_apart_by_the_judge(judge: Judge) -> None:
     assert accuracy(judge, count=300) >= 0.95
 
@@ -494,6 +495,7 @@ def test_smaller_tokens_with_a_larger_gain_are_the_same_model() -> None:
 # --- learning is real, and rates matter (weaker than what `measure` prints) -------------------------------------
 
 
+@pytest.mark.long
 def test_training_an_embedding_at_a_good_rate_closes_most_of_the_gap(
     model: PracticeModel, trained_vec: Tensor, held: measure.HeldOut, gap: measure.Gap
 ) -> None:
@@ -501,6 +503,7 @@ def test_training_an_embedding_at_a_good_rate_closes_most_of_the_gap(
     assert gap.closed(measure.embedding_loss(model, trained_vec, held)) > 0.6
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("rate", "most"), [(1e-5, 0.1), (0.5, 0.4)])
 def test_rate_too_small_or_too_large_does_not(
     model: PracticeModel, latents: Tensor, held: measure.HeldOut, gap: measure.Gap, rate: float, most: float
@@ -509,12 +512,14 @@ def test_rate_too_small_or_too_large_does_not(
     assert gap.closed(measure.embedding_loss(model, vec, held)) < most
 
 
+@pytest.mark.long
 def test_pictures_from_true_captions_show_colour_and_shape(model: PracticeModel, judge: Judge) -> None:
     truths = measure.random_truths(24, seed=7)
     pictures = sample(model, [full_caption(*truth) for truth in truths], seed=50)
     assert measure.share_right(judge, pictures, truths) >= 0.6
 
 
+@pytest.mark.long
 def test_pictures_from_a_trained_embedding_show_the_concept(model: PracticeModel, judge: Judge, trained_vec: Tensor) -> None:
     with measure.embedding_named(model, measure.NAME, trained_vec):
         pictures = sample(model, [measure.PROMPT] * 12, seed=70)

@@ -181,14 +181,28 @@ def test_warnings_point_into_the_text_and_their_corrections_can_be_planned(text:
 
 # Anything at all ------------------------------------------------------------------------------
 
-@settings(max_examples=1_500)
-@given(st.one_of(soup, letters, mutated()), st.sampled_from([1, 2, 100, 10**6, 2**61]), st.sampled_from([None, 1, 8]))
+any_text = given(st.one_of(soup, letters, mutated()), st.sampled_from([1, 2, 100, 10**6, 2**61]), st.sampled_from([None, 1, 8]))
+
+
+@settings(max_examples=500)
+@any_text
 @example("1e308:45, 1e308", 100, None)
 @example("1:150, 0.5, 0.25:50", 100, None)
 @example("f(1,\n 2):10:20", 100, None)
 @example("repeat(2, yes:5)", 100, None)
 @example("1:+", 100, None)
 def test_any_text_is_planned_or_refused_with_a_place(text: str, total: int, counts: int | None) -> None:
+    check_planned_or_refused(text, total, counts)
+
+
+@pytest.mark.long
+@settings(max_examples=10_000)
+@any_text
+def test_any_text_is_planned_or_refused_with_a_place_long(text: str, total: int, counts: int | None) -> None:
+    check_planned_or_refused(text, total, counts)
+
+
+def check_planned_or_refused(text: str, total: int, counts: int | None) -> None:
     try:
         made = plan(text, total_steps=total, steps_per_epoch=counts, images_per_step=counts)
     except ScheduleError as refused:
