@@ -1,5 +1,6 @@
 # make demo   set up, train an embedding on the practice host, serve the tab on 127.0.0.1:7860 (SERVE=0: only train)
-# make test   set up, run every test
+# make test   set up, run every test but the long ones
+# make test-long   set up, run the long ones: randomized tests with many more trials
 # make test-webui WEBUI_ROOT=...   start that WebUI and drive it, by its API and with a browser
 # make bench  measure speed against references in the same process
 # make bench-webui WEBUI_ROOT=...  what an update costs in that WebUI, without us and with us
@@ -13,10 +14,10 @@ PORT   ?= 7860
 OUT    ?= demo-out
 LR     ?= warmup(0.005):20, cosine(0.005, 1e-5)
 STEPS  ?= 300
-# A fresh name each time: the same name would go on with the embedding that is there.
+# A fresh name each time: the same name would resume the embedding that is there.
 NAME   ?= demo-$(shell date +%H%M%S)
 
-.PHONY: demo test test-webui lint types bench bench-webui serve browser-deps clean
+.PHONY: demo test test-long test-webui lint types bench bench-webui serve browser-deps clean
 
 $(VENV)/.standalone: pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -43,7 +44,10 @@ types: $(VENV)/.test
 	$(PY) -m mypy
 
 test: $(VENV)/.test lint types
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2
+
+test-long: $(VENV)/.test
+	LRSCHED_LONG=1 $(PY) -m pytest -n 2 -m long
 
 # Without WEBUI_ROOT: the WebUI that this folder lies in, or ~/host/webui. Its Python: WEBUI_PYTHON, or the venv in it or beside it.
 test-webui: $(VENV)/.test

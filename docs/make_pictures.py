@@ -19,8 +19,8 @@ from matplotlib import pyplot as plt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lib_lrsched.feedback import advance, rate_at, replay, segment_at
-from lib_lrsched.plan import Plan, plan
+from lib_lrsched.schedule.plan import Plan, plan
+from lib_lrsched.schedule.plateau import advance, rate_at, replay, segment_at
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
 COLOURS = ("#1f6fb4", "#d1662f", "#3a8a4d", "#8a4fa3")

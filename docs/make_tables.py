@@ -1,6 +1,6 @@
 """Writes the parameter tables of the shapes into the pages: `python docs/make_tables.py`.
 
-A table stands between the comments `<!-- parameters: NAME -->` and `<!-- end -->` and is made from the table of shapes that the
+A table stands between the comments `<!-- parameters: NAME -->` and `<!-- end -->` and is made from the registry of shapes that the
 planner reads.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lib_lrsched.forms import describe_shapes
+from lib_lrsched.preview.forms import describe_shapes
 
 FOLDER = Path(__file__).resolve().parent
 KINDS = {"rate": "rate", "number": "number", "whole": "whole number", "time": "steps, %, ep, img", "flag": "yes, no",

@@ -7,10 +7,10 @@
 Importing this needs numpy alone and has no effect beyond it.
 """
 
-from .errors import RunStateError, ScheduleError
-from .lints import Lint
-from .parser import parse
-from .plan import Plan, plan
+from lib_lrsched.errors import RunStateError, ScheduleError
+from lib_lrsched.schedule.lints import Lint
+from lib_lrsched.schedule.other_names import read as parse
+from lib_lrsched.schedule.plan import Plan, plan
 
 __version__ = "0.1.0"
 __all__ = ["Lint", "Plan", "RunStateError", "ScheduleError", "__version__", "parse", "plan"]

@@ -1,7 +1,7 @@
-"""``python -m lib_lrsched``: see cli.py."""
+"""``python -m lib_lrsched``: see cli/."""
 
 import sys
 
-from .cli import main
+from lib_lrsched.cli.main import main
 
 sys.exit(main())

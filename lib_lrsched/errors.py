@@ -19,6 +19,7 @@ class ScheduleError(ValueError):
         message: one line: what was expected, what was given, how to mend it.
         source: the whole text that the user typed.
         span: half-open character offsets ``(start, stop)`` into ``source``.
+        fix: the whole corrected text, or None where only the person can know.
 
     >>> print(ScheduleError("boundaries must rise", "1e-3:500, 1e-4:100", (15, 18)))
     boundaries must rise
@@ -26,7 +27,10 @@ class ScheduleError(ValueError):
                        ^^^
     """
 
-    def __init__(self, message: str, source: str, span: tuple[int, int]) -> None:
+    is_over = False
+    """The text is right in itself, and over at the step that a training would begin with: there is nothing to do."""
+
+    def __init__(self, message: str, source: str, span: tuple[int, int], fix: str | None = None) -> None:
         start = min(max(span[0], 0), len(source))
         stop = min(max(span[1], start), len(source))
         message = printable(message)
@@ -34,12 +38,18 @@ class ScheduleError(ValueError):
         self.message = message
         self.source = source
         self.span = (start, stop)
+        self.fix = fix
 
     def __str__(self) -> str:
         return f"{self.message}\n{caret_lines(self.source, self.span)}"
 
-    def __reduce__(self) -> tuple[type, tuple[str, str, tuple[int, int]]]:
-        return ScheduleError, (self.message, self.source, self.span)
+    def __reduce__(self) -> tuple[type, tuple[str, str, tuple[int, int], str | None]]:
+        return ScheduleError, (self.message, self.source, self.span, self.fix)
+
+    def add(self, text: str) -> None:
+        """Say more at the end of the message."""
+        self.message += printable(text)
+        self.args = (self.message,)
 
     @property
     def line(self) -> int:

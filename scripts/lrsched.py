@@ -4,17 +4,18 @@ import mimetypes
 
 from modules import script_callbacks
 
-from lib_lrsched import api, hooks, host, options, ui
+from lib_lrsched.host import hooks, options, webui
+from lib_lrsched.web import endpoints, tab
 
 
-def app_started(demo, app):  # noqa: ARG001 the callback's signature
+def app_started(demo, app):
     """The modules are loaded and the server runs: hook the training loops, answer below /lrsched/v1."""
-    api.add_routes(app, hooks.install(host.find_webui(options.read)))
+    endpoints.add_routes(app, hooks.install(webui.find_webui(options.read)), webui.find_door(has_page=demo is not None))
 
 
 def ui_tabs():
     """The tab, in the form that the WebUI wants."""
-    return [(ui.build_tab(), ui.TITLE, ui.TAB_ID)]
+    return [(tab.build_tab(), tab.TITLE, tab.TAB_ID)]
 
 
 # The WebUI knows this type since v1.9; before, a registry may say something else, and browsers run no other type.

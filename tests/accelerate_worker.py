@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lib_lrsched.optim import PlanLR
+from lib_lrsched.optimizer.step_hook import PlanLR
 
 UPDATES = 12
 EFFECTIVE_BATCH = 8
@@ -55,7 +56,7 @@ def train(model: nn.Module, optimizer: Any, batches: Iterable[Tensor], backward:
     return {"rates": rates, "weights": torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()]).tolist()}
 
 
-def prepared(text: str, *, is_split: bool, with_optimizer: bool, has_scheduler: bool) -> dict[str, list[float]]:
+def prepared(text: str, *, is_split: bool, with_optimizer: bool, has_scheduler: bool) -> dict[str, list[Any]]:
     """Train with accelerate; where the batch is not split, each process has a part of the effective batch."""
     from accelerate import Accelerator, DataLoaderConfiguration
 
@@ -73,7 +74,10 @@ def prepared(text: str, *, is_split: bool, with_optimizer: bool, has_scheduler: 
         if asks_by_itself or (accelerator.sync_gradients and not accelerator.optimizer_step_was_skipped):
             scheduler.step(loss=accelerator.reduce(loss, "mean"))
 
-    return train(model, optimizer, loader, accelerator.backward, step)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        seen = train(model, optimizer, loader, accelerator.backward, step)
+    return {**seen, "warnings": [str(one.message) for one in said if "accelerate steps" in str(one.message)]}
 
 
 def main(out: Path) -> None:

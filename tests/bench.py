@@ -32,14 +32,16 @@ from fastapi import FastAPI  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
 from torch.optim.lr_scheduler import LambdaLR  # noqa: E402
 
-from lib_lrsched import api, plan  # noqa: E402
-from lib_lrsched.optim import PlanLR  # noqa: E402
-from lib_lrsched.preview import preview  # noqa: E402
-from lib_lrsched.run import Asked, TrainingRun  # noqa: E402
-from lib_lrsched.session import Session  # noqa: E402
-from lib_lrsched.settings import Settings  # noqa: E402
-from lib_lrsched.shapes import SHAPES  # noqa: E402
-from lib_lrsched.store import Store  # noqa: E402
+from lib_lrsched import plan  # noqa: E402
+from lib_lrsched.optimizer.step_hook import PlanLR  # noqa: E402
+from lib_lrsched.preview.curve import CurveRequest, preview  # noqa: E402
+from lib_lrsched.schedule.shapes import SHAPES  # noqa: E402
+from lib_lrsched.storage.store import Store  # noqa: E402
+from lib_lrsched.training.request import Request  # noqa: E402
+from lib_lrsched.training.run import TrainingRun  # noqa: E402
+from lib_lrsched.training.session import Session  # noqa: E402
+from lib_lrsched.training.settings import Settings  # noqa: E402
+from lib_lrsched.web import endpoints  # noqa: E402
 
 MILLION = 10**6
 CURVE = "warmup(0.005):1000, cosine(0.005, 1e-5)"
@@ -213,10 +215,15 @@ class Loop:
         opts = SimpleNamespace(practice_quiet=True)
         shared = SimpleNamespace(opts=opts, state=SimpleNamespace(interrupted=False))
         settings = Settings(autosave_every=0, autosave_minutes=0.0, freeze=False)  # what saving costs is a row of its own
-        host: Any = SimpleNamespace(shared=shared, settings=lambda: settings, embeddings_dir=lambda: str(folder))
+        place = {"embeddings_dir": lambda: str(folder), "folder_of": lambda _: str(folder)}
+        host: Any = SimpleNamespace(shared=shared, settings=lambda: settings, **place)
         mode = "norm" if clip == "norm" else "disabled"
-        asked = Asked("embedding", "bench", text, MILLION, clip_mode=mode, clip_text="0.01" if clip == "norm" else "")
-        self.session = Session(host, TrainingRun(asked, Store(folder)))
+        asked = Request("embedding", "bench", text, MILLION, clip_mode=mode, clip_text="0.01" if clip == "norm" else "")
+        checks: Any = SimpleNamespace(
+            cautions=lambda _: [], surroundings=lambda _: {}, nothing_learned=lambda _: "", scaler=lambda: None,
+            before_start=lambda *_: None, save_final=lambda _: None,
+        )  # fmt: skip
+        self.session = Session(host, TrainingRun(asked, Store(folder)), checks)
         embedding = SimpleNamespace(vec=self.weight, step=0)
         self.scheduler: Any = self.session.construct(text, 0, {"embedding": embedding})
         if clip == "norm":
@@ -320,18 +327,18 @@ def bench_preview() -> list[Line]:
     with tempfile.TemporaryDirectory() as folder:
         runtime: Any = SimpleNamespace(store=Store(Path(folder)), active=dict)
         app = FastAPI()
-        api.add_routes(app, runtime)
+        endpoints.add_routes(app, runtime)
         with TestClient(app) as client:
             posts = [lambda body=request(text, 100_000): client.post("/lrsched/v1/preview", json=body) for text in PREVIEWED]
             assert all(post().json()["results"][0]["ok"] for post in posts)
             posted_s = p95(posts, 15)
-    alone_s = p95([lambda body=request(text, 100_000): preview(body) for text in PREVIEWED], 25)
+    alone_s = p95([lambda body=request(text, 100_000): preview(CurveRequest(**body)) for text in PREVIEWED], 25)
     lines = [
         Line("POST preview, 100,000 steps: p95", posted_s * 1e3, "ms", 30),
         Line("preview(), 100,000 steps: p95", alone_s * 1e3, "ms", 30),
     ]
     for total in (2_001, 100_000, 10**7, 10**9):
-        most = max(len(preview(request(text, total))["results"][0]["x"]) for text in PREVIEWED)
+        most = max(len(preview(CurveRequest(**request(text, total)))["results"][0]["x"]) for text in PREVIEWED)
         lines.append(Line(f"preview(), {total:,} steps: most points", most, "", 2000))
     return lines
 
@@ -339,7 +346,8 @@ def bench_preview() -> list[Line]:
 IMPORT = """
 import time, torch, gradio, fastapi
 begin = time.{clock}()
-from lib_lrsched import api, hooks, host, options, ui
+from lib_lrsched.host import hooks, options, webui
+from lib_lrsched.web import endpoints, tab
 print(time.{clock}() - begin)
 """
 

@@ -199,13 +199,13 @@ class Update:
     @contextmanager
     def way(self, name: str) -> Iterator[None]:
         """What is in force during a run."""
-        from lib_lrsched.freeze import Freeze
-        from lib_lrsched.memory import Checkpointing
-        from lib_lrsched.settings import Settings
+        from lib_lrsched.host.checkpointing import Checkpointing
+        from lib_lrsched.training.callbacks.freezing import FrozenModel
+        from lib_lrsched.training.settings import Settings
 
         webui = self.webui
         webui.checkpoint.add()
-        freeze = None if name == STOCK else Freeze(webui.model, self.trained)
+        freeze = None if name == STOCK else FrozenModel(webui.model, self.trained)
         choice = "on" if name == KEPT else "off"
         host = SimpleNamespace(checkpoint=webui.checkpoint, shared=webui.shared, settings=lambda: Settings(free_memory=choice))
         run = Checkpointing(host, lambda action: action(), lambda said: None)

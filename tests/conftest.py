@@ -1,8 +1,57 @@
-"""Settings that every test shares: property tests draw the same examples on every machine."""
+"""Settings and fixtures that every test shares.
+
+Property tests draw the same examples on every machine. Tests marked `long` run with LRSCHED_LONG=1 only (`make test-long`).
+With `-n 2` two processes (pytest-xdist) share the files.
+"""
 
 from __future__ import annotations
 
-from hypothesis import settings
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-settings.register_profile("steady", derandomize=True, deadline=None, database=None, max_examples=100)
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:  # torch is optional
+    from practice_rig import Ground
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes with a thread for each core keep each other waiting
+
+settings.register_profile("steady", derandomize=True, deadline=None, database=None, max_examples=100,
+                          suppress_health_check=[HealthCheck.too_slow])  # how fast a shared machine draws says nothing of the code
 settings.load_profile("steady")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("LRSCHED_LONG") == "1":
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="make test-long"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file stays in one process, with what its fixtures made; tests/browser does as a whole, since it shares a server."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "tests/browser" if file.startswith("tests/browser/") else file
+
+    config.option.loadscopereorder = False  # the browser first: it takes longest
+    return ByFile(config, log)
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    """The practice host with a small network and five captioned images; hooks come with its install()."""
+    pytest.importorskip("torch")
+    from practice_rig import practice_ground, small_model
+
+    with practice_ground(tmp_path, small_model()) as ground:
+        yield ground

@@ -12,24 +12,18 @@ import numpy as np
 import pytest
 
 from lib_lrsched import plan
-from lib_lrsched.api import PREFIX
-from lib_lrsched.exports import FORMATS
-from lib_lrsched.forms import describe_shapes
-from lib_lrsched.imports import KINDS
-from lib_lrsched.parser import parse
-from lib_lrsched.shapes import SHAPES
-from lib_lrsched.syntax import unparse
+from lib_lrsched.formats.exports import FORMATS
+from lib_lrsched.formats.imports import KINDS
+from lib_lrsched.language.parser import parse
+from lib_lrsched.language.tree import unparse
+from lib_lrsched.preview.forms import describe_shapes
+from lib_lrsched.schedule.shapes import ENTRIES
+from lib_lrsched.web.endpoints import PREFIX
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]
-SHAPE_PAGES = {
-    "shapes-piecewise.md": ("constant", "linear", "exp", "poly", "step", "decay"),
-    "shapes-cosine.md": ("cosine", "restarts", "onecycle", "rex", "wsd"),
-    "shapes-warmup.md": ("warmup", "inverse_sqrt"),
-    "shapes-cyclic.md": ("cyclic", "range_test", "repeat"),
-    "shapes-feedback.md": ("plateau",),
-}
+SHAPE_PAGES = {page: {shape.name for shape in ENTRIES if shape.page == page} for page in {shape.page for shape in ENTRIES}}
 SIZE_BYTES = 60_000
 
 
@@ -52,8 +46,8 @@ def script(name: str) -> ModuleType:
 
 def section(name: str) -> str:
     """The text of a shape's section."""
-    (page,) = (page for page, names in SHAPE_PAGES.items() if name in names)
-    return re.split(r"^## ", read(DOCS / page).partition(f"\n## {name}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    (shape,) = (shape for shape in ENTRIES if shape.name == name)
+    return re.split(r"^## ", read(DOCS / shape.page).partition(f"\n## {name}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
 
 
 SCHEDULES = [(path.name, text) for path in PAGES for text in blocks(read(path), "schedule")]
@@ -67,12 +61,13 @@ def test_every_schedule_on_a_page_can_be_planned(page: str, text: str):
 
 
 def test_every_shape_has_its_section_on_one_page():
-    assert sorted(name for names in SHAPE_PAGES.values() for name in names) == sorted([*SHAPES, "repeat"])
+    assert {path.name for path in DOCS.glob("shapes-*.md")} == set(SHAPE_PAGES)
     for page, names in SHAPE_PAGES.items():
-        assert re.findall(r"^## ([a-z_]+)$", read(DOCS / page), re.MULTILINE) == list(names)
+        found = re.findall(r"^## ([a-z_]+)$", read(DOCS / page), re.MULTILINE)
+        assert sorted(found) == sorted(names)
 
 
-@pytest.mark.parametrize("name", [*SHAPES, "repeat"])
+@pytest.mark.parametrize("name", [shape.name for shape in ENTRIES])
 def test_a_shapes_section_has_formula_picture_table_text_and_origin(name: str):
     text = section(name)
     assert f"](pictures/shape-{name}.png)" in text
@@ -181,7 +176,7 @@ def test_every_format_has_its_section():
 
 
 def test_the_commands_of_the_formats_page_are_those_of_the_command_line(capsys: pytest.CaptureFixture[str]):
-    from lib_lrsched.cli import main
+    from lib_lrsched.cli.main import main
 
     for line in "".join(blocks(read(DOCS / "formats.md"), "sh")).splitlines():
         words = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|(\S+)', line.removeprefix("python -m lib_lrsched "))]
@@ -190,7 +185,7 @@ def test_the_commands_of_the_formats_page_are_those_of_the_command_line(capsys: 
 
 
 def test_deepspeeds_texts_on_the_page_are_exported_as_it_says():
-    from lib_lrsched.exports import export
+    from lib_lrsched.formats.exports import export
 
     section_text = read(DOCS / "formats.md").partition("\n## deepspeed\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (\w+)(?:, \w+)? \| (`.*) \|$", section_text, re.MULTILINE)
@@ -201,9 +196,9 @@ def test_deepspeeds_texts_on_the_page_are_exported_as_it_says():
 
 
 def test_the_arguments_of_sd_scripts_on_the_page_are_imported_as_it_says():
-    from lib_lrsched.imports import import_text
+    from lib_lrsched.formats.imports import import_text
 
     rows = re.findall(r"^\| `(--.*?)` \| `(.*)` \|$", read(DOCS / "formats.md"), re.MULTILINE)
-    assert len(rows) == 8
+    assert len(rows) == 11
     for arguments, text in rows:
         assert import_text(f"--learning_rate=0.005 --max_train_steps=2000 {arguments}", "kohya").text == text

@@ -1,24 +1,27 @@
-"""The pictures of a run with their captions, encoded once, and the batches made of them.
+"""The images of a run with their captions, encoded once, and the batches made of them.
 
 Written to behave as `modules/textual_inversion/dataset.py` of the host does, its random draws included: Python's
 `random` for templates, tags and order, torch's global CPU generator once for each iter(loader) and for latents.
 """
 from __future__ import annotations
 
+import os
 import random
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import tqdm
 from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lib_lrsched import console
 from lib_lrsched.practice import shared
 
 LEADING_NUMBER = re.compile(r"^[-\d]+\s*")
@@ -26,7 +29,7 @@ LEADING_NUMBER = re.compile(r"^[-\d]+\s*")
 
 @dataclass
 class DatasetEntry:
-    """One picture: its caption, its prompt and what the text encoder made of it, its latent or the means to draw one."""
+    """One image: its caption, its prompt and what the text encoder made of it, its latent or the means to draw one."""
 
     filename: str
     filename_text: str
@@ -37,18 +40,18 @@ class DatasetEntry:
     weight: Tensor | None = None
 
 
-class Picture(NamedTuple):
-    """A decoded picture, RGB, and its alpha channel if it is asked for and there."""
+class DecodedImage(NamedTuple):
+    """A decoded image, RGB, and its alpha channel if it is asked for and there."""
 
     image: Image.Image
     alpha: Image.Image | None
 
 
 class PersonalizedBase(Dataset):
-    """The pictures below data_root that decode, in the order of os.listdir; each sub-list of `groups` has one size.
+    """The images below data_root that decode, in the order of os.listdir; each sub-list of `groups` has one size.
 
-    batch_size is capped at the number of pictures, gradient_step at the batches that an epoch has.
-    Raises AssertionError for a folder with no picture. `flip_p` and `repeats` are unused, as in the host.
+    batch_size is capped at the number of images, gradient_step at the batches that an epoch has.
+    Raises AssertionError for a folder with no image. `flip_p` and `repeats` are unused, as in the host.
     """
 
     def __init__(  # the host's parameters
@@ -83,7 +86,7 @@ class PersonalizedBase(Dataset):
         self._model, self._cond_model = model, cond_model if include_cond else None
         self.dataset: list[DatasetEntry] = []
         by_size: dict[tuple[int, int], list[int]] = {}
-        for path in tqdm.tqdm(self.image_paths, disable=shared.opts.practice_quiet):
+        for path in console.bar(self.image_paths, disable=shared.opts.practice_quiet):
             self._read(path, by_size)
         self.groups = list(by_size.values())
         self.length = found = len(self.dataset)
@@ -118,18 +121,18 @@ class PersonalizedBase(Dataset):
     def _read(self, path: str, by_size: dict[tuple[int, int], list[int]]) -> None:
         if shared.state.interrupted:
             raise InterruptedError("interrupted while the data set was being prepared")
-        picture = _decode(path, self._size, self._use_weight)
-        if picture is None:
+        decoded = _decode(path, self._size, self._use_weight)
+        if decoded is None:
             return
-        by_size.setdefault(picture.image.size, []).append(len(self.dataset))
-        self.dataset.append(self._entry(path, picture))
+        by_size.setdefault(decoded.image.size, []).append(len(self.dataset))
+        self.dataset.append(self._entry(path, decoded))
 
-    def _entry(self, path: str, picture: Picture) -> DatasetEntry:
+    def _entry(self, path: str, decoded: DecodedImage) -> DatasetEntry:
         entry = DatasetEntry(path, caption(path))
-        latent_dist = self._encode(picture.image)
+        latent_dist = self._encode(decoded.image)
         # Drawn for "random" too: the weights need its shape, and the draw is one of the host's.
         latent = self._model.get_first_stage_encoding(latent_dist).squeeze().cpu()
-        entry.weight = _weight(picture.alpha, latent.shape) if self._use_weight else None
+        entry.weight = _weight(decoded.alpha, latent.shape) if self._use_weight else None
         if self.latent_sampling_method == "random":
             entry.latent_dist = latent_dist
         else:
@@ -157,11 +160,12 @@ class PersonalizedBase(Dataset):
 
 
 def caption(path: str) -> str:
-    """The text of the .txt file beside the picture, else the file's name without the number in front."""
-    beside = Path(path).with_suffix(".txt")
-    if beside.exists():
-        return beside.read_text(encoding="utf8")
-    words = LEADING_NUMBER.sub("", Path(path).stem)
+    """The text of the .txt file beside the image, else the file's name without the number in front."""
+    beside = os.path.splitext(path)[0] + ".txt"  # noqa: PTH122 as the host: with_suffix() differs for names with odd dots
+    if os.path.exists(beside):  # noqa: PTH110
+        with open(beside, encoding="utf8") as file:  # noqa: PTH123
+            return file.read()
+    words = LEADING_NUMBER.sub("", os.path.splitext(os.path.basename(path))[0])  # noqa: PTH119, PTH122
     if not shared.opts.dataset_filename_word_regex:
         return words
     found = re.findall(shared.opts.dataset_filename_word_regex, words)
@@ -176,8 +180,10 @@ def _listed(data_root: str) -> list[str]:
     return found
 
 
-def _decode(path: str, size: tuple[int, int] | None, want_alpha: bool) -> Picture | None:
-    """The picture at path, or None for anything that is not one: a caption, a folder, a broken file."""
+def _decode(path: str, size: tuple[int, int] | None, want_alpha: bool) -> DecodedImage | None:
+    """The image at path, or None for anything that is not one: a caption, a folder, a broken file."""
+    if stat.S_ISFIFO(_mode(path)):
+        return None  # the host would wait for ever for who writes into it
     try:
         with Image.open(path) as file:
             image: Image.Image = ImageOps.exif_transpose(file)  # type: ignore[assignment]  # None only in place
@@ -185,15 +191,23 @@ def _decode(path: str, size: tuple[int, int] | None, want_alpha: bool) -> Pictur
             image = image.convert("RGBA")
         alpha = image.getchannel("A") if want_alpha and "A" in image.getbands() else None
         image = image.convert("RGB")
-        return Picture(image if size is None else image.resize(size, Image.Resampling.BICUBIC), alpha)
+        return DecodedImage(image if size is None else image.resize(size, Image.Resampling.BICUBIC), alpha)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None  # the host leaves out what it cannot read, without a word
 
 
-def _weight(alpha: Image.Image | None, shape: Sequence[int]) -> Tensor:
-    """The picture's alpha as weights, float32 of the latent's shape [C, h, w], minimum 0 and mean 1; ones without.
+def _mode(path: str) -> int:
+    """The file's type and permissions; 0 for a link that leads nowhere."""
+    try:
+        return Path(path).stat().st_mode
+    except OSError:
+        return 0
 
-    As in the host, an even alpha gives NaN (0 / 0), and a picture that is not square gives a scrambled map: the
+
+def _weight(alpha: Image.Image | None, shape: Sequence[int]) -> Tensor:
+    """The image's alpha as weights, float32 of the latent's shape [C, h, w], minimum 0 and mean 1; ones without.
+
+    As in the host, an even alpha gives NaN (0 / 0), and an image that is not square gives a scrambled map: the
     resize takes (width, height) and gets (h, w).
     """
     if alpha is None:
@@ -206,7 +220,7 @@ def _weight(alpha: Image.Image | None, shape: Sequence[int]) -> Tensor:
 
 
 class GroupedBatchSampler(Sampler):
-    """Batches of pictures of one size, in random order; the lists in `groups` are shuffled in place each time.
+    """Batches of images of one size, in random order; the lists in `groups` are shuffled in place each time.
 
     Where sizes leave remainders, batches drawn with replacement bring an epoch to its length.
     """
@@ -243,7 +257,8 @@ class GroupedBatchSampler(Sampler):
 class Batch:
     """What the loops read of a batch of B entries: `cond_text`, `cond`, `latent_sample` [B, C, h, w], `weight`."""
 
-    def __init__(self, entries: Sequence[DatasetEntry]) -> None:
+    def __init__(self, entries: Sequence[DatasetEntry], *, pins_latents: bool = True) -> None:
+        self._pins_latents = pins_latents
         self.cond_text = [entry.cond_text for entry in entries]
         self.cond = [entry.cond for entry in entries]
         # A latent drawn anew each time comes as [1, C, h, w], one drawn once as [C, h, w].
@@ -253,16 +268,9 @@ class Batch:
         self.weight = torch.stack(weights).squeeze(1) if len(weights) == len(entries) else None
 
     def pin_memory(self) -> Batch:
-        """Puts the latents where a GPU fetches them faster; those drawn anew each time stay."""
-        self.latent_sample = self.latent_sample.pin_memory()
-        return self
-
-
-class RandomBatch(Batch):
-    """A batch whose latents are drawn anew each time."""
-
-    def pin_memory(self) -> RandomBatch:
-        """Leaves everything where it is, as the host does."""
+        """Puts the latents where a GPU fetches them faster; as in the host, those drawn anew each time stay."""
+        if self._pins_latents:
+            self.latent_sample = self.latent_sample.pin_memory()
         return self
 
 
@@ -280,5 +288,5 @@ class PersonalizedDataLoader(DataLoader):
             dataset,
             batch_sampler=GroupedBatchSampler(dataset, batch_size),
             pin_memory=pin_memory,
-            collate_fn=RandomBatch if latent_sampling_method == "random" else Batch,
+            collate_fn=partial(Batch, pins_latents=False) if latent_sampling_method == "random" else Batch,
         )

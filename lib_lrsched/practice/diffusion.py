@@ -1,13 +1,13 @@
 """The noise schedule: how a clean latent, noise and a timestep make a noisy latent, and what is predicted.
 
-Knows nothing of text, pictures or networks. With signal a(t) and noise level s(t), a^2 + s^2 = 1:
+Knows nothing of text, images or networks. With signal a(t) and noise level s(t), a^2 + s^2 = 1:
 
     noisy    x_t = a x_0 + s noise
     velocity v   = a noise - s x_0          (Salimans and Ho 2022, "Progressive distillation")
 
 The signal follows the shifted cosine of Hoogeboom et al. 2023, "Simple diffusion": the angle of the plain one, from
 0 to pi/2 evenly over the timesteps, has its tangent multiplied by NOISE_SHIFT. Large flat areas outlive much noise;
-without the shift, almost every timestep would still show what the picture is, and words would hardly matter.
+without the shift, almost every timestep would still show what the image is, and words would hardly matter.
 """
 
 from __future__ import annotations

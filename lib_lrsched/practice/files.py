@@ -11,17 +11,28 @@ import io
 import os
 import pickle
 import re
+import struct
 import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError  # type: ignore[attr-defined]  # made in Rust
 
 KNOWN_MEMBER = re.compile(r"[^/]+/(data\.pkl|version|data/\d+)")  # the strictest of the WebUI's lists, v1.7's
 BIG_ENDIAN_MEMBER = re.compile(r"[^/]+/byteorder")  # a reader assumes little endian where this is missing
 
 NAME_CHARACTERS = "._- "  # besides letters and digits
+
+DAMAGE: tuple[type[Exception], ...] = (
+    pickle.UnpicklingError, RuntimeError, EOFError, LookupError, AssertionError, struct.error, TypeError, AttributeError,
+    ValueError, ArithmeticError, MemoryError, ImportError, SafetensorError,
+)  # fmt: skip
+"""What reading a damaged file raises: torch's unpickler hardly checks what it reads."""
+
+UNREADABLE: tuple[type[Exception], ...] = (OSError, *DAMAGE)
+"""What the host's loaders raise for a file that cannot be used."""
 
 PathLike = str | os.PathLike[str]
 
@@ -36,11 +47,11 @@ def save_pt(data: Any, path: PathLike) -> None:
 def load_pt(path: PathLike) -> Any:
     """What torch.save wrote, on the CPU; nothing but tensors, numbers, text and containers is unpickled.
 
-    Raises ValueError for a file that holds anything else or is no .pt file.
+    Raises ValueError for a file that holds anything else or is not a .pt file.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except DAMAGE as error:
         raise ValueError(
             f"{os.fspath(path)} cannot be read: expected a .pt file with tensors, numbers and text only; "
             "it is damaged or holds code, put a sound copy in its place"

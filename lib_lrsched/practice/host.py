@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from lib_lrsched.host import Host
+from lib_lrsched.host.webui import Host
 from lib_lrsched.practice import dataset, hypernetwork, images, sd_hijack, sd_hijack_checkpoint, shared, textual_inversion
-from lib_lrsched.settings import Settings
+from lib_lrsched.training.settings import Settings
 
 
 def practice_host(root: str | Path, settings: Callable[[], Settings] = Settings) -> Host:
@@ -26,6 +26,7 @@ def practice_host(root: str | Path, settings: Callable[[], Settings] = Settings)
         hypernetworks_dir=lambda: str(shared.cmd_opts.hypernetwork_dir),
         reload=_reload,
         model_facts=lambda: {"checkpoint": shared.select_checkpoint().shorthash},
+        embedding_db=lambda: sd_hijack.model_hijack.embedding_db,
         data_dir=Path(root) / "lrsched",
         settings=settings,
     )

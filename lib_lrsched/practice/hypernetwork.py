@@ -16,16 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lib_lrsched.practice import (
-    dataset,
-    loop,
-    previews,
-    saving_settings,
-    sd_hijack_checkpoint,
-    shared,
-    textual_inversion,
-)
-from lib_lrsched.practice.hypernetwork_files import create_hypernetwork, load_hypernetworks
+from lib_lrsched.practice import dataset, loop, previews, saving_settings, sd_hijack_checkpoint, shared, textual_inversion
+from lib_lrsched.practice.hypernetwork_files import create_hypernetwork, load_hypernetworks, new_hypernetwork
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork, HypernetworkModule
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 
@@ -35,6 +27,7 @@ __all__ = [
     "LearnRateScheduler",
     "create_hypernetwork",
     "load_hypernetworks",
+    "new_hypernetwork",
     "optimizer_dict",
     "save_hypernetwork",
     "stack_conds",
@@ -55,10 +48,13 @@ def stack_conds(conds: Sequence[Tensor]) -> Tensor:
 
 
 @dataclass(kw_only=True)
-class HypernetworkLog(loop.UpdateLog):
-    """What follows an update of a hypernetwork."""
+class HypernetworkWriter:
+    """What the training of a hypernetwork writes; see loop.Writer."""
 
     trained: Hypernetwork
+    name: str
+    log_directory: str
+    epochs: loop.Epochs
     optimizer: torch.optim.Optimizer
     optimizer_name: str
     checkpoint: shared.Checkpoint
@@ -67,9 +63,8 @@ class HypernetworkLog(loop.UpdateLog):
     dataset_size: int
     losses: deque[float] = field(default_factory=deque)
 
-    def save_copy(self, name: str) -> None:
-        self.last_saved_file = self.copy_path(name)
-        self.save(self.last_saved_file)
+    def save_copy(self, name: str, filename: str) -> None:  # noqa: ARG002  # a copy keeps the hypernetwork's own name
+        self.save(filename)
 
     def save(self, filename: str) -> None:
         """Saves under the hypernetwork's own name, with the optimizer's state if the option asks for it."""
@@ -88,13 +83,15 @@ class HypernetworkLog(loop.UpdateLog):
             self.log_directory, "hypernetwork_loss.csv", self.trained.step, self.epochs.steps, values
         )
 
-    def draw(self, update: loop.Update, name: str) -> None:
+    def draw(self, prompt: previews.Prompt) -> previews.Preview:
         self.trained.eval()
         kept = torch.get_rng_state()
-        preview = previews.draw(self.prompt(update.batch))
+        preview = previews.draw(prompt)
         torch.set_rng_state(kept)
         self.trained.train()
-        self.keep_picture(preview, name)
+        return preview
+
+    def note_image(self, preview: previews.Preview, name: str) -> None:  # noqa: ARG002  # TensorBoard knows it by its step
         if self.tensorboard_writer is not None and shared.opts.training_tensorboard_save_images:
             tag = f"Validation at epoch {self.trained.step // self.dataset_size}"
             textual_inversion.tensorboard_add_image(self.tensorboard_writer, tag, preview.image, self.trained.step)
@@ -140,7 +137,7 @@ def train_hypernetwork(  # the host's parameters, and its locals, which hooks ma
     filename = str(Path(shared.cmd_opts.hypernetwork_dir) / f"{hypernetwork_name}.pt")
     log_directory = loop.dated_folder(log_directory, hypernetwork_name)
     copies = loop.every(log_directory, "hypernetworks", save_hypernetwork_every)
-    pictures = loop.every(log_directory, "images", create_image_every)
+    images = loop.every(log_directory, "images", create_image_every)
 
     checkpoint = shared.select_checkpoint()
     initial_step = hypernetwork.step or 0
@@ -194,16 +191,11 @@ def train_hypernetwork(  # the host's parameters, and its locals, which hooks ma
     )
     pbar = shared.progress_bar(steps - initial_step)
     epochs = loop.Epochs.of(ds)
-    log = HypernetworkLog(
+    writer = HypernetworkWriter(
         trained=hypernetwork,
         name=hypernetwork_name,
-        title="Hypernetwork",
         log_directory=log_directory,
         epochs=epochs,
-        copies=copies,
-        pictures=pictures,
-        prompt=previews.chooser(training_width, training_height, fixed_prompt if preview_from_txt2img else None),
-        progress=pbar,
         optimizer=optimizer,
         optimizer_name=optimizer_name,
         checkpoint=checkpoint,
@@ -211,6 +203,17 @@ def train_hypernetwork(  # the host's parameters, and its locals, which hooks ma
         tensorboard_writer=tensorboard_writer,
         dataset_size=len(ds),
         losses=deque(maxlen=LOSSES_KEPT * len(ds)),
+    )
+    log = loop.UpdateLog(
+        trained=hypernetwork,
+        writer=writer,
+        name=hypernetwork_name,
+        title="Hypernetwork",
+        epochs=epochs,
+        copies=copies,
+        images=images,
+        prompt=previews.chooser(training_width, training_height, fixed_prompt if preview_from_txt2img else None),
+        progress=pbar,
     )
     prompts_vary = tag_drop_out != 0 or shuffle_tags
     updates = loop.Loop(
@@ -225,6 +228,7 @@ def train_hypernetwork(  # the host's parameters, and its locals, which hooks ma
         loss=lambda batch: loop.model_loss(batch, _context(batch, prompts_vary), use_weight),
         log=log,
     )
+    shared.start()
     try:
         sd_hijack_checkpoint.add()
         updates.run()
@@ -235,7 +239,7 @@ def train_hypernetwork(  # the host's parameters, and its locals, which hooks ma
         pbar.close()
         hypernetwork.eval()
         sd_hijack_checkpoint.remove()
-    log.save(filename)
+    writer.save(filename)
     shared.sd_model.cond_stage_model.to(shared.device)
     shared.sd_model.first_stage_model.to(shared.device)
     shared.parallel_processing_allowed = was_parallel_allowed

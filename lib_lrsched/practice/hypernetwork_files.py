@@ -31,10 +31,26 @@ def create_hypernetwork(  # the host's parameters
     assert safe_name, "a hypernetwork needs a name"
     path = Path(shared.cmd_opts.hypernetwork_dir) / f"{safe_name}.pt"
     assert overwrite_old or not path.exists(), f"file {path} is there already; choose another name"
+    design = (layer_structure, activation_func, weight_init, add_layer_norm, use_dropout, dropout_structure)
+    new_hypernetwork(safe_name, enable_sizes, *design).save(str(path))
+    shared.reload_hypernetworks()
+
+
+def new_hypernetwork(  # the host's parameters
+    name: str,
+    enable_sizes: Sequence[int | str],
+    layer_structure: Sequence[float] | str | None = None,
+    activation_func: str | None = None,
+    weight_init: str | None = None,
+    add_layer_norm: bool = False,
+    use_dropout: bool = False,
+    dropout_structure: Sequence[float] | str | None = None,
+) -> Hypernetwork:
+    """As create_hypernetwork, without the file."""
     layers = _numbers(layer_structure)
     is_used = use_dropout and dropout_structure and isinstance(dropout_structure, str)
-    Hypernetwork(
-        name=safe_name,
+    return Hypernetwork(
+        name=name,
         enable_sizes=[int(size) for size in enable_sizes],
         layer_structure=layers,
         activation_func=activation_func,
@@ -43,8 +59,7 @@ def create_hypernetwork(  # the host's parameters
         use_dropout=use_dropout,
         # Anything but a text counts as no dropout: so it is in the host.
         dropout_structure=_numbers(dropout_structure) if is_used else [0] * len(layers),
-    ).save(str(path))
-    shared.reload_hypernetworks()
+    )
 
 
 def load_hypernetworks(names: Sequence[str], multipliers: Sequence[float] | None = None) -> None:

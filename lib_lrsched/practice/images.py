@@ -1,4 +1,4 @@
-"""Saving a picture, under the name and with the signature of the host's modules.images.
+"""Saving an image, under the name and with the signature of the host's modules.images.
 
 Of the signature only what the training loops give is used: the folder, the name in it, the format and the text.
 """
@@ -16,19 +16,19 @@ def save_image(
     short_filename: bool = False, no_prompt: bool = False, grid: bool = False, pnginfo_section_name: str = "parameters",  # noqa: ARG001
     p: Any = None, existing_info: Any = None, forced_filename: Any = None, suffix: str = "", save_to_dirs: Any = None,  # noqa: ARG001
 ) -> tuple[str, str | None]:
-    """Writes the picture into the folder as ``forced_filename`` and the suffix of its format; returns its path and no text file's.
+    """Writes the image into the folder as ``forced_filename`` and the suffix of its format; returns its path and no text file's.
 
     Raises:
         OSError: it cannot be written.
     """
-    assert forced_filename is not None, "the training loops name their pictures"
+    assert forced_filename is not None, "the training loops name their images"
     filename = str(Path(path) / f"{forced_filename}{suffix}.{extension}")
     image.save(filename, **text_chunks(filename, {} if info is None else {pnginfo_section_name: info}))
     return filename, None
 
 
 def insert_image_data_embed(image: Image.Image, data: Any) -> Image.Image:  # noqa: ARG001 the host's signature
-    """A copy of the picture; the host's also hides the embedding among its pixels."""
+    """A copy of the image; the host's also hides the embedding among its pixels."""
     return image.copy()
 
 

@@ -4,14 +4,13 @@
         for each micro-batch:           clip schedule, forward, backward
             at each gradient_step-th:   clip, optimizer, step + 1, then what the log does with it
 
-Knows nothing of files: the two training modules bring their own UpdateLog, which calls the seams of those modules.
+Knows nothing of files: the two training modules bring a Writer each, which calls the seams of those modules.
 """
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
 import html
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,17 +141,33 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
 
 
+class Writer(Protocol):
+    """What a kind of training writes; it calls the seams of its own module."""
+
+    def save_copy(self, name: str, filename: str) -> None:
+        """Saves what is trained as a copy of that name."""
+
+    def log_loss(self, update: Update) -> None:
+        """Calls the write_loss seam."""
+
+    def draw(self, prompt: previews.Prompt) -> previews.Preview:
+        """Draws an image with what is trained."""
+
+    def note_image(self, preview: previews.Preview, name: str) -> None:
+        """Writes what else goes with an image, which is shown and saved by now."""
+
+
 @dataclass(kw_only=True)
-class UpdateLog(ABC):
-    """What is done after every update: progress bar, copy, loss file, picture, text for the user."""
+class UpdateLog:
+    """What is done after every update: progress bar, copy, loss file, image, text for the user."""
 
     trained: Trained
+    writer: Writer
     name: str
     title: str
-    log_directory: str
     epochs: Epochs
     copies: Every
-    pictures: Every
+    images: Every
     prompt: Callable[[dataset.Batch], previews.Prompt]
     progress: tqdm.tqdm
     last_saved_file: str = "<none>"
@@ -164,35 +179,28 @@ class UpdateLog(ABC):
         steps_done = step + 1  # the copy named -500 holds 499 updates, as in the host
         self._show_progress(step, update.loss)
         if self.copies.is_due(steps_done):
-            self.save_copy(f"{self.name}-{steps_done}")
-        self.log_loss(update)
-        if self.pictures.is_due(steps_done):
-            self.draw(update, f"{self.name}-{steps_done}")
+            self._save_copy(f"{self.name}-{steps_done}")
+        self.writer.log_loss(update)
+        if self.images.is_due(steps_done):
+            self._draw(update, f"{self.name}-{steps_done}")
         shared.state.job_no = step
         shared.state.textinfo = self._text(update, steps_done)
 
-    @abstractmethod
-    def save_copy(self, name: str) -> None:
-        """Saves what is trained into the folder of copies and sets last_saved_file."""
-
-    @abstractmethod
-    def log_loss(self, update: Update) -> None:
-        """Calls the write_loss seam."""
-
-    @abstractmethod
-    def draw(self, update: Update, name: str) -> None:
-        """Draws a picture and calls keep_picture."""
-
-    def copy_path(self, name: str) -> str:
-        """Where the copy of that name goes."""
+    def _save_copy(self, name: str) -> None:
         assert self.copies.folder is not None, "a copy is due only where there is a folder for it"
-        return str(self.copies.folder / f"{name}.pt")
+        self.last_saved_file = str(self.copies.folder / f"{name}.pt")
+        self.writer.save_copy(name, self.last_saved_file)
 
-    def keep_picture(self, preview: previews.Preview, name: str) -> None:
-        """Shows the picture and saves it."""
+    def _draw(self, update: Update, name: str) -> None:
+        preview = self.writer.draw(self.prompt(update.batch))
+        self._keep_image(preview, name)
+        self.writer.note_image(preview, name)
+
+    def _keep_image(self, preview: previews.Preview, name: str) -> None:
+        """Shows the image and saves it."""
         shared.state.assign_current_image(preview.image)
-        assert self.pictures.folder is not None, "a picture is due only where there is a folder for it"
-        path, _ = images.save_image(preview.image, self.pictures.folder, "", prompt=preview.prompt, info=preview.infotext,
+        assert self.images.folder is not None, "an image is due only where there is a folder for it"
+        path, _ = images.save_image(preview.image, self.images.folder, "", prompt=preview.prompt, info=preview.infotext,
                                     extension=shared.opts.samples_format, forced_filename=name, save_to_dirs=False)
         self.last_saved_image = f"{path}, prompt: {preview.prompt}"
 
@@ -264,7 +272,7 @@ def stamped(saved: Trained, **stamps: Any) -> Iterator[None]:
 
 
 def unload(*parts: torch.nn.Module) -> None:
-    """Moves parts of the model to the CPU for the run where the option asks for it; no pictures meanwhile."""
+    """Moves parts of the model to the CPU for the run where the option asks for it; no images meanwhile."""
     if not shared.opts.unload_models_when_training:
         return
     shared.parallel_processing_allowed = False
@@ -286,7 +294,7 @@ def grad_scaler() -> Any:
 
 
 def model_loss(batch: dataset.Batch, context: Tensor, use_weight: bool) -> Tensor:
-    """The model's loss on the batch's latents with this context [B, T, D], weighted by the pictures' alpha if asked."""
+    """The model's loss on the batch's latents with this context [B, T, D], weighted by the images' alpha if asked."""
     x = batch.latent_sample.to(shared.device)
     if use_weight:
         assert batch.weight is not None, "the data set was made without use_weight"

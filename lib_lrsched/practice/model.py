@@ -47,7 +47,7 @@ class FirstStage(nn.Module):
         """[B, 3, H, W] in [-1, 1] -> LatentDist. Raises ValueError for another shape or a size not a multiple of 4."""
         if x.dim() != 4 or x.shape[1] != 3 or x.shape[2] % 4 or x.shape[3] % 4:
             raise ValueError(
-                f"expected pictures of shape (B, 3, H, W), H and W multiples of 4, got {tuple(x.shape)}; "
+                f"expected images of shape (B, 3, H, W), H and W multiples of 4, got {tuple(x.shape)}; "
                 "resize them, to 32x32 at best"
             )
         return LatentDist(functional.pixel_unshuffle(x, SHUFFLE), LATENT_STD)
@@ -72,7 +72,7 @@ class DiffusionWrapper(nn.Module):
 
 
 class PracticeModel(nn.Module):
-    """A text-to-image diffusion model of about a million parameters for pictures of 32x32 pixels.
+    """A text-to-image diffusion model of about a million parameters for images of 32x32 pixels.
 
     `forward` and `weighted_forward` draw the timesteps and then the noise from torch's global generator, on x's device.
     """
@@ -101,7 +101,7 @@ class PracticeModel(nn.Module):
                 layer.hypernetworks = loaded
 
     def encode_first_stage(self, x: Tensor) -> LatentDist:
-        """Pictures float32 [B, 3, H, W] in [-1, 1] -> LatentDist."""
+        """Images float32 [B, 3, H, W] in [-1, 1] -> LatentDist."""
         return self.first_stage_model.encode(x)
 
     def get_first_stage_encoding(self, dist: LatentDist) -> Tensor:
@@ -109,7 +109,7 @@ class PracticeModel(nn.Module):
         return dist.sample()
 
     def decode_first_stage(self, latent: Tensor) -> Tensor:
-        """Latents -> pictures [B, 3, H, W] in [-1, 1]."""
+        """Latents -> images [B, 3, H, W] in [-1, 1]."""
         return self.first_stage_model.decode(latent)
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -145,7 +145,7 @@ def load_model(device: str | torch.device = "cpu", weights: Path = WEIGHTS) -> P
     if not weights.is_file():
         raise FileNotFoundError(
             f"the practice model's weights are not at {weights}; fetch the file from the repository, or make it "
-            "with `python -m lib_lrsched.practice.pretrain` (under an hour on two cores)"
+            "with `PYTHONPATH=tests python -m practice_tools.pretrain` (under an hour on two cores)"
         )
     model = PracticeModel()
     model.load_state_dict(_as_float32(load_file(weights)))

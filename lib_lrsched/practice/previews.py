@@ -1,4 +1,4 @@
-"""The pictures drawn during a run, with the host's effect on the random generators.
+"""The images drawn during a run, with the host's effect on the random generators.
 
 The host draws from torch's global generator; our sampler has its own, so what the host's does to the global ones
 is done here: a seed and a sub-seed of -1 are drawn from Python's `random`, then the seed is set in torch. Whoever
@@ -41,7 +41,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Preview:
-    """A picture and the text that goes into its file."""
+    """An image and the text that goes into its file."""
 
     image: Image.Image
     prompt: str
@@ -61,10 +61,10 @@ def chooser(width: int, height: int, fixed: Prompt | None) -> Callable[[Batch], 
 
 
 def draw(wanted: Prompt) -> Preview:
-    """Draws one picture and leaves torch's global generator seeded with the picture's seed. Raises KeyError as above."""
+    """Draws one image and leaves torch's global generator seeded with the image's seed. Raises KeyError as above."""
     sampler = sampler_named(wanted.sampler)
     seed = _seed(wanted.seed)
-    _seed(-1)  # the sub-seed: never used here, drawn by the host for every picture
+    _seed(-1)  # the sub-seed: never used here, drawn by the host for every image
     torch.manual_seed(seed)
     (image,) = sampling.sample(
         shared.sd_model,

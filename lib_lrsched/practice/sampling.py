@@ -1,4 +1,4 @@
-"""Pictures from prompts: deterministic DDIM (Song et al. 2021) with classifier-free guidance (Ho and Salimans 2022)."""
+"""Images from prompts: deterministic DDIM (Song et al. 2021) with classifier-free guidance (Ho and Salimans 2022)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sample(
     height: int = 32,
     negative_prompt: str = "",
 ) -> list[Image.Image]:
-    """One RGB picture per prompt. Picture i starts from noise of its own, whatever the other prompts are.
+    """One RGB image per prompt. Image i starts from noise of its own, whatever the other prompts are.
 
     Draws from a generator of its own: torch's global state stays as it was. Raises ValueError for sizes that are
     not multiples of 4 and for fewer than 1 step.
@@ -36,19 +36,19 @@ def sample(
         positive = model.cond_stage_model(prompts)
         negative = model.cond_stage_model([negative_prompt] * len(prompts))
         latent = _ddim(model, noise, _Guidance(positive, negative, cfg_scale), steps)
-        return to_pictures(model.decode_first_stage(latent))
+        return to_images(model.decode_first_stage(latent))
 
 
 def start_noise(count: int, seed: int, height: int, width: int) -> Tensor:
-    """float32 [count, 12, height/2, width/2]; picture i uses seed + i, as the host numbers a batch."""
+    """float32 [count, 12, height/2, width/2]; image i uses seed + i, as the host numbers a batch."""
     shape = (LATENT_CHANNELS, height // SHUFFLE, width // SHUFFLE)
     return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed + i)) for i in range(count)])
 
 
-def to_pictures(pixels: Tensor) -> list[Image.Image]:
-    """[B, 3, H, W] in [-1, 1] -> B RGB pictures."""
+def to_images(pixels: Tensor) -> list[Image.Image]:
+    """[B, 3, H, W] in [-1, 1] -> B RGB images."""
     levels = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to("cpu", torch.uint8)
-    return [Image.fromarray(picture.numpy()) for picture in levels.permute(0, 2, 3, 1).contiguous()]
+    return [Image.fromarray(image.numpy()) for image in levels.permute(0, 2, 3, 1).contiguous()]
 
 
 class _Guidance:
@@ -76,7 +76,7 @@ def _ddim(model: PracticeModel, latent: Tensor, guidance: _Guidance, steps: int)
     for now, then in pairwise(times):
         t = torch.full((len(latent),), now, device=latent.device)
         clean, _ = model.schedule.split(latent, t, guidance.predict(model, latent, t))
-        # Guidance overshoots, so the picture is cut to its range, and the noise is what is then left of the latent:
+        # Guidance overshoots, so the image is cut to its range, and the noise is what is then left of the latent:
         # the noise predicted with the overshoot would drive the colours the other way.
         clean = clean.clamp(-1, 1)
         noise = model.schedule.noise_in(latent, t, clean)

@@ -10,10 +10,9 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError  # type: ignore[attr-defined]  # made in Rust
 from torch import Tensor
 
-from lib_lrsched.practice import files, shared, text
+from lib_lrsched.practice import files, shared
 
 PLACEHOLDER_TOKEN = {"*": 265}  # what the host writes; no reader looks at the number
 TORCH_SUFFIXES = (".pt", ".bin")
@@ -60,14 +59,14 @@ class Embedding:
         }
 
 
-class EmbeddingDatabase(text.EmbeddingDatabase):
+class EmbeddingDatabase:
     """The embeddings of one folder; those whose width the model does not take are in `skipped_embeddings`."""
 
-    word_embeddings: dict[str, Embedding]  # type: ignore[assignment]  # the encoder asks for less
-
     def __init__(self) -> None:
-        super().__init__()
+        self.word_embeddings: dict[str, Embedding] = {}
         self.skipped_embeddings: dict[str, Embedding] = {}
+        self.newcomers: dict[str, Embedding] = {}
+        """Ours: known like the others, and not in the folder yet."""
         self.expected_shape = -1
         self.folder = ""
         self._mtime_ns: int | None = None
@@ -93,6 +92,7 @@ class EmbeddingDatabase(text.EmbeddingDatabase):
         self.skipped_embeddings.clear()
         for path in sorted(Path(self.folder).rglob("*"), key=lambda path: path.stem.lower()):
             self._load(path)
+        self.word_embeddings.update(self.newcomers)
 
     def _load(self, path: Path) -> None:
         try:
@@ -100,8 +100,8 @@ class EmbeddingDatabase(text.EmbeddingDatabase):
                 return
             data = _read(path)
             embedding = None if data is None else embedding_from_data(data, path)
-        except (OSError, ValueError, TypeError, AttributeError, SafetensorError):
-            shared.report(f"Error loading embedding {path.name}")
+        except files.UNREADABLE:
+            shared.report(f"Error loading embedding {path.name}", is_brief=True)
             return
         if embedding is not None:
             self._sort_in(embedding)
@@ -130,6 +130,14 @@ class ModelHijack:
 model_hijack = ModelHijack()
 
 
+def embedding_from_file(path: Path) -> Embedding:
+    """The embedding in a file, whatever its width. Raises ValueError for anything else, OSError."""
+    data = _read(path)
+    if data is None:
+        raise ValueError(f"expected a file that ends in {', '.join((*TORCH_SUFFIXES, '.safetensors'))}")
+    return embedding_from_data(data, path)
+
+
 def embedding_from_data(data: dict[str, Any], path: Path) -> Embedding:
     """The embedding of a loaded file: the host's kind, or a single tensor under any name.
 
@@ -149,7 +157,7 @@ def _only_tensor(candidates: Any, path: Path) -> Tensor:
     tensors = list(candidates.values()) if isinstance(candidates, dict) else []
     if len(tensors) != 1 or not isinstance(tensors[0], Tensor) or tensors[0].dim() == 0:
         raise ValueError(
-            f"{path.name} is no embedding: expected one tensor, found "
+            f"{path.name} is not an embedding: expected one tensor, found "
             f"{[type(found).__name__ for found in tensors]}; move the file out of the embeddings folder"
         )
     return tensors[0]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 
-from lib_lrsched.practice import files, hypernetwork, sampling, sd_hijack, shared, textual_inversion
+from lib_lrsched.practice import files, hypernetwork, initialize, newcomer, sampling, sd_hijack, shared, textual_inversion
 from lib_lrsched.practice.hypernetwork_layers import parse_dropout_structure
 
 KINDS = ("embedding", "hypernetwork")
@@ -44,7 +44,7 @@ class Choices:
     tag_drop_out: float = 0.0
     latent_sampling: str = "once"  # or "deterministic", "random"
     use_weight: bool = False
-    picture_with_embedding: bool = False
+    image_with_embedding: bool = False
     preview_prompt: str | None = None  # None: the prompt just trained on
     preview_negative_prompt: str = ""
     preview_steps: int = 20
@@ -93,8 +93,8 @@ def seed(number: int) -> None:
 
 
 def open_at(root: str | Path) -> None:
-    """Works in this folder from now on; the model is loaded at the first call. Raises as shared.setup."""
-    shared.setup(root)
+    """Works in this folder from now on; the model is loaded at the first call. Raises as initialize.setup."""
+    initialize.setup(root)
 
 
 def create(kind: str, name: str, root: str | Path | None = None, **design: Any) -> Path:
@@ -110,6 +110,32 @@ def create(kind: str, name: str, root: str | Path | None = None, **design: Any) 
     if kind == "embedding":
         return _create_embedding(name, designed)
     return _create_hypernetwork(name, designed)
+
+
+@contextlib.contextmanager
+def to_train(kind: str, name: str, *, fresh: bool = False, **design: Any) -> Iterator[None]:
+    """Within it a training of ``name`` finds what it trains: what is there, or something new of the design of Design.
+
+    What is new replaces nothing before the training has passed every check; then what was there is kept as NAME.pt.bak.
+
+    Args:
+        fresh: start over, whatever is there.
+
+    Raises:
+        ValueError: another kind, a name that the host would change or that is too long, or a file of that name that
+            cannot be read or whose training would be saved over another file. Nothing was changed.
+    """
+    _check_kind(kind)
+    newcomer.check_length(name, newcomer.folder_of(kind))
+    if not fresh and name in (embeddings() if kind == "embedding" else hypernetworks()):
+        newcomer.check_same_file(kind, name)
+        newcomer.check_readable(kind, newcomer.current_file(kind, name))
+        yield
+        return
+    newcomer.check_free(kind, name, fresh=fresh)
+    designed = Design(**design)
+    with newcomer.newcomer(kind, name, lambda path: _save_new(kind, name, designed, path)):
+        yield
 
 
 def train(kind: str, name: str, lr: str, steps: int, **choices: Any) -> Result:
@@ -142,28 +168,33 @@ def arguments(kind: str, name: str, lr: str, steps: int, chosen: Choices) -> dic
         "embedding": {
             "embedding_name": name,
             "save_embedding_every": chosen.copies_every,
-            "save_image_with_stored_embedding": chosen.picture_with_embedding,
+            "save_image_with_stored_embedding": chosen.image_with_embedding,
         },
         "hypernetwork": {"hypernetwork_name": name, "save_hypernetwork_every": chosen.copies_every},
     }[kind]
     return {**own, **_run_arguments(lr, steps, chosen), **_preview_arguments(chosen)}
 
 
+def file_of(kind: str, name: str) -> Path:
+    """The file that a name is loaded from, or will be saved to."""
+    return newcomer.current_file(kind, name) or newcomer.folder_of(kind) / f"{name}.pt"
+
+
 def sample_concept(name: str, n: int = 4, seed: int = 0, prompt: str | None = None) -> list[Image.Image]:
-    """n pictures of what an embedding or a hypernetwork of this name has learned.
+    """n images of what an embedding or a hypernetwork of this name has learned.
 
     Without a prompt: "a picture of" the embedding's name, or "a picture" with the hypernetwork applied. Torch's
     generators are left alone. Raises KeyError for a name that is neither.
     """
     if name in sd_hijack.model_hijack.embedding_db.word_embeddings:
-        return _pictures(f"a picture of {name}" if prompt is None else prompt, n, seed)
+        return _images(f"a picture of {name}" if prompt is None else prompt, n, seed)
     if name not in shared.hypernetworks:
         raise KeyError(f"no embedding and no hypernetwork {name!r}; there are {[*embeddings(), *hypernetworks()]}")
     before = shared.loaded_hypernetworks
     with torch.random.fork_rng(devices=[]):  # making its layers draws start values
         hypernetwork.load_hypernetworks([name])
     try:
-        return _pictures("a picture" if prompt is None else prompt, n, seed)
+        return _images("a picture" if prompt is None else prompt, n, seed)
     finally:
         shared.set_loaded_hypernetworks(before)
 
@@ -180,7 +211,7 @@ def hypernetworks() -> list[str]:
     return sorted(shared.hypernetworks)
 
 
-def decodable_pictures(folder: str | Path) -> list[Path]:
+def decodable_images(folder: str | Path) -> list[Path]:
     """The files in folder that the data set can read, sorted. Raises FileNotFoundError where there is no folder."""
     return [path for path in sorted(Path(folder).iterdir()) if path.is_file() and _decodes(path)]
 
@@ -192,19 +223,26 @@ def _create_embedding(name: str, design: Design) -> Path:
 
 
 def _create_hypernetwork(name: str, design: Design) -> Path:
-    layers = design.layer_structure.count(",") + 1
-    hypernetwork.create_hypernetwork(
-        name,
-        [shared.sd_model.cond_stage_model.context_width],
-        design.overwrite,
-        design.layer_structure,
-        design.activation,
-        design.weight_init,
-        design.layer_norm,
-        design.dropout,
-        ", ".join(map(str, parse_dropout_structure([1] * layers, design.dropout, last_layer_dropout=True))),
-    )
+    hypernetwork.create_hypernetwork(name, _widths(), design.overwrite, *_hypernetwork_design(design))
     return Path(shared.cmd_opts.hypernetwork_dir, f"{files.safe_name(name)}.pt")
+
+
+def _save_new(kind: str, name: str, design: Design, path: Path) -> None:
+    if kind == "embedding":
+        textual_inversion.new_embedding(name, design.vectors, design.init_text).save(str(path))
+    else:
+        hypernetwork.new_hypernetwork(name, _widths(), *_hypernetwork_design(design)).save(str(path))
+
+
+def _widths() -> list[int]:
+    return [shared.sd_model.cond_stage_model.context_width]
+
+
+def _hypernetwork_design(design: Design) -> tuple[Any, ...]:
+    layers = design.layer_structure.count(",") + 1
+    dropout = parse_dropout_structure([1] * layers, design.dropout, last_layer_dropout=True)
+    return (design.layer_structure, design.activation, design.weight_init, design.layer_norm, design.dropout,
+            ", ".join(map(str, dropout)))
 
 
 def _decodes(path: Path) -> bool:
@@ -218,7 +256,7 @@ def _decodes(path: Path) -> bool:
     return True
 
 
-def _pictures(prompt: str, n: int, seed: int) -> list[Image.Image]:
+def _images(prompt: str, n: int, seed: int) -> list[Image.Image]:
     with one_thread():
         return sampling.sample(shared.sd_model, [prompt] * n, seed=seed)
 

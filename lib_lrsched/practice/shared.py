@@ -1,28 +1,23 @@
 """What the training loops share: options, folders, the state of the current job, the model.
 
-The counterpart of the host's `modules.shared`, with its names. Nothing is loaded or made before `setup`.
+The counterpart of the host's `modules.shared`, with its names. It imports nothing of the practice host; see `initialize.setup`.
 """
 from __future__ import annotations
 
 import datetime as dt
-import shutil
 import sys
-import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-import tqdm
+
+from lib_lrsched import console
 
 if TYPE_CHECKING:
     from PIL import Image
-
-    from lib_lrsched.practice.hypernetwork import Hypernetwork
-    from lib_lrsched.practice.model import PracticeModel
-
-PACKAGED_TEMPLATES = Path(__file__).with_name("templates")
 
 device = torch.device("cpu")
 
@@ -32,6 +27,7 @@ opts = SimpleNamespace(
     pin_memory=False,
     practice_grad_scaler=False,  # ours: scale the loss as the host does on a GPU
     practice_quiet=False,  # ours: no progress bar and no lines on the console
+    practice_say=None,  # ours: a function that takes the lines of the hooks in place of the console
     samples_format="png",
     save_optimizer_state=False,
     save_training_settings_to_txt=True,
@@ -74,7 +70,7 @@ class State:
         self._name_job(job, -1)
 
     def end(self) -> None:
-        """The job is over; picture and text stay to be read."""
+        """The job is over; image and text stay to be read."""
         self.job, self.job_count = "", 0
 
     def interrupt(self) -> None:
@@ -82,7 +78,7 @@ class State:
         self.interrupted = True
 
     def assign_current_image(self, image: Image.Image) -> None:
-        """Shows a picture; the count tells readers that there is a new one."""
+        """Shows an image; the count tells readers that there is a new one."""
         self.current_image = image
         self.id_live_preview += 1
 
@@ -102,29 +98,14 @@ class Checkpoint(NamedTuple):
 
 
 state = State()
-sd_model: PracticeModel | Any = None
+sd_model: Any = None
+"""The PracticeModel, or another one in its place."""
 hypernetworks: dict[str, str] = {}
-loaded_hypernetworks: list[Hypernetwork] = []
+loaded_hypernetworks: list[Any] = []
+"""The Hypernetwork objects that the model applies."""
 parallel_processing_allowed = True
-_model_once: PracticeModel | None = None
-_model_lock = threading.Lock()
-
-
-def setup(root: Path | str, model: Any = None) -> None:
-    """Makes the folders below root, loads the model and lists embeddings, hypernetworks and templates.
-
-    The model is loaded once per process; another one, in eval mode, may be given instead. A later call changes
-    over to another root. Raises FileNotFoundError where the model's weights are missing.
-    """
-    global sd_model  # the host keeps it in a module global, where the loops look
-    from lib_lrsched.practice import sd_hijack, textual_inversion  # both need this module
-
-    _make_folders(Path(root))
-    sd_model = _model() if model is None else model
-    set_loaded_hypernetworks([])
-    sd_hijack.model_hijack.attach(sd_model, cmd_opts.embeddings_dir)
-    reload_hypernetworks()
-    textual_inversion.list_textual_inversion_templates()
+at_start: list[Callable[[], None]] = []
+"""Ours: called when a training has passed every check, just before its first update."""
 
 
 def reload_hypernetworks() -> None:
@@ -134,9 +115,9 @@ def reload_hypernetworks() -> None:
     hypernetworks.update({path.stem: str(path) for path in found})
 
 
-def set_loaded_hypernetworks(loaded: list[Hypernetwork]) -> None:
+def set_loaded_hypernetworks(loaded: list[Any]) -> None:
     """The hypernetworks that the model's attention layers apply, in this order."""
-    global loaded_hypernetworks  # as sd_model
+    global loaded_hypernetworks  # the host keeps it in a module global, where the model looks
     loaded_hypernetworks = loaded
     sd_model.hypernetworks = loaded
 
@@ -146,45 +127,36 @@ def select_checkpoint() -> Checkpoint:
     return Checkpoint(sd_model.sd_checkpoint_name, sd_model.sd_model_hash)
 
 
+def start() -> None:
+    """The loop is about to start: what waits for that is done, once."""
+    waiting = at_start.copy()
+    at_start.clear()
+    for action in waiting:
+        action()
+
+
 def say(text: str) -> None:
     """A line for the console that leaves a progress bar whole."""
     if not opts.practice_quiet:
-        tqdm.tqdm.write(text)
+        console.line(text)
 
 
-def report(message: str) -> None:
-    """Prints the exception that is being handled to standard error, as the host does before it goes on."""
-    print(f"*** {message}", file=sys.stderr)
-    traceback.print_exc(file=sys.stderr)
+def report(message: str, *, is_brief: bool = False) -> None:
+    """Prints the exception that is being handled to standard error, as the host does before it continues.
+
+    Where somebody takes the lines, a brief one is a line, and so is a file that cannot be read or written: a traceback would
+    bury the sentence in which the hooks say what to do about it.
+    """
+    error = sys.exc_info()[1]
+    if opts.practice_say is not None and (is_brief or isinstance(error, OSError)):
+        opts.practice_say(f"{message}: {error}")
+        return
+    stream = console.stderr()
+    stream.write(f"*** {message}\n{traceback.format_exc()}")
+    stream.flush()
 
 
-def progress_bar(total: int) -> tqdm.tqdm:
+def progress_bar(total: int) -> Any:
     """A bar on standard error that counts updates."""
-    return tqdm.tqdm(total=total, disable=opts.practice_quiet)
+    return console.bar(total=total, disable=opts.practice_quiet)
 
-
-def _make_folders(root: Path) -> None:
-    cmd_opts.embeddings_dir = str(root / "embeddings")
-    cmd_opts.hypernetwork_dir = str(root / "hypernetworks")
-    cmd_opts.textual_inversion_dir = str(root / "textual_inversion")
-    cmd_opts.textual_inversion_templates_dir = str(root / "textual_inversion_templates")
-    for folder in (cmd_opts.embeddings_dir, cmd_opts.hypernetwork_dir, cmd_opts.textual_inversion_dir):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    _copy_templates(Path(cmd_opts.textual_inversion_templates_dir))
-
-
-def _copy_templates(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for packaged in PACKAGED_TEMPLATES.glob("*.txt"):
-        if not (folder / packaged.name).exists():  # one that the user has changed stays
-            shutil.copyfile(packaged, folder / packaged.name)
-
-
-def _model() -> PracticeModel:
-    global _model_once  # loaded at the first need, then kept
-    from lib_lrsched.practice.model import load_model  # not needed where a model is given
-
-    with _model_lock:
-        if _model_once is None:
-            _model_once = load_model(device)
-        return _model_once

@@ -1,4 +1,4 @@
-"""Loss, rate and pictures for TensorBoard, under the host's tags. TensorBoard is imported when a run asks for it."""
+"""Loss, rate and images for TensorBoard, under the host's tags. TensorBoard is imported when a run asks for it."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -30,6 +30,6 @@ def tensorboard_add(  # the host's parameters
 
 
 def tensorboard_add_image(tensorboard_writer: Any, tag: str, pil_image: Image.Image, step: int) -> None:
-    """Adds a picture."""
+    """Adds an image."""
     pixels = torch.from_numpy(np.array(pil_image)).permute(2, 0, 1)
     tensorboard_writer.add_image(tag, pixels, global_step=step)

@@ -1,7 +1,7 @@
 """The text encoder: words -> context, with a place where trained embedding vectors are put in.
 
 The seam is the host's: a word of the prompt that names an embedding in `embedding_db.word_embeddings` is replaced
-by that embedding's vectors before anything else looks at the tokens. Knows nothing of pictures or diffusion.
+by that embedding's vectors before anything else looks at the tokens. Knows nothing of images or diffusion.
 
 There is no normalisation on the way from a token to the context. With one, only a vector's direction would
 matter, and a learning rate far too large would do no harm; here its size counts, as its direction does.
@@ -9,9 +9,12 @@ matter, and a learning rate far too large would do no harm; here its size counts
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from types import SimpleNamespace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -30,16 +33,23 @@ class NamedVectors(Protocol):
     vec: Tensor
 
 
-class EmbeddingDatabase:
-    """The loaded embeddings by name; the counterpart of the host's `model_hijack.embedding_db`."""
+def find_embedding(word: str, embeddings: Mapping[str, NamedVectors]) -> NamedVectors | None:
+    """The embedding that this word names, in whatever case, or None."""
+    folded = word.lower()
+    return next((e for name, e in embeddings.items() if name.lower() == folded), None)
 
-    def __init__(self) -> None:
-        self.word_embeddings: dict[str, NamedVectors] = {}
 
-    def find(self, word: str) -> NamedVectors | None:
-        """The embedding that this word names, in whatever case, or None."""
-        folded = word.lower()
-        return next((e for name, e in self.word_embeddings.items() if name.lower() == folded), None)
+def words_of(prompt: str, names: Iterable[str]) -> list[str]:
+    """The prompt's words. A name that is no single word, such as ``my thing`` or ``größe``, counts as one: the host compares
+    tokens, of which a name may have several."""
+    return _pattern(tuple(name for name in names if not _WORD.fullmatch(name))).findall(prompt)
+
+
+@functools.lru_cache(maxsize=64)
+def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted(names, key=len, reverse=True)
+    whole = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in longest_first if name.strip()]
+    return re.compile("|".join([*whole, _WORD.pattern]), re.IGNORECASE)
 
 
 @dataclass
@@ -79,7 +89,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.token_width = width
         self.context_width = width
-        self.embedding_db = EmbeddingDatabase()
+        self.embedding_db: Any = SimpleNamespace(word_embeddings={})  # the host puts its `model_hijack.embedding_db` here
         self.token_table = nn.Embedding(len(WORDS), width)
         # The table is kept small and multiplied by this gain, which puts useful learning rates near 0.005.
         self.register_buffer("token_gain", torch.ones(()))
@@ -111,8 +121,9 @@ class TextEncoder(nn.Module):
     def _chunks(self, prompt: str) -> list[_Chunk]:
         """The prompt's tokens in one chunk or more; no embedding is torn apart."""
         chunks = [_Chunk()]
-        for word in _WORD.findall(prompt):
-            found = self.embedding_db.find(word)
+        embeddings: Mapping[str, NamedVectors] = self.embedding_db.word_embeddings
+        for word in words_of(prompt, embeddings):
+            found = find_embedding(word, embeddings)
             size = 1 if found is None else len(self._checked(found))
             if len(chunks[-1].ids) + size > CHUNK_TOKENS:
                 chunks.append(_Chunk())

@@ -34,6 +34,7 @@ __all__ = [
     "TextualInversionTemplate",
     "create_embedding",
     "list_textual_inversion_templates",
+    "new_embedding",
     "save_embedding",
     "save_settings_to_file",
     "tensorboard_add",
@@ -51,13 +52,17 @@ def create_embedding(name: str, num_vectors_per_token: int, overwrite_old: bool,
 
     The database knows it after its next load. Raises AssertionError where the file is there already.
     """
-    vec = shared.sd_model.cond_stage_model.encode_init_text(init_text or "*", num_vectors_per_token)
     safe_name = files.safe_name(name)
     path = Path(shared.cmd_opts.embeddings_dir) / f"{safe_name}.pt"
     assert overwrite_old or not path.exists(), f"file {path} is there already; choose another name"
-    embedding = Embedding(vec if init_text else torch.zeros_like(vec), safe_name, step=0)
-    embedding.save(str(path))
+    new_embedding(safe_name, num_vectors_per_token, init_text).save(str(path))
     return str(path)
+
+
+def new_embedding(name: str, num_vectors_per_token: int, init_text: str = "*") -> Embedding:
+    """As create_embedding, without the file."""
+    vec = shared.sd_model.cond_stage_model.encode_init_text(init_text or "*", num_vectors_per_token)
+    return Embedding(vec if init_text else torch.zeros_like(vec), name, step=0)
 
 
 def write_loss(log_directory: str, filename: str, step: int, epoch_len: int, values: Mapping[str, Any]) -> None:
@@ -77,38 +82,41 @@ def write_loss(log_directory: str, filename: str, step: int, epoch_len: int, val
 
 
 @dataclass(kw_only=True)
-class EmbeddingLog(loop.UpdateLog):
-    """What follows an update of an embedding."""
+class EmbeddingWriter:
+    """What the training of an embedding writes; see loop.Writer."""
 
     trained: Embedding
+    log_directory: str
+    epochs: loop.Epochs
     optimizer: torch.optim.Optimizer
     checkpoint: shared.Checkpoint
     scheduler: loop.Scheduler
     with_embedding_dir: Path | None
     tensorboard_writer: Any
-    copy_is_new: bool = False
+    new_copy: str | None = None
+    """The last copy's file, until it went into an image."""
 
-    def save_copy(self, name: str) -> None:
-        self.last_saved_file = self.copy_path(name)
-        save_embedding(self.trained, self.optimizer, self.checkpoint, name, self.last_saved_file)
-        self.copy_is_new = True
+    def save_copy(self, name: str, filename: str) -> None:
+        save_embedding(self.trained, self.optimizer, self.checkpoint, name, filename)
+        self.new_copy = filename
 
     def log_loss(self, update: loop.Update) -> None:
         values = {"loss": f"{update.loss:.7f}", "learn_rate": self.scheduler.learn_rate}
         write_loss(self.log_directory, "textual_inversion_loss.csv", self.trained.step, self.epochs.steps, values)
 
-    def draw(self, update: loop.Update, name: str) -> None:
-        # Torch's generator is left as the picture leaves it: the host does not put it back here.
-        preview = previews.draw(self.prompt(update.batch))
-        self.keep_picture(preview, name)
+    def draw(self, prompt: previews.Prompt) -> previews.Preview:
+        # Torch's generator is left as the image leaves it: the host does not put it back here.
+        return previews.draw(prompt)
+
+    def note_image(self, preview: previews.Preview, name: str) -> None:
         if self.tensorboard_writer is not None and shared.opts.training_tensorboard_save_images:
             tag = f"Validation at epoch {self.trained.step // self.epochs.steps}"
             tensorboard_add_image(self.tensorboard_writer, tag, preview.image, self.trained.step)
-        if self.with_embedding_dir is not None and self.copy_is_new:
-            data = files.load_pt(self.last_saved_file)
-            picture = insert_image_data_embed(preview.image, data)
-            picture.save(self.with_embedding_dir / f"{name}.png", "PNG", **previews.with_embedding(preview, data))
-            self.copy_is_new = False
+        if self.with_embedding_dir is not None and self.new_copy is not None:
+            data = files.load_pt(self.new_copy)
+            image = insert_image_data_embed(preview.image, data)
+            image.save(self.with_embedding_dir / f"{name}.png", "PNG", **previews.with_embedding(preview, data))
+            self.new_copy = None
 
 
 def train_embedding(  # the host's parameters, and its locals, which hooks may read
@@ -136,7 +144,7 @@ def train_embedding(  # the host's parameters, and its locals, which hooks may r
     filename = str(Path(shared.cmd_opts.embeddings_dir) / f"{embedding_name}.pt")
     log_directory = loop.dated_folder(log_directory, embedding_name)
     copies = loop.every(log_directory, "embeddings", save_embedding_every)
-    pictures = loop.every(log_directory, "images", create_image_every)
+    images = loop.every(log_directory, "images", create_image_every)
     with_embedding = loop.every(
         log_directory, "image_embeddings", create_image_every if save_image_with_stored_embedding else 0
     )
@@ -192,21 +200,26 @@ def train_embedding(  # the host's parameters, and its locals, which hooks may r
     )
     pbar = shared.progress_bar(steps - initial_step)
     epochs = loop.Epochs.of(ds)
-    log = EmbeddingLog(
+    writer = EmbeddingWriter(
         trained=embedding,
-        name=embedding_name,
-        title="Textual inversion",
         log_directory=log_directory,
         epochs=epochs,
-        copies=copies,
-        pictures=pictures,
-        prompt=previews.chooser(training_width, training_height, fixed_prompt if preview_from_txt2img else None),
-        progress=pbar,
         optimizer=optimizer,
         checkpoint=checkpoint,
         scheduler=scheduler,
         with_embedding_dir=with_embedding.folder,
         tensorboard_writer=tensorboard_writer,
+    )
+    log = loop.UpdateLog(
+        trained=embedding,
+        writer=writer,
+        name=embedding_name,
+        title="Textual inversion",
+        epochs=epochs,
+        copies=copies,
+        images=images,
+        prompt=previews.chooser(training_width, training_height, fixed_prompt if preview_from_txt2img else None),
+        progress=pbar,
     )
     updates = loop.Loop(
         trained=embedding,
@@ -220,6 +233,7 @@ def train_embedding(  # the host's parameters, and its locals, which hooks may r
         loss=lambda batch: loop.model_loss(batch, shared.sd_model.cond_stage_model(batch.cond_text), use_weight),
         log=log,
     )
+    shared.start()
     try:
         sd_hijack_checkpoint.add()
         updates.run()
@@ -272,4 +286,4 @@ def _load_optimizer_state(optimizer: torch.optim.Optimizer, embedding: Embedding
         shared.say("No saved optimizer state for this embedding")
     else:
         optimizer.load_state_dict(state)
-        shared.say("Went on with the saved optimizer state")
+        shared.say("Resumed with the saved optimizer state")

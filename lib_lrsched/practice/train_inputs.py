@@ -56,7 +56,7 @@ def validate_train_inputs(  # the host's parameters
     assert Path(template_file.path).is_file(), f"the prompt template {template_file.path} is gone"
     _assert_count(steps, "max steps", at_least=1)
     _assert_count(save_model_every, f"saving the {name} every so many steps", at_least=0)
-    _assert_count(create_image_every, "a picture every so many steps", at_least=0)
+    _assert_count(create_image_every, "an image every so many steps", at_least=0)
     if save_model_every or create_image_every:
         assert log_directory, "the log folder is missing"
 

@@ -25,10 +25,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 START = """
 import sys
 from pathlib import Path
-from lib_lrsched import page_scripts, standalone
+from lib_lrsched.practice import app
+from lib_lrsched.web import scripts
 if len(sys.argv) > 3:
-    page_scripts.FOLDER = Path(sys.argv[3])
-standalone.serve(Path(sys.argv[1]), port=int(sys.argv[2]))
+    scripts.FOLDER = Path(sys.argv[3])
+app.serve(Path(sys.argv[1]), port=int(sys.argv[2]))
 """
 START_S = 120
 WAIT_MS = 30_000  # for what the page is to show: a busy machine trains slowly

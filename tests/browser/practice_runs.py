@@ -15,10 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lib_lrsched import hooks
+from lib_lrsched.host import hooks
 from lib_lrsched.practice import service, shared, textual_inversion
 from lib_lrsched.practice.host import practice_host
-from lib_lrsched.settings import Settings
+from lib_lrsched.training.settings import Settings
 
 TEXT = "warmup(0.005):10, cosine(0.005, 1e-4)"
 OTHER = "linear(0.004, 1e-4)"

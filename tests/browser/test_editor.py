@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from browser_steps import LINE, choose_tab, open_tab, write
+from page_state import STARTED
 from playwright.sync_api import Page, Route, expect
 
 from lib_lrsched import ScheduleError, plan
@@ -30,7 +31,7 @@ def test_the_page_opens_with_a_drawn_chart_and_fetches_nothing_from_elsewhere(pa
 
 def test_the_scripts_add_one_global_name(page: Page) -> None:
     page.goto("/")
-    page.wait_for_function("globalThis.lrsched?.tab")
+    page.wait_for_function(STARTED)
     own = "Object.keys(globalThis).filter((name) => /lrsched|Chart|Planner|Editor|Crosshair/i.test(name))"
     assert page.evaluate(own) == ["lrsched"]
 
@@ -87,6 +88,18 @@ def test_a_fix_button_corrects_the_text_and_can_be_undone(page: Page) -> None:
     expect(page.locator("#lrsched_messages")).to_be_empty()
     page.keyboard.press("Control+z")
     expect(page.locator("#lrsched_text")).to_have_value("0.005, 1e-3:100")
+
+
+def test_an_error_has_a_fix_button_where_it_is_known_what_was_meant(page: Page) -> None:
+    open_tab(page)
+    write(page, "100:0.005, 1e\u22123")
+    page.click("#lrsched_messages .lrsched-error button:text('Fix')")
+    expect(page.locator("#lrsched_text")).to_have_value("0.005:100, 1e-3")
+    expect(page.locator("#lrsched_messages")).to_be_empty()
+    choose_tab(page, "Train")
+    page.fill("#train_embedding_learn_rate textarea", "0,005")
+    page.click("#lrsched_inline_embeddingRate button:text('Fix')")
+    expect(page.locator("#train_embedding_learn_rate textarea")).to_have_value("0.005")
 
 
 def test_snippets_are_put_at_the_cursor_with_their_comma(page: Page) -> None:
@@ -216,7 +229,7 @@ def test_text_and_fields_are_there_again_after_a_reload(page: Page) -> None:
 def test_error_a_field_that_the_server_refuses_is_named(page: Page) -> None:
     open_tab(page)
     page.fill("#lrsched_steps", "0")
-    expect(page.locator("#lrsched_status")).to_contain_text("total_steps is a whole number from 1")
+    expect(page.locator("#lrsched_status")).to_contain_text("total_steps: expected a whole number from 1")
     page.fill("#lrsched_steps", "100")
     expect(page.locator("#lrsched_status")).to_have_text("")
 

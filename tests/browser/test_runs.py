@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from browser_steps import choose, choose_tab, create_embedding, open_tab, run_row, train, write
+from page_state import STARTED
 from playwright.sync_api import Page, Route, expect
 
 
@@ -97,7 +98,7 @@ def test_the_train_tab_shows_a_chart_as_one_types_and_the_clip_one_only_with_cli
 
 def test_the_clip_mode_is_chosen_by_the_resume_button(page: Page) -> None:
     page.goto("/")
-    page.wait_for_function("globalThis.lrsched?.helpers")
+    page.wait_for_function(STARTED)
     assert page.evaluate("lrsched.fields.setClipMode('value')")
     assert page.get_by_label("Gradient Clipping").input_value() == "value"
 
@@ -107,7 +108,7 @@ def test_runs_are_asked_for_only_while_the_tab_is_seen(page: Page) -> None:
     page.on("request", lambda request: asked.append(request.url) if "/lrsched/v1/runs" in request.url else None)
     page.clock.install()
     page.goto("/")
-    page.wait_for_function("globalThis.lrsched?.tab")
+    page.wait_for_function(STARTED)
     page.clock.run_for(10_000)
     assert asked == []
     with page.expect_request("**/lrsched/v1/runs"):

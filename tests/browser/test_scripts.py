@@ -12,6 +12,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from browser_steps import open_tab
 from conftest import REPOSITORY, free_port, serving
+from page_state import STARTED
 from playwright.sync_api import Browser, Page, expect
 
 FIRST_CELL = "#lrsched_segments td"
@@ -62,7 +63,7 @@ def test_the_page_waits_for_a_server_that_does_not_know_our_routes_yet(page: Pag
 
     page.route("**/lrsched/v1/scripts", refuse)
     page.goto("/")
-    page.wait_for_function("globalThis.lrsched?.tab")
+    page.wait_for_function(STARTED)
     assert len(refused) == 3
 
 
@@ -77,7 +78,7 @@ def test_a_script_that_fails_to_load_is_asked_for_again(page: Page) -> None:
 
     page.route("**/chart/scale.js", fail)
     page.goto("/")
-    page.wait_for_function("globalThis.lrsched?.tab")
+    page.wait_for_function(STARTED)
     assert len(failed) == 1
 
 

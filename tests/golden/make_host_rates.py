@@ -25,7 +25,7 @@ Outcome = dict[str, Any]
 REFUSED: Outcome = {"error": True}
 PAST: Outcome = {"error": True, "past": True}
 LONGEST_NUMBER = 40
-Asked = tuple[str, str, int, int]  # group, text, max steps, initial step
+Request = tuple[str, str, int, int]  # group, text, max steps, initial step
 
 # What this language allows and the host's does not: its name, a pattern, and the same in the host's words.
 FREEDOMS = [
@@ -132,7 +132,16 @@ def refusal(items: list[Item], max_steps: int) -> str | None:
             return "end of 0 or below -1"
         if any(len(part.strip()) > LONGEST_NUMBER for part in item.parts):
             return "number over 40 characters"
+        if has_decimal_comma(item, items[n + 1] if n + 1 < len(items) else None):
+            return "decimal comma"
     return None
+
+
+def has_decimal_comma(item: Item, following: Item | None) -> bool:
+    """Whether an item and the one behind it are one number, as in 0,005: the host trains at 0."""
+    if following is None or len(item.parts) > 1 or item.rate != 0 or not item.parts[0].lstrip().lstrip("+-").isdigit():
+        return False
+    return following.parts[0][:1].isdigit() and "." not in following.parts[0]
 
 
 def absolute_ends(items: list[Item]) -> list[int]:
@@ -187,7 +196,7 @@ def case(scheduler_class: type, group: str, text: str, max_steps: int, initial_s
     return record if ours == host else {**record, "differs": difference, "ours": ours}
 
 
-def chosen() -> list[Asked]:
+def chosen() -> list[Request]:
     """The hand-chosen texts, each with every initial step of its group."""
     groups = json.loads((HERE / "host_texts.json").read_text(encoding="ascii"))
     return [
@@ -203,7 +212,7 @@ def random_rate(rng: random.Random) -> str:
     return rng.choice(forms)
 
 
-def random_case(rng: random.Random) -> Asked:
+def random_case(rng: random.Random) -> Request:
     """Rising ends in mixed spellings; one case in four has one item spoilt."""
     max_steps = rng.choice([rng.randint(2, 60), rng.randint(60, 700)])
     ends = sorted(rng.sample(range(1, max_steps + max_steps // 3 + 2), k=min(rng.randint(1, 6), max_steps)))

@@ -101,3 +101,13 @@ def test_phases_are_diffusers_piecewise_rules(seed):
     theirs = stepped(lambda o: diffusers.get_piecewise_constant_schedule(o, rules), 0.004, 220)
     text = ", ".join(f"{0.004 * factor!r}:{bound}" for factor, bound in zip(factors, bounds)) + f", {0.004 * factors[-1]!r}"
     agree(text, theirs)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_number_of_cycles_is_that_of_diffusers_where_its_floats_find_the_restart(seed):
+    draw = random.Random(seed)
+    cycles, steps = draw.randint(1, 12), draw.randint(12, 300)
+    theirs = stepped(lambda o: diffusers.get_cosine_with_hard_restarts_schedule_with_warmup(o, 0, steps, cycles), 5e-3, steps)
+    ours = plan(f"restarts(0.005, cycles={cycles})", total_steps=steps).values(range(steps))
+    missed = (theirs < 1e-9) & (ours == 0.005)
+    np.testing.assert_allclose(ours[~missed], theirs[~missed], rtol=1e-9, atol=1e-15)

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 from optax_worker import STEPS
 
-from lib_lrsched import feedback, plan
+from lib_lrsched import plan
+from lib_lrsched.schedule import plateau
 
 if find_spec("optax") is None:
     pytest.skip("optax is not installed", allow_module_level=True)
@@ -159,9 +160,9 @@ def test_a_plateau_of_optax_counts_one_look_less_of_patience(optax: Optax, seed:
     theirs = optax(
         "reduce_on_plateau", losses=losses, factor=0.5, patience=patience, rtol=threshold, atol=0.0, cooldown=cooldown
     )  # fmt: skip
-    ours, found = feedback.Plateau(1.0), []
+    ours, found = plateau.Plateau(1.0), []
     for loss in losses:
-        ours = feedback.look(ours, loss, values)
+        ours = plateau.look(ours, loss, values)
         found.append(ours.rate)
     assert found == theirs.tolist()
     assert ours.cuts > 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,83 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from random_schedules import letters, mutated, planned, rates, repeats, schedules, shapes, soup, totals
 
 from lib_lrsched import Plan, ScheduleError, parse, plan
-from lib_lrsched.shapes import REQUIRED, SHAPES, Param
-from lib_lrsched.syntax import unparse
-
-STRETCHING = {"linear", "cosine", "exp", "poly", "rex", "warmup", "onecycle", "wsd", "range_test"}
-"""The shapes whose values depend on the length of their segment."""
-
-
-# Random texts ---------------------------------------------------------------------------------
-
-rates = st.one_of(st.sampled_from(["0.005", "1e-3", "0.5", "1", "1e-5"]), st.floats(1e-9, 1e3).map(repr))
-
-
-def whole(low: int, high: int) -> st.SearchStrategy[str]:
-    return st.integers(low, high).map(str)
-
-
-def argument(p: Param, percent: bool) -> st.SearchStrategy[str]:
-    """A value of a parameter that is mostly within its range."""
-    if p.kind == "rate":
-        return rates
-    if p.kind == "word":
-        return st.sampled_from(p.choices)
-    if p.kind == "flag":
-        return st.sampled_from(["yes", "no"])
-    if p.kind == "whole":
-        return whole(1, 6)
-    if p.kind == "time":
-        return whole(1, 40) if not percent else st.one_of(whole(1, 40), whole(3, 40).map("{}%".format))
-    return st.floats(0.05, 0.95).map(repr)
-
-
-@st.composite
-def shapes(draw: Callable[[Any], Any], names: tuple[str, ...] = tuple(SHAPES), percent: bool = True) -> str:
-    shape = SHAPES[draw(st.sampled_from(names))]
-    words = []
-    for p in shape.params:
-        if p.default is REQUIRED or p.name == "a" or draw(st.booleans()):  # with a, a shape needs no segment before it
-            words.append(f"{p.name}={draw(argument(p, percent))}")
-    return f"{shape.name}({', '.join(words)})"
-
-
-@st.composite
-def repeats(draw: Callable[[Any], Any], percent: bool = True) -> str:
-    inner = tuple(name for name in SHAPES if name != "plateau")
-    value = st.one_of(rates, shapes(inner, percent))
-    items = draw(st.lists(st.tuples(value, whole(1, 25)), min_size=1, max_size=3))
-    count = draw(st.sampled_from(["1", "2", "3.5", "0.7", "40"]))
-    return f"repeat({count}, {', '.join(f'{value}:{end}' for value, end in items)})"
-
-
-@st.composite
-def schedules(draw: Callable[[Any], Any], *, fixed: bool = False) -> str:
-    """A text that mostly can be planned. ``fixed``: nothing in it depends on max steps."""
-    value = st.one_of(rates, shapes(percent=not fixed), repeats(percent=not fixed))
-    units = ["+{}"] if fixed else ["+{}", "+{}%", "+{}ep", "+{}img"]
-    items = []
-    for _ in range(draw(st.integers(1, 4))):
-        end = draw(st.sampled_from(units)).format(draw(st.integers(1, 60)))
-        written = draw(value)
-        items.append(written if written.startswith("repeat") else f"{written}:{end}")
-    if draw(st.booleans()):
-        items.append(draw(st.one_of(rates, shapes(tuple(SHAPES.keys() - STRETCHING), False)) if fixed else value))
-    return draw(st.sampled_from([", ", ",", " ,\n"])).join(items)
-
-
-totals = st.integers(1, 300)
-
-
-def planned(text: str, total_steps: int = 120) -> Plan:
-    """The plan of a text; a text that has none ends the example."""
-    try:
-        return plan(text, total_steps=total_steps, steps_per_epoch=7, images_per_step=4)
-    except ScheduleError:
-        assume(False)
-        raise
+from lib_lrsched.language.tree import unparse
+from lib_lrsched.schedule.shapes import SHAPES
 
 
 def same(one: Any, other: Any) -> bool:
@@ -254,66 +181,28 @@ def test_warnings_point_into_the_text_and_their_corrections_can_be_planned(text:
 
 # Anything at all ------------------------------------------------------------------------------
 
-_WORDS = [
-    *SHAPES,
-    "repeat",
-    "cosin",
-    *sorted({p.name for shape in SHAPES.values() for p in shape.params}),
-    "count",
-    "yes",
-    "no",
-    "log",
-    "sqrt",
-    "rel",
-    "ep",
-    "img",
-    "0",
-    "1",
-    "-1",
-    "+5",
-    "100",
-    "1e-3",
-    "0.005",
-    "20",
-    "1e308",
-    "5e-324",
-    "nan",
-    "inf",
-    "1e400",
-    "-0",
-    "1_0",
-    "٣",
-    "9" * 40,
-    "9" * 41,
-    "2.5",
-    "1e15",
-    "4611686018427387904",
-]
-_MARKS = [*"(((()))),,,,::::==%%++--#\n \t", "\x00", "\u00a0", "é", "\ud800"]
-
-soup = st.lists(st.sampled_from(_WORDS + _MARKS * 3), max_size=40).map("".join)
-letters = st.text(alphabet=string.ascii_lowercase + string.digits + ".eE+-_%:,()=# \n" * 3 + "\x00é٣\u2028", max_size=60)
+any_text = given(st.one_of(soup, letters, mutated()), st.sampled_from([1, 2, 100, 10**6, 2**61]), st.sampled_from([None, 1, 8]))
 
 
-@st.composite
-def mutated(draw: Callable[[Any], Any]) -> str:
-    text = draw(schedules())
-    for _ in range(draw(st.integers(1, 3))):
-        start = draw(st.integers(0, len(text)))
-        text = (
-            text[:start] + draw(st.sampled_from([*_WORDS, *_MARKS, ""])) + text[start + draw(st.sampled_from([0, 0, 1, 1, 3, 8])) :]
-        )
-    return text
-
-
-@settings(max_examples=1_500)
-@given(st.one_of(soup, letters, mutated()), st.sampled_from([1, 2, 100, 10**6, 2**61]), st.sampled_from([None, 1, 8]))
+@settings(max_examples=500)
+@any_text
 @example("1e308:45, 1e308", 100, None)
 @example("1:150, 0.5, 0.25:50", 100, None)
 @example("f(1,\n 2):10:20", 100, None)
 @example("repeat(2, yes:5)", 100, None)
 @example("1:+", 100, None)
 def test_any_text_is_planned_or_refused_with_a_place(text: str, total: int, counts: int | None) -> None:
+    check_planned_or_refused(text, total, counts)
+
+
+@pytest.mark.long
+@settings(max_examples=10_000)
+@any_text
+def test_any_text_is_planned_or_refused_with_a_place_long(text: str, total: int, counts: int | None) -> None:
+    check_planned_or_refused(text, total, counts)
+
+
+def check_planned_or_refused(text: str, total: int, counts: int | None) -> None:
     try:
         made = plan(text, total_steps=total, steps_per_epoch=counts, images_per_step=counts)
     except ScheduleError as refused:
@@ -365,7 +254,8 @@ def test_planning_takes_time_in_proportion_to_the_text(item: str) -> None:
     assert cost(work(1_600)) < 40 * max(cost(work(200)), 1e-3)
 
 
-@pytest.mark.parametrize("text", ["0.5", "cosine(0.5, 0)", "restarts(1, t_0=10, t_mult=2)", "repeat(1e9, cosine(1, 0):7, 0.5:3)"])
+@pytest.mark.parametrize("text", [
+    "0.5", "cosine(0.5, 0)", "restarts(1, t_0=10, t_mult=2)", "restarts(1, cycles=3)", "repeat(1e9, cosine(1, 0):7, 0.5:3)"])
 def test_a_value_costs_the_same_anywhere_in_any_run(text: str) -> None:
     def work(total: int) -> Callable[[], object]:
         made = plan(text, total_steps=total)

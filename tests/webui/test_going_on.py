@@ -13,8 +13,7 @@ pytest.importorskip("httpx", reason="httpx is not installed")
 
 import httpx
 import torch
-from test_stock import tensors
-from webui_api import Api
+from webui_api import Api, tensors
 from webui_server import WebUI, started
 
 pytestmark = pytest.mark.webui

@@ -6,7 +6,6 @@ import dataclasses
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 import torch
 from playwright.sync_api import Browser
-from webui_api import Api
+from webui_api import Api, tensors
 from webui_page import open_page, opened
 from webui_server import WebUI
 
@@ -31,14 +30,6 @@ TEXT = {"embedding": "0.005:2, 1e-3", "hypernetwork": "1e-4:2, 1e-5"}
 @pytest.fixture
 def stock_api(api: Api, stock: WebUI, tmp_path: Path) -> Api:
     return dataclasses.replace(api, webui=stock, logs=tmp_path / "logs")
-
-
-def tensors(saved: Any) -> list[torch.Tensor]:
-    """All tensors in what the WebUI has saved, in their order."""
-    if isinstance(saved, torch.Tensor):
-        return [saved]
-    inside = saved.values() if isinstance(saved, dict) else saved if isinstance(saved, (list, tuple)) else ()
-    return [tensor for one in inside for tensor in tensors(one)]
 
 
 @pytest.mark.parametrize("mode", ["disabled", "value", "norm"])

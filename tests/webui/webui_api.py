@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import torch
 from PIL import Image
 from webui_server import WebUI
 
@@ -97,3 +98,11 @@ def draw_pictures(folder: Path) -> Path:
         Image.fromarray(pixels).save(folder / f"{number}.png")
         (folder / f"{number}.txt").write_text(f"a round thing, number {number}")
     return folder
+
+
+def tensors(saved: Any) -> list[torch.Tensor]:
+    """All tensors in what the WebUI has saved, in their order."""
+    if isinstance(saved, torch.Tensor):
+        return [saved]
+    inside = saved.values() if isinstance(saved, dict) else saved if isinstance(saved, (list, tuple)) else ()
+    return [tensor for one in inside for tensor in tensors(one)]

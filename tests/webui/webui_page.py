@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from page_state import LOADED_OR_ABSENT
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 from webui_api import SIDE, Api
 
@@ -42,7 +43,7 @@ def open_page(page: Page, path: str = "/") -> None:
 
 def wait_for_scripts(page: Page) -> None:
     expect(page.locator("#tabs > .tab-nav button").first).to_be_visible()
-    page.wait_for_function("document.querySelector('#tabs') && (globalThis.lrsched === undefined || lrsched.started)")
+    page.wait_for_function(LOADED_OR_ABSENT)
 
 
 def choose_tab(page: Page, name: str) -> None:

@@ -1,6 +1,8 @@
 // Talks to the server: one place for addresses and errors.
 
 const PREFIX = "/lrsched/v1/";
+/** By this the server knows its own page behind a proxy that changes the host: no page of another origin can send it. */
+const OWN_PAGE = {"X-LRSched-Page": "1"};
 const UNREACHABLE = "The server is not reachable.";
 
 /** An answer that is not what was asked for; status 0 means that there was no answer at all. */
@@ -32,10 +34,10 @@ export function url(path) {
 
 /** Sends a request and returns the parsed answer; every failure is an ApiError. */
 export async function request(method, path, body) {
-    const options = {method, credentials: "same-origin", cache: "no-store"};
+    const options = {method, credentials: "same-origin", cache: "no-store", headers: {...OWN_PAGE}};
     if (body !== undefined) {
         options.body = JSON.stringify(body);
-        options.headers = {"Content-Type": "application/json"};
+        options.headers["Content-Type"] = "application/json";
     }
     let response;
     try {
@@ -62,6 +64,7 @@ export function upload(path, file, {onProgress, signal}) {
     return new Promise((resolve, reject) => {
         const sending = new XMLHttpRequest();
         sending.open("POST", url(path));
+        for (const [name, value] of Object.entries(OWN_PAGE)) sending.setRequestHeader(name, value);
         sending.upload.addEventListener("progress", (event) => event.lengthComputable && onProgress(event.loaded / event.total));
         sending.addEventListener("load", () => {
             try {

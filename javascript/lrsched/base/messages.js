@@ -1,11 +1,12 @@
 // Messages about a schedule text: an error with its carets, a warning with a button that mends the text.
 import {el} from "./dom.js";
 
-/** The box for an error: what is wrong, and below it the text with carets under the place. */
-export function caretBox(error) {
+/** The box for an error: what is wrong, the text with carets under the place, and a button with which `onFix(text)` mends it. */
+export function errorBox(error, {onFix}) {
     const rest = (error.caret ?? "").startsWith(error.message) ? error.caret.slice(error.message.length).replace(/^\n/, "") : "";
     const place = rest === "" ? null : el("pre", {class: "lrsched-caret", text: rest});
-    const box = el("div", {class: "lrsched-message lrsched-error"}, el("span", {class: "lrsched-message-text", text: error.message}), place);
+    const box = el("div", {class: "lrsched-message lrsched-error"}, el("span", {class: "lrsched-message-text", text: error.message}),
+        place, fixButton(error.fix, onFix));
     // The carets of a long line may lie outside a narrow box: bring them into view once it is laid out.
     if (place) requestAnimationFrame(() => (place.scrollLeft = place.scrollWidth * caretShare(rest) - place.clientWidth / 2));
     return box;
@@ -17,11 +18,15 @@ function caretShare(text) {
     return lines[lines.length - 1].length / Math.max(1, ...lines.map((line) => line.length));
 }
 
-/** The box for a warning; with `onFix` a button that writes the mended text, with `onShow` one that shows the place. */
+/** The box for a warning; `onFix(text)` writes the corrected text where there is one, with `onShow` a button shows the place. */
 export function warningBox({message, fix = null}, {onFix, onShow = null}) {
     const show = onShow && el("button", {type: "button", class: "lrsched-link", text: "show", on: {click: onShow}});
-    const mend = fix === null ? null : el("button", {
-        type: "button", class: "lrsched-button lrsched-fix", text: "Fix", title: fix, on: {click: () => onFix(fix)},
-    });
-    return el("div", {class: "lrsched-message lrsched-warning"}, el("span", {class: "lrsched-message-text", text: message}), show, mend);
+    return el("div", {class: "lrsched-message lrsched-warning"},
+        el("span", {class: "lrsched-message-text", text: message}), show, fixButton(fix, onFix));
+}
+
+/** The button that writes a corrected text; null where there is none. */
+function fixButton(fix, onFix) {
+    if (fix === null || fix === undefined) return null;
+    return el("button", {type: "button", class: "lrsched-button lrsched-fix", text: "Fix", title: fix, on: {click: () => onFix(fix)}});
 }

@@ -1,4 +1,4 @@
-// The ways in which a training resumes a stored run, in words. What each means for the schedule the server says.
+// The words for how a training resumes: its ways, which are chosen, and its modes, which the server answers.
 import {el} from "./dom.js";
 import {formatCount} from "./format.js";
 
@@ -8,21 +8,17 @@ const LABELS = {
     restart: "restart the schedule over the remaining steps",
     file: "start from the file as it is, as a new run",
 };
-const MARKS = {continue: "continues at", new: "new schedule from", restart: "restarts at", file: "new run from"};
+const MARKS = {start: "continues at", continue: "continues at", new: "new schedule from", restart: "restarts at", file: "new run from"};
 const CAPTIONS = {
+    start: "the plan goes on",
     continue: "the plan goes on",
     new: "a new schedule is in force",
     restart: "the schedule begins anew, over the steps that are left",
 };
 
-/** What will come of a way: to continue with another text than the run's is a new schedule from here. */
-export function mode(way, run, text) {
-    return way === "continue" && run && run.rate_text.trim() !== text.trim() ? "new" : way;
-}
-
 /** What stands at the mark of the step at which a run goes on. */
 export function mark(mode, step) {
-    return `${MARKS[mode] ?? MARKS.continue} ${formatCount(step)}`;
+    return `${MARKS[mode]} ${formatCount(step)}`;
 }
 
 /** What a chart of a run that goes on shows, as a sentence. */

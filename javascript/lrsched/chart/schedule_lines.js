@@ -5,9 +5,9 @@ import * as resumeModes from "../base/resume_modes.js";
 /**
  * Lines and marks for drawn schedules.
  * `drawn` holds [result, look, name]; the first is the reader's own: its boundaries and its stop are marked.
- * `mode` says how a run is resumed at `initialStep`, see resume_modes.js.
+ * `mode` says how a run is resumed at `initialStep`, as the server answers it.
  */
-export function scheduleLines(drawn, initialStep, mode = "continue") {
+export function scheduleLines(drawn, initialStep, mode) {
     const series = drawn.map(([result, look, name]) => ({
         name, look, ...from(result, result.past ? initialStep : 0), weight: look === 0 ? "thick" : "",
     }));

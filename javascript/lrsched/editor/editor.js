@@ -1,6 +1,6 @@
 // The schedule editor: a text area over a copy of its text in which errors and lints are marked.
 import {el} from "../base/dom.js";
-import {caretBox, warningBox} from "../base/messages.js";
+import {errorBox, warningBox} from "../base/messages.js";
 import {commonStart, difference, toUnits} from "../base/text.js";
 
 const RANK = {error: 0, warning: 1, hover: 2};
@@ -97,7 +97,7 @@ export class Editor {
         if (result.text !== this.text) return;
         const found = result.ok
             ? (result.warnings ?? []).map((lint) => ({...lint, kind: "warning"}))
-            : [{...result.error, kind: "error", fix: null}];
+            : [{...result.error, kind: "error"}];
         this.#marks = found.filter((one) => one.span).map(({span, kind}) => ({span, kind}));
         this.area.setAttribute("aria-invalid", String(!result.ok));
         this.#paint();
@@ -105,9 +105,9 @@ export class Editor {
     }
 
     #message(one) {
-        if (one.kind === "error") return caretBox(one);
-        const onShow = one.span ? () => this.select(one.span) : null;
-        return warningBox(one, {onFix: (text) => this.setText(text), onShow});
+        const onFix = (text) => this.setText(text);
+        if (one.kind === "error") return errorBox(one, {onFix});
+        return warningBox(one, {onFix, onShow: one.span ? () => this.select(one.span) : null});
     }
 
     /** Types for the reader. execCommand is the one way that keeps the undo history. */

@@ -56,12 +56,6 @@ export class Continuation {
         this.#useSettings();
     }
 
-    /** How a text would go on with the run: a mode, see resume_modes.js. */
-    mode(text) {
-        const isRate = this.planner.form.get("kind") === "rate"; // a threshold cannot be compared with the run's rate
-        return resumeModes.mode(this.way.value, isRate ? this.run : null, text);
-    }
-
     #fill() {
         this.select.replaceChildren(
             el("option", {value: "", text: "no, start at step 0"}),

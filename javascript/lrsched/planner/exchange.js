@@ -5,6 +5,7 @@ import {Latest} from "../base/latest.js";
 import {Menu} from "../base/menu.js";
 
 const WITH_ERROR = new Set(["a1111", "diffusers"]);
+const WITH_EPOCHS = new Set(["kohya"]);
 const WITH_BASE = {export: new Set(["diffusers"]), import: new Set(["diffusers", "deepspeed"])};
 
 /** The card "Other programs". */
@@ -84,14 +85,18 @@ export class Exchange {
         setHidden(byId("import"), false);
         setText(byId("import_title"), `From ${label}`);
         setHidden(byId("import_base_field"), !WITH_BASE.import.has(format));
+        setHidden(byId("import_epoch_field"), !WITH_EPOCHS.has(format));
         this.#sayImport("");
         byId("import_text").focus();
     }
 
     async #import() {
-        const base = WITH_BASE.import.has(this.importFormat) ? number(byId("import_base").value) : null;
+        const format = this.importFormat;
+        const base = WITH_BASE.import.has(format) ? number(byId("import_base").value) : null;
+        const epoch = WITH_EPOCHS.has(format) ? number(byId("import_epoch").value) : null;
+        const body = {text: byId("import_text").value, format, base, steps_per_epoch: epoch};
         try {
-            const answer = await request("POST", "import", {text: byId("import_text").value, format: this.importFormat, base});
+            const answer = await request("POST", "import", body);
             this.planner.open({text: answer.text, steps: answer.total_steps});
             this.#sayImport(["It is in the editor.", answer.note].filter(Boolean).join(" "));
         } catch (error) {

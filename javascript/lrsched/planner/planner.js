@@ -134,7 +134,7 @@ export class Planner {
         const named = [[this.lastGood, 0, "this schedule"], ...others.map((result, i) => [result, this.#look(result, i), this.#label(result, i)])];
         const drawn = named.filter(([result]) => result?.ok);
         const x = {xLow: 0, xHigh: Math.max(1, question.total_steps ?? 1, this.lastGood?.total_steps ?? 1)};
-        this.chart.show({...x, ...scheduleLines(drawn, answer.initial_step, this.continuation.mode(this.editor.text))});
+        this.chart.show({...x, ...scheduleLines(drawn, answer.initial_step, own.mode)});
         const momenta = drawn.filter(([result]) => result.momentum);
         setHidden(byId("momentum"), momenta.length === 0);
         this.momentum.show({...x, series: momenta.map(([result, look, name]) => ({name, look, x: result.x, y: result.momentum}))});

@@ -15,6 +15,7 @@ export class ResumeOffer {
     #name = "";
     #due = 0;
     #latest = new Latest();
+    #resumed = {mode: null, way: null};
 
     constructor(kind, onChange) {
         this.kind = kind;
@@ -35,10 +36,10 @@ export class ResumeOffer {
             this.line, this.text, this.tail, this.button, this.behind, this.way, this.hint, this.said);
     }
 
-    /** What will happen at the next training with this text in the rate field: a mode, see lrsched_ways.js. */
-    mode(text) {
-        const {way, run} = this.current ?? {};
-        return resumeModes.mode(way ?? "continue", run ?? null, text);
+    /** Takes over what the server said of the text in the rate field: the mode that comes of a way. */
+    show(resumed) {
+        this.#resumed = resumed;
+        this.#drawHint();
     }
 
     /** The choice was made elsewhere: asks at the next look. */
@@ -51,7 +52,6 @@ export class ResumeOffer {
         const block = fields.block(this.kind);
         if (block === null) return;
         if (this.box.parentElement !== block) block.append(this.box);
-        this.#drawHint();
         const name = fields.value(this.kind);
         if (name === this.#name && performance.now() < this.#due) return;
         if (name !== this.#name) setText(this.said, "");
@@ -111,8 +111,8 @@ export class ResumeOffer {
     }
 
     #drawHint() {
-        const mode = this.mode(fields.value(this.kind + "Rate"));
-        setText(this.hint, this.current === null || this.way.hidden ? "" : hint(this.current, mode));
+        const isKnown = this.current?.way === this.#resumed.way && !this.way.hidden;
+        setText(this.hint, isKnown ? hint(this.current, this.#resumed.mode) : "");
     }
 
     async #use() {

@@ -1,7 +1,7 @@
 // Help inside the host's Train tab: a small chart and any error under each schedule field, as one types.
 import {el, setHidden, setText} from "../base/dom.js";
 import {PreviewRequests} from "../base/latest.js";
-import {caretBox, warningBox} from "../base/messages.js";
+import {errorBox, warningBox} from "../base/messages.js";
 import * as resumeModes from "../base/resume_modes.js";
 import {Chart} from "../chart/chart.js";
 import {scheduleLines} from "../chart/schedule_lines.js";
@@ -29,7 +29,9 @@ class FieldHelp {
         this.messages = el("div", {class: "lrsched-messages", role: "status", "aria-live": "polite"});
         this.box = el("div", {class: "lrsched lrsched-inline", id: `lrsched_inline_${field}`}, this.place, this.caption, this.messages);
         this.chart = new Chart(this.place, {label: this.watched.label, height: 96, compact: true});
-        this.previews = new PreviewRequests({onAnswer: (answer) => this.#answered(answer), onError: (error) => this.#failed(error)});
+        this.previews = new PreviewRequests({
+            onAnswer: (answer, question) => this.#answered(answer, question), onError: (error) => this.#failed(error),
+        });
     }
 
     /** Puts the help below the field again where gradio has redrawn it, and asks when something changed. */
@@ -40,14 +42,22 @@ class FieldHelp {
         const text = fields.value(this.field);
         const isOff = text === "" || (this.watched.kind === "clip" && fields.clipMode() === "disabled");
         setHidden(this.box, isOff);
-        if (!isOff) this.#ask(text);
+        if (isOff) this.#forget();
+        else this.#ask(text);
+    }
+
+    /** An empty field resumes nothing. */
+    #forget() {
+        this.#asked = "";
+        if (this.watched.name) this.resume.show({mode: null, way: null});
     }
 
     #ask(text) {
         const resume = this.resume?.current ?? null;
         const question = {
             texts: [text], kind: this.watched.kind, ...fields.context(), points: CHART_POINTS,
-            initial_step: resume?.step ?? 0, run: resume?.run?.id ?? null, way: this.#mode(text) ?? resume?.way ?? null,
+            initial_step: resume?.step ?? 0, run: resume?.run?.id ?? null, way: resume?.way ?? null,
+            rate_text: this.#rateText,
         };
         const asked = JSON.stringify(question);
         if (asked === this.#asked) return;
@@ -62,27 +72,27 @@ class FieldHelp {
         return chosen.length === 1 ? chosen[0] : null;
     }
 
-    /** How this field's schedule goes on; a threshold as the rate beside it does. */
-    #mode(text) {
-        const {resume} = this;
-        if (!resume?.current) return null;
-        return resume.mode(this.watched.kind === "clip" ? fields.value(resume.kind + "Rate") : text);
+    /** For a threshold the text of the rate beside it, for it resumes as that does. */
+    get #rateText() {
+        return this.watched.kind === "clip" && this.resume ? fields.value(this.resume.kind + "Rate") : null;
     }
 
-    #answered(answer) {
+    #answered(answer, question) {
         const [result] = answer.results;
+        if (this.watched.name) this.resume.show({mode: result.mode, way: question.way});
         this.place.classList.toggle("lrsched-stale", !result.ok);
         if (result.ok) this.#draw(result, answer.initial_step);
         setHidden(this.place, !result.ok && this.chart.data.series.length === 0);
-        this.messages.replaceChildren(...(result.ok ? result.warnings.map((lint) => warningBox(lint, {onFix: (text) => fields.set(this.field, text)})) : [caretBox(result.error)]));
+        const onFix = (text) => fields.set(this.field, text);
+        const said = result.ok ? result.warnings.map((one) => warningBox(one, {onFix})) : [errorBox(result.error, {onFix})];
+        this.messages.replaceChildren(...said);
     }
 
     #draw(result, initialStep) {
-        const mode = this.#mode(result.text) ?? "continue";
-        const drawn = scheduleLines([[result, 0, "rate"]], initialStep, mode);
+        const drawn = scheduleLines([[result, 0, "rate"]], initialStep, result.mode);
         this.chart.show({xLow: 0, xHigh: Math.max(1, result.total_steps), ...drawn});
         setHidden(this.caption, initialStep === 0 || this.watched.kind === "clip");
-        setText(this.caption, resumeModes.caption(mode, initialStep));
+        setText(this.caption, resumeModes.caption(result.mode, initialStep));
     }
 
     #failed(error) {

@@ -1,0 +1,1 @@
+"""Other programs' schedules, in and out."""

@@ -1,0 +1,131 @@
+"""What every importer gives back, how it refuses, and how it reads values that may be anything at all."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from math import isfinite
+from typing import Any, NamedTuple, NoReturn, TypeGuard
+
+from lib_lrsched.errors import printable
+
+from .exported import short
+
+MOST_STEPS = 2**62
+"""Plans are below this."""
+
+MOST_QUOTED = 60
+
+
+class Imported(NamedTuple):
+    """A schedule text, the run's steps where the format has them, and what was left out or has to be known."""
+
+    text: str
+    total_steps: int | None
+    note: str
+
+
+class ImportFormatError(ValueError):
+    """A text that is not of its format, or that says what no schedule text says exactly."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+def brief(text: str) -> str:
+    """A part of the given text as a message quotes it: on one line, and not longer than a line."""
+    return printable(text if len(text) <= MOST_QUOTED else f"{text[:MOST_QUOTED]}...")
+
+
+def shown(value: Any) -> str:
+    """A value of the given text for a message. A list or an object is named only: it may be nested beyond what repr() can do."""
+    if isinstance(value, dict):
+        return "an object"
+    if type(value) is int and not is_number(value):
+        return "a number with hundreds of digits"  # for thousands of them repr() raises
+    return "a list" if isinstance(value, (list, tuple)) else brief(repr(value))
+
+
+class Params:
+    """A scheduler's parameters by name, each read once, in its range."""
+
+    def __init__(self, name: str, given: Any, base: float | None, ignored: Collection[str] = ()) -> None:
+        if not isinstance(given, Mapping):
+            raise ImportFormatError(f"{name}: params is an object, given was {shown(given)}")
+        self.name, self._given, self._read, self.base = name, given, set(ignored), base
+
+    def base_rate(self) -> float:
+        """The optimizer's rate, where the parameters say nothing without it."""
+        if self.base is None:
+            self.fail("it starts from the optimizer's rate; give that as the base rate")
+        return self.base
+
+    def rate(self, name: str, default: float | None = None) -> float:
+        value = self.value(name, default)
+        if not is_number(value) or value < 0:
+            self.fail(f"{name} is a finite number, 0 or more; given was {shown(value)}")
+        return float(value)
+
+    def whole(self, name: str, default: int | None = None, low: int = 1) -> int:
+        value = self.value(name, default)
+        if type(value) is not int or not low <= value < MOST_STEPS:
+            self.fail(f"{name} is a whole number from {low}; given was {shown(value)}")
+        return value
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self.value(name, default)
+        if type(value) is not bool:
+            self.fail(f"{name} is true or false; given was {shown(value)}")
+        return value
+
+    def word(self, name: str, default: str, words: Collection[str]) -> str:
+        value = self.value(name, default)
+        if type(value) is not str or value not in words:
+            self.fail(f"{name} is {' or '.join(words)}; given was {shown(value)}")
+        return value
+
+    def value(self, name: str, default: Any = None) -> Any:
+        self._read.add(name)
+        value = self._given.get(name, default)
+        if value is None:
+            self.fail(f"{name} is missing")
+        if isinstance(value, list):
+            self.fail(f"{name} has a rate for each parameter group; a text has one")
+        return value
+
+    def wholes(self, name: str) -> list[int]:
+        """A list of steps."""
+        self._read.add(name)
+        values = self._given.get(name)
+        if not isinstance(values, (list, tuple)) or not all(type(v) is int and 1 <= v < MOST_STEPS for v in values):
+            self.fail(f"{name} is a list of whole numbers from 1; given was {shown(values)}")
+        return list(values)
+
+    def has(self, name: str) -> bool:
+        return self._given.get(name) is not None
+
+    def fail(self, message: str) -> NoReturn:
+        raise ImportFormatError(f"{self.name}: {message}")
+
+    def check_all_read(self) -> None:
+        unknown = sorted(set(self._given) - self._read)
+        if unknown:
+            self.fail(f"it has no parameter {brief(repr(unknown[0]))}")
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether this is a number that a float holds. An int may have hundreds of digits, and isfinite() raises for such a one."""
+    if type(value) is int:
+        return abs(value) < 10**300
+    return type(value) is float and isfinite(value)
+
+
+def waves(high: float, low: float, length: int, steps: int | None) -> str:
+    """Cosines of ``length`` steps from ``high`` to ``low`` and back, for ``steps`` steps or for longer than anybody trains.
+
+    >>> waves(0.005, 0, 100, 250)
+    'repeat(2, cosine(0.005, 0):100, cosine(0, 0.005):100)'
+    """
+    fall, rise = f"cosine({short(high)}, {short(low)}):{length}", f"cosine({short(low)}, {short(high)}):{length}"
+    passes = 1_000_000 if steps is None else -(-steps // (2 * length))
+    return f"repeat({passes}, {fall}, {rise})"

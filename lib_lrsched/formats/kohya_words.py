@@ -1,0 +1,82 @@
+"""The words of an sd-scripts command line, as a shell gives them, or as its TOML file would be written in one."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+from .imported import ImportFormatError
+
+EXAMPLE = "--learning_rate=0.005 --lr_scheduler=cosine --max_train_steps=2000"
+
+TOO_LONG = "this TOML has a number with thousands of digits; expected one that a float holds"
+
+CONTINUED = re.compile(r"[ \t]+[\\^`][ \t]*\r?\n")
+"""A line that goes on in the next one, in a Unix shell, in cmd.exe or in PowerShell."""
+
+TOML_LINE = re.compile(r"\s*(\[{1,2}[^\[\]=]+\]{1,2}\s*(#.*)?|[\w.\"'-]+\s*=.*)")
+
+
+def is_toml(text: str) -> bool:
+    """Whether the first line that says something is a section or ``name = value``, and no command."""
+    lines = (line for line in CONTINUED.sub(" ", text).splitlines() if line.strip() and not line.lstrip().startswith("#"))
+    first = next(lines, "")
+    return TOML_LINE.fullmatch(first) is not None and not first.lstrip().startswith("-") and re.search(r"\s--\w", first) is None
+
+
+def words_of_command(text: str) -> list[str]:
+    try:
+        return shlex.split(CONTINUED.sub(" ", text), comments=True)
+    except ValueError as error:
+        raise ImportFormatError(f"this is no command line: {error}") from None
+
+
+def words_of_toml(text: str, check: Callable[[str, Any], None]) -> list[str]:
+    """Its sections count for nothing there: every name in them is that of an argument. ``check`` refuses a value of a wrong kind.
+
+    Raises:
+        ImportFormatError: it is no TOML, or this Python cannot read any.
+    """
+    reader = _reader()
+    try:
+        values = reader.loads(text)
+    except reader.TOMLDecodeError as error:
+        raise ImportFormatError(f"this is no TOML: {error}") from None
+    except ValueError:  # of int()
+        raise ImportFormatError(TOO_LONG) from None
+    except RecursionError:
+        raise ImportFormatError("this is no TOML: its brackets are nested too deeply") from None
+    words = []
+    for name, value in values.items():
+        for key, one in value.items() if isinstance(value, dict) else [(name, value)]:
+            check(key, one)
+            words += _words(key, one)
+    return words
+
+
+def _words(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{name}"] if value else []
+    if isinstance(value, list):
+        return [f"--{name}", *(_text(one) for one in value if isinstance(one, (str, int, float)))]
+    return [] if isinstance(value, dict) else [f"--{name}={_text(value)}"]
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except ValueError:  # a whole number that was written in another base
+        raise ImportFormatError(TOO_LONG) from None
+
+
+def _reader() -> Any:
+    """Python has its own from 3.11 on; tomli is the same, where a host has it."""
+    name = next((name for name in ("tomllib", "tomli") if importlib.util.find_spec(name) is not None), None)
+    if name is None:
+        raise ImportFormatError("TOML is read with Python 3.11 or later, or where the package tomli is installed; "
+                                f"in its place the arguments can be given as a command line, such as {EXAMPLE}")
+    return importlib.import_module(name)

@@ -1,0 +1,84 @@
+"""The WebUI's settings page and the frozen Settings: one row for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf
+from typing import Any
+
+from lib_lrsched.training.settings import CHOICES, Settings
+
+HIGHEST = {"guard_factor": 1.0}
+
+SECTION = ("lrsched", "LR Schedule")
+
+
+def register() -> None:
+    """Add our rows to the WebUI's settings page."""
+    import gradio as gr
+    from modules import shared
+
+    default = Settings()
+    rows = {
+        "lrsched_enabled": (default.enabled, "Apply schedules in training",
+                            "off: the WebUI's own schedules are in force; takes effect at the next training"),
+        "lrsched_exact_clip": (default.exact_clip, "Clip true gradients",
+                               "off: the WebUI's own clipping, which on CUDA clips gradients while they are still scaled"),
+        "lrsched_freeze": (default.freeze, "Leave out gradients that nobody uses",
+                           "faster, less memory, same result: the WebUI computes gradients for the whole model at every update"),
+        "lrsched_free_memory": (default.free_memory, "Use free memory for speed",
+                                ("leaves out gradient checkpointing, which saves memory by computing the forward pass twice; auto: "
+                                 "where there is room; the result is the same to about six digits, with off to the last bit")),
+        "lrsched_autosave_every": (default.autosave_every, "Save the state of a run every N updates",
+                                   "weights, optimizer, random numbers, place in the data: to go on exactly; 0: never"),
+        "lrsched_autosave_minutes": (default.autosave_minutes, "Save it also after this many minutes", "0: never"),
+        "lrsched_guard": (default.guard, "Rescue a run that goes wrong",
+                          "after a NaN or an exploding loss: back to the last good state, at a lower rate from there on"),
+        "lrsched_guard_loss": (default.guard_loss, "A loss has exploded at this many times the highest of the last 200",
+                               ("three losses in a row, or a level that has risen so much; one alone only at the square of it; "
+                                "0: only a loss that is no number counts")),
+        "lrsched_guard_factor": (default.guard_factor, "A rescue multiplies the rate by", "above 0, at most 1"),
+        "lrsched_guard_rescues": (default.guard_rescues, "Rescues of a run before it is stopped",
+                                  "it stops at its last good state"),
+        "lrsched_state_dir": (default.state_dir, "Folder for run state and history",
+                              "empty: the folder lrsched beside the WebUI's own data; never the embeddings folder"),
+    }
+    for key, (value, label, info) in rows.items():
+        words = CHOICES.get(key.removeprefix("lrsched_"))
+        component: tuple[Any, Any] = (None, None)
+        if words:
+            component = (gr.Radio, {"choices": [*words]})
+        elif type(value) in (int, float):  # the settings page knows no float by itself
+            component = (gr.Number, {"precision": 0} if isinstance(value, int) else {})
+        shared.opts.add_option(key, shared.OptionInfo(value, label, *component, section=SECTION).info(info))
+
+
+def read() -> Settings:
+    """The settings as they are now."""
+    from modules import shared
+
+    default, data = Settings(), shared.opts
+    own = {name: getattr(data, f"lrsched_{name}", getattr(default, name)) for name in Settings.__dataclass_fields__}
+    return checked(own, default)
+
+
+def checked(own: Mapping[str, Any], default: Settings) -> Settings:
+    """Settings of the right types; a number that cannot be is the default, for a settings page refuses nothing."""
+    found: dict[str, Any] = {}
+    for name, value in own.items():
+        usual = getattr(default, name)
+        if isinstance(usual, bool):
+            found[name] = bool(value)
+        elif name in CHOICES:
+            found[name] = value if value in CHOICES[name] else usual
+        elif isinstance(usual, str):
+            found[name] = str(value or "").strip()
+        else:
+            found[name] = type(usual)(value) if _is_number(value, HIGHEST.get(name, inf)) else usual
+    if found.get("guard_factor") == 0.0:
+        found["guard_factor"] = default.guard_factor
+    return Settings(**found)
+
+
+def _is_number(value: Any, highest: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= highest and value < inf

@@ -1,0 +1,161 @@
+"""What would go wrong with a training, looked at before it starts: each finding says what is wrong and what to do.
+
+Two ask: the check of a training's inputs, which refuses errors and notes warnings, and the page, while the inputs are typed.
+Nothing is written and nothing loaded here, and a host that lacks what is looked at gets no finding.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lib_lrsched.errors import ScheduleError
+from lib_lrsched.schedule.counting import count_steps, needs_pictures
+from lib_lrsched.schedule.plan import Plan, plan
+from lib_lrsched.schedule.sampling import sample_steps
+from lib_lrsched.training.no_gradient import of_twins, twins_of
+
+from .images import count_pictures
+from .preflight_case import ERROR, WARNING, Case, Finding, look
+from .preflight_data import data_files, data_trouble, path_hint, template
+from .preflight_model import OF_MODEL, gradient, gradient_ahead
+from .webui import Host, NoTraining
+
+MANY_POINTS = 2000
+
+USUAL_RATES = {"embedding": ("1e-4 to 0.1", 2e-5, 0.5), "hypernetwork": ("1e-6 to 1e-3", 1e-7, 3e-3)}
+"""What people train with, and the highest rate of a schedule below and above which it is worth a word: with the default
+optimizer, AdamW. The two kinds lie a hundred times apart, and it is easy to type one's rate into the other's field."""
+
+NO_RATE, NO_CLIP = "the learning rate is 0 at every step", "the gradient clip value is 0 at every step"
+NOTHING_LEARNED = f"{NO_RATE}, so nothing will be learned: give a rate above 0"
+ALL_CLIPPED = (f"{NO_CLIP}, which cuts every gradient to 0, so nothing will be learned: give a value above 0, or switch "
+               "gradient clipping off")
+
+
+def findings(host: Host | NoTraining, kind: str, name: str, inputs: Mapping[str, Any], step: int = 0) -> list[dict[str, str]]:
+    """What is wrong with a training as it is typed now, errors first: severity, subject, message. Never raises."""
+    if isinstance(host, NoTraining):
+        return [Finding(ERROR, "host", host.why)._asdict()]
+    found = look(Case(host, kind, name, inputs, step=step), (*OF_MODEL, gradient_ahead, template, *OF_INPUTS))
+    return [one._asdict() for one in sorted(found, key=lambda one: one.severity != ERROR)]
+
+
+def of_start(host: Host, kind: str, name: str, inputs: Mapping[str, Any]) -> list[Finding]:
+    """What checks.py does not look at itself when a training starts; ``inputs`` are those of validate_train_inputs."""
+    return look(Case(host, kind, name, inputs, starts=True), (*OF_MODEL, template, data_files, gradient, twins))
+
+
+def made(case: Case) -> Iterator[Finding]:
+    """Nothing is left to train: max steps counts every update of an embedding's life."""
+    steps = case.whole("steps")
+    if steps and case.step >= steps:
+        yield Finding(ERROR, "steps", f"{case.name!r} has {case.step} updates already, and max steps, which counts all of them, is "
+                                      f"{steps}: raise it")
+
+
+def log_folder(case: Case) -> Iterator[Finding]:
+    folder = case.path("log_directory") if case.text("log_directory") else ""
+    every = ("create_image_every", "save_embedding_every", "save_hypernetwork_every", "save_model_every")
+    if folder:
+        trouble = folder_trouble(folder)
+        if trouble:
+            yield Finding(ERROR, "log_directory", trouble)
+        elif not Path(folder).exists() and path_hint(folder):
+            yield Finding(WARNING, "log_directory", f"the log directory {folder!r} will be made{path_hint(folder)}")
+    elif any(case.whole(name) for name in every):
+        yield Finding(ERROR, "log_directory", "no log directory is given, and copies or pictures are to be saved there: name one")
+    elif isinstance(case.inputs.get("log_directory"), str):
+        yield Finding(WARNING, "log_directory", "no log directory is given: settings and losses will be written to a folder of "
+                                                f"today's date in {Path.cwd()}")
+
+
+def folder_trouble(folder: str) -> str:
+    """Why the host will not be able to make a log folder; empty where it will."""
+    path = Path(os.path.abspath(folder))  # noqa: PTH100 resolve() would follow a link that the host makes its folder under
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    if path.is_dir() and os.access(path, os.W_OK):
+        return ""
+    why = "no folder" if not path.is_dir() else "not writable"
+    return f"the log directory {folder!r} does not exist and cannot be made: {path} is {why}"
+
+
+def pictures(case: Case) -> Iterator[Finding]:
+    if case.path("data_root"):
+        trouble = data_trouble(case.host, case.path("data_root"))
+        if trouble:
+            yield Finding(ERROR, "data_root", trouble)
+
+
+def schedule(case: Case) -> Iterator[Finding]:
+    """A rate that is 0 throughout, or far from what is usual; a schedule that ends early."""
+    planned, steps = _planned(case, case.text("learn_rate")), case.whole("steps")
+    if planned is None:
+        return  # the chart beside the field shows where it is wrong
+    if is_nothing(planned):
+        yield Finding(WARNING, "learn_rate", NOTHING_LEARNED)
+    elif planned.stop < steps:
+        yield Finding(WARNING, "learn_rate", ends_early(planned.stop, steps))
+    unusual = unusual_rate(case.kind, planned)
+    if unusual:
+        yield Finding(WARNING, "learn_rate", unusual)
+
+
+def clip(case: Case) -> Iterator[Finding]:
+    """A clip threshold that is 0 throughout."""
+    planned = _planned(case, case.text("clip_grad_value")) if case.inputs.get("clip_grad_mode") in ("value", "norm") else None
+    if planned is not None and is_nothing(planned):
+        yield Finding(WARNING, "clip_grad_value", ALL_CLIPPED)
+
+
+def _planned(case: Case, text: str) -> Plan | None:
+    """None where there is no text, or none that can be planned."""
+    steps, folder = case.whole("steps"), case.path("data_root")
+    if not steps or not text:
+        return None
+    known = count_pictures(folder, case.host.read_picture) if folder and needs_pictures(text) else 0  # reads every picture
+    counts = count_steps(known or None, case.whole("batch_size") or 1, case.whole("gradient_step") or 1)
+    try:
+        return plan(text, total_steps=steps, steps_per_epoch=counts.steps_per_epoch, images_per_step=counts.images_per_step)
+    except ScheduleError:
+        return None
+
+
+def is_nothing(planned: Plan) -> bool:
+    """Whether the rate is 0 at every step: at every extreme, to be exact."""
+    return not planned.feedback and not planned.values(sample_steps(planned, MANY_POINTS)).any()
+
+
+def unusual_rate(kind: str, planned: Plan) -> str:
+    """That the highest rate is far from what this kind is trained with; empty where it is not, and for a search for the rate."""
+    if kind not in USUAL_RATES or is_nothing(planned) or any(segment.entry.is_search for segment in planned.segments):
+        return ""
+    usual, low, high = USUAL_RATES[kind]
+    peak = float(planned.values(sample_steps(planned, MANY_POINTS)).max())
+    if low <= peak <= high:
+        return ""
+    where = "above" if peak > high else "below"
+    (other,) = USUAL_RATES.keys() - {kind}
+    theirs, lowest, highest = USUAL_RATES[other]
+    hint = f"; for {_A[other]} it would be usual ({theirs})" if lowest <= peak <= highest else ""
+    return f"the highest learning rate is {peak:g}, far {where} what {_A[kind]} is usually trained with, {usual}{hint}"
+
+
+_A = {"embedding": "an embedding", "hypernetwork": "a hypernetwork"}
+
+
+def ends_early(stop: int, total: int) -> str:
+    return f"the schedule ends at step {stop} of {total}, and training with it; leave out the last end to go on at the last rate"
+
+
+def twins(case: Case) -> Iterator[Finding]:
+    """Another embedding whose name differs only in its capitals."""
+    others = twins_of(case.name, getattr(case.host.embedding_db(), "word_embeddings", ())) if case.kind == "embedding" else []
+    if others:
+        yield Finding(WARNING, "embedding", of_twins(case.name, others))
+
+
+OF_INPUTS = (made, log_folder, pictures, data_files, schedule, clip, twins)

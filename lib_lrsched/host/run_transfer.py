@@ -1,0 +1,239 @@
+"""What the tab does with stored runs: looks into them, deletes them, takes them away as a file and brings one in."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from lib_lrsched.errors import ConflictError, RequestError, RunStateError
+from lib_lrsched.optimizer import step_hook
+from lib_lrsched.snapshot import archive
+from lib_lrsched.snapshot.find import restore
+from lib_lrsched.snapshot.snapshot import Folder, Snapshot, peek, read
+from lib_lrsched.storage import disk_errors, locks
+from lib_lrsched.storage.locks import Call
+from lib_lrsched.storage.model_files import embedding_file, file_time, save_whole
+from lib_lrsched.storage.run_state import Known, RunState, trimmed
+from lib_lrsched.storage.store import Store
+from lib_lrsched.training.host import InputError
+from lib_lrsched.training.session import WHY
+from lib_lrsched.training.trainee import DESIGN
+
+from .webui import Host, NoTraining
+
+LARGE_BYTES = 64 << 20
+
+
+def bundles_json(store: Store, run_id: str) -> list[dict[str, Any]]:
+    """The bundles of a run, newest first, each read and looked at: what is in it, or what is wrong with it."""
+    state = store.load(run_id)
+    found = []
+    for number, path in Folder(store.bundles_path(run_id), run_id).numbered():
+        entry: dict[str, Any] = {"number": number, "file": path.name, "good": False, "message": ""}
+        try:
+            size_bytes = path.stat().st_size
+            # A list must not read hundreds of megabytes: of large ones the header says enough.
+            entry |= {"size_bytes": size_bytes, **_described((read if size_bytes <= LARGE_BYTES else peek)(path))}
+            entry["good"] = number > state.floor
+            entry["message"] = "" if entry["good"] else "of a future that was given up: the run went back to an earlier step"
+        except (RunStateError, OSError) as error:
+            entry["message"] = str(error)
+        found.append(entry)
+    return found
+
+
+def _described(bundle: Snapshot) -> dict[str, Any]:
+    facts = bundle.facts
+    order, trained = bundle.parts.get("order") or {}, bundle.parts.get("trained", [])
+    taken, batches = order.get("taken"), order.get("batches")  # looked at when a training goes on with them, and not before
+    return {
+        "step": facts.step, "time_s": facts.time_s, "digest": facts.digest, "rate_text": facts.rate_text,
+        "optimizer": facts.optimizer, "multiplier": facts.multiplier, "torch": facts.torch,
+        "trained": [f"{'x'.join(map(str, tensor.shape))} {str(tensor.dtype).removeprefix('torch.')}" for tensor in trained],
+        "batches_taken": taken if isinstance(taken, int) else None,
+        "batches_per_epoch": len(batches) if isinstance(batches, (list, tuple)) else None,
+    }  # fmt: skip
+
+
+def delete(store: Store, live: Collection[str], run_id: str) -> None:
+    """Deletes a run that is not going on.
+
+    Raises:
+        UnknownRunError, RequestError, OSError: it is still there.
+    """
+    state = store.load(run_id)
+    holder = locks.holder(store.root, state.kind, state.name)
+    is_resumed = holder is not None and holder.run == run_id  # by another process, which is still preparing
+    if run_id in live or is_resumed or state.state in ("pending", "running"):
+        raise ConflictError(f"{run_id} is going on; interrupt it first, then delete it")
+    store.delete(run_id)
+
+
+def export(store: Store, run_id: str, target: BinaryIO) -> None:
+    """As archive.pack()."""
+    archive.pack(store, run_id, target)
+
+
+def bring_in(host: Host | NoTraining, store: Store, live: Collection[Any], source: Path, name: str) -> str:
+    """Makes an exported run one of this host's, and what it trains a file of the host's; gives the run's id.
+
+    Args:
+        live: the trainings that are prepared or go on in this process; none starts meanwhile.
+        source: the file.
+        name: what it shall be called here; empty for its own name.
+
+    Raises:
+        RequestError: the name is taken, or something is being trained.
+        RunStateError: the file is not as it should be; nothing was changed.
+        OSError: it cannot be written.
+    """
+    if isinstance(host, NoTraining):
+        raise RequestError(f"nothing can be trained here, so no run is taken in: {host.why}")
+    if live:
+        why = "a training is going on or being prepared, and new files would be loaded in its middle"
+        raise ConflictError(f"{why}; wait until it has ended")
+    with tempfile.TemporaryDirectory(prefix="lrsched-") as folder:
+        unpacked = archive.Unpacked(source, Path(folder))
+        state = unpacked.state
+        wanted = name.strip() or state.name
+        claim = locks.take(store.root, state.kind, wanted, Call.of(inspect.currentframe()))  # type: ignore[arg-type]
+        try:
+            run_id = _put_in(host, store, unpacked, wanted)
+        finally:
+            claim.release()
+    host.reload(state.kind)
+    return run_id
+
+
+def _put_in(host: Host, store: Store, unpacked: archive.Unpacked, wanted: str) -> str:
+    state = unpacked.state
+    file = _free_file(host, state.kind, wanted)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _make(host, unpacked.bundle, state.kind, wanted, file)
+    known = Known(unpacked.bundle.facts.step, step_hook.digest(unpacked.bundle.trained), file_time(file))
+    state = replace(
+        state, id=store.new_id(state.kind, wanted, state.created_s), name=wanted, known=(known,),
+        main_digest=known.digest, floor=0, step=known.step,
+        state="interrupted" if state.state in ("pending", "running") else state.state,
+    )
+    try:
+        unpacked.put_into(store, state)
+    except (OSError, RunStateError):
+        file.unlink(missing_ok=True)
+        with suppress(OSError, RunStateError):
+            store.delete(state.id)
+        raise
+    return state.id
+
+
+def deliver(host: Host, store: Store, name: str, now: Known, state: RunState | None, bundle: Snapshot | None,
+            say: Callable[[str], None]) -> None:
+    """The run had come to its end and the host could not save any more: writes its file.
+
+    Args:
+        now: the form that the file shall have, which an embedding in memory has.
+        bundle: holds it; None for an embedding in memory.
+
+    Raises:
+        InputError: it cannot be written; the old file is there.
+    """
+    if state is None or state.main_digest == now.digest:
+        return
+    if bundle is None or bundle.facts.kind == "embedding":
+        thing = host.embedding(name)
+        file = embedding_file(thing, host.embeddings_dir(), name)
+    else:
+        path = host.hypernetwork_file(name)
+        assert path is not None, "its name was looked up just now"
+        file, thing = Path(path), host.hn.Hypernetwork()
+        thing.load(path)
+        restore(thing.weights(), bundle)
+        thing.step = now.step
+    try:
+        save_whole(str(file), thing.save, backup=True)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        why, mend = disk_errors.why(error), disk_errors.mend(error)
+        message = f"the run is at its end, and {file.name} cannot be written: {why}. To have it written by another try, {mend}"
+        raise InputError(message) from error
+    known = replace(now, mtime_ns=file_time(file))
+    ended = replace(state, main_digest=now.digest, next_digest="", known=trimmed((*state.known, known), now.digest),
+                    step=now.step, state="finished", message="")
+    with suppress(OSError):  # the file is there; the store keeps the state in memory and writes it when that can be done
+        store.save(ended)
+    what = "what is in memory" if bundle is None else "its saved state"
+    say(f"LR Schedule: the run had reached step {now.step} when it was cut off; {file.name} is written from {what}")
+
+
+def _free_file(host: Host, kind: str, name: str) -> Path:
+    """Where a thing of that name goes; never outside the host's folder for its kind."""
+    plain = "".join(c for c in name if c.isalnum() or c in "._- ").strip()
+    if name != plain or name.startswith(".") or not 0 < len(name) <= 100:
+        raise RequestError(f"a name has 1 to 100 letters, digits, and . _ - between them; given was {name!r}")
+    folder = host.embeddings_dir() if kind == "embedding" else host.hypernetworks_dir()
+    file = Path(folder) / f"{name}.pt"
+    taken = host.embedding(name) is not None if kind == "embedding" else host.hypernetwork_file(name) is not None
+    if taken or file.exists():
+        article = "an" if kind == "embedding" else "a"
+        raise ConflictError(f"there is {article} {kind} {name!r} already, and it stays as it is: give the run another name")
+    return file
+
+
+def _make(host: Host, bundle: Snapshot, kind: str, name: str, file: Path) -> None:
+    """Writes what is trained as a file that the host loads, with the host's own class."""
+    trained = bundle.trained
+    if not trained or not all(t.is_floating_point() and torch.isfinite(t).all() for t in trained):
+        raise RunStateError("trained: expected finite numbers")
+    if kind == "embedding":
+        if len(trained) != 1 or trained[0].ndim != 2 or not trained[0].numel():
+            raise RunStateError("trained: expected one list of vectors for an embedding")
+        (vec,) = trained
+        thing = host.ti.Embedding(vec, name, bundle.facts.step)
+    else:
+        thing = _hypernetwork(host, bundle, name)
+    save_whole(str(file), thing.save, backup=False)
+
+
+def _hypernetwork(host: Host, bundle: Snapshot, name: str) -> Any:
+    design = _design(bundle)
+    try:
+        thing = host.hn.Hypernetwork(name=name, **design)
+    except Exception as error:
+        raise RunStateError(f"the design of the hypernetwork cannot be made here: {error}") from error
+    restore(thing.weights(), bundle)
+    thing.step, thing.optimizer_name = bundle.facts.step, bundle.facts.optimizer
+    return thing
+
+
+def _design(bundle: Snapshot) -> dict[str, Any]:
+    """The design in a bundle from outside: known names, plain values, and no larger than the weights that came with it."""
+    design = {name: value for name, value in bundle.parts["extra"].items() if name != WHY}
+    if set(design) != {"enable_sizes", *DESIGN}:
+        raise RunStateError(f"extra: expected {', '.join(('enable_sizes', *DESIGN))}, found {', '.join(map(str, design))[:200]}")
+    sizes, layers, dropout = design["enable_sizes"], design["layer_structure"], design["dropout_structure"]
+    if not (_is_numbers(sizes, int) and _is_numbers(layers, (int, float)) and _is_numbers(dropout or [0], (int, float))):
+        raise RunStateError("extra: expected lists of numbers for enable_sizes, layer_structure and dropout_structure")
+    for name in ("activation_func", "weight_init"):
+        if not isinstance(design[name], (str, type(None))) or len(design[name] or "") > 40:
+            raise RunStateError(f"extra.{name}: expected a short text or nothing")
+    total = sum(tensor.numel() for tensor in bundle.trained)
+    wanted = sum(2 * int(size * a) * int(size * b) for size in sizes for a, b in pairwise(layers))
+    if wanted > total:
+        raise RunStateError("extra: the design is wider than the weights that came with it")
+    widest = max((max(tensor.shape, default=0) for tensor in bundle.trained), default=0)
+    if max(sizes) * max(layers) > widest or not all(layer > 0 for layer in layers):
+        raise RunStateError("extra: the design is wider than the weights that came with it")
+    return dict(design)
+
+
+def _is_numbers(value: Any, types: type | tuple[type, ...]) -> bool:
+    if not isinstance(value, list) or not 0 < len(value) <= 16:
+        return False
+    return all(isinstance(one, types) and not isinstance(one, bool) and -1e9 < one < 1e9 for one in value)  # type: ignore[operator]

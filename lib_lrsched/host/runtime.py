@@ -1,0 +1,225 @@
+"""What an installation on a host knows, asked by the JSON endpoints and by the hooks: runs, files, choices.
+
+The endpoints call from the server's threads. It replaces nothing in the host: training_hooks.py and saving_hooks.py do.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lib_lrsched.errors import ConflictError, ScheduleError
+from lib_lrsched.schedule.counting import needs_pictures
+from lib_lrsched.snapshot import find, recovery
+from lib_lrsched.snapshot.snapshot import peek
+from lib_lrsched.storage import locks
+from lib_lrsched.storage.locks import Call, Claim
+from lib_lrsched.storage.resume import WAYS, Resumption
+from lib_lrsched.storage.run_state import Known, RunState
+from lib_lrsched.storage.store import Store
+from lib_lrsched.training.request import Request
+from lib_lrsched.training.run import TrainingRun
+from lib_lrsched.training.run_plan import RunPlan
+from lib_lrsched.training.session import Session
+
+from . import input_checks, preflight, run_transfer
+from .images import count_in_time, count_pictures
+from .preflight_case import WARNING, Case, Finding
+from .webui import Host, NoTraining
+
+_stores: dict[Path, Store] = {}
+"""Of the process, by folder: "Reload UI" makes a new runtime, and what a full disk did not take is in the store's memory."""
+
+
+class Runtime:
+    """Of one host: its trainings by thread, its store, and what is asked of them."""
+
+    def __init__(self, host: Host | NoTraining) -> None:
+        self.host = host
+        self.hooked = False
+        self.sessions: dict[int, Session] = {}
+        self._ways: dict[tuple[str, str], str] = {}
+        self._lock = threading.Lock()
+        self.calls: dict[int, Call] = {}
+        self._claims: dict[int, Claim] = {}
+        # Held while embeddings or hypernetworks are loaded anew: no training starts meanwhile, for it would lose its own.
+        self.arrivals = threading.RLock()
+
+    @property
+    def store(self) -> Store:
+        """The store in the folder that is set now."""
+        root = Path(self.host.settings().state_dir or self.host.data_dir)
+        return _stores.setdefault(root, Store(root, recovery.rebuilt))
+
+    def host_info(self) -> Mapping[str, Any]:
+        why = self.host.why if isinstance(self.host, NoTraining) else ""
+        if not why and not self.hooked:
+            why = "the hooks are not installed"
+        elif not why and not self.host.settings().enabled:
+            why = "switched off in the settings: the WebUI's own schedules are in force"
+        return {"name": self.host.name, "hooked": not why, "why": why}
+
+    def active(self) -> Mapping[str, TrainingRun]:
+        return {s.run.id: s.run for s in list(self.sessions.values()) if s.run.is_live and s.run.id}
+
+    def under_way(self) -> set[int]:
+        """The threads in which a training is prepared or goes on."""
+        sessions = dict(self.sessions)
+        live = {thread for thread, session in sessions.items() if session.run.is_live}
+        ended = {thread for thread, session in sessions.items() if session.has_ended}
+        return live | {thread for thread, call in list(self.calls.items()) if thread not in ended and call.is_running}
+
+    def reserve(self, kind: str, name: str) -> None:
+        """From now until the calling function returns nobody else trains this; a training in this thread may.
+
+        Raises:
+            checks.InputError: somebody trains it already.
+        """
+        self.claim(kind, name, Call.of(inspect.currentframe().f_back))  # type: ignore[union-attr,arg-type]
+
+    def claim(self, kind: str, name: str, call: Call) -> Claim:
+        try:
+            claim = locks.take(self.store.root, kind, name, call)
+        except ConflictError as error:
+            raise input_checks.InputError(str(error)) from error
+        self._claims[call.thread] = claim
+        return claim
+
+    def leave(self, call: Call) -> None:
+        """The thread starts anew: what it had pending is dropped, but for what a calling function has reserved."""
+        self.sessions.pop(call.thread, None)
+        self.calls.pop(call.thread, None)
+        claim = self._claims.get(call.thread)
+        if claim is not None and (claim.call.code is call.code or not claim.call.is_running):
+            self.release(call.thread)
+
+    def release(self, thread: int) -> None:
+        claim = self._claims.pop(thread, None)
+        if claim is not None:
+            claim.release()
+
+    def _in_use(self) -> set[str]:
+        """The ids of the runs that are trained or about to be resumed."""
+        there = [self.sessions[thread].run for thread in self.under_way() if thread in self.sessions]
+        resumed = {run.planned.resumed.state.id for run in there if run.planned.resumed.state is not None}
+        return resumed | {run.id for run in there} | set(self.active())
+
+    def session(self) -> Session | None:
+        """The training of the calling thread, while the host is hooked."""
+        return self.sessions.get(threading.get_ident()) if self.hooked else None
+
+    def own_run(self) -> RunState | None:
+        """The training that the calling thread has made last, or makes now; None before its loop has begun."""
+        session = self.sessions.get(threading.get_ident())
+        return None if session is None or not session.has_begun else session.run.state()
+
+    def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
+        """Step, digest and file time of what the host has under a name now."""
+        if isinstance(self.host, NoTraining):
+            return None
+        if kind == "embedding":
+            known = input_checks.known_embedding(self.host, name)
+            return None if known is None else (known.step, known.digest, known.mtime_ns)
+        file = self.host.hypernetwork_file(name)
+        return None if file is None else self._known_file(kind, name, Path(file))
+
+    def count_pictures(self, folder: str, within_s: float | None = None) -> int | None:
+        read = None if isinstance(self.host, NoTraining) else self.host.read_picture
+        try:
+            return count_pictures(folder, read) if within_s is None else count_in_time(folder, read, within_s)
+        except OSError:
+            return None
+
+    def findings(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
+        """As preflight.findings(); nothing where we are switched off."""
+        if not self.host.settings().enabled:
+            return []
+        found = preflight.findings(self.host, kind, name, inputs, self._saved_step(kind, name))
+        jumps = (Finding(WARNING, "learn_rate", message) for message in self.stretches(kind, name, inputs))
+        return [*found, *(one._asdict() for one in jumps)]
+
+    def stretches(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[str]:
+        """What the inputs of the next training do to the rate of the stored run that it resumes; nothing where it cannot start."""
+        if isinstance(self.host, NoTraining):
+            return []
+        now, resumed = self.going_on(kind, name)
+        case = Case(self.host, kind, name, inputs)
+        if now is None or resumed.state is None or not case.whole("steps"):
+            return []
+        text, clip, mode = (case.text(field) for field in ("learn_rate", "clip_grad_value", "clip_grad_mode"))
+        clip, mode = (clip, mode) if mode in input_checks.CLIPPING else ("", "disabled")
+        known = self.count_pictures(case.text("data_root")) if needs_pictures(f"{text} {clip}") else None
+        request = Request(kind, name, text, case.whole("steps"), case.whole("batch_size") or 1, case.whole("gradient_step") or 1,
+                      mode, clip, pictures=known or None)
+        try:
+            step = now[0] if resumed.step is None else resumed.step
+            run = RunPlan(request, resumed)
+            run.resume_at(step)
+            return run.stretches(step)
+        except (ScheduleError, ValueError):  # the field shows what is wrong with the text
+            return []
+
+    def _saved_step(self, kind: str, name: str) -> int:
+        """Updates in the host's file; 0 where there is something newer, which training with the same max steps saves."""
+        now, resumed = self.going_on(kind, name)
+        if now is None or (resumed.state is not None and resumed.state.main_digest != now[1]):
+            return 0
+        return now[0] if (resumed.step or 0) <= now[0] else 0
+
+    def _known_file(self, kind: str, name: str, file: Path) -> tuple[int, str, int] | None:
+        """A hypernetwork is too large to be read for an answer: its file time says which saved form it is."""
+        try:
+            mtime_ns = file.stat().st_mtime_ns
+        except OSError:
+            return None
+        for state in self.store.runs():
+            for known in reversed(state.known):
+                if (state.kind, state.name, known.mtime_ns) == (kind, name, mtime_ns):
+                    return known.step, known.digest, mtime_ns
+        return 0, "", mtime_ns
+
+    def going_on(self, kind: str, name: str) -> tuple[tuple[int, str, int] | None, Resumption]:
+        """What the host has under a name, and with which stored run and from which step its next training goes on."""
+        now = self.lookup(kind, name)
+        found, _ = find.find(self.store, kind, name, None if now is None else Known(*now), self.chosen(kind, name), peek)
+        return now, found
+
+    def bundles(self, run_id: str) -> list[dict[str, Any]]:
+        """The saved states of a run, each looked at."""
+        return run_transfer.bundles_json(self.store, run_id)
+
+    def delete_run(self, run_id: str) -> None:
+        """As run_files.delete()."""
+        run_transfer.delete(self.store, self._in_use(), run_id)
+
+    def export_run(self, run_id: str, target: BinaryIO) -> None:
+        """As run_files.export()."""
+        run_transfer.export(self.store, run_id, target)
+
+    def import_run(self, source: Path, name: str) -> str:
+        """As run_files.bring_in()."""
+        with self.arrivals:
+            return run_transfer.bring_in(self.host, self.store, self.under_way(), source, name)
+
+    def choose(self, kind: str, name: str, way: str) -> None:
+        """How the next training of this name goes on with its stored run: for that one training.
+
+        Raises:
+            ValueError: no such way.
+        """
+        if way not in WAYS:
+            raise ValueError(f"expected one of {', '.join(WAYS)}, got {way!r}")
+        with self._lock:
+            self._ways[kind, name] = way
+
+    def chosen(self, kind: str, name: str) -> str:
+        """What was chosen for the next training of this name; the plan goes on where nobody chose."""
+        with self._lock:
+            return self._ways.get((kind, name), "continue")
+
+    def forget_choice(self, kind: str, name: str) -> None:
+        with self._lock:
+            self._ways.pop((kind, name), None)

@@ -1,0 +1,127 @@
+"""The seams at which the host's loops write files: what was trained, its loss, its preview images.
+
+While a training of ours is live in the calling thread they go through its session; else they pass through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from lib_lrsched.training.session import Session
+
+from .runtime import Runtime
+from .seams import Seam
+from .webui import Host
+
+
+class SavingHooks:
+    """What takes the place of the host's functions that write.
+
+    Args:
+        after_last_save: the host writes nothing more of this training.
+    """
+
+    def __init__(self, runtime: Runtime, after_last_save: Callable[[Session], None]) -> None:
+        self._session = runtime.session
+        self._after_last_save = after_last_save
+
+    def seams(self, host: Host) -> list[Seam]:
+        seams = [
+            Seam(host.ti, "write_loss", self._write_loss),
+            Seam(host.ti, "save_embedding", self._save_embedding),
+            Seam(host.hn, "save_hypernetwork", self._save_hypernetwork),
+        ]
+        if host.images is not None:
+            seams.append(Seam(host.images, "save_image", self._save_image))
+        if hasattr(host.ti, "insert_image_data_embed"):
+            seams.append(Seam(host.ti, "insert_image_data_embed", self._insert_image_data_embed))
+        return seams
+
+    def _write_loss(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def write_loss(log_directory: Any, filename: Any, step: int, epoch_len: int, values: Any) -> Any:
+            session = self._session()
+            if session is not None and session.run.is_live:
+                with session.held:
+                    values = session.reporter.protect(lambda: session.updated(step, values)) or values
+                try:
+                    return original(log_directory, filename, step, epoch_len, values)
+                except OSError as error:  # the disk is full, or the folder gone: that is no reason to stop training
+                    return session.reporter.tell_once(f"the loss cannot be written to {filename}, training goes on: {error}")
+            return original(log_directory, filename, step, epoch_len, values)
+
+        return write_loss
+
+    def _save_image(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def save_image(*args: Any, **kwargs: Any) -> Any:
+            session = self._session()
+            if session is None or not session.run.is_live:
+                return original(*args, **kwargs)
+            try:
+                return original(*args, **kwargs)
+            except OSError as error:
+                session.reporter.tell_once(f"preview images cannot be saved, training goes on: {error.strerror or error}")
+                return "not saved", None  # a path and that of a text file; the loops show the first
+
+        return save_image
+
+    def _insert_image_data_embed(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """The host saves this picture itself, with its own method."""
+        @wraps(original)
+        def insert_image_data_embed(*args: Any, **kwargs: Any) -> Any:
+            image = original(*args, **kwargs)
+            session = self._session()
+            if session is None or not session.run.is_live:
+                return image
+            save = image.save
+
+            def save_or_say(*where: Any, **how: Any) -> None:
+                try:
+                    save(*where, **how)
+                except OSError as error:
+                    why = error.strerror or error
+                    session.reporter.tell_once(f"images with the embedding in them cannot be saved, training goes on: {why}")
+
+            image.save = save_or_say
+            return image
+
+        return insert_image_data_embed
+
+    def _save_embedding(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def save_embedding(embedding: Any, optimizer: Any, checkpoint: Any, embedding_name: str, filename: str,
+                           *args: Any, **kwargs: Any) -> Any:
+            def write(to: str) -> Any:
+                return original(embedding, optimizer, checkpoint, embedding_name, to, *args, **kwargs)
+
+            session = self._session()
+            if session is None:
+                return write(filename)
+            with session.held:
+                return session.file_saving.save(embedding, filename, write)
+
+        return save_embedding
+
+    def _save_hypernetwork(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def save_hypernetwork(hypernetwork: Any, checkpoint: Any, hypernetwork_name: str, filename: str) -> Any:
+            def write(to: str) -> Any:
+                before, hypernetwork.filename = hypernetwork.filename, to  # the host's hash is that of the file behind this name
+                try:
+                    return original(hypernetwork, checkpoint, hypernetwork_name, to)
+                finally:
+                    hypernetwork.filename = before
+
+            session = self._session()
+            if session is None:
+                return original(hypernetwork, checkpoint, hypernetwork_name, filename)
+            with session.held:
+                try:
+                    return session.file_saving.save(hypernetwork, filename, write)
+                finally:
+                    self._after_last_save(session)
+
+        return save_hypernetwork

@@ -1,0 +1,67 @@
+"""What the host's side looks at for one training, and what it reads from the train function that calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from lib_lrsched.optimizer import step_hook
+from lib_lrsched.training.run import TrainingRun
+
+from . import attention, input_checks
+from .webui import Host
+
+
+class TrainingChecks:
+    """See training/host.py, Checks."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def before_start(self, run: TrainingRun, thing: Any, step: int) -> None:
+        request = run.request
+        input_checks.check_is_left(run, step)
+        input_checks.check_design(self._host, request.kind, request.name, thing)
+        input_checks.check_numbers(request.kind, request.name, thing)
+
+    def cautions(self, run: TrainingRun) -> list[str]:
+        return input_checks.cautions(run)
+
+    def surroundings(self, kind: str) -> dict[str, str]:
+        shared = self._host.shared
+        loaded = [] if kind == "hypernetwork" else getattr(shared, "loaded_hypernetworks", None) or []
+        applied = [f"{getattr(one, 'name', '?')} {step_hook.digest(one.weights())[:16]}" for one in loaded]
+        return {
+            "free_memory": self._host.settings().free_memory, "hypernetworks": ", ".join(applied) or "none",
+            "attention": attention.name_in_force(shared.sd_model), "torch": str(torch.__version__),
+            "device": step_hook.device_name(torch.device(shared.device)),
+        }
+
+    def nothing_learned(self, run: TrainingRun) -> str:
+        return input_checks.nothing_learned(run)
+
+    def scaler(self) -> Any:
+        return input_checks.caller_locals("scaler").get("scaler")
+
+    def save_final(self, kind: str) -> None:
+        save = self._save_embedding if kind == "embedding" else self._save_hypernetwork
+        save()
+
+    def _save_embedding(self) -> None:
+        frame = input_checks.caller_locals("embedding_name")
+        self._host.ti.save_embedding(
+            frame["embedding"], frame["optimizer"], frame["checkpoint"], frame["embedding_name"], frame["filename"],
+            remove_cached_checksum=True,
+        )
+
+    def _save_hypernetwork(self) -> None:
+        frame = input_checks.caller_locals("hypernetwork_name")
+        thing = frame["hypernetwork"]
+        thing.optimizer_name = frame["optimizer_name"]
+        if getattr(self._host.shared.opts, "save_optimizer_state", False):
+            thing.optimizer_state_dict = frame["optimizer"].state_dict()
+        try:
+            self._host.hn.save_hypernetwork(thing, frame["checkpoint"], frame["hypernetwork_name"], frame["filename"])
+        finally:
+            thing.optimizer_state_dict = None

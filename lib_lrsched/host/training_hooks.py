@@ -1,0 +1,303 @@
+"""The seams of the training loops, but for those that write; see saving_hooks.py.
+
+    validate_train_inputs   the host's own check, then ours: texts, images, folders        -> a pending run
+    LearnRateScheduler x2   the plan takes its place, first for the rate, then for the clip
+    Hypernetwork            loads the snapshot of a run over its file
+    PersonalizedBase        the data set's own numbers: planned again
+    GroupedBatchSampler     the batches, so that a run can be resumed within an epoch
+    checkpoint.add          the loop starts: the run is live
+    apply, step pre-hook    rate and clip, see training/schedulers.py and optimizer/step_hook.py
+    checkpoint.remove       the loop is over
+
+Pending and live runs are kept per thread, for two trainings may run at once through the API. Until the loop starts
+our errors reach the user; from then on a hook never raises, for the host swallows exceptions there and skips its final save.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import wraps
+from typing import Any
+
+from lib_lrsched.optimizer import step_hook
+from lib_lrsched.snapshot import find
+from lib_lrsched.storage.locks import Call
+from lib_lrsched.storage.run_state import Known, trimmed
+from lib_lrsched.training.request import Request
+from lib_lrsched.training.run import TrainingRun
+from lib_lrsched.training.session import Session
+
+from . import input_checks, run_transfer
+from .checkpointing import LeaveOutCheckpointing
+from .images import left_out
+from .runtime import Runtime
+from .saving_hooks import SavingHooks
+from .seams import Patches, Seam
+from .training_checks import TrainingChecks
+from .webui import Host, NoTraining
+
+
+class TrainingHooks:
+    """The seams of one host's training loops."""
+
+    def __init__(self, runtime: Runtime, forget: Callable[[], None]) -> None:
+        """``forget`` is called when everything is put back."""
+        self.runtime = runtime
+        self.closing = False
+        self._forget = forget
+        self._patches = Patches()
+        self._saving = SavingHooks(runtime, self._after_last_save)
+
+    # The seams -----------------------------------------------------------------------------
+
+    def put(self) -> None:
+        host = self.runtime.host
+        if self.runtime.hooked or isinstance(host, NoTraining):
+            return
+        self._patches.put([
+            Seam(host.ti, "validate_train_inputs", self._validate),
+            Seam(host.ti, "LearnRateScheduler", self._scheduler),
+            Seam(host.hn, "LearnRateScheduler", self._scheduler),
+            Seam(host.hn, "Hypernetwork", self._hypernetwork),
+            Seam(host.dataset, "PersonalizedBase", self._data_set),
+            Seam(host.dataset, "GroupedBatchSampler", self._sampler),
+            *self._saving.seams(host),
+            Seam(host.checkpoint, "add", self._add),
+            Seam(host.checkpoint, "remove", self._remove),
+        ])
+        self.runtime.hooked = True
+
+    def undo(self) -> list[str]:
+        """Put back what was there: at once, or when the trainings that are going on have ended. No new one is hooked."""
+        self.closing = True
+        return self._close_when_idle()
+
+    def _close_when_idle(self) -> list[str]:
+        if self.runtime.under_way():
+            return []
+        self.runtime.hooked = False
+        self._forget()
+        return self._patches.undo()
+
+    def _after_last_save(self, session: Session) -> None:
+        if session.has_ended:
+            self.runtime.release(threading.get_ident())
+        if self.closing and not session.run.is_live:
+            self._close_when_idle()
+
+    def _validate(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def validate_train_inputs(*args: Any, **kwargs: Any) -> Any:
+            self._end_left_over(self.runtime.sessions.get(threading.get_ident()))
+            call = Call.of(input_checks.caller("clip_grad_mode") or sys._getframe(1))  # noqa: SLF001 else it is whoever calls
+            self.runtime.leave(call)
+            answer = original(*args, **kwargs)
+            if self.runtime.hooked and self.closing:
+                self._close_when_idle()  # the one that it waited for may have ended before its loop
+            if self.runtime.hooked and not self.closing and self.runtime.host.settings().enabled:
+                with self.runtime.arrivals:
+                    self.runtime.calls[call.thread] = call
+                with self._preparing():
+                    self.runtime.sessions[call.thread] = self._prepare(call, args, kwargs)
+            return answer
+
+        return validate_train_inputs
+
+    @contextmanager
+    def _preparing(self) -> Iterator[None]:
+        """What raises here ends the training before its loop: others need not wait until its function has returned."""
+        try:
+            yield
+        except BaseException:
+            self.runtime.calls.pop(threading.get_ident(), None)
+            self.runtime.release(threading.get_ident())
+            raise
+
+    def _prepare(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Session:
+        """A pending run, from the host's own inputs."""
+        host = self.runtime.host
+        assert isinstance(host, Host), "something is trained"
+        inputs = input_checks.bind_inputs(args, kwargs)
+        request, warnings = input_checks.check_inputs(host, inputs, input_checks.caller_locals("clip_grad_mode"))
+        claim = self.runtime.claim(request.kind, request.name, call)
+        way = self.runtime.chosen(request.kind, request.name)
+        known, messages = self._known(request, way, call)
+        resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, known, way)
+        if resumed.state is not None:
+            claim.resumes(resumed.state.id)
+        resumed = replace(resumed, messages=(*resumed.messages, *messages, *([claim.trouble] if claim.trouble else [])))
+        run = TrainingRun(request, self.runtime.store, exact_clip=self.runtime.host.settings().exact_clip, resumed=resumed)
+        if known is not None and (request.kind == "embedding" or known.digest):  # else a file that is not loaded yet
+            input_checks.check_is_left(run, known.step if resumed.step is None else resumed.step)
+        session = Session(host, run, TrainingChecks(host), snapshot, warnings,
+                          lambda freezing: [LeaveOutCheckpointing(host, freezing)])
+        if request.kind == "embedding" and snapshot is not None:
+            self._restore_embedding(session, request.name)
+        last = known if snapshot is None else Known(snapshot.facts.step, snapshot.facts.digest, 0)
+        if last is not None and last.step >= request.total_steps and (snapshot is not None or request.kind == "embedding"):
+            say = session.reporter.say
+            run_transfer.deliver(host, self.runtime.store, request.name, last, resumed.state, snapshot, say)
+            self.runtime.release(call.thread)  # the host returns at once, and no hook of ours learns of it
+        return session
+
+    def _known(self, request: Request, way: str, call: Call) -> tuple[Known | None, list[str]]:
+        """The form of what is to be trained, read anew where the user wants the file; and what to say of that."""
+        assert isinstance(self.runtime.host, Host), "something is trained"
+        messages = []
+        if way == "file" and request.kind == "embedding":
+            with self.runtime.arrivals:
+                if self.runtime.under_way() <= {call.thread}:
+                    self.runtime.host.reload("embedding")  # what is in memory may be a saved state that was put back
+                else:  # it would get other objects, and the others' would not be those in their prompts any more
+                    messages = [f"{request.name} is trained as it is in memory: its file is not read anew while others train"]
+        now = self.runtime.lookup(request.kind, request.name)
+        return None if now is None else Known(*now), messages
+
+    def _end_left_over(self, session: Session | None) -> None:
+        """A Ctrl-C between the loop's end and ``remove`` skips that: the loop was this thread's, and is over."""
+        if session is not None and session.pid == os.getpid() and session.has_begun and not session.has_ended:
+            with session.held:
+                session.reporter.protect(lambda: session.loop_ended(self._others(session), KeyboardInterrupt()))
+                session.forget()
+            session.held.release()
+
+    def _others(self, session: Session) -> list[Session]:
+        return [other for other in list(self.runtime.sessions.values()) if other is not session and other.run.is_live]
+
+    def _restore_embedding(self, session: Session, name: str) -> None:
+        """The host reads the step of its own object next, and trains that."""
+        assert isinstance(self.runtime.host, Host), "there is an embedding"
+        session.restore(self.runtime.host.embedding(name))
+        known = input_checks.known_embedding(self.runtime.host, name)
+        state = session.run.planned.resumed.state
+        # The form is known from now on, also if the training does not come to begin.
+        if known is not None and state is not None and known not in state.known:
+            with suppress(OSError):  # the run says it when it begins, and training does not depend on it
+                self.runtime.store.save(replace(state, known=trimmed((*state.known, known), state.main_digest)))
+
+    def _restore_hypernetwork(self, session: Session, thing: Any, filename: str) -> None:
+        assert isinstance(self.runtime.host, Host), "something is trained"
+        request = session.run.request
+        if request.kind != "hypernetwork" or filename != self.runtime.host.hypernetwork_file(request.name) or session.is_restored:
+            return
+        if session.run.planned.resumed.state is None:
+            # Its file time was not known: a copy, or a disk that rounds. Its weights may be.
+            tensors = find.trained_tensors(request.kind, thing)
+            now = Known(thing.step or 0, step_hook.digest(tensors), 0)
+            session.adopt(*find.find(self.runtime.store, request.kind, request.name, now, session.run.planned.resumed.way))
+        session.restore(thing)
+
+    def _hypernetwork(self, original: type[Any]) -> type[Any]:
+        hooks = self
+
+        class Hypernetwork(original):  # the host's class, with its name
+            """Loads the snapshot's weights over the file's where a training goes on with a snapshot."""
+
+            def load(self, filename: Any) -> Any:
+                answer = super().load(filename)
+                session = hooks.runtime.session()
+                # Only what train_hypernetwork loads to train it: pictures load hypernetworks too, in the same thread.
+                if session is not None and input_checks.caller_locals("hypernetwork_name").get("clip_grad_mode") is not None:
+                    hooks._restore_hypernetwork(session, self, str(filename))
+                return answer
+
+        Hypernetwork.__qualname__ = original.__qualname__
+        Hypernetwork.__module__ = original.__module__
+        return Hypernetwork
+
+    def _sampler(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original, updated=())
+        def grouped_batch_sampler(data_source: Any, *args: Any, **kwargs: Any) -> Any:
+            inner = original(data_source, *args, **kwargs)
+            session = self.runtime.session()
+            if session is None or session.has_begun:
+                return inner
+            return session.reporter.protect(lambda: session.snapshots.order_of(inner, data_source)) or inner
+
+        return grouped_batch_sampler
+
+    def _scheduler(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original, updated=())
+        def learn_rate_scheduler(learn_rate: Any, max_steps: int, cur_step: int = 0, verbose: bool = True) -> Any:
+            session = self.runtime.session()
+            frame = input_checks.caller_locals("clip_grad_mode")
+            with self._preparing():
+                ours = None if session is None else session.construct(learn_rate, cur_step, frame)
+            return original(learn_rate, max_steps, cur_step, verbose) if ours is None else ours
+
+        return learn_rate_scheduler
+
+    def _data_set(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        # The data loader beside it cannot be replaced: the host's class calls super() with its own global name.
+        @wraps(original, updated=())
+        def personalized_base(*args: Any, **kwargs: Any) -> Any:
+            session = self.runtime.session()
+            if session is None or session.has_begun:
+                return original(*args, **kwargs)
+            with self._preparing():
+                dataset = original(*args, **kwargs)
+                session.check_data(dataset)
+                session.run.planned.bind(len(dataset), dataset.batch_size, dataset.gradient_step)
+                self._say_left_out(session, dataset)
+                session.reporter.protect(lambda: session.data_made(dataset, kwargs))
+            return dataset
+
+        return personalized_base
+
+    def _say_left_out(self, session: Session, dataset: Any) -> None:
+        """Files that the host has left out of its data set are named when the loop starts."""
+        said = session.reporter.protect(
+            lambda: left_out(getattr(dataset, "image_paths", ()), (entry.filename for entry in dataset.dataset)))
+        if said:
+            session.warn(said)
+
+    def _add(self, original: Callable[[], Any]) -> Callable[[], Any]:
+        @wraps(original)
+        def add() -> Any:
+            answer = original()
+            session = self.runtime.session()
+            if session is not None:
+                session.held.keep()
+                with session.held:
+                    session.reporter.protect(session.begin)
+                    self.runtime.forget_choice(session.run.request.kind, session.run.request.name)
+            return answer
+
+        return add
+
+    def _remove(self, original: Callable[[], Any]) -> Callable[[], Any]:
+        @wraps(original)
+        def remove() -> Any:
+            session = self.runtime.session()
+            if session is None:
+                return original()
+            try:
+                with session.held:
+                    try:
+                        return original()
+                    finally:
+                        if session.has_begun and not session.has_ended:
+                            self._end(session, input_checks.raised_through("clip_grad_mode"))
+            finally:
+                session.held.release()
+
+        return remove
+
+    def _end(self, session: Session, broken_by: BaseException | None) -> None:
+        """The loop is over. A hypernetwork the host saves after this, unless something is raised that it does not swallow."""
+        is_saved = session.trainee.is_saved_in_loop
+        if is_saved and not session.file_saving.has_final:
+            session.reporter.protect(session.file_saving.rescue_final)
+        session.reporter.protect(lambda: session.loop_ended(self._others(session), broken_by))
+        session.run.is_live = False
+        if not is_saved and broken_by is not None:
+            session.reporter.protect(session.file_saving.rescue_final)
+        if is_saved:  # a hypernetwork is saved for the last time after this
+            self.runtime.release(threading.get_ident())
+            if self.closing:
+                self._close_when_idle()

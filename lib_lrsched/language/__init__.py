@@ -1,0 +1,1 @@
+"""From a text to a tree: tokenizer, parser, and what is said of characters and names that were not meant."""

@@ -1,0 +1,1 @@
+"""Torch optimizers and their schedulers, without a host: PlanLR, the step hook, optimizer and GradScaler state."""

@@ -1,0 +1,261 @@
+"""What a chart draws of schedule texts: curves, segments, warnings, errors, and how each resumes a run.
+
+Pure: no files, no WebUI. The answer is the JSON of ``POST /lrsched/v1/preview``, which docs/api.md documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lib_lrsched.errors import ScheduleError
+from lib_lrsched.schedule.counting import Counts, count_steps
+from lib_lrsched.schedule.lints import JUMPS, STOPS, Lint
+from lib_lrsched.schedule.plan import Plan, plan
+from lib_lrsched.schedule.sampling import sample_steps
+from lib_lrsched.schedule.segments import Segment
+from lib_lrsched.storage.resume import mode_of, origin_of
+from lib_lrsched.storage.stretching import Stretch, find_stretch
+
+MAX_POINTS = 2_000
+MAX_TEXTS = 8
+MAX_ROWS = 500
+MAX_STEPS = 10**9
+
+
+class PastLeg(NamedTuple):
+    """A stretch of a run that was trained: which text was in force from ``start_step`` on."""
+
+    start_step: int
+    rate_text: str
+    total_steps: int
+    steps_per_epoch: int | None
+    images_per_step: int | None
+    origin: int = 0
+
+    def plan(self) -> Plan:
+        """What was planned then.
+
+        Raises:
+            ScheduleError: a text of another version of the planner.
+        """
+        counts = {"steps_per_epoch": self.steps_per_epoch, "images_per_step": self.images_per_step}
+        return plan(self.rate_text, total_steps=self.total_steps - self.origin, **counts)
+
+
+@dataclass(frozen=True)
+class CurveRequest:
+    """What is to be drawn; the web folder checks what comes from a browser.
+
+    Attributes:
+        texts: each has a result of its own.
+        total_steps: max steps of the run's life.
+        pictures: how many images the data set has, or None where that is not known.
+        batch: batch size as typed.
+        accumulate: gradient accumulation steps as typed.
+        initial_step: updates made; 0 for a run that has not begun.
+        points: most points of a curve.
+        kind: "rate" or "clip".
+        way: how the run is resumed, one of resume.WAYS.
+        rate_text: of a clip threshold the text of the rate beside it, with which it resumes; None for one that is the run's.
+        optimizer: class name of the optimizer, where it is known.
+        id: is answered as it came.
+    """
+
+    texts: Sequence[str]
+    total_steps: int
+    pictures: int | None = None
+    batch: int = 1
+    accumulate: int = 1
+    initial_step: int = 0
+    points: int = MAX_POINTS
+    kind: str = "rate"
+    way: str = "continue"
+    rate_text: str | None = None
+    optimizer: str | None = None
+    id: Any = None
+
+    @property
+    def is_clip(self) -> bool:
+        return self.kind == "clip"
+
+    @property
+    def counts(self) -> Counts:
+        return count_steps(self.pictures, self.batch, self.accumulate)
+
+
+def preview(request: CurveRequest, past: Sequence[PastLeg] = ()) -> dict[str, Any]:
+    """Plan each text of a request.
+
+    Args:
+        request: what is to be drawn.
+        past: the legs of the run that is being continued, in order.
+    """
+    counts = request.counts
+    results = [_result(text, request, past) for text in request.texts]
+    if request.is_clip:
+        for result in results:
+            _as_threshold(result)
+    return {
+        "id": request.id, "pictures": request.pictures, "steps_per_epoch": counts.steps_per_epoch,
+        "images_per_step": counts.images_per_step, "initial_step": request.initial_step, "results": results,
+    }
+
+
+def _result(text: str, request: CurveRequest, past: Sequence[PastLeg]) -> dict[str, Any]:
+    counts, initial, points = request.counts, request.initial_step, request.points
+    known = {"steps_per_epoch": counts.steps_per_epoch, "images_per_step": counts.images_per_step}
+    mode = _mode(text, request, past)
+    origin = min(origin_of(mode, past[-1] if past else None, initial), request.total_steps - 1)
+    past = () if request.is_clip else past  # of what was, only the rates are known
+    try:
+        made = plan(text, total_steps=request.total_steps - origin, **known)
+    except ScheduleError as error:
+        return {"ok": False, "text": text, "mode": mode, "error": describe_error(error)}
+    steps = sample_steps(made, points)
+    values = made.values(steps)
+    momenta = made.momenta(steps)
+    optimizer = None if request.is_clip else request.optimizer  # a threshold drives none
+    warnings = [*made.warnings_for(optimizer), *([] if request.is_clip else resume_lints(made, initial, past, origin))]
+    return {
+        "ok": True, "text": text, "mode": mode, "total_steps": request.total_steps, "origin": origin, "stop": origin + made.stop,
+        "x": (steps + origin).tolist(), "y": values.tolist(),
+        "momentum": None if momenta is None else [None if m != m else m for m in momenta.tolist()],
+        "min": float(values.min()), "max": float(values.max()),
+        "segments": [_row(segment, made, origin) for segment in made.segments[:MAX_ROWS]],
+        "segments_total": len(made.segments),
+        "boundaries": [origin + step for step in made.boundaries[:MAX_ROWS]],
+        "warnings": [warning._asdict() for warning in warnings],
+        "past": past_curve(past, initial, points) if past and initial else None,
+        "rate_at_resume": made.value(initial - origin) if max(origin, 1) <= initial < origin + made.stop else None,
+        "epochs_total": _in_epochs(origin + made.stop, made),
+    }
+
+
+def _mode(text: str, request: CurveRequest, past: Sequence[PastLeg]) -> str:
+    """How the run resumes with a text; a threshold resumes as the rate beside it does."""
+    last = past[-1] if past else None
+    if request.is_clip:
+        own = "" if last is None else last.rate_text
+        text = own if request.rate_text is None else request.rate_text
+    return mode_of(request.way, last, text)
+
+
+def _as_threshold(result: dict[str, Any]) -> None:
+    """A clip threshold may jump and drives no momentum; where its schedule ends the last one holds: the host ignores its end."""
+    if not result["ok"]:
+        return
+    result["momentum"] = None
+    ends = [w for w in result["warnings"] if w["message"].startswith(STOPS)]
+    others = [w for w in result["warnings"] if not w["message"].startswith((STOPS, JUMPS))]
+    message = f"this ends at step {result['stop']}; from there on its last threshold holds"
+    result["warnings"] = others + [w | {"message": message} for w in ends]
+
+
+def describe_error(error: ScheduleError) -> dict[str, Any]:
+    """A ScheduleError as JSON: message, span, line and column (from 1), caret text, and the corrected text or null."""
+    return {"message": error.message, "span": list(error.span), "line": error.line, "column": error.column, "caret": str(error),
+            "fix": error.fix}
+
+
+def _row(segment: Segment, made: Plan, origin: int) -> dict[str, Any]:
+    stop = min(segment.stop, made.stop)
+    life = (origin + segment.start, origin + stop)
+    epochs, images = None, None
+    if made.steps_per_epoch:
+        epochs = [_in_epochs(step, made) for step in life]
+    if made.images_per_step:
+        images = [step * made.images_per_step for step in life]
+    return {
+        "start": life[0], "stop": life[1], "shape": segment.shape,
+        "text": made.tree.source[slice(*segment.item.span)], "span": list(segment.item.span),
+        "first": made.value(segment.start), "last": made.value(stop - 1), "epochs": epochs, "images": images,
+    }
+
+
+def _in_epochs(step: int, made: Plan) -> float | None:
+    return None if not made.steps_per_epoch else round(step / made.steps_per_epoch, 2)
+
+
+# Going on with a run --------------------------------------------------------------------------
+
+
+def past_curve(past: Sequence[PastLeg], until: int, points: int) -> dict[str, list[Any]] | None:
+    """What was planned in [0, until), each leg by its own text."""
+    pieces = []
+    for leg, following in zip(past, [*(leg.start_step for leg in past[1:]), until], strict=True):
+        try:
+            made = leg.plan()
+        except ScheduleError:
+            continue  # the rest of the past is still true
+        begin, end = leg.start_step - leg.origin, min(following, until) - leg.origin
+        if begin < min(end, made.stop):
+            steps = sample_steps(made, max(16, points // len(past)), begin, end)
+            pieces.append((steps + leg.origin, made.values(steps)))
+    if not pieces:
+        return None
+    return {"x": np.concatenate([x for x, _ in pieces]).tolist(), "y": np.concatenate([y for _, y in pieces]).tolist()}
+
+
+def resume_lints(made: Plan, initial: int, past: Sequence[PastLeg] = (), origin: int = 0) -> list[Lint]:
+    """Warnings that only a run that has begun can have."""
+    if initial <= 0 or initial < origin:
+        return []
+    whole, own = (0, len(made.text)), initial - origin
+    if own >= made.stop:
+        end = origin + made.stop
+        return [Lint(f"the run goes on at step {initial} and the plan ends at {end}: nothing is left to train", whole)]
+    found = []
+    jump = _stretch(made, initial, past, origin)
+    if jump is not None:
+        return [Lint(jump.message(), whole, jump.fixed)]
+    same_length = bool(past) and past[-1].total_steps - past[-1].origin == made.total_steps
+    stretched = None if same_length or own == 0 else _first_stretched(made, own)
+    if stretched is not None:
+        message = "this stretches with max steps: the run has begun, and its rate jumps when max steps changes"
+        found.append(Lint(message, stretched.item.span))
+    before, now = _planned(past, initial), made.value(own)
+    if before is not None and abs(before - now) > 1e-9 * max(before, now):
+        found.append(Lint(f"at step {initial} the rate changes from {before:g}, as planned before, to {now:g}", whole))
+    return found
+
+
+def _stretch(made: Plan, initial: int, past: Sequence[PastLeg], origin: int) -> Stretch | None:
+    """What becomes of the rate where the text of the last leg goes on under other numbers."""
+    if not past or past[-1].rate_text.strip() != made.text.strip() or past[-1].origin != origin:
+        return None
+    try:
+        then = past[-1].plan()
+    except (ScheduleError, ValueError):
+        return None
+    return find_stretch(then, made, initial, origin)
+
+
+def _first_stretched(made: Plan, initial: int) -> Segment | None:
+    """The first segment still to come whose rates would be others if max steps were."""
+    counts = {"steps_per_epoch": made.steps_per_epoch, "images_per_step": made.images_per_step}
+    try:
+        longer = plan(made.text, total_steps=2 * made.total_steps + 1, **counts)
+    except (ScheduleError, ValueError):
+        return None
+    steps = np.unique(np.concatenate([sample_steps(made, 256, initial), np.arange(initial, min(initial + 64, made.stop))]))
+    steps = steps[steps < longer.stop]
+    moved = steps[made.values(steps) != longer.values(steps)]
+    if not len(moved):
+        return None
+    return next(segment for segment in made.segments if segment.start <= moved[0] < segment.stop)
+
+
+def _planned(past: Sequence[PastLeg], step: int) -> float | None:
+    if not past:
+        return None
+    leg = past[-1]
+    try:
+        made = leg.plan()
+    except ScheduleError:
+        return None
+    own = step - leg.origin
+    return made.value(own) if 0 <= own < made.stop else None

@@ -1,0 +1,114 @@
+"""What the endpoints show of a run: its state, its numbers, its legs. Pure but for reading history files; no HTTP."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from lib_lrsched.storage.history import MAX_STEP, History
+from lib_lrsched.storage.run_state import Leg, RunState
+
+from .curve import PastLeg
+
+POINTS = 2000
+"""Most points of a curve in one answer."""
+
+ENDED = ("finished", "interrupted", "failed", "crashed")
+OPEN_HISTORIES = 8
+"""Histories of ended runs that are kept in memory between two requests."""
+
+_RUN_FIELDS = (
+    "id", "kind", "name", "state", "step", "initial_step", "total_steps", "created_s", "updated_s", "rate_text",
+    "clip_text", "clip_mode", "clip_exact", "batch", "accumulate", "pictures", "steps_per_epoch", "message",
+)  # fmt: skip
+
+
+def run_json(state: RunState) -> dict[str, Any]:
+    """What a list of runs shows of a state."""
+    last = state.legs[-1] if state.legs else None
+    legs = [{"start_step": leg.start_step, "mode": leg.mode, "rate_text": leg.rate_text} for leg in state.legs]
+    shown = {name: getattr(state, name) for name in _RUN_FIELDS}
+    return shown | {"multiplier": state.multiplier, "origin": 0 if last is None else last.origin, "legs": legs}
+
+
+def past_legs(state: RunState) -> list[PastLeg]:
+    """The legs of a run as the preview wants them; a leg that went back takes the place of those it undid."""
+    legs: list[PastLeg] = []
+    for leg in filter(_is_possible, state.legs):
+        while legs and legs[-1].start_step >= leg.start_step:
+            legs.pop()
+        legs.append(PastLeg(leg.start_step, leg.rate_text, leg.total_steps, leg.steps_per_epoch, leg.images_per_step, leg.origin))
+    return legs
+
+
+def _is_possible(leg: Leg) -> bool:
+    """Whether a run can have made this leg: a file from elsewhere may say anything, and then there is nothing to draw."""
+    counts = [count for count in (leg.steps_per_epoch, leg.images_per_step) if count is not None]
+    return leg.origin <= leg.start_step and leg.origin < leg.total_steps and max(leg.total_steps, *counts, 0) <= MAX_STEP
+
+
+def run_answer(state: RunState, history: History, since: int) -> dict[str, Any]:
+    """A run with its numbers from step `since` on; `next_since` is what to ask for the next time."""
+    points = history.since(since, POINTS)
+    last = history.last_step
+    complete = state.state in ENDED
+    pace = history.pace(state.initial_step)
+    # A run that went back has fewer steps than were asked for; asking again from there shows it. A step recorded
+    # since the points were taken must not be skipped.
+    next_since = points["step"][-1] + 1 if points["step"] else min(since, 0 if last is None else last + 1)
+    return {
+        "run": run_json(state),
+        "settings": state.settings,
+        "points": points,
+        "events": history.events(),
+        "next_since": next_since,
+        "complete": complete,
+        "s_per_step": pace,
+        "s_left": None if pace is None or complete else pace * max(0, state.total_steps - state.step),
+    }
+
+
+class Histories:
+    """Histories of ended runs, read once and kept while their files stay as they are. Safe for several threads."""
+
+    def __init__(self, size: int = OPEN_HISTORIES) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._held: OrderedDict[Path, _Held] = OrderedDict()
+
+    def of(self, path: Path) -> History:
+        """The history in a file, read only.
+
+        Raises:
+            RunStateError: a damaged file.
+        """
+        with self._lock:
+            held = self._held.setdefault(path, _Held())
+            self._held.move_to_end(path)
+            while len(self._held) > self._size:
+                self._held.popitem(last=False)
+        # Read under the run's own lock: a page that asks several times reads a long file once, and nobody else waits for it.
+        with held.lock:
+            stamp = _stamp(path)
+            if held.history is None or held.stamp != stamp:
+                held.history, held.stamp = History.open(path, append=False), stamp
+            return held.history
+
+
+class _Held:
+    """A run's history, and the time and size of its file when it was read."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.stamp = (0, 0)
+        self.history: History | None = None
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size

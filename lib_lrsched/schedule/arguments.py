@@ -1,0 +1,199 @@
+"""A shape's arguments: by position or by name, each in its range, and the curve that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from math import floor, isfinite
+from typing import Any, NoReturn
+
+from lib_lrsched.errors import short
+from lib_lrsched.language.suggest import closest, nearest, question, replaced
+from lib_lrsched.language.tree import Arg, Call, Item, Quantity, Span, Word
+
+from .other_names import familiar_parameter, familiar_shape, is_a_length, is_a_warmup
+from .shapes import ENTRIES, REQUIRED, SHAPES, Built, Param, Shape, ShapeError
+from .units import Clock, rate, time
+
+
+def build(call: Call, length: int, before: float | None, clock: Clock) -> tuple[Built, Mapping[str, Any]]:
+    """A shape over ``length`` steps; ``before`` is the rate that the segment before leaves."""
+    shape, given = match(call, clock)
+    values: Mapping[str, Any] = {p.name: value_of(p, given.get(p.name), length, clock) for p in shape.params}
+    if shape.joins and values["a"] is None:
+        if before is None:
+            clock.fail(f"no segment before this one hands over a rate; give both, as in {shape.example}", call.span)
+        values = {**values, "a": before}
+        _check_range(shape.params[0], before, clock, call.span)
+    try:
+        if shape.settle is not None:
+            values = shape.settle(values, length)
+        built = shape.build(values, length)
+    except ShapeError as complaint:
+        where = given.get(complaint.param)
+        clock.fail(complaint.message, where.value.span if where else call.span)
+    return built, values
+
+
+def match(call: Call, clock: Clock) -> tuple[Shape, dict[str, Arg]]:
+    """The shape of this name, and its arguments by parameter name."""
+    shape = SHAPES.get(call.name)
+    if shape is None:
+        _fail_no_shape(call, clock)
+    names = [p.name for p in shape.params]
+    positional = [arg for arg in call.args if arg.name is None]
+    given = {arg.name: arg for arg in call.args if arg.name is not None}
+    _check_arguments(call, shape, names, clock)
+    if shape.joins and len(positional) == 1 and "b" not in given:
+        names = names[1:]
+    for name, arg in zip(names, positional):
+        if name in given:
+            clock.fail(f"{name} is given twice", given[name].span)
+        given[name] = arg
+    for p in shape.params:
+        if p.default is REQUIRED and p.name not in given:
+            clock.fail(f"{call.name} needs {p.name}, as in {shape.example}", call.span)
+    _check_either(call, shape, given, clock)
+    return shape, given
+
+
+def _check_either(call: Call, shape: Shape, given: Mapping[str, Arg], clock: Clock) -> None:
+    written = [given[name] for name in shape.either if name in given]
+    names = " or ".join(shape.either)
+    if len(written) > 1:
+        clock.fail(f"{call.name} takes {names}, not both: each says how long a cycle is", max(arg.span for arg in written))
+    if shape.either and not written:
+        clock.fail(f"{call.name} needs {names}, as in {shape.example}", call.span)
+
+
+def check_arguments(call: Call, clock: Clock) -> None:
+    """Refuse what is wrong in any segment, for a call whose segment is never reached and has no length."""
+    shape, given = match(call, clock)
+    for p in shape.params:
+        value_of(p, given.get(p.name), SOME_LENGTH, clock)
+
+
+def _check_arguments(call: Call, shape: Shape, names: list[str], clock: Clock) -> None:
+    seen: set[str] = set()
+    count = 0
+    for arg in call.args:
+        if isinstance(arg.value, (Call, Item)):
+            clock.fail(f"{call.name} takes numbers and words, no other shapes; only repeat takes items", arg.value.span)
+        if arg.name is None:
+            count += 1
+            if seen:
+                clock.fail("values without a name come before those with one", arg.span)
+            if count > len(names):
+                most = "" if (shape.joins and len(names) == 2) or len(names) == 1 else "at most "
+                plural = "" if len(names) == 1 else "s"
+                clock.fail(f"{call.name} takes {most}{len(names)} value{plural}", arg.span)
+        elif arg.name not in names:
+            _fail_no_parameter(call, arg, names, clock)
+        elif arg.name in seen:
+            clock.fail(f"{arg.name} is given twice", arg.span)
+        else:
+            seen.add(arg.name)
+
+
+def _fail_no_shape(call: Call, clock: Clock) -> NoReturn:
+    meant = familiar_shape(call.name) or closest(call.name, [shape.name for shape in ENTRIES])
+    fix = replaced(clock.source, call.name_span, meant) if meant in SHAPES else None
+    clock.fail(f"no shape `{short(call.name)}`{question(meant)}", call.name_span, fix)
+
+
+def _fail_no_parameter(call: Call, arg: Arg, names: list[str], clock: Clock) -> NoReturn:
+    assert arg.name is not None
+    what = f"{call.name} has no `{short(arg.name)}`"
+    meant = familiar_parameter(arg.name, names)
+    if meant is None and is_a_length(arg.name):
+        example = f"{SHAPES[call.name].example}:1000"
+        clock.fail(f"{what}: it takes as long as its item, whose end stands after the brackets, as in {example}",
+                   arg.span, _with_end(call, arg, clock.source))
+    if meant is None and is_a_warmup(arg.name):
+        clock.fail(f"{what}; a warm-up is an item of its own before this one, as in warmup(0.005):100", arg.span)
+    if meant is None and familiar_parameter(arg.name, ["cycles"]):
+        clock.fail(f"{what}; did you mean `restarts(peak, floor, cycles=4)`?", arg.span)
+    meant = meant or closest(arg.name, names)
+    place = {"a": ", the first value", "b": ", the second value"}.get(meant or "", "") if SHAPES[call.name].joins else ""
+    hint = f"; did you mean `{meant}`{place}?" if meant else ""
+    name_span = (arg.span[0], arg.span[0] + len(arg.name))
+    fix = replaced(clock.source, name_span, meant) if meant else None
+    clock.fail(f"{what}{hint}; it has {', '.join(names)}", arg.span, fix)
+
+
+def _with_end(call: Call, arg: Arg, source: str) -> str | None:
+    """The text with an argument for the length written as the item's end."""
+    number, value = call.args.index(arg), arg.value
+    if number == 0 or not isinstance(value, Quantity):
+        return None
+    end = "" if source[call.span[1] :].lstrip().startswith(":") else f":+{value.text}{value.unit}"
+    return replaced(replaced(source, (call.span[1], call.span[1]), end), (call.args[number - 1].span[1], arg.span[1]), "")
+
+
+def value_of(p: Param, arg: Arg | None, length: int, clock: Clock) -> Any:
+    if arg is None:
+        if isinstance(p.default, str) and p.kind == "time":
+            return floor(Fraction(p.default.rstrip("%")) * Fraction(length, 100) + Fraction(1, 2))
+        return p.default
+    value = arg.value
+    if p.kind in ("word", "flag"):
+        return _word(p, value, clock)
+    if not isinstance(value, Quantity):
+        assert isinstance(value, Word)
+        clock.fail(f"{p.name} is a {_KINDS[p.kind]}; given was `{short(value.text)}`", value.span)
+    if p.kind == "rate":
+        number: Any = rate(value, clock)
+    elif p.kind == "time":
+        number = 0 if _is_plain_zero(value) else time(value, clock, length)
+    else:
+        number = _number(p, value, clock)
+    _check_range(p, number, clock, value.span)
+    return number
+
+
+SOME_LENGTH = 10**9
+"""Long enough that no percentage of it comes to 0 steps."""
+
+_KINDS = {"rate": "rate", "number": "number", "whole": "whole number", "time": "number of steps"}
+
+
+def _is_plain_zero(value: Quantity) -> bool:
+    return not value.unit and value.text.strip("0_") == ""
+
+
+def _word(p: Param, value: Any, clock: Clock) -> Any:
+    choices = p.choices or ("yes", "no")
+    text = value.text if isinstance(value, Word) else None
+    if text not in choices:
+        clock.fail(f"{p.name} is one of {', '.join(choices)}{nearest(text or '', choices)}", value.span)
+    return text if p.choices else text == "yes"
+
+
+def _number(p: Param, value: Quantity, clock: Clock) -> Any:
+    if value.unit:
+        clock.fail(f"{p.name} is a {_KINDS[p.kind]} without a unit; given was {value.text}{value.unit}", value.span)
+    if p.kind == "whole":
+        return _whole(p, value, clock)
+    number = float(value.text)
+    if not isfinite(number):
+        clock.fail(f"{p.name} is a finite number; given was {value.text}", value.span)
+    return number
+
+
+def _whole(p: Param, value: Quantity, clock: Clock) -> int:
+    try:
+        return int(value.text)
+    except ValueError:
+        clock.fail(f"{p.name} is a whole number; given was {value.text}", value.span)
+
+
+def _check_range(p: Param, number: float, clock: Clock, span: Span) -> None:
+    low_ok = number > p.low if p.open_low else number >= p.low
+    high_ok = number < p.high if p.open_high else number <= p.high
+    if low_ok and high_ok:
+        return
+    low = f"above {p.low:g}" if p.open_low else f"{p.low:g} or more"
+    high = "" if p.high == float("inf") else f" and {'below' if p.open_high else 'at most'} {p.high:g}"
+    clock.fail(f"{p.name} is {low}{high}; given was {number:g}", span)
+
+

@@ -1,0 +1,95 @@
+"""What a training goes on with: found by what is trained, chosen by the user, before anything heavy starts.
+
+The host's file may be older than the newest bundle: then the process went away before the host could save. It may be
+the very form that the bundle holds. Or it is another: the user put an older copy back, and means it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lib_lrsched.errors import RunStateError
+from lib_lrsched.optimizer.codec import is_finite
+from lib_lrsched.schedule import plateau
+from lib_lrsched.storage.resume import Resumption
+from lib_lrsched.storage.run_state import Known
+from lib_lrsched.storage.store import Store
+
+from .snapshot import Folder, Snapshot, peek, read
+
+
+def find(store: Store, kind: str, name: str, now: Known | None, way: str,
+         read: Callable[[Path], Snapshot] = read) -> tuple[Resumption, Snapshot | None]:
+    """The stored run that knows the thing as it is now, and the bundle to go on with.
+
+    Args:
+        read: reads a bundle; bundle.peek where it is only to be shown.
+        now: the thing as the host has it; None where that is not known.
+        way: as the user chose, see `resumption`.
+    """
+    if way == "file" or now is None:
+        return Resumption(way), None
+    state = store.find(kind, name, step=now.step, digest=now.digest, mtime_ns=now.mtime_ns)
+    if state is None:
+        return Resumption(way, messages=_missed(store, kind, name, now)), None
+    if state.state in ("pending", "running"):
+        return Resumption(way, messages=(f"the run {state.id} of {name} seems to be going on: this one starts anew",)), None
+    _, bundle, passed = Folder(store.bundles_path(state.id), state.id).newest(state.floor, read)
+    messages = tuple(passed)
+    if bundle is None:
+        return Resumption(way, state, messages=messages, multiplier=state.multiplier), None
+    facts = bundle.facts
+    if bundle.parts and not is_finite(bundle.parts["trained"]):
+        bad = f"the state saved after update {facts.step} is not finite: it is not used"
+        return Resumption(way, state, messages=(*messages, bad), multiplier=state.multiplier), None
+    is_it = (facts.step, facts.digest) == (now.step, now.digest)
+    is_ahead = facts.step > now.step and now.digest in (state.main_digest, state.next_digest)
+    if (facts.kind, facts.name) != (kind, name) or not (is_it or is_ahead):
+        old = f"the state saved after update {facts.step} is not that of {name} as it is now, at {now.step}: it is not used"
+        return Resumption(way, state, messages=(*messages, old), multiplier=state.multiplier), None
+    try:
+        watch = plateau.from_parts(bundle.parts.get("watch"))
+    except ValueError as error:
+        watch, messages = None, (*messages, f"the state of the plateau is rebuilt from the history: {error}")
+    return Resumption(way, state, facts.step, watch, facts.multiplier, messages), bundle
+
+
+def _missed(store: Store, kind: str, name: str, now: Known) -> tuple[str, ...]:
+    """A run that broke off looks the same but for the time of its file: it may be meant, and it may not."""
+    for state in store.runs():
+        alike = any((one.step, one.digest) == (now.step, now.digest) for one in state.known)
+        if (state.kind, state.name, state.state) == (kind, name, "crashed") and alike:
+            _, bundle, _ = Folder(store.bundles_path(state.id), state.id).newest(state.floor, peek)
+            if bundle is not None and bundle.facts.step > now.step:
+                step = bundle.facts.step
+                return (f"a run of {name} broke off at step {step}, but the file has been written since: this one starts anew",)
+    return ()
+
+
+def restore(tensors: Sequence[Tensor], bundle: Snapshot) -> None:
+    """Puts the bundle's weights into the tensors of what is trained.
+
+    Raises:
+        RunStateError: they are of other shapes.
+    """
+    kept = bundle.trained
+    if [tuple(t.shape) for t in tensors] != [tuple(k.shape) for k in kept]:
+        shapes = f"{_shapes(tensors)} and the saved ones {_shapes(kept)}"
+        raise RunStateError(f"the saved weights are of another design: those of {bundle.facts.name} now are {shapes}")
+    with torch.no_grad():
+        for tensor, saved in zip(tensors, kept, strict=True):
+            tensor.copy_(saved)
+
+
+def trained_tensors(kind: str, thing: Any) -> list[Tensor]:
+    """What an embedding or a hypernetwork of the host's trains."""
+    return [thing.vec] if kind == "embedding" else list(thing.weights())
+
+
+def _shapes(tensors: Sequence[Tensor]) -> str:
+    return ", ".join("x".join(map(str, tensor.shape)) for tensor in tensors[:4]) + (", ..." if len(tensors) > 4 else "")

@@ -1,0 +1,68 @@
+"""The states in memory that a run can go back to: which have proved good, and which is on trial.
+
+The loss of an update is that of the weights before it. So a state is on trial until the next update has come out well;
+one that GradScaler skipped says nothing. None that holds a NaN or an infinity is gone back to: of a small state that is
+worked out where it is, and read one update later, when the loop has waited for the device by itself; of a large one, on the
+CPU, only when it is needed, for it takes half as long as the copy.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lib_lrsched.optimizer.codec import finite_flags, is_finite
+from lib_lrsched.optimizer.step_hook import to_cpu
+
+from .snapshot import Snapshot
+
+KEPT = 2
+
+
+class GoodStates:
+    """Of one training; the newest KEPT that proved good are held."""
+
+    def __init__(self) -> None:
+        self._proved: list[Snapshot] = []
+        self._on_trial: tuple[Snapshot, Tensor | None] | None = None
+        self._gone_back_to: Snapshot | None = None
+
+    @property
+    def newest(self) -> Snapshot | None:
+        """The newest that nothing speaks against."""
+        return self._proved[-1] if self._proved else None
+
+    @property
+    def newest_whole(self) -> Snapshot:
+        """The newest without a NaN or an infinity, on trial or not: for an update that was broken off, which is no sign of harm."""
+        assert self._proved, "an update was made without apply()"
+        found = [*self._proved, *([self._on_trial[0]] if self._on_trial else [])]
+        return next((bundle for bundle in reversed(found) if _is_whole(bundle)), found[0])
+
+    def begin(self, bundle: Snapshot) -> None:
+        """What the training starts from."""
+        self._proved, self._on_trial, self._gone_back_to = [bundle], None, None
+
+    def offer(self, bundle: Snapshot, *, is_looked_at: bool) -> None:
+        """A state that may turn out to be good. ``is_looked_at``: it is small, and is looked through now."""
+        parts = [bundle.parts["trained"], bundle.parts["optimizer"]]
+        self._on_trial = bundle, to_cpu(finite_flags(parts, bundle.trained[0].device)) if is_looked_at else None
+
+    def settle(self, *, is_good: bool) -> None:
+        """The update after the state on trial, if there is one, came out well or did not."""
+        if self._on_trial is None:
+            return
+        (bundle, flags), self._on_trial = self._on_trial, None
+        if is_good and (flags is None or bool(flags.all())):
+            self._proved = [*self._proved, bundle][-KEPT:]
+
+    def back(self) -> Snapshot:
+        """The one to go back to; where going back to it did not help, the one before it."""
+        assert self._proved, "an update was made without apply()"
+        while len(self._proved) > 1 and (self._gone_back_to is self._proved[-1] or not _is_whole(self._proved[-1])):
+            self._proved.pop()
+        self._on_trial, self._gone_back_to = None, self._proved[-1]
+        return self._proved[-1]
+
+
+def _is_whole(bundle: Snapshot) -> bool:
+    return is_finite([bundle.parts["trained"], bundle.parts["optimizer"]])

@@ -1,0 +1,55 @@
+"""One row of a history: its columns are described here and nowhere else.
+
+To add a column, add a field with a default at the end of HistoryRow. A file says in its header which columns its rows have, so
+that a file of another version is read by their names: columns that this version does not know are skipped, and those that the
+file lacks are null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+FORMAT = 1
+"""Rows are JSON arrays in the order of the header's columns. Another column does not make another format."""
+
+
+class HistoryRow(NamedTuple):
+    """One update: 0-based step, planned and applied rate, loss, gradient norm, unix time in seconds."""
+
+    step: int
+    planned: float
+    actual: float
+    loss: float
+    grad_norm: float | None
+    time_s: float
+
+
+COLUMNS = HistoryRow._fields
+
+
+class Layout(NamedTuple):
+    """Which columns the rows of a file have, in order; and for each of COLUMNS its place among them, or None."""
+
+    columns: tuple[str, ...]
+    places: tuple[int | None, ...]
+
+    @classmethod
+    def of(cls, columns: Sequence[str]) -> Layout:
+        """The layout of a file with these columns."""
+        return cls(tuple(columns), tuple(columns.index(name) if name in columns else None for name in COLUMNS))
+
+    def place(self, column: str) -> int | None:
+        """Where one of COLUMNS is in the file's rows."""
+        return self.places[COLUMNS.index(column)]
+
+    def values(self, row: HistoryRow) -> Sequence[Any]:
+        """What a file of this layout says of a row; null for a column that is not ours."""
+        if self.columns == COLUMNS:
+            return row
+        known = row._asdict()
+        return [known.get(name) for name in self.columns]
+
+
+OWN = Layout.of(COLUMNS)
+"""Of the files that this version makes."""

@@ -1,0 +1,88 @@
+"""How a run resumes: the way that was chosen, the mode that comes of it, and what the mode means for the schedule.
+
+A way is chosen by the user:
+
+    continue   the plan goes on where it was; where the text is another one, that is "new"
+    new        the text in the field, at absolute steps of the run's life, from here on
+    restart    the text from its beginning, over the steps that are left
+    file       nothing of a stored run: the file is trained on as it is, as a new run
+
+The mode is what happens: one of these, or "start" where no stored run is resumed. ``mode_of`` is the only rule; training, preview
+and endpoints ask it, and the page shows what they answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, get_args
+
+from .run_state import RunState
+
+Way = Literal["continue", "new", "restart", "file"]
+WAYS: tuple[str, ...] = get_args(Way)
+
+SAID = {
+    "start": "starts",
+    "continue": "goes on",
+    "new": "goes on with a new schedule from here",
+    "restart": "goes on and restarts the schedule over the remaining steps",
+    "file": "starts",
+}
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """What a run is to go on with.
+
+    Attributes:
+        way: one of WAYS.
+        state: the stored run that knows the thing that is trained, or None.
+        step: where it goes on, if a bundle says that; None leaves it to the host's file.
+        watch: the bundle's state of shapes that look at the loss, or None to rebuild it from the history.
+        multiplier: what the guard has come to multiply the planned rate by.
+        messages: what the user should know of how this was found.
+    """
+
+    way: str = "continue"
+    state: RunState | None = None
+    step: int | None = None
+    watch: Any = None
+    multiplier: float = 1.0
+    messages: tuple[str, ...] = field(default=())
+
+
+class PlannedBefore(Protocol):
+    """The last leg of a run, as training and preview hold it."""
+
+    @property
+    def rate_text(self) -> str: ...
+
+    @property
+    def origin(self) -> int: ...
+
+
+def mode_of(way: str, last: PlannedBefore | None, rate_text: str) -> str:
+    """How a training resumes.
+
+    Args:
+        way: one of WAYS.
+        last: the last leg of the stored run, or None where there is none.
+        rate_text: the text of the rate from here on.
+    """
+    if way in ("restart", "file"):
+        return way
+    if last is None:
+        return "start"
+    return "new" if way == "new" or rate_text.strip() != last.rate_text.strip() else "continue"
+
+
+def written_mode(mode: str) -> str:
+    """The mode as a leg keeps it: a new run from a file as it is has a first leg like any other."""
+    return "start" if mode == "file" else mode
+
+
+def origin_of(mode: str, last: PlannedBefore | None, initial_step: int) -> int:
+    """The step of the run's life at which the text's own step 0 lies."""
+    if mode == "restart":
+        return initial_step
+    return last.origin if mode == "continue" and last is not None else 0

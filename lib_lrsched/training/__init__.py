@@ -1,0 +1,1 @@
+"""One training, from its request to its end."""

@@ -1,0 +1,203 @@
+"""The callbacks of a training: independent parts around a small core, called in a fixed order.
+
+    session.begin()                         the host's loop starts
+    at the first apply():
+        on_start(session)                   what is trained, its optimizer and its data are there
+    for each update:
+        before_forward(batch)               timesteps and noise may be looked at or replaced
+        before_step(update)                 gradients are there, unscaled: clip, norms
+        on_update(update)                   the update was made: step, loss, rate, norm, skipped or not
+    on_save(save)                           the host writes what is trained
+    on_end(outcome)                         however the loop ended
+
+A callback knows the session's public face and no other callback. To add one: a file in callbacks/, a class with the methods
+that it needs, a line in Session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+from .host import Host
+from .reporter import Reporter
+from .run import TrainingRun
+from .trainee import Trainee
+
+EVENTS = ("on_start", "before_forward", "before_step", "on_update", "on_save", "on_end")
+
+OBSERVER = "observer"
+"""A callback that only looks on: when it fails it is switched off, and training goes on."""
+
+ESSENTIAL = "essential"
+"""A callback without which the training is another one: when it fails the run stops, with a save."""
+
+PERSISTENT = "persistent"
+"""A callback that tries again at the next event."""
+
+
+@dataclass
+class Update:
+    """One update, as callbacks hear of it.
+
+    Attributes:
+        step: 0-based, over the life of what is trained; -1 before the host has counted it.
+        loss: of the update, a float.
+        rate: that the optimizer held, or would have used where the update was skipped.
+        norm: of the unclipped gradients, a float32 scalar on the CPU. On CUDA it may still be on its way: ``late_norm`` is that of
+            this update or of the one before, whichever has arrived.
+        was_skipped: GradScaler left the weights as they were.
+        is_good: nothing speaks against the weights after it; None where nothing speaks for them either.
+        must_save: something has happened that a kill must not undo.
+    """
+
+    step: int
+    loss: float
+    rate: float
+    norm: Tensor | None
+    was_skipped: bool
+    late_norm: float | None = None
+    is_good: bool | None = True
+    must_save: bool = False
+
+
+class Save(NamedTuple):
+    """A file that the host has written: of what, and whether it is its own file or a copy."""
+
+    path: Path
+    step: int
+    is_main: bool
+
+
+class Outcome(NamedTuple):
+    """How a training ended: "finished", "interrupted" or "failed", and a sentence."""
+
+    state: str
+    message: str
+
+
+class Training(Protocol):
+    """The public face of a session: what its callbacks may know and do.
+
+    Attributes:
+        initial_step: updates that were made before this training.
+        scaler: the loop's GradScaler, or None.
+        why_not_exact: why a snapshot of this training cannot be resumed exactly; empty where it can.
+    """
+
+    host: Host
+    run: TrainingRun
+    trainee: Trainee
+    reporter: Reporter
+    initial_step: int
+    optimizer: Any
+    scaler: Any
+    why_not_exact: str
+
+    def attach(self, optimizer: Any) -> None:
+        """The optimizer of the loop is known: at the first apply()."""
+
+    def before_step(self) -> None:
+        """The optimizer is about to step."""
+
+    @property
+    def updates_made(self) -> int:
+        """The optimizer's own count of its updates in this training."""
+
+    def stop(self) -> None:
+        """End the host's loop before its next update."""
+
+    def give_up(self, why: str) -> None:
+        """End it as failed: a part has failed without which the training is another one."""
+
+    def roll_back(self) -> int:
+        """Restore the last good state in memory; gives its step."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the callbacks and the trainee add to a snapshot."""
+
+
+class Callback:
+    """One part of a training. Every method has an empty default."""
+
+    on_failure = OBSERVER
+
+    def on_start(self, session: Training) -> None:
+        """The first update is about to be made."""
+
+    def before_forward(self, batch: Any) -> None:
+        """A micro-batch is about to pass through the model."""
+
+    def before_step(self, update: Update) -> None:
+        """The optimizer is about to step."""
+
+    def on_update(self, update: Update) -> None:
+        """An update was made."""
+
+    def on_save(self, save: Save) -> None:
+        """The host has written what is trained."""
+
+    def on_end(self, outcome: Outcome) -> None:
+        """The loop is over."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What of it belongs into a snapshot: parts by name, see snapshot.PARTS."""
+        return {}
+
+    def load_state_dict(self, parts: Mapping[str, Any]) -> None:
+        """Take up what state_dict() gave.
+
+        Raises:
+            ValueError: it is no such state; says what is done instead.
+        """
+
+
+class Callbacks:
+    """The callbacks of one training, in their order, and what happens when one fails.
+
+    Args:
+        stop: ends the training before its next update, for the reason given.
+    """
+
+    def __init__(self, callbacks: Iterable[Callback], reporter: Reporter, stop: Callable[[str], None]) -> None:
+        self.active = list(callbacks)
+        self.failed = ""
+        self._reporter = reporter
+        self._stop = stop
+        self._by_event: dict[str, list[Callback]] = {}
+        self._sort()
+
+    def _sort(self) -> None:
+        """Who overrides what: an event costs nothing for those that it does not concern."""
+        for event in EVENTS:
+            default = getattr(Callback, event)
+            self._by_event[event] = [one for one in self.active if getattr(type(one), event) is not default]
+
+    def call(self, event: str, *args: Any) -> None:
+        """Call one event's method of each."""
+        for callback in list(self._by_event[event]):
+            try:
+                getattr(callback, event)(*args)
+            except Exception as error:  # noqa: BLE001, PERF203 the host swallows what its loop raises, and skips its final save
+                self._failed(callback, error)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The parts of all of them."""
+        parts: dict[str, Any] = {}
+        for callback in self.active:
+            parts |= callback.state_dict()
+        return parts
+
+    def _failed(self, callback: Callback, error: Exception) -> None:
+        name = type(callback).__name__
+        self._reporter.failed(error)
+        self.failed = self.failed or f"a part of the hooks failed in the training before: {name}"
+        if callback.on_failure == OBSERVER:
+            self.active.remove(callback)
+            self._sort()
+        elif callback.on_failure == ESSENTIAL:
+            self._stop(f"{name} failed, and the training cannot go on as it was asked for; the traceback is on the console")

@@ -1,0 +1,103 @@
+"""Steps in where a run has gone wrong: back to the last good state, a lower rate from there on, and at last a stop.
+
+`guard_rules` judges; the session restores the state. The step goes on counting: updates that were undone stay in the history, as
+what happened, and the host's counters are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+from lib_lrsched.training.callback import Callback, Training, Update
+
+from . import guard_rules
+
+NOT_THE_RATE = ("it happened in the first update from weights that are good. Look for an image or a prompt that gives NaN, or for "
+                'a model that overflows in half precision: start the WebUI with --no-half, or switch on "Upcast cross attention '
+                'layer to float32" in its settings')
+"""What to do where the numbers are not finite and no update has changed the weights."""
+
+
+class Guard(Callback):
+    """Looks at every update of one training."""
+
+    def __init__(self, session: Training) -> None:
+        settings = session.host.settings()
+        self._session = session
+        self._is_on = settings.guard
+        self._limits = guard_rules.Limits(settings.guard_loss, rate_factor=settings.guard_factor, rescues=settings.guard_rescues)
+        self._state = guard_rules.State()
+        self._made = 0  # updates since the training began or went back
+        self.has_diverged = False  # in a range test
+        self.stopped = ""
+
+    def on_update(self, update: Update) -> None:
+        """Whether nothing speaks against the weights as they are now.
+
+        None where nothing speaks for them either: GradScaler skipped the update, for gradients that may overflow because
+        its scale is too high, or because the weights are ruined.
+        """
+        update.is_good = self._look(update)
+
+    def _look(self, update: Update) -> bool | None:
+        step, loss, norm, planned = update.step, update.loss, update.late_norm, self._session.run.planned
+        if self.has_diverged and planned.is_range_test(step):
+            return False
+        self.has_diverged = False
+        self._state, reason = guard_rules.judge(self._state, self._limits, loss, norm, update.was_skipped)
+        if reason:
+            if not self._is_on or self.stopped:
+                return False
+            if planned.is_range_test(step):
+                self._let_diverge(step, reason)
+            else:
+                is_finite = isfinite(loss) and (norm is None or isfinite(norm)) and not update.was_skipped
+                self._rescue(step, reason, is_finite=is_finite)
+                update.must_save = True
+            return False
+        if update.was_skipped:
+            return None if isfinite(loss) else False
+        self._made += 1
+        return None if guard_rules.is_doubtful(self._state, self._limits) else True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"guard": guard_rules.to_parts(self._state)}
+
+    def load_state_dict(self, parts: Mapping[str, Any]) -> None:
+        """Goes on judging where the run broke off, unless another schedule begins."""
+        if parts["guard"] is None or not self._session.run.planned.goes_on:
+            return
+        try:
+            self._state = guard_rules.from_parts(parts["guard"])
+        except ValueError as error:
+            raise ValueError(f"the guard starts anew: {error}") from error
+
+    def _let_diverge(self, step: int, reason: str) -> None:
+        """What a range test is made for: it is left to run its course, and nothing it does from here on counts as good."""
+        self.has_diverged = True
+        message = f"update {step}: {reason}. The range test has come to a rate at which training diverges, "
+        message += f"{self._session.run.planned.rate_at(step):g}; it is left to run its course"
+        self._session.reporter.tell(message, "diverged")
+
+    def _rescue(self, step: int, reason: str, *, is_finite: bool) -> None:
+        # The loss of an update is that of the weights before it. Where no update lies before it, no rate has had a part in it.
+        is_rate = is_finite or self._made > 0
+        good = self._session.roll_back()
+        self._made = 0
+        run, limits = self._session.run, self._limits
+        self._state = self._state._replace(rescues=self._state.rescues + 1)
+        back = f"update {step}: {reason}. Back to the state after update {good}"
+        if self._state.rescues > limits.rescues:
+            advice = "Train again at a lower rate" if is_rate else f"A lower rate would not help: {NOT_THE_RATE}"
+            self.stopped = f"{back}, and stopped: {limits.rescues} rescues did not help. {advice}"
+            self._session.stop()
+            self._tell(self.stopped)
+            return
+        run.lower(run.planned.multiplier * limits.rate_factor)
+        cause = "" if is_rate else f". The rate may not be the cause: {NOT_THE_RATE}"
+        self._tell(f"{back}; from here on the rate is the planned one times {run.planned.multiplier:g}{cause}")
+
+    def _tell(self, message: str) -> None:
+        self._session.reporter.tell(message, "rescue")

@@ -1,0 +1,68 @@
+"""The rate and the clip threshold of each update, applied exactly: the two schedulers and the optimizer's step hook."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lib_lrsched.optimizer import step_hook
+from lib_lrsched.training.callback import ESSENTIAL, Callback, Training, Update
+from lib_lrsched.training.schedulers import ClipScheduler, RateScheduler
+
+
+class RateAndClip(Callback):
+    """What stands in for the host's schedulers, and the hook in which gradients are clipped and measured."""
+
+    on_failure = ESSENTIAL
+
+    def __init__(self, session: Training) -> None:
+        self._session = session
+        self.scheduler: RateScheduler | None = None
+        self.clip: ClipScheduler | None = None
+        self.hook: step_hook.StepHook | None = None
+
+    def construct_rate(self, step: int) -> RateScheduler:
+        """What the host gets for its rate."""
+        self.scheduler = RateScheduler(self._session.run, step, self._session.attach, self._session.reporter.say)
+        return self.scheduler
+
+    def construct_clip(self, step: int) -> ClipScheduler:
+        """What the host gets for its clip threshold."""
+        self.clip = ClipScheduler(self._session.run, step)
+        return self.clip
+
+    def attach(self, optimizer: Any) -> None:
+        """The optimizer of the loop is known."""
+        if self.hook is not None:
+            self.hook.remove()
+        self.hook = step_hook.StepHook(optimizer, self._limit, self._session.before_step, self._failed)
+
+    def take(self, step: int, loss: float) -> Update:
+        """The update that was made, as its optimizer saw it."""
+        assert self.hook is not None, "an update was made without apply()"
+        rate, norm = self.hook.take()
+        was_skipped = rate is None
+        return Update(step, loss, step_hook.read_rate(self.hook.optimizer) if rate is None else rate, norm, was_skipped)
+
+    def stop(self) -> None:
+        """The loop ends before its next update."""
+        if self.scheduler is not None:
+            self.scheduler.stopped = True
+
+    def let_go(self) -> None:
+        """The loop is over: the hook goes off the optimizer."""
+        if self.hook is not None:
+            self.hook.remove()
+        self.hook = None
+
+    def _failed(self, error: Exception) -> None:
+        """An update without its clip is another training: what is raised ends the loop, and what was trained is saved."""
+        self._session.reporter.failed(error)
+        self._session.give_up("rate or clip threshold could not be applied, so the training was ended; "
+                              "the traceback is on the console")
+
+    def _limit(self) -> tuple[str, float] | None:
+        run = self._session.run
+        if run.planned.clip_plan is None or not run.exact_clip or self.scheduler is None:
+            return None
+        threshold = run.planned.clip_at(self.scheduler.step_number)
+        return None if threshold is None else (run.request.clip_mode, threshold)

@@ -1,0 +1,59 @@
+"""Updates without a gradient: when to say that nothing is learned, and why that may be. Floats in, texts out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+SEVERAL = 10
+"""After this many updates from the start without any gradient it is said."""
+
+_ATTENTION = 'the attention in use passes no gradient on (switch off "Use cross attention optimizations while training")'
+WHY = {
+    "embedding": f"no prompt names it (look at the prompts, and at [name] in the prompt template), or {_ATTENTION}",
+    "hypernetwork": f"{_ATTENTION}, or none of its modules is one of the loaded model's",
+}
+
+
+class Stillness:
+    """Of one training: how many updates it has made, and whether any had a gradient."""
+
+    def __init__(self) -> None:
+        self._updates = 0
+        self.has_moved = False
+
+    def look(self, norm: float) -> bool:
+        """Takes the gradient norm of an update; whether it is time to say that there has been none. NaN counts as one."""
+        if self.has_moved:
+            return False
+        self._updates += 1
+        self.has_moved = norm != 0.0
+        return not self.has_moved and self._updates == SEVERAL
+
+    def message(self, why: str) -> str:
+        """What to say at the end; empty where anything was learned, or nothing tried."""
+        if self.has_moved or not self._updates:
+            return ""
+        return f"nothing was learned: none of {self._updates} updates had a gradient. {why}"
+
+
+def why_not(kind: str, name: str, names: Iterable[str]) -> str:
+    """Why the gradient may be 0.
+
+    Args:
+        names: of all embeddings that prompts may name.
+    """
+    twins = twins_of(name, names) if kind == "embedding" else []
+    if twins:
+        return of_twins(name, twins)
+    return f"Either {WHY[kind]}"
+
+
+def twins_of(name: str, names: Iterable[str]) -> list[str]:
+    """Other names that are the same to the text encoder, which knows no capitals."""
+    return sorted(other for other in names if other != name and other.lower() == name.lower())
+
+
+def of_twins(name: str, twins: list[str]) -> str:
+    others = ", ".join(map(repr, twins))
+    return (f"There is {others} beside {name!r}: prompts know no capitals, so that only one of them is put in, and the other "
+            "learns nothing. Rename one, and refresh the list")

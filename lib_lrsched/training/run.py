@@ -1,0 +1,291 @@
+"""The life of one run: floats in, floats out.
+
+A TrainingRun knows the plan of its rate and of its clip threshold, keeps the history and the state on disk, and
+says what is in force at a step. It knows no tensor and nothing of the host: hooks.py tells it what happened.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lib_lrsched.errors import RunStateError
+from lib_lrsched.schedule import plateau
+from lib_lrsched.schedule.plan import PLANNER_VERSION
+from lib_lrsched.storage import disk_errors, resume
+from lib_lrsched.storage.atomic_files import set_aside
+from lib_lrsched.storage.history import History, HistoryRow, read_losses
+from lib_lrsched.storage.resume import Resumption
+from lib_lrsched.storage.run_state import Known, Leg, RunState, Scalar, state_dict, trimmed
+from lib_lrsched.storage.store import Store, stamped
+
+from .request import Request as Request
+from .run_plan import RunPlan
+
+STATE_EVERY_S = 10.0
+"""The step in run.json is at most this old while a run goes on; the history is at most a second old."""
+
+
+class TrainingRun:
+    """One run, from the check of its inputs to its end. One thread trains; others read ``state`` and ``history``."""
+
+    def __init__(self, request: Request, store: Store, *, exact_clip: bool = True, clock: Callable[[], float] = time.time,
+                 resumed: Resumption = Resumption()) -> None:  # noqa: B008 a frozen value
+        """Plans the texts.
+
+        Raises:
+            ScheduleError: a text that cannot be planned.
+        """
+        self.request = request
+        self.planned = RunPlan(request, resumed)
+        self.exact_clip = exact_clip
+        self.troubles: list[str] = []
+        self.disk_trouble = ""
+        self.history = History(None)
+        self.initial_step = 0
+        self.is_live = False
+        self._store = store
+        self._clock = clock
+        self._saved_s = 0.0
+        self._step = 0
+        self._planned_now = (-1, 0.0)
+        self._state = self._first_state()
+
+    @property
+    def id(self) -> str:
+        return self._state.id
+
+    @property
+    def bundles_path(self) -> Path:
+        """Where the bundles of this run go; it has begun."""
+        return self._store.bundles_path(self.id)
+
+    def data_path(self, run_id: str) -> Path:
+        """Where a run keeps its data set's prompts and latents."""
+        return self._store.data_path(run_id)
+
+    # What happened ------------------------------------------------------------------------
+
+    def begin(self, initial_step: int, known: Known | None) -> None:
+        """The loop starts: find the run that this one goes on with, or make a new one. Never raises."""
+        self.initial_step = self._step = initial_step
+        self._planned_now = (-1, 0.0)
+        self.is_live = True
+        self._try(lambda: self._open(known))
+
+    def look(self, step: int, loss: float) -> None:
+        """The loss of an update is known; once per step."""
+        self._planned_now = (step, self.planned.planned_at(step) if step < self.planned.stop else float("nan"))
+        self._step = step + 1
+        if not self.planned.plan.feedback:
+            return
+        before, own = self.planned.watch, step - self.planned.origin
+        self.planned.watch = plateau.advance(before, plateau.segment_at(self.planned.plan, own), own, loss)
+        cuts_before = before.plateau.cuts if before.start == self.planned.watch.start else 0
+        if self.planned.watch.plateau.cuts > cuts_before:
+            self.note(f"the loss stands still: the rate is cut to {self.planned.watch.plateau.rate:g}", "plateau")
+
+    def record(self, step: int, actual: float, loss: float, grad_norm: float | None) -> None:
+        """One update was made at ``step`` (0-based) with the rate ``actual``."""
+        now = self._clock()
+        if self._planned_now[0] != step:
+            self.look(step, loss)
+        self.history.record(HistoryRow(step, self._planned_now[1], actual, loss, grad_norm, now))
+        if not 0 <= now - self._saved_s < STATE_EVERY_S:
+            self._save(now)
+
+    def unreported(self, step: int, actual: float, grad_norm: float | None) -> None:
+        """An update was made at ``step``, and its loss is not known."""
+        if self.history.last_step != step:
+            planned = self.planned.planned_at(step) if step < self.planned.stop else float("nan")
+            self.history.record(HistoryRow(step, planned, actual, float("nan"), grad_norm, self._clock()))
+        self.counted(step + 1)
+
+    def counted(self, step: int) -> None:
+        """So many updates have been made: where those after it were undone, or one was not reported."""
+        self._step = step
+
+    def note(self, message: str, event: str = "note") -> None:
+        """Something to be read in the run's log."""
+        self._try(lambda: self.history.event(self._step, event, message))
+
+    def learned(self, name: str, value: Scalar) -> None:
+        """Something that is only known once the loop runs, to be shown with the settings."""
+        self._state = replace(self._state, settings={**self._state.settings, name: value})
+
+    def lower(self, multiplier: float) -> None:
+        """From now on the planned rate is multiplied by this; the plan stays."""
+        self.planned.multiplier = multiplier
+        self._state = replace(self._state, multiplier=multiplier)
+        self._save(self._clock())
+
+    @property
+    def watch(self) -> plateau.Watch | None:
+        """The state of shapes that look at the loss, where the plan has one."""
+        return self.planned.watch if self.planned.plan.feedback else None
+
+    def saved_optimizer(self, mtime_ns: int, digest: str) -> None:
+        """The host has saved its optimizer's state, with the weights of that digest."""
+        self._state = replace(self._state, optim=f"{mtime_ns}:{digest}")
+
+    def knows_optimizer(self, mtime_ns: int) -> str | None:
+        """The digest of the weights that the optimizer's file of that time belongs to, if a run of this name wrote it."""
+        for state in self._store.runs():
+            if (state.kind, state.name) == (self.request.kind, self.request.name) and state.optim.startswith(f"{mtime_ns}:"):
+                return state.optim.partition(":")[2]
+        return None
+
+    @property
+    def file_is_untrained(self) -> bool:
+        """Whether the host's own file, as it was last seen, holds no update."""
+        return any((one.step, one.digest) == (0, self._state.main_digest) for one in self._state.known)
+
+    def about_to_save(self, known: Known) -> None:
+        """The host's own file is about to take this form. A kill in between leaves the old one or the new one."""
+        self._state = replace(self._state, next_digest=known.digest)
+        self.saved(known, is_main=False)
+
+    def saved(self, known: Known, *, is_main: bool = True) -> None:
+        """The trained thing was saved in a form by which the run can be known again; ``is_main``: in the host's own file."""
+        if known not in self._state.known[-1:]:
+            self._state = replace(self._state, known=trimmed((*self._state.known, known), self._state.main_digest))
+        if is_main:
+            self._state = replace(self._state, main_digest=known.digest, next_digest="")
+        self._save(self._clock())
+
+    def end(self, outcome: str, message: str = "") -> None:
+        """The loop is over: "finished", "interrupted" or "failed"."""
+        self._state = replace(self._state, state=outcome, message=message)
+        self.note(message or f"{outcome} after {self._step} updates", outcome)
+        self._save(self._clock())
+        self._try(self.history.close)
+        self.is_live = False
+
+    def state(self) -> RunState:
+        """A snapshot for other threads."""
+        return replace(self._state, step=self._step)
+
+    def stored_state(self) -> dict[str, Any] | None:
+        """What run.json would say now, to be kept in a bundle too; None where it could not be read back."""
+        try:
+            return state_dict(stamped(self.state()))
+        except RunStateError:
+            return None  # which saving the state itself says
+
+    # ----------------------------------------------------------------------------------------
+
+    def _first_state(self) -> RunState:
+        request, now = self.request, self._clock()
+        return RunState(
+            id="", kind=request.kind, name=request.name, state="pending", step=0, total_steps=request.total_steps, created_s=now,
+            updated_s=now, rate_text=request.rate_text, clip_text=request.clip_text, clip_mode=request.clip_mode,
+            clip_exact=self.exact_clip and request.clip_mode != "disabled",
+            batch=self.planned.counts.batch, accumulate=self.planned.counts.accumulate,
+            pictures=self.planned.pictures, steps_per_epoch=self.planned.counts.steps_per_epoch, settings=dict(request.settings),
+            multiplier=self.planned.multiplier,
+        )
+
+    def _open(self, known: Known | None) -> None:
+        """Take up the stored run that knows the trained thing in its present form, else a new id."""
+        now, request, resumed = self._clock(), self.request, self.planned.resumed
+        found = self._found(known)
+        mode = resume.mode_of(resumed.way, found.legs[-1] if found is not None and found.legs else None, request.rate_text)
+        leg = Leg(self.initial_step, now, request.total_steps, request.rate_text, self.planned.counts.steps_per_epoch,
+                  self.planned.counts.images_per_step, PLANNER_VERSION, self.planned.origin, resume.written_mode(mode))
+        state = replace(self._first_state(), state="running", step=self.initial_step, pictures=self.planned.pictures)
+        if found is None:
+            state = replace(state, id=self._store.new_id(request.kind, request.name, now), legs=(leg,))
+        else:
+            legs = (*(old for old in found.legs if old.start_step < self.initial_step), leg)
+            floor = found.floor if resumed.step is not None else self._newest_bundle(found)
+            state = replace(state, id=found.id, created_s=found.created_s, legs=legs, known=found.known, floor=floor,
+                            optim=found.optim)
+        if known is not None:
+            # With a bundle, what is trained is newer than the host's file, and that is what the file will be known by.
+            main, coming = (known.digest, "") if found is None or resumed.step is None else (found.main_digest, found.next_digest)
+            state = replace(state, known=(*state.known, known), main_digest=main, next_digest=coming)
+        self._state = state
+        self._store.trained_by(state.id, self)
+        self._save(now)
+        self.history = self._open_history()
+        if self.planned.plan.feedback and found is not None and mode != "restart":
+            if resumed.watch is not None and mode == "continue":
+                self.planned.watch = resumed.watch
+            else:
+                self._try(self._replay)
+        for message in [*self._store.take_messages(), *resumed.messages]:
+            self._trouble(message)
+        event = "leg" if found is None else "resume"
+        said = f"{resume.SAID[mode]} at step {self.initial_step} of {request.total_steps} with `{request.rate_text}`"
+        times = self.planned.multiplier
+        self.note(said if times == 1.0 else f"{said}, times {times:g} since the guard stepped in", event)
+        for message in resumed.messages:
+            self.note(message)
+
+    def _replay(self) -> None:
+        """What the plan has seen of the loss, from the history."""
+        losses = read_losses(self._store.history_path(self.id), self.initial_step)
+        origin = self.planned.origin
+        self.planned.watch = plateau.replay(self.planned.plan, [(k - origin, loss) for k, loss in losses if k >= origin])
+
+    def _found(self, known: Known | None) -> RunState | None:
+        """The stored run that this one goes on with."""
+        found = self.planned.resumed.state
+        if self.planned.resumed.way == "file":
+            return None
+        if found is None and known is not None:
+            request = self.request
+            found = self._store.find(request.kind, request.name, step=known.step, digest=known.digest, mtime_ns=known.mtime_ns)
+        # While it is pending or running, the same thing is being trained by somebody else at this moment.
+        return None if found is None or found.state in ("pending", "running") else found
+
+    def _newest_bundle(self, found: RunState) -> int:
+        try:
+            return self._store.newest_bundle(found.id)
+        except OSError:  # said where they were looked for; should they be there again later, they are still ahead of the file
+            return found.floor
+
+    def _open_history(self) -> History:
+        path = self._store.history_path(self.id)
+        lost = "the history recorded so far is lost, what was trained is not"
+        try:
+            history = History.open(path)
+        except RunStateError as error:
+            try:
+                self._trouble(f"{error}: {lost}; it is set aside as {set_aside(path).name}")
+            except OSError as trouble:
+                self._trouble_on_disk(trouble)
+            return History(path)
+        if history.last_step is None and self._state.legs[0].start_step < self.initial_step:
+            self._trouble(f"{path} is gone or empty: {lost}")
+        return history
+
+    def _save(self, now: float) -> None:
+        self._saved_s = now
+        self._state = replace(self._state, step=self._step, updated_s=now)
+        if self._state.id:
+            self._try(lambda: self._store.save(self._state))
+
+    def _try(self, action: Callable[[], None]) -> None:
+        """Files may fail; training goes on."""
+        try:
+            action()
+        except OSError as error:
+            self._trouble_on_disk(error)
+        except RunStateError as error:
+            self._trouble(str(error))
+
+    def _trouble_on_disk(self, error: OSError) -> None:
+        folder, why, mend = self._store.root, disk_errors.why(error), disk_errors.mend(error)
+        self.disk_trouble = (f"the run cannot be kept in {folder}: {why}. Training goes on, with the guard in memory; "
+                             f"to be able to resume it, {mend}")
+        self._trouble(self.disk_trouble)
+
+    def _trouble(self, message: str) -> None:
+        if message not in self.troubles:
+            self.troubles.append(message)
+
+

@@ -1,0 +1,482 @@
+"""One training in one thread: the host's loop as its hooks see it, told to the run and to the callbacks.
+
+The seams of host/hooks.py call, in this order:
+
+    session.construct(text, step, frame)      -> the schedulers that the loop gets; exceptions reach the user
+    session.check_data(data), data_made(...)     the host has made its data set
+    session.begin()                           the loop starts; from here on nothing is raised into it
+    session.attach(optimizer)                 at the first apply()                        -> callbacks.on_start
+    for each update:
+        session.before_step()                 in the optimizer's step pre-hook            -> callbacks.before_step
+        session.updated(steps_done, values)   write_loss                                  -> callbacks.on_update
+    session.file_saving.save(...)             the host writes what is trained             -> callbacks.on_save
+    session.loop_ended(...)                   however it ended                            -> callbacks.on_end
+
+What each callback does is in callbacks/, when it is called in callback.py.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lib_lrsched.optimizer import step_hook
+from lib_lrsched.optimizer.codec import is_finite
+from lib_lrsched.snapshot.snapshot import Snapshot
+from lib_lrsched.storage.model_files import file_time
+from lib_lrsched.storage.resume import Resumption
+from lib_lrsched.storage.run_state import Known
+
+from . import data_faults
+from .callback import Callback, Callbacks, Outcome, Save, Update
+from .callbacks.file_saving import FileSaving
+from .callbacks.folder_watch import FolderWatch
+from .callbacks.freezing import Freezing
+from .callbacks.guard import Guard
+from .callbacks.history import RecordHistory
+from .callbacks.rate_and_clip import RateAndClip
+from .callbacks.snapshots import Snapshots, When
+from .host import Checks, Host, InputError
+from .interrupts import Held
+from .reporter import Reporter
+from .run import TrainingRun
+from .schedulers import ClipScheduler, RateScheduler
+from .settings import FREE_MEMORY
+from .trainee import optimizer_file, trainee_of
+
+STOPS = (KeyboardInterrupt, SystemExit)
+"""Raised into the loop by somebody who wants it to end; nothing has failed."""
+
+WHY = "not_exact"
+"""In a snapshot's part "extra": why what resumes from it is not exactly what would have come without the break."""
+
+
+class Session:
+    """From the check of the inputs to the end of the loop, and the host's final save after it.
+
+    Args:
+        checks: what the host's side looks at.
+        snapshot: what to resume from, or None.
+        warnings: found when the inputs were checked; said when the loop starts.
+        host_callbacks: of the host's own, given whether the model is frozen; they come right behind the freezing.
+    """
+
+    def __init__(self, host: Host, run: TrainingRun, checks: Checks, snapshot: Snapshot | None = None,
+                 warnings: Sequence[str] = (), host_callbacks: Callable[[Freezing], list[Callback]] = lambda _: []) -> None:
+        settings = host.settings()
+        self.host = host
+        self.run = run
+        self.reporter = Reporter(host, run)
+        self.trainee = trainee_of(host, run.request.kind, run.request.name)
+        self.initial_step = 0
+        self.optimizer: Any = None
+        self.scaler: Any = None
+        self.why_not_exact = self._ruin = ""
+        self.pid = os.getpid()  # a forked child has its parent's sessions in memory, and they are not its own
+        self.is_restored = self.has_begun = self.has_ended = False
+        self.held = Held()
+        self._checks = checks
+        self._warnings = list(warnings)
+        self._reported = -1
+        self._stopped = ""
+        self.rate_and_clip = RateAndClip(self)
+        self.history = RecordHistory(self)
+        self.guard = Guard(self)
+        self.snapshots = Snapshots(self, When(settings.autosave_every, settings.autosave_minutes), snapshot)
+        self.file_saving = FileSaving(self, checks)
+        freezing = Freezing()
+        self.callbacks = Callbacks(
+            [freezing, *host_callbacks(freezing), self.rate_and_clip, self.history, self.guard, self.snapshots, self.file_saving,
+             FolderWatch()],
+            self.reporter, self.give_up,
+        )  # fmt: skip
+
+    # Before the loop: exceptions reach the user -------------------------------------------------
+
+    def adopt(self, resumed: Resumption, snapshot: Snapshot | None) -> None:
+        """What the run resumes from was only found once the thing was loaded."""
+        planned = self.run.planned
+        if resumed.state is None:
+            planned.resumed = replace(planned.resumed, messages=resumed.messages)
+            return
+        planned.adopt(resumed)
+        self.snapshots.snapshot, self.snapshots.is_exact = snapshot, snapshot is not None
+
+    def warn(self, message: str) -> None:
+        """To be said when the loop begins."""
+        self._warnings.append(message)
+
+    def restore(self, thing: Any) -> bool:
+        """Put the snapshot's weights and step into the host's object, if there is a snapshot; whether it was done.
+
+        Raises:
+            RunStateError: they are of another design.
+        """
+        snapshot = self.snapshots.snapshot
+        if snapshot is None or self.has_begun:
+            return False
+        self.is_restored = True
+        self.trainee.put_back(snapshot, thing)
+        return True
+
+    def construct(self, text: Any, initial_step: int, frame: Mapping[str, Any]) -> RateScheduler | ClipScheduler | None:
+        """What stands in for the host's scheduler: the rate at first, then the clip; None for a stranger's.
+
+        Args:
+            frame: the locals of the host's train function.
+
+        Raises:
+            ScheduleError: nothing is left to train.
+            InputError: the log folder cannot be made, or what is trained does not fit.
+        """
+        run, own = self.run, self.rate_and_clip
+        if self.has_begun:
+            return None
+        if own.scheduler is None and text == run.request.rate_text:
+            run.planned.resume_at(initial_step)
+            self.initial_step = initial_step
+            self.snapshots.preview_every = int(frame.get("create_image_every") or 0)
+            self.trainee.take(frame)
+            self._checks.before_start(run, self.trainee.thing, initial_step)
+            _make_log_folder(frame.get("log_directory"))
+            return own.construct_rate(initial_step)
+        if own.clip is None and run.planned.clip_plan is not None and text == run.request.clip_text:
+            return own.construct_clip(initial_step)
+        return None
+
+    def check_data(self, data: Any) -> None:
+        """The host has made its data set: what would train to NaN is mended and said, or refused.
+
+        Raises:
+            InputError: the VAE made something of an image that is not finite.
+        """
+        trouble = data_faults.no_numbers(data)
+        if trouble:
+            raise InputError(trouble)
+        mended = data_faults.even_weights(data)
+        if mended:
+            self.warn(mended)
+
+    def data_made(self, data: Any, arguments: Mapping[str, Any]) -> None:
+        """The host has made its data set: it becomes the stored run's again, where there is one."""
+        if not self.snapshots.is_needed:
+            return
+        state = self.run.planned.resumed.state
+        model: Any = arguments.get("cond_model")
+
+        def encode(text: str) -> Any:
+            with self.host.autocast(), torch.no_grad():
+                return model([text]).detach().to("cpu").squeeze(0)
+
+        file = None if state is None else self.run.data_path(state.id)
+        made_of = {**arguments, **self.host.model_facts(), **self._checks.surroundings(self.trainee.kind)}
+        self.snapshots.data_made(data, made_of, file, encode if arguments.get("include_cond") else None)
+
+    # In the loop: nothing is raised ---------------------------------------------------------------
+
+    def begin(self) -> None:
+        """The loop starts."""
+        self.has_begun = True
+        run, protect = self.run, self.reporter.protect
+        run.begin(self.initial_step, self._known())
+        if self.trainee.thing is not None:  # also where the disk refused the run's files: the guard restores what is in memory
+            protect(lambda: self.snapshots.begin(self.initial_step))
+        self.reporter.say(self._describe())
+        for message in (protect(self._cautions) or []):
+            self.reporter.tell(message)
+        if run.request.clip_mode != "disabled":
+            by = f"gradient clipping by {run.request.clip_mode}"
+            run.note(f"{by}, exact: on true, unscaled gradients" if run.exact_clip
+                     else f"{by}, the host's own: on gradients as they are scaled")
+        self.reporter.say_troubles()
+
+    def attach(self, optimizer: Any) -> None:
+        """The optimizer of the loop is known: the first update is about to be made."""
+        self.rate_and_clip.attach(optimizer)
+        self.optimizer, self.scaler = optimizer, self._checks.scaler()
+        self.run.learned("optimizer", type(optimizer).__name__)
+        self.reporter.protect(lambda: self._drop_foreign_state(optimizer))
+        self.reporter.protect(self._load_states)
+        self.callbacks.call("on_start", self)
+        self.reporter.protect(self._say_how_it_resumes)
+
+    def before_step(self) -> None:
+        """The optimizer is about to step: gradients are there, unscaled."""
+        hook = self.rate_and_clip.hook
+        assert hook is not None, "an optimizer steps that is not attached"
+        self.callbacks.call("before_step", Update(-1, float("nan"), hook.rate or 0.0, None, was_skipped=False))
+
+    def updated(self, steps_done: int, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """One update was made; ``steps_done`` is the host's count after it. Returns what the host shall log."""
+        self._reported = steps_done
+        update = self.rate_and_clip.take(steps_done - 1, float(values["loss"]))
+        self.callbacks.call("on_update", update)
+        return {**values, "learn_rate": update.rate}
+
+    @property
+    def updates_made(self) -> int:
+        """The optimizer's own count of its updates in this training."""
+        hook = self.rate_and_clip.hook
+        return 0 if hook is None else hook.made
+
+    def stop(self) -> None:
+        """End the host's loop before its next update."""
+        self.rate_and_clip.stop()
+
+    def roll_back(self) -> int:
+        """Restore the last good state in memory; gives its step."""
+        return self.snapshots.roll_back()
+
+    def saved(self, save: Save) -> None:
+        """The host has written what is trained."""
+        self.callbacks.call("on_save", save)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the run, the callbacks and the trainee add to a snapshot."""
+        why = self.why_not_exact or self.callbacks.failed
+        extra = {**self.trainee.design(), **({WHY: why} if why else {})}
+        return {"watch": self.run.watch, "guard": None, **self.callbacks.state_dict(), "extra": extra}
+
+    # The end ------------------------------------------------------------------------------------
+
+    def loop_ended(self, others: Iterable[Session] = (), broken_by: BaseException | None = None) -> None:
+        """The loop is over, in whatever way; the hook goes off the optimizer.
+
+        Args:
+            others: still train.
+            broken_by: what is being raised through the host's loop, if anything is; it swallows what is an Exception.
+        """
+        self.has_ended = True
+        ended = self.reporter.protect(lambda: self._finish(others, broken_by))
+        outcome = ended or Outcome("failed", "the end of the training could not be noted; the traceback is on the console")
+        self.callbacks.call("on_end", outcome)
+        self.run.end(*outcome)
+        self.reporter.say_troubles()
+        self.optimizer = self.scaler = self.rate_and_clip.scheduler = self.trainee.thing = None
+        if self.trainee.is_saved_in_loop:
+            self.forget()
+
+    def _finish(self, others: Iterable[Session], broken_by: BaseException | None) -> Outcome:
+        protect, trainee = self.reporter.protect, self.trainee
+        self.history.flush()
+        if self.rate_and_clip.hook is not None:
+            protect(self.settle)
+            protect(self.write_last)
+            protect(self.snapshots.close)
+            self.rate_and_clip.let_go()
+        known = self._known()
+        if known is not None and known.step > 0 and trainee.is_saved_in_loop:
+            # After an exception the host keeps what is advanced in memory and goes on from it.
+            self.run.saved(known, is_main=False)
+        trainee.let_go(is_shared=any(other.trainee.thing is trainee.thing for other in others))
+        return Outcome(*self._outcome(broken_by))
+
+    def forget(self) -> None:
+        """The host has saved for the last time: lets go of what was trained, and of its copies."""
+        self.snapshots.forget()
+
+    def write_last(self) -> None:
+        """Write the snapshot of the last update, if what is in memory is that of one moment."""
+        hook, snapshots, thing = self.rate_and_clip.hook, self.snapshots, self.trainee.thing
+        if hook is None or thing is None:
+            return
+        here = (thing.step or 0, hook.made)
+        if hook.is_whole and not snapshots.is_torn and here == (snapshots.moment.step, snapshots.moment.made):
+            snapshots.keep_last()
+
+    def settle(self) -> None:
+        """The loop is over: what is in memory becomes that of one moment, wherever it broke off.
+
+        Usually it is: a loop that ends in a forward pass has changed nothing since its last update but the generators and the
+        place in the data, and of these the moment has its own. Else an update that the optimizer made is taken in, and one
+        that it did not bring to its end is undone. A second call finds nothing to do.
+        """
+        hook, thing, snapshots = self.rate_and_clip.hook, self.trainee.thing, self.snapshots
+        if hook is None or thing is None:
+            return
+        is_counted, is_new = (thing.step or 0) != snapshots.moment.step, hook.made != snapshots.moment.made
+        if not hook.is_whole or snapshots.is_torn:
+            self._take_back(thing, "the optimizer broke off in the middle of an update")
+        elif is_new and not is_counted and snapshots.is_scaled:  # GradScaler may or may not have drawn its conclusions
+            self._take_back(thing, "the loop broke off before an update was counted")
+        elif is_new or is_counted:
+            self._take_in(thing)
+        self._replace_ruins(thing)
+
+    def _replace_ruins(self, thing: Any) -> None:
+        """Weights that are not finite give way to the last good ones."""
+        good = self.snapshots.good
+        if good is None or is_finite([tensor.detach() for tensor in self.trainee.tensors()]):
+            return
+        if is_finite(good.parts["trained"]):  # else it is not saved, see callbacks/file_saving.py
+            self._put_back(thing, good)
+            message = f"what was trained is not finite: the last good state, after update {thing.step}, is saved instead"
+            self.reporter.tell(message)
+            self._ruin = "" if self.guard.has_diverged else message  # a range test is meant to get there
+
+    def _put_back(self, thing: Any, good: Snapshot | None) -> None:
+        hook = self.rate_and_clip.hook
+        assert hook is not None, "there is nothing to put back"
+        thing.step = self.snapshots.break_off(hook.made, good)
+        hook.put_back()
+        self.run.counted(thing.step)
+
+    def _take_back(self, thing: Any, why: str) -> None:
+        self._put_back(thing, None)
+        self.reporter.tell(f"{why}: back to the state after update {thing.step}")
+
+    def _take_in(self, thing: Any) -> None:
+        """An update was made, and the host did not come to report it: all is known of it but its loss."""
+        hook, moment = self.rate_and_clip.hook, self.snapshots.moment
+        assert hook is not None, "there is nothing to take in"
+        if (thing.step or 0) == moment.step:
+            thing.step = moment.step + 1
+        rate, norm = hook.take()
+        self.run.unreported(thing.step - 1, step_hook.read_rate(hook.optimizer) if rate is None else rate,
+                            None if norm is None else float(norm))
+        if thing.step == moment.step + 1 and self._reported != thing.step:
+            why = f"the loop broke off after update {thing.step - 1} and before its loss was reported: "
+            why += "the guard and a plateau have not seen it"
+        else:  # nobody looked at the generators at the right time
+            why = f"what had to be noted after update {thing.step - 1} was not: "
+            why += "random numbers and place in the data may be others"
+        self.why_not_exact = why
+        self.snapshots.boundary(thing.step, made=hook.made, disturbed=False, is_good=None)
+        self.reporter.tell(why)
+
+    # ----------------------------------------------------------------------------------------------
+
+    def give_up(self, why: str) -> None:
+        """End it as failed: a part has failed without which the training is another one."""
+        self._stopped = self._stopped or why
+        self.stop()
+
+    def _outcome(self, broken_by: BaseException | None) -> tuple[str, str]:
+        saving = self.file_saving
+        failure = self.guard.stopped or self._ruin or self._stopped
+        if failure:
+            return "failed", failure
+        is_stopped = isinstance(broken_by, STOPS)
+        if self._lacks_its_save and (saving.trouble or not is_stopped):
+            return "failed", saving.not_saved()
+        learned = self._nothing_learned()
+        if self._is_complete(broken_by):
+            return "finished", learned
+        if self.host.shared.state.interrupted or is_stopped:
+            return "interrupted", learned
+        if saving.was_rescued:
+            saved = "the loop ended with an exception, and what was trained is saved; the traceback is on the console"
+            return "failed", self._without_gradient(saved)
+        return "failed", self._without_gradient("the loop ended with an exception; its traceback is on the console")
+
+    def _without_gradient(self, message: str) -> str:
+        why = "" if self.history.stillness.has_moved else self.trainee.why_no_backward()
+        return f"{message}. {why}" if why else message
+
+    def _nothing_learned(self) -> str:
+        """Why what was trained is what it was before; empty where it is not."""
+        why = self._checks.nothing_learned(self.run)
+        return f"nothing was learned: {why}" if why else self.history.stillness.message(self.trainee.why_no_gradient())
+
+    @property
+    def _lacks_its_save(self) -> bool:
+        """Whether the host's final save should have come by the end of the loop and has not."""
+        return self.trainee.is_saved_in_loop and not self.file_saving.has_final
+
+    def _is_complete(self, broken_by: BaseException | None) -> bool:
+        """Whether the loop made all its updates, and nothing was raised after the last.
+
+        The scheduler has not always been asked once more: where an epoch is one update, the host's passes are used up with the
+        last one. Then the host's own final save says so, or that the loop asked for another batch after it.
+        """
+        made = max(self.snapshots.moment.step, self._reported)  # a state from before its end may be back
+        if not self.run.planned.is_over(made):
+            return False
+        if broken_by is not None:
+            return isinstance(broken_by, STOPS) and not self._lacks_its_save
+        if self.file_saving.was_rescued:
+            return False
+        scheduler = self.rate_and_clip.scheduler
+        is_told = scheduler is not None and scheduler.finished
+        return is_told or self.file_saving.has_final or self.snapshots.is_past
+
+    def _cautions(self) -> list[str]:
+        return [*self._warnings, *self._checks.cautions(self.run), *self.run.planned.stretches(self.initial_step)]
+
+    def _known(self) -> Known | None:
+        """What is trained as it is now, by digest and file time."""
+        if self.trainee.thing is None:
+            return None
+        state = self.run.planned.resumed.state
+        is_ahead = self.snapshots.snapshot is not None and state is not None
+        return self.trainee.known(is_ahead_of=state.main_digest if is_ahead and state is not None else None)
+
+    def _load_states(self) -> None:
+        """The snapshot's parts go to the callbacks that keep them."""
+        snapshot = self.snapshots.snapshot
+        if snapshot is None:
+            return
+        for callback in self.callbacks.active:
+            try:
+                callback.load_state_dict(snapshot.parts)
+            except ValueError as error:  # noqa: PERF203 each says for itself what it does instead
+                self.snapshots.messages.append(str(error))
+
+    def _drop_foreign_state(self, optimizer: Any) -> None:
+        """The host tells whose optimizer state a file holds by 16 bits, or by a cache of hashes; here it is a real digest."""
+        path = optimizer_file(self.host, self.trainee)
+        if self.snapshots.snapshot is not None or not optimizer.state or not path.exists():
+            return
+        belongs_to = self.run.knows_optimizer(file_time(path))
+        if belongs_to is not None and belongs_to != step_hook.digest(self.trainee.tensors()):
+            optimizer.state.clear()
+            self.reporter.tell(f"the optimizer's state in {path.name} belongs to other weights: it starts anew")
+
+    def _say_how_it_resumes(self) -> None:
+        """After the state was put back: what the run resumes with, and what it could not."""
+        snapshots, run, planned = self.snapshots, self.run, self.run.planned
+        if snapshots.snapshot is None:
+            return
+        model: Any = getattr(self.host.shared.sd_model, "model", None)
+        if getattr(model, "conditioning_key", None) in ("hybrid", "concat"):
+            snapshots.not_exact("the image that an inpainting model wants beside the prompt is encoded anew, by other draws")
+        why = snapshots.snapshot.parts["extra"].get(WHY)
+        if isinstance(why, str):
+            snapshots.not_exact(why)
+        for message in snapshots.messages:
+            self.reporter.tell(message)
+        state, request = planned.resumed.state, run.request
+        clipped = state is not None and (state.clip_mode, state.clip_text) == (request.clip_mode, request.clip_text)
+        back = "weights, optimizer, random numbers and place in the data are back"
+        if snapshots.is_exact and self.host.settings().free_memory == "auto":
+            run.note(f"{back}; the last digits may be others, for {FREE_MEMORY} is on auto and decides anew")
+        elif snapshots.is_exact:
+            is_as_planned = planned.goes_on and clipped and planned.keeps_its_past(self.initial_step)
+            run.note(f"exactly as if there had been no break: {back}" if is_as_planned else back)
+        else:
+            self.reporter.tell(
+                "weights and step are back; because of what is named above the run is not exactly what it would have been")
+
+    def _describe(self) -> str:
+        request, planned = self.run.request, self.run.planned
+        first, last = planned.rate_at(self.initial_step), planned.plan.value(planned.plan.stop - 1) * planned.multiplier
+        text = f"Training with the schedule `{request.rate_text}`: "
+        text += f"from step {self.initial_step} at {first:g} to {planned.stop} at {last:g}"
+        if request.clip_mode != "disabled":
+            text += f"; clipping by {request.clip_mode}, {'exact' if self.run.exact_clip else 'the host’s own'}"
+        return text
+
+
+def _make_log_folder(folder: Any) -> None:
+    """The host makes its dated folder only for copies and images, and fails to save its settings into it otherwise."""
+    if not isinstance(folder, str) or not folder:
+        return
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the log directory {folder!r} cannot be made: {error.strerror or error}") from error

@@ -1,0 +1,182 @@
+"""What is trained: an embedding or a hypernetwork, with the same questions to ask of both.
+
+Everything in which the two differ during a training is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from lib_lrsched.optimizer import step_hook
+from lib_lrsched.snapshot import find
+from lib_lrsched.snapshot.snapshot import Snapshot
+from lib_lrsched.storage.model_files import OPTIM, embedding_file, file_time
+from lib_lrsched.storage.run_state import Known
+
+from . import no_gradient
+from .host import Host
+
+DESIGN = (
+    "layer_structure", "activation_func", "weight_init", "add_layer_norm", "use_dropout", "activate_output", "last_layer_dropout",
+    "dropout_structure",
+)
+"""What the host's Hypernetwork needs to be made anew, besides its widths."""
+
+
+class Trainee(Protocol):
+    """What one training trains. ``thing`` is the host's object, None before it is known and after the end."""
+
+    kind: str
+    name: str
+    thing: Any
+    is_saved_in_loop: bool
+    """Whether the host's final save comes before the end of the loop is told; else it comes after."""
+
+    def take(self, frame: Mapping[str, Any]) -> None:
+        """The host's object, from the locals of its train function."""
+
+    def tensors(self) -> list[Tensor]:
+        """The tensors that are trained."""
+
+    def known(self, *, is_ahead_of: str | None) -> Known:
+        """Its present form: step, digest, and the time of its file; 0 where it is ahead of the file with that digest."""
+
+    def design(self) -> dict[str, Any]:
+        """What it takes to make it anew, for a snapshot."""
+
+    def put_back(self, snapshot: Snapshot, thing: Any) -> None:
+        """The snapshot's weights and step, into the host's object.
+
+        Raises:
+            RunStateError: they are of another design.
+        """
+
+    def saving_optimizer(self, optimizer: Any, *, is_wanted: bool) -> Any:
+        """A context in which the object carries its optimizer's state, where it has to for a copy."""
+
+    def why_no_gradient(self) -> str:
+        """Why its gradient may be 0."""
+
+    def why_no_backward(self) -> str:
+        """Why torch may have refused the first backward pass; empty where nothing speaks for that."""
+
+    def let_go(self, *, is_shared: bool) -> None:
+        """The loop is over; ``is_shared``: somebody else trains the same object."""
+
+
+class EmbeddingTrainee:
+    """An embedding: one tensor of vectors."""
+
+    kind = "embedding"
+    is_saved_in_loop = True
+
+    def __init__(self, host: Host, name: str) -> None:
+        self._host = host
+        self.name = name
+        self.thing: Any = None
+
+    def take(self, frame: Mapping[str, Any]) -> None:
+        self.thing = frame.get("embedding")
+
+    def tensors(self) -> list[Tensor]:
+        return [] if self.thing is None else [self.thing.vec]
+
+    def known(self, *, is_ahead_of: str | None) -> Known:  # noqa: ARG002 its file is looked at anew by the host
+        file = embedding_file(self.thing, self._host.folder_of(self.kind), self.name)
+        return Known(self.thing.step or 0, step_hook.digest([self.thing.vec]), file_time(file))
+
+    def design(self) -> dict[str, Any]:
+        return {}
+
+    def put_back(self, snapshot: Snapshot, thing: Any) -> None:
+        find.restore([thing.vec], snapshot)
+        thing.step = snapshot.facts.step
+
+    @contextmanager
+    def saving_optimizer(self, optimizer: Any, *, is_wanted: bool) -> Iterator[None]:  # noqa: ARG002 its save takes the optimizer
+        yield
+
+    def why_no_gradient(self) -> str:
+        return no_gradient.why_not(self.kind, self.name, self._names())
+
+    def why_no_backward(self) -> str:
+        """Where nothing else of the model needs a gradient either, torch refuses the pass."""
+        twins = no_gradient.twins_of(self.name, self._names())
+        return no_gradient.of_twins(self.name, twins) if twins else ""
+
+    def let_go(self, *, is_shared: bool) -> None:
+        if self.thing is not None and not is_shared:
+            # The host leaves it on; a later hypernetwork training whose prompts name this embedding then fails at its second epoch.
+            self.thing.vec.requires_grad_(False)
+            # What was accumulated for an update that did not come would be added to the next training's first.
+            self.thing.vec.grad = None
+
+    def _names(self) -> Sequence[str]:
+        return list(getattr(self._host.embedding_db(), "word_embeddings", None) or ())
+
+
+class HypernetworkTrainee:
+    """A hypernetwork: the weights of its layers."""
+
+    kind = "hypernetwork"
+    is_saved_in_loop = False
+
+    def __init__(self, host: Host, name: str) -> None:
+        self._host = host
+        self.name = name
+        self.thing: Any = None
+
+    def take(self, frame: Mapping[str, Any]) -> None:
+        self.thing = frame.get("hypernetwork")
+
+    def tensors(self) -> list[Tensor]:
+        return [] if self.thing is None else list(self.thing.weights())
+
+    def known(self, *, is_ahead_of: str | None) -> Known:
+        file = self._host.hypernetwork_file(self.name)
+        known = Known(self.thing.step or 0, step_hook.digest(self.thing.weights()), file_time(Path(file) if file else None))
+        return known if is_ahead_of is None or is_ahead_of == known.digest else replace(known, mtime_ns=0)
+
+    def design(self) -> dict[str, Any]:
+        sizes = [int(size) for size in self.thing.layers]
+        return {"enable_sizes": sizes, **{name: getattr(self.thing, name, None) for name in DESIGN}}
+
+    def put_back(self, snapshot: Snapshot, thing: Any) -> None:
+        find.restore(list(thing.weights()), snapshot)
+        thing.step = snapshot.facts.step
+        thing.optimizer_name, thing.optimizer_state_dict = snapshot.facts.optimizer, None
+
+    @contextmanager
+    def saving_optimizer(self, optimizer: Any, *, is_wanted: bool) -> Iterator[None]:
+        """The host puts the optimizer's state into the object only while it saves."""
+        if optimizer is not None and is_wanted:
+            self.thing.optimizer_state_dict = optimizer.state_dict()
+        try:
+            yield
+        finally:
+            self.thing.optimizer_state_dict = None
+
+    def why_no_gradient(self) -> str:
+        return no_gradient.why_not(self.kind, self.name, ())
+
+    def why_no_backward(self) -> str:
+        return ""
+
+    def let_go(self, *, is_shared: bool) -> None:
+        """The host does what there is to do."""
+
+
+def trainee_of(host: Host, kind: str, name: str) -> Trainee:
+    """What a training of that kind and name trains."""
+    return EmbeddingTrainee(host, name) if kind == "embedding" else HypernetworkTrainee(host, name)
+
+
+def optimizer_file(host: Host, trainee: Trainee) -> Path:
+    """Where the host keeps the optimizer's state beside its own file of what is trained."""
+    return Path(host.folder_of(trainee.kind)) / f"{trainee.name}.pt{OPTIM}"

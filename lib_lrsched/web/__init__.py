@@ -1,0 +1,1 @@
+"""JSON endpoints and the tab's markup."""

@@ -1,0 +1,161 @@
+"""Endpoints on runs: what is stored and what is trained now, as files, deleted; how a training resumes, and what would stop it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse
+
+from lib_lrsched.errors import RequestError, RunStateError
+from lib_lrsched.preview.run_view import Histories, run_answer, run_json
+from lib_lrsched.storage.history import Event, History
+from lib_lrsched.storage.resume import mode_of
+from lib_lrsched.storage.run_state import RunState
+
+from .requests import ImportRunQuery, PreflightRequest, ResumeChoice, ResumeQuery, RunQuery
+from .responses import Answer, Route, check_size
+from .runtime import RUNTIME, Runtime, state_of
+
+LARGEST_UPLOAD_BYTES = 6 << 30
+
+router = APIRouter(route_class=Route)
+_histories = Histories()
+
+
+# Runs -----------------------------------------------------------------------------------------
+
+
+@router.get("/runs")
+def runs(runtime: Runtime = RUNTIME) -> Response:
+    """All runs, newest first; the state of those going on comes from memory, of the others from disk."""
+    live = {run_id: one.state() for run_id, one in runtime.active().items()}
+    stored = runtime.store.runs()
+    states = [*live.values(), *(state for state in stored if state.id not in live)]
+    states.sort(key=lambda state: (state.started_s, state.id), reverse=True)
+    return Answer(
+        {
+            "runs": [run_json(state) for state in states],
+            "active": list(live),
+            "host": dict(runtime.host_info()),
+            "messages": runtime.store.messages,
+        }
+    )
+
+
+@router.post("/runs")
+async def import_run(request: Request, query: ImportRunQuery = Depends(ImportRunQuery), runtime: Runtime = RUNTIME) -> Response:
+    """Takes in the file in the body; answers with the run's id."""
+    check_size(request.headers.get("content-length", "0"), LARGEST_UPLOAD_BYTES)
+    handle, temporary = tempfile.mkstemp(prefix="lrsched-", suffix=".zip")
+    path = Path(temporary)
+    try:
+        size = 0
+        with os.fdopen(handle, "wb") as target:
+            async for block in request.stream():
+                size += len(block)
+                check_size(size, LARGEST_UPLOAD_BYTES)
+                target.write(block)
+        try:
+            return Answer({"id": await run_in_threadpool(runtime.import_run, path, query.name)})
+        except RunStateError as error:  # what was sent is wrong, not what is stored
+            raise RequestError(str(error)) from error
+    finally:
+        os.unlink(temporary)  # noqa: PTH108 pathlib is not for coroutines, says the linter; one file is gone at once
+
+
+@router.get("/runs/{run_id}/bundles")
+def bundles(run_id: str, runtime: Runtime = RUNTIME) -> Response:
+    """The saved states of a run, newest first."""
+    return Answer({"bundles": runtime.bundles(run_id)})
+
+
+@router.get("/runs/{run_id}/file")
+def export_run(run_id: str, runtime: Runtime = RUNTIME) -> Response:
+    """A run as one file."""
+    handle, name = tempfile.mkstemp(prefix="lrsched-", suffix=".zip")
+    path = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as target:
+            runtime.export_run(run_id, target)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    done = BackgroundTask(lambda: path.unlink(missing_ok=True))
+    return FileResponse(path, filename=f"{run_id}.lrsched.zip", media_type="application/zip", background=done)
+
+
+@router.get("/runs/{run_id:path}")
+def run(run_id: str, query: RunQuery = Depends(RunQuery), runtime: Runtime = RUNTIME) -> Response:
+    """One run: its state, its numbers from step `since` on, its events."""
+    live, state = runtime.active().get(run_id), state_of(runtime, run_id)
+    try:
+        history = _histories.of(runtime.store.history_path(run_id)) if live is None else live.history
+    except RunStateError as error:
+        note = Event(step=state.step, time_s=state.updated_s, event="note", message=str(error))
+        return Answer(run_answer(state, History(None), query.since) | {"events": [note]})
+    return Answer(run_answer(state, history, query.since))
+
+
+@router.delete("/runs/{run_id:path}")
+def delete_run(run_id: str, runtime: Runtime = RUNTIME) -> Response:
+    """Deletes a run that is not going on; answers with the new list."""
+    runtime.delete_run(run_id)
+    return runs(runtime)
+
+
+# The next training ----------------------------------------------------------------------------
+
+
+@router.post("/preflight")
+def preflight(request: PreflightRequest, runtime: Runtime = RUNTIME) -> Response:
+    """What would stop or spoil a training with these inputs; it changes nothing."""
+    return Answer({"findings": runtime.findings(request.kind, request.name, request.inputs)})
+
+
+@router.get("/resume")
+def resume(query: ResumeQuery = Depends(ResumeQuery), runtime: Runtime = RUNTIME) -> Response:
+    """Whether a stored run belongs to the thing as it is now, where and how its training resumes, with which settings."""
+    return Answer(_resume(runtime, query.kind, query.name, query.rate_text))
+
+
+@router.post("/resume")
+def choose(request: ResumeChoice, runtime: Runtime = RUNTIME) -> Response:
+    """Chooses how the next training of a name resumes; answers as `resume`."""
+    runtime.choose(request.kind, request.name, request.way)
+    return Answer(_resume(runtime, request.kind, request.name, request.rate_text))
+
+
+def _resume(runtime: Runtime, kind: str, name: str, rate_text: str | None) -> dict[str, Any]:
+    way = runtime.chosen(kind, name)
+    answer: dict[str, Any] = {"kind": kind, "name": name, "step": None, "file_step": None, "exact": False, "way": way, "mode": None}
+    answer |= {"run": None, "settings": None, "message": ""}
+    for live in runtime.active().values():
+        now = live.state()
+        if (now.kind, now.name) == (kind, name):
+            return answer | {"step": now.step, "file_step": now.step, "mode": _mode(way, now, rate_text), **_known(now)}
+    found, resumed = runtime.going_on(kind, name)
+    if found is None:
+        return answer | {"message": f"there is no {kind} {name!r}"}
+    step, state = found[0], resumed.state
+    answer |= {"step": step if resumed.step is None else resumed.step, "file_step": step, "exact": resumed.step is not None}
+    answer["mode"] = _mode(way, state, rate_text)
+    if state is None:
+        message = "the file is trained on as it is, as a new run" if way == "file" else ""
+        return answer | {"message": message or f"no stored run belongs to {name!r} as it is now, at step {step}"}
+    return answer | {**_known(state), "message": "; ".join(resumed.messages)}
+
+
+def _known(state: RunState) -> dict[str, Any]:
+    return {"run": run_json(state), "settings": state.settings}
+
+
+def _mode(way: str, state: RunState | None, rate_text: str | None) -> str | None:
+    """How the training resumes with a text; None where no text was sent."""
+    last = state.legs[-1] if state is not None and state.legs else None
+    return None if rate_text is None else mode_of(way, last, rate_text)

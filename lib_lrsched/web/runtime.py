@@ -1,0 +1,85 @@
+"""What the endpoints know of an installation on a host, and how one gets at it: ``runtime: Runtime = RUNTIME`` in its signature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from fastapi import Depends, Request
+
+from lib_lrsched.storage.history import History
+from lib_lrsched.storage.resume import Resumption
+from lib_lrsched.storage.run_state import RunState
+from lib_lrsched.storage.store import Store
+
+
+class LiveRun(Protocol):
+    """A run that is going on in this process."""
+
+    @property
+    def history(self) -> History: ...
+
+    def state(self) -> RunState: ...
+
+
+class Runtime(Protocol):
+    """What the hooks tell the endpoints. All of it is called from the server's threads."""
+
+    @property
+    def store(self) -> Store: ...
+
+    def host_info(self) -> Mapping[str, Any]:
+        """`{"name", "hooked": bool, "why"}`."""
+
+    def active(self) -> Mapping[str, LiveRun]:
+        """The runs that are going on, by id: a snapshot."""
+
+    def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
+        """Step, digest and file time (ns) of an embedding or hypernetwork as it is now; None where there is none."""
+
+    def going_on(self, kind: str, name: str) -> tuple[tuple[int, str, int] | None, Resumption]:
+        """The same as lookup, and what its next training goes on with, as it is chosen now."""
+
+    def choose(self, kind: str, name: str, way: str) -> None:
+        """How the next training of this name goes on."""
+
+    def chosen(self, kind: str, name: str) -> str:
+        """What was chosen for it."""
+
+    def bundles(self, run_id: str) -> list[dict[str, Any]]:
+        """The saved states of a run."""
+
+    def delete_run(self, run_id: str) -> None:
+        """Deletes a run that is not going on."""
+
+    def export_run(self, run_id: str, target: BinaryIO) -> None:
+        """Writes a run as one file."""
+
+    def import_run(self, source: Path, name: str) -> str:
+        """Takes such a file in, under a name or its own; the id of the run."""
+
+    def findings(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
+        """What would stop or spoil a training: severity, subject, message; errors first."""
+
+    def count_pictures(self, folder: str, within_s: float | None = None) -> int | None:
+        """How many pictures in the folder can be decoded; None where it is no folder, or where that takes longer."""
+
+
+async def _current(request: Request) -> Runtime:
+    return request.app.state.lrsched_runtime  # type: ignore[no-any-return]
+
+
+RUNTIME: Any = Depends(_current)
+"""The runtime of now: "Reload UI" makes a new one while the server runs."""
+
+
+def state_of(runtime: Runtime, run_id: str) -> RunState:
+    """The state of a run; of one that is going on as it is in memory.
+
+    Raises:
+        UnknownRunError: there is no such run.
+        RunStateError: its file is damaged.
+    """
+    live = runtime.active().get(run_id)
+    return runtime.store.load(run_id) if live is None else live.state()

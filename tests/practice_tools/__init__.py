@@ -1,0 +1,1 @@
+"""Makes and judges the practice model; nothing that users load."""

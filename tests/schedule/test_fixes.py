@@ -1,0 +1,217 @@
+"""Mistakes whose message says what was meant, and the corrected text that an error offers."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from lib_lrsched.errors import ScheduleError
+from lib_lrsched.preview.curve import CurveRequest, preview
+from lib_lrsched.schedule.plan import plan
+
+STEPS = 100
+
+
+def refused(text: str) -> ScheduleError:
+    with pytest.raises(ScheduleError) as caught:
+        plan(text, total_steps=STEPS, steps_per_epoch=20)
+    if caught.value.fix is not None:
+        plan(caught.value.fix, total_steps=STEPS, steps_per_epoch=20)
+    return caught.value
+
+
+def place(error: ScheduleError) -> str:
+    return error.source[slice(*error.span)]
+
+
+# Characters -----------------------------------------------------------------------------------
+
+CHARACTERS = [
+    ("1e\u22123", "\u2212", "expected `-`, got MINUS SIGN (U+2212), which looks like it", "1e-3"),
+    ("1e\u20133:10, 1e\u20134", "\u2013", "expected `-`, got EN DASH (U+2013), which looks like it (and one more such character)",
+     "1e-3:10, 1e-4"),
+    ("0.005\uff1a50\uff0c1e-3", "\uff1a",
+     "expected `:`, got FULLWIDTH COLON (U+FF1A), which looks like it (and one more such character)", "0.005:50,1e-3"),
+    ("cosine\uff080.005\u30010\uff09", "\uff08",
+     "expected `(`, got FULLWIDTH LEFT PARENTHESIS (U+FF08), which looks like it (and 2 more such characters)", "cosine(0.005,0)"),
+    ("\ufeff0.005", "\ufeff", "there is BYTE ORDER MARK (U+FEFF) here, which is not seen: delete it", "0.005"),
+    ("0.005\u200b:10, 1", "\u200b", "there is ZERO WIDTH SPACE (U+200B) here, which is not seen: delete it", "0.005:10, 1"),
+    ("1\x00", "\x00", "there is U+0000 here, which is not seen: delete it", "1"),
+    ("1\u0435-3", "\u0435", "expected `e`, got CYRILLIC SMALL LETTER IE (U+0435), which looks like it", "1e-3"),
+    ("0.005:10; 1e-3", ";", "expected `,`, got SEMICOLON (U+003B)", "0.005:10, 1e-3"),
+    ("\u201c0.005\u201d", "\u201c",
+     "a schedule stands without quotes, got LEFT DOUBLE QUOTATION MARK (U+201C) (and one more such character)", "0.005"),
+    ("1 \u2192 2", "\u2192", "RIGHTWARDS ARROW (U+2192) has no place in a schedule", None),
+    ("1\ud800", "\ud800", "U+D800 has no place in a schedule", None),
+]
+
+
+@pytest.mark.parametrize(("text", "char", "message", "fix"), CHARACTERS, ids=[ascii(row[0]) for row in CHARACTERS])
+def test_error_a_character_that_looks_right_is_named(text: str, char: str, message: str, fix: str | None) -> None:
+    error = refused(text)
+    assert (error.message, place(error), error.fix) == (message, char, fix)
+
+
+@pytest.mark.parametrize("text", [
+    '0.005  # 1e\u22123, \ufeff "or so"', "0.005\u00a0:\u300050, 1", "\uff11:\u0665, 2", "1e-3:1_0, 1",
+])
+def test_what_was_read_before_is_still_read(text: str) -> None:
+    """Comments may say anything, and float() and int() read blank space and digits of any script."""
+    assert plan(text, total_steps=STEPS).stop == STEPS
+
+
+# Order and decimal commas ---------------------------------------------------------------------
+
+
+def test_error_a_rate_behind_its_end() -> None:
+    error = refused("100:0.005, 200:1e-3, 1e-4")
+    assert error.message == "the wrong way round: a rate stands before its end; did you mean `0.005:100`?"
+    assert place(error) == "100:0.005"
+    assert error.fix == "0.005:100, 1e-3:200, 1e-4"
+    assert refused("1e-3:10, 50:0.005, 1").fix == "1e-3:10, 0.005:50, 1", "what is right stays"
+    assert refused("0.5:0.005").message == "steps are counted in whole numbers; given was 0.005"
+
+
+COMMAS = [
+    ("0,005", "0,005", "0.005"), ("0,005:50, 0,001", "0,005", "0.005:50, 0.001"),
+    ("0.005:50, 0,5e-3", "0,5e-3", "0.005:50, 0.5e-3"),
+    ("warmup(0,005):10, 1e-3", "0,005", "warmup(0.005):10, 1e-3"), ("cosine(0,005, 0,00001)", "0,005", "cosine(0.005, 0.00001)"),
+    ("repeat(2, cosine(0,005, 1e-5):9)", "0,005", "repeat(2, cosine(0.005, 1e-5):9)"),
+]
+
+
+@pytest.mark.parametrize(("text", "where", "fix"), COMMAS, ids=[row[0] for row in COMMAS])
+def test_error_a_decimal_comma(text: str, where: str, fix: str) -> None:
+    """The host trains at 0, and never says so."""
+    error = refused(text)
+    written = where.replace(",", ".")
+    assert error.message == f"a comma separates items and values: this is 0, and then another number; did you mean `{written}`?"
+    assert (place(error), error.fix) == (where, fix)
+
+
+def test_a_decimal_comma_that_the_host_trains_with_is_a_warning() -> None:
+    made = plan("1,5e-3", total_steps=STEPS)
+    assert made.value(0) == 1.0
+    (warning,) = made.warnings
+    assert warning.message == "a decimal comma? It ends the item: this trains at 1 and the rest never runs"
+    assert (warning.span, warning.fix) == ((0, 6), "1.5e-3")
+
+
+SIGNED = [("+0,005", "did you mean `+0.005`?", "+0.005"), ("-0,005", "a rate is 0 or more", None)]
+
+
+@pytest.mark.parametrize(("text", "hint", "fix"), SIGNED, ids=[row[0] for row in SIGNED])
+def test_error_a_decimal_comma_behind_a_sign(text: str, hint: str, fix: str | None) -> None:
+    error = refused(text)
+    assert error.message == f"a comma separates items and values: this is {text[:2]}, and then another number; {hint}"
+    assert (place(error), error.fix) == (text, fix)
+
+
+INSIDE = [
+    # text, the number in the message, the corrected text
+    ("0.005:12,5%, 1e-3", "12.5%", "0.005:12.5%, 1e-3"), ("0.005:1,5ep, 1e-3", "1.5ep", "0.005:1.5ep, 1e-3"),
+    ("0.005:12,5%, 1e-3:37,5%, 1e-4", "12.5%", "0.005:12.5%, 1e-3:37.5%, 1e-4"),
+    ("cosine(1,5e-3, 0)", "1.5e-3", "cosine(1.5e-3, 0)"), ("poly(1e-3,0,power=1,5)", "1.5", "poly(1e-3,0,power=1.5)"),
+    ("decay(1e-3, gamma=0,99)", "0.99", "decay(1e-3, gamma=0.99)"), ("repeat(2,5, 1e-3:10)", "2.5", "repeat(2.5, 1e-3:10)"),
+    ("100:0,005", "0.005", "0.005:100"),
+    ("step(1e-3, every=1,000)", "1000", "step(1e-3, every=1000)"), ("repeat(2, 1e-3:1,000)", "1000", "repeat(2, 1e-3:1000)"),
+]
+
+
+@pytest.mark.parametrize(("text", "number", "fix"), INSIDE, ids=[row[0] for row in INSIDE])
+def test_error_names_a_comma_inside_a_number_that_makes_the_text_wrong(text: str, number: str, fix: str) -> None:
+    error = refused(text)
+    kind = "decimal comma" if "." in number else "thousands separator"
+    assert error.message.endswith(f"; a {kind} ends a value here, did you mean `{number}`?")
+    assert error.fix == fix
+
+
+@pytest.mark.parametrize("text", ["cosine(1,5,3)", "1e-3:500,0:100", "1e-3:5, 0.5%", "cosine(1, 5, 0)"])
+def test_error_names_no_comma_where_nobody_knows_which_one_or_a_point_does_not_mend_it(text: str) -> None:
+    error = refused(text)
+    assert ("decimal" in error.message, error.fix) == (False, None)
+
+
+def test_a_guess_about_commas_costs_nothing_in_a_very_long_text() -> None:
+    error = refused("cosine(1,5e-3,0):+5, " * 1_500)
+    assert (error.message, error.fix) == ("cosine takes 2 values", None)
+
+
+THOUSANDS = [
+    ("0.005:1,000", "1", "000", "0.005:1000"), ("0.005:1,000, 1e-3", "1", "000", "0.005:1000, 1e-3"),
+    ("1e-3:2,500, 1e-4:5,000", "2", "500", "1e-3:2500, 1e-4:5000"), ("1e-3:1,000,000", "1", "000", "1e-3:1000000"),
+    ("0.005:1,000, 1,5e-3", "1", "000", "0.005:1000, 1.5e-3"), ("0.005:+1,000, 1e-3", "1", "000", "0.005:+1000, 1e-3"),
+]
+
+
+@pytest.mark.parametrize(("text", "end", "rate", "fix"), THOUSANDS, ids=[row[0] for row in THOUSANDS])
+def test_a_thousands_separator_is_a_warning(text: str, end: str, rate: str, fix: str) -> None:
+    warning = plan(text, total_steps=STEPS).warnings[0]
+    assert warning.message == f"a thousands separator? It ends the item: the end is {end}, and then the rate is {rate}"
+    assert warning.fix == fix
+    assert plan(fix, total_steps=STEPS).value(50) in (0.005, 1e-3)
+
+
+@pytest.mark.parametrize(("text", "fix"), [("0, 005", "0.005"), ("1.000,5", None), ("0.0,5", None), ("1e-3,005", None)])
+def test_no_fix_throws_away_digits_behind_a_comma(text: str, fix: str | None) -> None:
+    (warning,) = plan(text, total_steps=STEPS).warnings
+    assert warning.fix == fix
+
+
+@pytest.mark.parametrize("text", ["0, 0.005", "0,0.005", "linear(0,1)", "cosine(0,5)", "0:5,005", "1e-3,005", "restarts(1,0,10)"])
+def test_other_commas_are_left_alone(text: str) -> None:
+    assert not any("decimal" in warning.message for warning in plan(text, total_steps=STEPS).warnings)
+
+
+# Names of other programs ----------------------------------------------------------------------
+
+RESTARTS = "it has peak, floor, t_0, t_mult, peak_decay, warmup, cycles"
+ITS_END = "it takes as long as its item, whose end stands after the brackets, as in cosine(0.005, 1e-5):1000"
+WARMUP = "a warm-up is an item of its own before this one, as in warmup(0.005):100"
+NAMES = [
+    ("polynomial(1, 0)", "no shape `polynomial`; did you mean `poly`?", "poly(1, 0)"),
+    ("cosine_with_restarts(1, num_cycles=4)", "no shape `cosine_with_restarts`; did you mean `restarts`?", "restarts(1, cycles=4)"),
+    ("CosineAnnealingLR(1, eta_min=0)", "no shape `CosineAnnealingLR`; did you mean `cosine`?", "cosine(1, b=0)"),
+    ("ReduceLROnPlateau(1)", "no shape `ReduceLROnPlateau`; did you mean `plateau`?", "plateau(1)"),
+    ("constant_with_warmup(1, 50)", "no shape `constant_with_warmup`; did you mean `warmup(v):N, v`?", None),
+    ("constant_with_warmup", "expected a rate or a shape, found `constant_with_warmup`; did you mean `warmup(v):N, v`?", None),
+    ("cosine(1, eta_min=0.1)", "cosine has no `eta_min`; did you mean `b`, the second value?; it has a, b", "cosine(1, b=0.1)"),
+    ("cosine(lr=1, eta_min=0)", "cosine has no `lr`; did you mean `a`, the first value?; it has a, b", "cosine(a=1, b=0)"),
+    ("restarts(1, T_0=9, T_mult=2)", f"restarts has no `T_0`; did you mean `t_0`?; {RESTARTS}", "restarts(1, t_0=9, t_mult=2)"),
+    ("restarts(1, num_cycles=2)", f"restarts has no `num_cycles`; did you mean `cycles`?; {RESTARTS}", "restarts(1, cycles=2)"),
+    ("step(1, step_size=9)", "step has no `step_size`; did you mean `every`?; it has v, every, gamma", "step(1, every=9)"),
+    ("cosine(1, 0, T_max=50)", f"cosine has no `T_max`: {ITS_END}", "cosine(1, 0):+50"),
+    ("cosine(1, 0, T_max=50):60", f"cosine has no `T_max`: {ITS_END}", "cosine(1, 0):60"),
+    ("cosine(1, 0, warmup_steps=5)", f"cosine has no `warmup_steps`; {WARMUP}", None),
+    ("inverse_sqrt(1e-3, warmup=100)", f"inverse_sqrt has no `warmup`; {WARMUP}", None),
+    ("cosine(1, 0, cycles=4)", "cosine has no `cycles`; did you mean `restarts(peak, floor, cycles=4)`?", None),
+]
+
+
+@pytest.mark.parametrize(("text", "message", "fix"), NAMES, ids=[row[0] for row in NAMES])
+def test_error_names_of_other_programs_get_a_hint_that_fits(text: str, message: str, fix: str | None) -> None:
+    error = refused(text)
+    assert (error.message, error.fix) == (message, fix)
+
+
+# What is offered ------------------------------------------------------------------------------
+
+
+def test_several_mistakes_are_mended_in_one_text() -> None:
+    error = refused("polynomial(lr=1e\u22123\uff0c eta_min=0, T_max=50), 1e-5")
+    assert error.fix == "poly(a=1e-3, b=0):+50, 1e-5"
+
+
+@pytest.mark.parametrize("text", ["cosin(1, 2, 3)", "100:0.005, 50:0.001", "1e\u22123:0"])
+def test_a_corrected_text_that_is_wrong_too_is_not_offered(text: str) -> None:
+    assert refused(text).fix is None
+
+
+def test_an_error_keeps_its_corrected_text() -> None:
+    assert pickle.loads(pickle.dumps(refused("0,005"))).fix == "0.005"
+
+
+def test_a_preview_has_the_corrected_text_of_an_error() -> None:
+    first, second = preview(CurveRequest(texts=["0,005", "foo(1)"], total_steps=STEPS, pictures=4))["results"]
+    assert (first["error"]["fix"], second["error"]["fix"]) == ("0.005", None)

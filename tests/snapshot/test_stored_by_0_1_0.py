@@ -1,0 +1,92 @@
+"""Runs that version 0.1.0 stored in the middle of a training are still resumed.
+
+    tests/golden/run_0_1_0/KIND/               the practice host's folder after a kill at update 14 of 24; the newest state is
+                                               that of update 10
+    tests/golden/run_0_1_0/KIND/expected.pt    what version 0.1.0 itself went on to
+
+The state is put back to the bit. What is trained from there on is compared within 1e-5: another processor gives other bits.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file  # noqa: E402  # torch is optional, see importorskip
+from stored_runs import STORED, stored  # noqa: E402
+
+from lib_lrsched.cli.main import main  # noqa: E402
+
+RATES = {"embedding": "warmup(0.005):6, cosine(0.005, 1e-5)", "hypernetwork": "warmup(1e-3):6, cosine(1e-3, 1e-5)"}
+
+both_kinds = pytest.mark.parametrize("kind", RATES)
+
+
+def command(kind: str, root: Path) -> list[str]:
+    options = "--steps 24 --seed 5 --batch 2 --accumulate 2 --autosave-every 5 --clip 1:10,0.1 --clip-mode norm --json"
+    return ["train", "--kind", kind, "--name", "mine", "--lr", RATES[kind], *options.split(), "--out", str(root)]
+
+
+def tensors(kind: str, path: Path) -> list[Any]:
+    data = torch.load(path, weights_only=True)
+    if kind == "embedding":
+        return [data["string_to_param"]["*"]]
+    return [tensor for width in data if isinstance(width, int) for layers in data[width] for tensor in layers.values()]
+
+
+def trained(kind: str) -> tuple[int, list[Any]]:
+    """Step and weights of what the practice host trains now."""
+    from lib_lrsched.practice import sd_hijack, shared
+
+    thing = sd_hijack.model_hijack.embedding_db.word_embeddings["mine"] if kind == "embedding" else shared.loaded_hypernetworks[0]
+    found = [thing.vec] if kind == "embedding" else thing.weights()
+    return thing.step, [tensor.detach().clone() for tensor in found]
+
+
+@both_kinds
+def test_a_run_of_0_1_0_is_restored_to_the_bit_and_goes_on(kind, tmp_path, capsys, monkeypatch):
+    from lib_lrsched.host import hooks
+    from lib_lrsched.practice import sd_hijack_checkpoint
+
+    root, run = stored(kind, tmp_path)
+    (file,) = (run / "bundles").iterdir()
+    kept = load_file(file)
+    kept_weights = [kept[name] for name in sorted(kept, key=lambda name: (len(name), name)) if name.startswith("trained")]
+    at_start = []
+    original = sd_hijack_checkpoint.add
+    monkeypatch.setattr(sd_hijack_checkpoint, "add", lambda: (at_start.append(trained(kind)), original())[1])
+    try:
+        assert main(command(kind, root)) == 0
+    finally:
+        hooks.uninstall()
+    report = json.loads(capsys.readouterr().out)
+    assert (report["first_step"], len(report["rates"])) == (10, 14)
+    ((step, weights),) = at_start
+    assert step == 10
+    assert len(kept_weights) == len(weights) > 0
+    assert all(torch.equal(one.reshape(-1), other.reshape(-1)) for one, other in zip(weights, kept_weights))
+    result, expected_result = root / f"{kind}s" / "mine.pt", STORED / kind / "expected.pt"
+    for one, expected in zip(tensors(kind, result), tensors(kind, expected_result), strict=True):
+        torch.testing.assert_close(one, expected, rtol=1e-5, atol=1e-5)
+
+
+@both_kinds
+def test_its_history_is_read_and_continued(kind, tmp_path, capsys):
+    from lib_lrsched.host import hooks
+
+    root, run = stored(kind, tmp_path)
+    before = (run / "history.jsonl").read_bytes()
+    try:
+        assert main(command(kind, root)) == 0
+    finally:
+        hooks.uninstall()
+    capsys.readouterr()
+    after = (run / "history.jsonl").read_bytes()
+    assert after.startswith(before), "a history only grows"
+    assert json.loads((run / "run.json").read_text())["state"] == "finished"
+    assert not list((root / "lrsched").rglob("*damaged*"))
