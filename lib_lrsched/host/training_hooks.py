@@ -28,6 +28,7 @@ from lib_lrsched.optimizer import step_hook
 from lib_lrsched.snapshot import find
 from lib_lrsched.storage.locks import Call
 from lib_lrsched.storage.run_state import Known, trimmed
+from lib_lrsched.training.host import InputError
 from lib_lrsched.training.request import Request
 from lib_lrsched.training.run import TrainingRun
 from lib_lrsched.training.session import Session
@@ -146,17 +147,42 @@ class TrainingHooks:
         return session
 
     def _known(self, request: Request, way: str, call: Call) -> tuple[Known | None, list[str]]:
-        """The form of what is to be trained, read anew where the user wants the file; and what to say of that."""
-        assert isinstance(self.runtime.host, Host), "something is trained"
-        messages = []
-        if way == "file" and request.kind == "embedding":
-            with self.runtime.arrivals:
-                if self.runtime.under_way() <= {call.thread}:
-                    self.runtime.host.reload("embedding")  # what is in memory may be a saved state that was put back
-                else:  # it would get other objects, and the others' would not be those in their prompts any more
-                    messages = [f"{request.name} is trained as it is in memory: its file is not read anew while others train"]
+        """The form of what is to be trained, read anew where the user wants the file; and what to say of that.
+
+        Raises:
+            InputError: another process has trained the embedding further, and its file cannot be read anew now.
+        """
+        messages, name = [], request.name
+        if request.kind == "embedding" and way == "file" and not self._read_anew(call):
+            messages = [f"{name} is trained as it is in memory: its file is not read anew while others train"]
+        elif request.kind == "embedding" and way != "file" and (ahead := self._file_ahead(name)) is not None:
+            if not self._read_anew(call):
+                raise InputError(f"another process has trained {name} to step {ahead}, and its file is not read "
+                                 "anew while others train here: start again when they have ended")
+            messages = [f"{name} was read anew: another process has trained it to step {ahead}"]
         now = self.runtime.lookup(request.kind, request.name)
         return None if now is None else Known(*now), messages
+
+    def _read_anew(self, call: Call) -> bool:
+        """Have the host read its embeddings; not while others train: theirs would not be those in their prompts any more."""
+        assert isinstance(self.runtime.host, Host), "something is trained"
+        with self.runtime.arrivals:
+            alone = self.runtime.under_way() <= {call.thread}
+            if alone:
+                self.runtime.host.reload("embedding")  # what is in memory may be a snapshot that was put back
+            return alone
+
+    def _file_ahead(self, name: str) -> int | None:
+        """The step of an embedding's file where a run of another process has saved it after the host read it; else None.
+
+        Memory may be ahead of the file too, after a snapshot or where the disk is full, and stays then.
+        """
+        if (now := self.runtime.lookup("embedding", name)) is None or not now[2]:
+            return None
+        step, digest, mtime_ns = now
+        runs = (run for run in self.runtime.store.runs() if (run.kind, run.name) == ("embedding", name))
+        saved = (known for run in runs for known in run.known if known.mtime_ns == mtime_ns and known.digest != digest)
+        return next((known.step for known in saved if known.step > step), None)
 
     def _end_left_over(self, session: Session | None) -> None:
         """A Ctrl-C between the loop's end and ``remove`` skips that: the loop was this thread's, and is over."""

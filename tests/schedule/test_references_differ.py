@@ -1,5 +1,5 @@
-"""Where the references differ from each other or from us: each row of the table in docs/references.md, seen in the reference itself where
-it can be installed, else in its formula (DeepSpeed, timm)."""
+"""Where the references differ from each other or from us: each row of the table in docs/references.md, seen in the reference itself
+where it can be installed, else in its formula (DeepSpeed, timm)."""
 
 from __future__ import annotations
 

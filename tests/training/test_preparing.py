@@ -156,3 +156,35 @@ def test_the_hooks_stay_while_a_training_is_prepared(ground):
     assert answers == [[]]
     assert (ground.run().state, len(ground.records())) == ("finished", 6)
     assert not ground.runtime.hooked, "they went when the training had ended"
+
+
+def trained_elsewhere(ground: Any, name: str) -> None:
+    """Memory as it is in a process that read the embedding at step 3, before another one trained it to step 6."""
+    early = ground.train("embedding", "0.01", 3, name=name)
+    vectors = early.vec.detach().clone()
+    ground.train("embedding", "0.01", 6, name=name)
+    ours = sd_hijack.model_hijack.embedding_db.word_embeddings[name]
+    ours.vec.data, ours.step = vectors, 3
+
+
+def test_an_embedding_that_another_process_has_trained_further_is_read_anew(ground):
+    ground.install()
+    expected = weights(ground.train("embedding", "0.01", 3, name="alone"))
+    for steps in (6, 9):
+        expected = weights(ground.train("embedding", "0.01", steps, name="alone"))
+    trained_elsewhere(ground, NAME)
+    trained = ground.train("embedding", "0.01", 9)
+    (run,) = (run for run in ground.runs() if run.name == NAME)
+    assert [leg.start_step for leg in run.legs] == [0, 3, 6]
+    assert same_bits(weights(trained), expected)
+    assert f"{NAME} was read anew: another process has trained it to step 6" in [message for _, message in ground.events(run)]
+
+
+def test_error_it_cannot_be_read_anew_while_others_train(ground):
+    ground.install()
+    ground.create("embedding", NAME)
+    trained_elsewhere(ground, "other")
+    with while_preparing(lambda: ground.call("embedding", "0.01", 9, name="other")) as answers:
+        ground.train("embedding", TEXT, 6)
+    assert "another process has trained other to step 6" in str(answers[0])
+    assert sd_hijack.model_hijack.embedding_db.word_embeddings["other"].step == 3
