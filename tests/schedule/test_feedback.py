@@ -213,9 +213,9 @@ def test_a_resumed_run_has_exactly_the_state_of_an_unbroken_one(tmp_path, broken
     assert repr(losses) == repr([(step, loss_at(step)) for step in range(broken_at)])
     second = started(tmp_path, "mine", broken_at, known)
     assert second.id == first.id
-    assert same(second._watch, live(second.plan, [loss_at(step) for step in range(broken_at)]))
+    assert same(second.planned.watch, live(second.planned.plan, [loss_at(step) for step in range(broken_at)]))
     assert rates + trained(second, range(broken_at, TOTAL)) == expected
-    assert same(second._watch, whole._watch)
+    assert same(second.planned.watch, whole.planned.watch)
 
 
 def test_updates_after_the_saved_form_do_not_count(tmp_path):
@@ -227,12 +227,12 @@ def test_updates_after_the_saved_form_do_not_count(tmp_path):
     trained(first, range(10, 25))
     first.end("failed")
     second = started(tmp_path, "mine", 10, known)
-    assert same(second._watch, live(second.plan, [loss_at(step) for step in range(10)]))
+    assert same(second.planned.watch, live(second.planned.plan, [loss_at(step) for step in range(10)]))
     trained(second, range(10, 12))
-    assert same(second._watch, live(second.plan, [loss_at(step) for step in range(12)]))
+    assert same(second.planned.watch, live(second.planned.plan, [loss_at(step) for step in range(12)]))
 
 
 def test_another_run_s_losses_are_not_replayed(tmp_path):
     trained(started(tmp_path, "mine", 0, None), range(25))
     stranger = started(tmp_path, "mine", 0, Known(0, "made anew", 9))
-    assert same(stranger._watch, plateau.Watch())
+    assert same(stranger.planned.watch, plateau.Watch())
