@@ -206,6 +206,8 @@ def test_a_late_answer_does_not_overwrite_a_newer_one(page: Page) -> None:
     page.route("**/lrsched/v1/preview", hold_the_first)
     with page.expect_request("**/lrsched/v1/preview"):
         page.fill("#lrsched_text", "0.111")
+    while not held:  # a request is seen before its route is
+        page.evaluate("0")
     page.fill("#lrsched_text", "0.222")
     segment = page.locator("#lrsched_segments tr td:nth-child(2)")
     with page.expect_response(lambda answer: "0.222" in (answer.request.post_data or "")):
