@@ -185,7 +185,7 @@ def bench_plan() -> list[Line]:
     ]
     sizes = {1_000: None, 10_000: 150.0, 20_000: None}
     texts = {items: text_of(items, "{:.10g}") for items in sizes}
-    gc.freeze()  # else the collector goes through all of torch and gradio after so many items, and that is no growth of ours
+    gc.freeze()  # else the collector goes through all of torch and gradio after so many items, and that growth is not ours
     rounds = [{items: planned_s(text) for items, text in texts.items()} for _ in range(11)]
     gc.unfreeze()
     found = {items: statistics.median(one[items] for one in rounds) * 1e3 for items in sizes}

@@ -76,7 +76,7 @@ def set_param(old: Draft, path: Path, name: str, text: str) -> list[Change]:
     """A parameter's value, written where it stands, or added as ``name=value``.
 
     Raises:
-        RequestError: there is no such parameter, or ``text`` is no single value.
+        RequestError: there is no such parameter, or ``text`` is not a single value.
     """
     value = find(old.tree, path).value
     written = _one_value(text, name)
@@ -138,7 +138,7 @@ def _one_value(text: str, name: str) -> str:
     written = text.strip()
     arg = _only_arg(written, name)
     if arg is None or not isinstance(arg.value, (Quantity, Word)) or arg.span != (2, 2 + len(written)):
-        raise RequestError(f"{name} is one value, such as 0.005 or 20%; given was `{written}`")
+        raise RequestError(f"{name} is one value, such as 0.005 or 20%, got `{written}`")
     return written
 
 
@@ -191,7 +191,7 @@ def _one_end(text: str) -> str:
         raise RequestError(f"the end: {error.message}") from error
     end = tree.items[0].end
     if len(tree.items) != 1 or tree.empty or end is None or end.span != (2, 2 + len(written)):
-        raise RequestError(f"an end is one time, such as 100, 20%, 3ep or +50; given was `{written}`")
+        raise RequestError(f"an end is one time, such as 100, 20%, 3ep or +50, got `{written}`")
     return written
 
 

@@ -49,7 +49,7 @@ def to_deepspeed(plan: Plan) -> Exported:
     refuse_feedback(plan, "DeepSpeed")
     values = all_values(plan)
     if np.all(same(np.full(len(values), values[0]), values)):
-        raise ExportError(f"a constant rate is no scheduler in DeepSpeed: set lr {short(values[0])} in its optimizer section")
+        raise ExportError(f"a constant rate is not a scheduler in DeepSpeed: set lr {short(values[0])} in its optimizer section")
     with np.errstate(all="ignore"):  # settings that do not fit may overflow; then they do not fit
         found = next((c for c in _candidates(values, plan.segments) if np.all(same(c.rates, values))), None)
     if found is None:

@@ -33,7 +33,7 @@ def from_deepspeed(text: str, base: float | None = None) -> Imported:
         return _torch_class(name, section.get("params", {}), _base(config, base))
     if not isinstance(name, str) or name not in _READERS:
         kinds = f"{', '.join(_READERS)}, or of a scheduler of torch"
-        raise ImportFormatError(f"expected a scheduler section with a type of {kinds}; given was {shown(name)}")
+        raise ImportFormatError(f"expected a scheduler section with a type of {kinds}, got {shown(name)}")
     params = Params(name, section.get("params", {}), _base(config, base), ignored={"last_batch_iteration"})
     found = _READERS[name](params)
     params.check_all_read()
@@ -43,7 +43,7 @@ def from_deepspeed(text: str, base: float | None = None) -> Imported:
 def _torch_class(name: str, given: Any, base: float | None) -> Imported:
     """DeepSpeed looks a type up among torch's schedulers where it has none of that name itself."""
     if not isinstance(given, dict):
-        raise ImportFormatError(f"{name}: params is an object, given was {shown(given)}")
+        raise ImportFormatError(f"{name}: params is an object, got {shown(given)}")
     return Imported(from_torch_class(name, given, base, None), None, "")
 
 
@@ -53,7 +53,7 @@ def _json(text: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise ImportFormatError(f"this is no JSON: {error}") from None
     except RecursionError:
-        raise ImportFormatError("this is no configuration: its brackets are nested too deeply") from None
+        raise ImportFormatError("this is not a configuration: its brackets are nested too deeply") from None
     if not isinstance(config, dict):
         raise ImportFormatError("expected a JSON object with a scheduler section")
     return config
@@ -134,7 +134,7 @@ def _one_cycle(p: Params) -> Imported:
         if p.whole(name, 0, low=0):
             p.fail(f"{name}: releases of DeepSpeed do not agree on stairs, and no text says them; leave it at 0")
     if p.rate("decay_lr_rate", 0.0) and p.whole("decay_step_size", 0, low=0):
-        p.fail("decay_lr_rate: its fall by 1 / (1 + rate x steps) is no shape of a text; leave it at 0")
+        p.fail("decay_lr_rate: its fall by 1 / (1 + rate x steps) is not a shape of a text; leave it at 0")
     p.whole("decay_step_size", 0, low=0)
     momentum, note = _momentum(p)
     cycle = f"cyclic({short(low)}, {short(high)}, step_size={up}, step_size_down={down}, {momentum}):{up + down}"

@@ -23,7 +23,7 @@ def from_diffusers(text: str, base: float | None = None) -> Imported:
     for rule in rules:
         multiple, *ends = rule.split(":")
         if len(ends) != 1:
-            raise ImportFormatError(f"expected multiplier:step, such as 0.1:20, given was `{brief(rule)}`")
+            raise ImportFormatError(f"expected multiplier:step, such as 0.1:20, got `{brief(rule)}`")
         steps[steps_of(ends[0], rule)] = multiple.strip()
     items = [f"{_product(steps[step], base)}:{step}" for step in sorted(steps) if step > 0]
     return Imported(", ".join([*items, _product(last, base)]), None, "")
@@ -36,7 +36,7 @@ def _product(multiple: str, base: float) -> str:
     except DecimalException:  # no number, or one beyond what Decimal holds
         value = -1.0
     if not isfinite(value) or value < 0:
-        raise ImportFormatError(f"expected a multiplier, a finite number of 0 or more, given was `{brief(multiple)}`")
+        raise ImportFormatError(f"expected a multiplier, a finite number of 0 or more, got `{brief(multiple)}`")
     return short(tidy(value))
 
 
@@ -45,4 +45,4 @@ def steps_of(text: str, item: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ImportFormatError(f"`{brief(item)}`: expected a whole number of steps, given was `{brief(text)}`") from None
+        raise ImportFormatError(f"`{brief(item)}`: expected a whole number of steps, got `{brief(text)}`") from None

@@ -221,13 +221,13 @@ def _number(text: str) -> float:
     except ValueError:
         value = -1.0
     if not isfinite(value) or value < 0:
-        raise argparse.ArgumentTypeError(f"expected a finite number, 0 or more; given was {cut(text)!r}")
+        raise argparse.ArgumentTypeError(f"expected a finite number, 0 or more, got {cut(text)!r}")
     return value
 
 
 def _whole(text: str, low: int = 1) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) >= low):
-        raise argparse.ArgumentTypeError(f"expected a whole number from {low}; given was {cut(text)!r}")
+        raise argparse.ArgumentTypeError(f"expected a whole number from {low}, got {cut(text)!r}")
     return int(text)
 
 
@@ -251,7 +251,7 @@ def _argument(text: str) -> tuple[str, Any]:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         found = None
     if not mark or (found is None and value != "None"):
-        raise argparse.ArgumentTypeError(f"expected name=value with a Python value, such as T_max=100; given was {cut(text)!r}")
+        raise argparse.ArgumentTypeError(f"expected name=value with a Python value, such as T_max=100, got {cut(text)!r}")
     return name, found
 
 
@@ -280,7 +280,7 @@ def _restarts(args: Any, _: dict[str, Any]) -> str:
     cycles, warm = args.lr_scheduler_num_cycles, args.lr_warmup_steps
     steps = args.max_train_steps - warm
     if cycles > MOST_CYCLES:
-        _fail("lr_scheduler_num_cycles", f"expected at most {MOST_CYCLES}; given was {cycles}")
+        _fail("lr_scheduler_num_cycles", f"expected at most {MOST_CYCLES}, got {cycles}")
     if cycles > steps:
         _fail("lr_scheduler_num_cycles", f"{cycles} cycles do not fit into {steps} steps")
     apart = steps // gcd(cycles, steps)  # of restarts that fall on a step
@@ -301,7 +301,7 @@ def _polynomial(args: Any, more: dict[str, Any]) -> str:
 def _extra(more: dict[str, Any], name: str, default: float) -> float:
     value = more.pop(name, default)
     if not is_number(value) or value < 0:
-        _fail("lr_scheduler_args", f"{name} is a finite number, 0 or more; given was {shown(value)}")
+        _fail("lr_scheduler_args", f"{name} is a finite number, 0 or more, got {shown(value)}")
     return float(value)
 
 

@@ -53,7 +53,7 @@ def _linear(p: Params, _: int | None) -> str:
     start, end = p.rate("start_factor", 1.0 / 3.0), p.rate("end_factor", 1.0)
     size = p.whole("total_iters", 5)
     if not 0 < start <= 1 or end > 1:
-        p.fail(f"start_factor is above 0 and both factors are 1 at most; given was {short(start)} to {short(end)}")
+        p.fail(f"start_factor is above 0 and both factors are 1 at most, got {short(start)} to {short(end)}")
     return f"linear({_part(p, start)}, {_part(p, end)}):{size}, {_part(p, end)}"
 
 

@@ -39,9 +39,9 @@ def import_text(text: str, kind: str, *, base: float | None = None, steps_per_ep
     if kind not in KINDS:
         raise ImportFormatError(f"no format `{brief(kind)}`; there are {', '.join(KINDS)}")
     if base is not None and not (isfinite(base) and base > 0):
-        raise ImportFormatError(f"the base rate is a finite number above 0; given was {base:g}")
+        raise ImportFormatError(f"the base rate is a finite number above 0, got {base:g}")
     if steps_per_epoch is not None and steps_per_epoch < 1:
-        raise ImportFormatError(f"steps per epoch are a whole number from 1; given was {steps_per_epoch}")
+        raise ImportFormatError(f"steps per epoch are a whole number from 1, got {steps_per_epoch}")
     text = text.removeprefix("\ufeff")  # some editors write this mark before everything else
     found = from_kohya(text, base, steps_per_epoch) if kind == "kohya" else KINDS[kind](text, base)
     try:
@@ -96,7 +96,7 @@ def _rate(text: str, item: str) -> str:
     except ValueError:
         value = -1.0
     if not isfinite(value) or value < 0:
-        raise ImportFormatError(f"`{brief(item)}`: expected a rate, a finite number of 0 or more, given was `{brief(text)}`")
+        raise ImportFormatError(f"`{brief(item)}`: expected a rate, a finite number of 0 or more, got `{brief(text)}`")
     return text
 
 

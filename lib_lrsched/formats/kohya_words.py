@@ -32,7 +32,7 @@ def words_of_command(text: str) -> list[str]:
     try:
         return shlex.split(CONTINUED.sub(" ", text), comments=True)
     except ValueError as error:
-        raise ImportFormatError(f"this is no command line: {error}") from None
+        raise ImportFormatError(f"this is not a command line: {error}") from None
 
 
 def words_of_toml(text: str, check: Callable[[str, Any], None]) -> list[str]:

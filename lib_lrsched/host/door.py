@@ -71,7 +71,7 @@ class Door:
     def is_foreign(self, headers: Mapping[str, str]) -> bool:
         """Whether a page of another origin asks.
 
-        A browser names the page's origin where a request is no plain GET, and over https or on this machine how it relates to
+        A browser names the page's origin where a request is not a plain GET, and over https or on this machine how it relates to
         ours; programs name neither. Behind a proxy the host that the browser knows is in X-Forwarded-Host, where the proxy is
         set up to say so; else our page is known by its own header.
         """
@@ -122,7 +122,7 @@ def is_this_machine(address: str) -> bool:
 def _is_local(host: str) -> bool:
     """Whether a Host header is a name that no other site can own: localhost and what is below it, or an address.
 
-    An address is no name, so that nobody can have it point elsewhere: it comes from a forwarded port.
+    An address is not a name, so that nobody can have it point elsewhere: it comes from a forwarded port.
     """
     match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(:[0-9]*)?", host.strip())
     if match is None:

@@ -97,7 +97,7 @@ def _turn(folder: str | os.PathLike[str]) -> threading.Lock:
 
 
 def is_picture(path: str, read: Callable[[str], Any] | None = None) -> bool | None:
-    """Whether a file decodes as an image; None for what is no file, such as a folder, a pipe, or a link that leads in a circle.
+    """Whether a file decodes as an image; None for what is not a file, such as a folder, a pipe, or a link that leads in a circle.
 
     A pipe is never opened: that would wait for who writes into it.
     """

@@ -191,7 +191,7 @@ def _text(value: Any, what: str, example: str) -> str:
     if isinstance(value, str):
         return value
     kind = "a number" if isinstance(value, (int, float)) else f"of type {type(value).__name__}"
-    raise InputError(f'{what} is a text such as "{example}"; given was {value!r}, {kind}: put it in quotes')
+    raise InputError(f'{what} is a text such as "{example}", got {value!r}, {kind}: put it in quotes')
 
 
 def _plain_name(kind: str, name: str) -> str:
@@ -227,7 +227,7 @@ def _check_log_folder(folder: Any) -> None:
     if not folder:
         return
     if not isinstance(folder, str):
-        raise InputError(f'the log directory is a text such as "textual_inversion"; given was {folder!r}')
+        raise InputError(f'the log directory is a text such as "textual_inversion", got {folder!r}')
     trouble = preflight.folder_trouble(folder)
     if trouble:
         raise InputError(trouble)

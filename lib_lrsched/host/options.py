@@ -36,7 +36,7 @@ def register() -> None:
                           "after a NaN or an exploding loss: back to the last good state, at a lower rate from there on"),
         "lrsched_guard_loss": (default.guard_loss, "A loss has exploded at this many times the highest of the last 200",
                                ("three losses in a row, or a level that has risen so much; one alone only at the square of it; "
-                                "0: only a loss that is no number counts")),
+                                "0: only a loss that is not a number counts")),
         "lrsched_guard_factor": (default.guard_factor, "A rescue multiplies the rate by", "above 0, at most 1"),
         "lrsched_guard_rescues": (default.guard_rescues, "Rescues of a run before it is stopped",
                                   "it stops at its last good state"),

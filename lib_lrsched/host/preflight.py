@@ -66,7 +66,7 @@ def log_folder(case: Case) -> Iterator[Finding]:
         elif not Path(folder).exists() and path_hint(folder):
             yield Finding(WARNING, "log_directory", f"the log directory {folder!r} will be made{path_hint(folder)}")
     elif any(case.whole(name) for name in every):
-        yield Finding(ERROR, "log_directory", "no log directory is given, and copies or pictures are to be saved there: name one")
+        yield Finding(ERROR, "log_directory", "no log directory is given, and copies or images are to be saved there: name one")
     elif isinstance(case.inputs.get("log_directory"), str):
         yield Finding(WARNING, "log_directory", "no log directory is given: settings and losses will be written to a folder of "
                                                 f"today's date in {Path.cwd()}")

@@ -59,7 +59,7 @@ class Case:
         """A whole number of 1 or more, else 0."""
         value = self.inputs.get(name)
         try:
-            return max(int(value), 0)  # type: ignore[arg-type]  # what is no number raises
+            return max(int(value), 0)  # type: ignore[arg-type]  # what is not a number raises
         except (TypeError, ValueError, OverflowError):
             return 0
 

@@ -154,7 +154,7 @@ def _of_pipe(entry: os.DirEntry[str]) -> Finding:
 
 
 def is_pipe(path: str, entry: os.DirEntry[str] | None = None) -> bool:
-    """Whether opening a path may wait for ever; what cannot be looked at is no pipe."""
+    """Whether opening a path may wait for ever; what cannot be looked at is not a pipe."""
     try:
         if entry is not None and not entry.is_symlink() and (entry.is_file() or entry.is_dir()):
             return False  # known without asking the disk
@@ -178,7 +178,7 @@ def _of_captions(host: Host, beside: dict[str, list[str]]) -> Iterator[Finding]:
 
 
 def data_trouble(host: Host, folder: str) -> str:
-    """Why a folder is no data set; empty where it has an image."""
+    """Why a folder is not a data set; empty where it has an image."""
     try:
         count = count_pictures(folder, host.read_picture, 1)
     except (OSError, ValueError) as error:
@@ -186,7 +186,7 @@ def data_trouble(host: Host, folder: str) -> str:
         return f"the data set directory {str(folder)!r} cannot be read: {why}{path_hint(str(folder))}"
     if count:
         return ""
-    return f"no file in {str(folder)!r} can be read as a picture; captions (.txt) beside pictures do not count"
+    return f"no file in {str(folder)!r} can be read as an image; captions (.txt) beside images do not count"
 
 
 def path_hint(folder: str) -> str:

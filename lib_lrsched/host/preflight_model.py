@@ -32,7 +32,7 @@ def architecture(case: Case) -> Iterator[Finding]:
     key = getattr(model.model, "conditioning_key", None)
     channels = getattr(getattr(model.model, "diffusion_model", None), "in_channels", INPAINTING_CHANNELS)
     if key in ("hybrid", "concat") and case.kind == "hypernetwork":
-        yield Finding(ERROR, "model", "the loaded model wants a picture beside the prompt (inpainting), which the training of a "
+        yield Finding(ERROR, "model", "the loaded model wants an image beside the prompt (inpainting), which the training of a "
                                       "hypernetwork does not give it: load a model without that")
     elif (key in ("hybrid", "concat") and channels != INPAINTING_CHANNELS) or key in ("adm", "hybrid-adm", "crossattn-adm"):
         yield Finding(ERROR, "model", f"the loaded model wants more than a prompt (its conditioning is {key}), which training does "
@@ -44,7 +44,7 @@ def network(case: Case) -> Iterator[Finding]:
     label = case.host.replaced_unet()
     if label:
         yield Finding(ERROR, "unet", f"{label} stands in for the model's UNet, and no gradient passes through it: "
-                                     "set SD Unet to None in the settings and make one picture, so that it is taken out")
+                                     "set SD Unet to None in the settings and make one image, so that it is taken out")
 
 
 def offloading(case: Case) -> Iterator[Finding]:
@@ -90,7 +90,7 @@ def applied(case: Case) -> Iterator[Finding]:
     loaded = [str(getattr(one, "name", "?")) for one in getattr(case.host.shared, "loaded_hypernetworks", None) or ()]
     if case.kind == "embedding" and loaded:
         yield Finding(WARNING, "hypernetwork", f"the hypernetwork {', '.join(loaded)} is loaded and will be applied while the "
-                                               "embedding is trained: make one picture without it first, if that is not meant")
+                                               "embedding is trained: make one image without it first, if that is not meant")
 
 
 def gradient(case: Case) -> Iterator[Finding]:

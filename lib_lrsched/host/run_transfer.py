@@ -53,7 +53,7 @@ def bundles_json(store: Store, run_id: str) -> list[dict[str, Any]]:
 def _described(bundle: Snapshot) -> dict[str, Any]:
     facts = bundle.facts
     order, trained = bundle.parts.get("order") or {}, bundle.parts.get("trained", [])
-    taken, batches = order.get("taken"), order.get("batches")  # looked at when a training goes on with them, and not before
+    taken, batches = order.get("taken"), order.get("batches")  # looked at when a training resumes with them, and not before
     return {
         "step": facts.step, "time_s": facts.time_s, "digest": facts.digest, "rate_text": facts.rate_text,
         "optimizer": facts.optimizer, "multiplier": facts.multiplier, "torch": facts.torch,
@@ -176,7 +176,7 @@ def _free_file(host: Host, kind: str, name: str) -> Path:
     """Where a thing of that name goes; never outside the host's folder for its kind."""
     plain = "".join(c for c in name if c.isalnum() or c in "._- ").strip()
     if name != plain or name.startswith(".") or not 0 < len(name) <= 100:
-        raise RequestError(f"a name has 1 to 100 letters, digits, and . _ - between them; given was {name!r}")
+        raise RequestError(f"a name has 1 to 100 letters, digits, and . _ - between them, got {name!r}")
     folder = host.embeddings_dir() if kind == "embedding" else host.hypernetworks_dir()
     file = Path(folder) / f"{name}.pt"
     taken = host.embedding(name) is not None if kind == "embedding" else host.hypernetwork_file(name) is not None

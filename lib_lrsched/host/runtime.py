@@ -205,7 +205,7 @@ class Runtime:
             return run_transfer.bring_in(self.host, self.store, self.under_way(), source, name)
 
     def choose(self, kind: str, name: str, way: str) -> None:
-        """How the next training of this name goes on with its stored run: for that one training.
+        """How the next training of this name resumes its stored run: for that one training.
 
         Raises:
             ValueError: no such way.

@@ -222,7 +222,7 @@ class TrainingHooks:
         hooks = self
 
         class Hypernetwork(original):  # the host's class, with its name
-            """Loads the snapshot's weights over the file's where a training goes on with a snapshot."""
+            """Loads the snapshot's weights over the file's where a training resumes from a snapshot."""
 
             def load(self, filename: Any) -> Any:
                 answer = super().load(filename)

@@ -1,6 +1,6 @@
 """Characters that a schedule does not have, and what was meant by them.
 
-Text that was pasted from a web page, a PDF or a word processor looks right and is not: a minus that is no minus, a
+Text that was pasted from a web page, a PDF or a word processor looks right and is not: a minus that is not a minus, a
 full-width colon, a byte order mark. An error that only quotes such text shows what looks right, so this one says the character.
 """
 

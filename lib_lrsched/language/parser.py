@@ -29,7 +29,7 @@ def parse(source: str, guess: Guess = no_guess) -> Schedule:
     """
     if not isinstance(source, str):
         raise ScheduleError(
-            f"a schedule is a text such as 0.005:100, 1e-3; given was {type(source).__name__} {source!r}",
+            f"a schedule is a text such as 0.005:100, 1e-3, got {type(source).__name__} {source!r}",
             str(source), (0, len(str(source))),
         )
     tokens = Tokens(source, guess)

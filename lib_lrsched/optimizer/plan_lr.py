@@ -102,7 +102,7 @@ class PlanLR(LRScheduler):
         made = _planned(plan_or_text, total_steps, steps_per_epoch, images_per_step)
         if last_epoch < -1 or (last_epoch >= 0 and made.feedback):
             raise ValueError(
-                f"last_epoch is -1 or more, given was {last_epoch}" if last_epoch < -1 else
+                f"last_epoch is -1 or more, got {last_epoch}" if last_epoch < -1 else
                 "a plan with a plateau cannot start in its middle, for the plateau has to know the losses before; "
                 "make it without last_epoch and use load_state_dict"
             )

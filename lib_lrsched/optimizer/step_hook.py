@@ -37,7 +37,7 @@ def load_state(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
     The tensors are copied: an optimizer goes on changing what it is given.
 
     Raises:
-        ValueError: entries that are no state of these parameters.
+        ValueError: entries that are not the state of these parameters.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     flags = [group for group in optimizer.param_groups for _ in group["params"]]

@@ -40,7 +40,7 @@ def find_embedding(word: str, embeddings: Mapping[str, NamedVectors]) -> NamedVe
 
 
 def words_of(prompt: str, names: Iterable[str]) -> list[str]:
-    """The prompt's words. A name that is no single word, such as ``my thing`` or ``größe``, counts as one: the host compares
+    """The prompt's words. A name that is not a single word, such as ``my thing`` or ``größe``, counts as one: the host compares
     tokens, of which a name may have several."""
     return _pattern(tuple(name for name in names if not _WORD.fullmatch(name))).findall(prompt)
 

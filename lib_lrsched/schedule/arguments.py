@@ -140,7 +140,7 @@ def value_of(p: Param, arg: Arg | None, length: int, clock: Clock) -> Any:
         return _word(p, value, clock)
     if not isinstance(value, Quantity):
         assert isinstance(value, Word)
-        clock.fail(f"{p.name} is a {_KINDS[p.kind]}; given was `{short(value.text)}`", value.span)
+        clock.fail(f"{p.name} is a {_KINDS[p.kind]}, got `{short(value.text)}`", value.span)
     if p.kind == "rate":
         number: Any = rate(value, clock)
     elif p.kind == "time":
@@ -171,12 +171,12 @@ def _word(p: Param, value: Any, clock: Clock) -> Any:
 
 def _number(p: Param, value: Quantity, clock: Clock) -> Any:
     if value.unit:
-        clock.fail(f"{p.name} is a {_KINDS[p.kind]} without a unit; given was {value.text}{value.unit}", value.span)
+        clock.fail(f"{p.name} is a {_KINDS[p.kind]} without a unit, got {value.text}{value.unit}", value.span)
     if p.kind == "whole":
         return _whole(p, value, clock)
     number = float(value.text)
     if not isfinite(number):
-        clock.fail(f"{p.name} is a finite number; given was {value.text}", value.span)
+        clock.fail(f"{p.name} is a finite number, got {value.text}", value.span)
     return number
 
 
@@ -184,7 +184,7 @@ def _whole(p: Param, value: Quantity, clock: Clock) -> int:
     try:
         return int(value.text)
     except ValueError:
-        clock.fail(f"{p.name} is a whole number; given was {value.text}", value.span)
+        clock.fail(f"{p.name} is a whole number, got {value.text}", value.span)
 
 
 def _check_range(p: Param, number: float, clock: Clock, span: Span) -> None:
@@ -194,6 +194,6 @@ def _check_range(p: Param, number: float, clock: Clock, span: Span) -> None:
         return
     low = f"above {p.low:g}" if p.open_low else f"{p.low:g} or more"
     high = "" if p.high == float("inf") else f" and {'below' if p.open_high else 'at most'} {p.high:g}"
-    clock.fail(f"{p.name} is {low}{high}; given was {number:g}", span)
+    clock.fail(f"{p.name} is {low}{high}, got {number:g}", span)
 
 

@@ -24,7 +24,7 @@ def end_steps(end: Quantity, clock: Clock) -> int:
         _check_order(end, clock)
     steps = time(end, clock, clock.total_steps)
     if steps < 1:
-        clock.fail(f"an end is 1 or more, or -1 for the end of the run; given was {end.text}", end.span)
+        clock.fail(f"an end is 1 or more, or -1 for the end of the run, got {end.text}", end.span)
     return steps
 
 

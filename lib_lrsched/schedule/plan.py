@@ -57,7 +57,7 @@ class Plan:
         """The value at step ``k``; equal to ``values([k])[0]`` to the last bit.
 
         Raises:
-            TypeError: ``k`` is no integer.
+            TypeError: ``k`` is not an integer.
             IndexError: ``k`` is outside [0, stop).
         """
         return float(self._rate(self._step(k)))
@@ -231,9 +231,9 @@ def _replan(text: str, total: int, per_epoch: int | None, per_step: int | None) 
 def _positive(name: str, number: int) -> int:
     value = operator.index(number)
     if value < 1:
-        raise ValueError(f"{name} is 1 or more, given was {value}")
+        raise ValueError(f"{name} is 1 or more, got {value}")
     if value >= FAR:
-        raise ValueError(f"{name} is below 2**62, given was {value}")
+        raise ValueError(f"{name} is below 2**62, got {value}")
     return value
 
 

@@ -136,7 +136,7 @@ def _count(arg: Arg, clock: Clock) -> Fraction:
         clock.fail(f"repeat starts with a count, as in {REPEAT.example}", value.span)
     number = float(value.text)
     if not isfinite(number) or not 0 < number < 1e15:
-        clock.fail(f"a count is above 0 and below 1e15; given was {value.text}", value.span)
+        clock.fail(f"a count is above 0 and below 1e15, got {value.text}", value.span)
     return Fraction(value.text.replace("_", ""))
 
 

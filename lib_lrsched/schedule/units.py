@@ -49,7 +49,7 @@ def rate(value: Quantity, clock: Clock) -> float:
     number = float(value.text)
     if value.unit or not isfinite(number) or number < 0:
         given = ("+" if value.relative else "") + value.text + value.unit
-        clock.fail(f"a rate is a finite number, 0 or more; given was {given}", value.span)
+        clock.fail(f"a rate is a finite number, 0 or more, got {given}", value.span)
     return number
 
 
@@ -62,7 +62,7 @@ def time(value: Quantity, clock: Clock, whole: int | None) -> int:
         return integer(value, clock)
     amount = float(value.text)
     if not isfinite(amount) or amount <= 0:
-        clock.fail(f"a time is a finite number above 0; given was {value.text}{value.unit}", value.span)
+        clock.fail(f"a time is a finite number above 0, got {value.text}{value.unit}", value.span)
     if value.unit == "img":
         integer(value, clock)
     steps = floor(_exact(value.text) * _scale(value, clock, whole) + Fraction(1, 2))
@@ -86,7 +86,7 @@ def _scale(value: Quantity, clock: Clock, whole: int | None) -> Fraction:
         return Fraction(whole, 100)
     if value.unit == "ep":
         if clock.steps_per_epoch is None:
-            clock.fail("epochs need the data set's size: say how many pictures there are", value.span)
+            clock.fail("epochs need the data set's size: say how many images there are", value.span)
         return Fraction(clock.steps_per_epoch)
     if clock.images_per_step is None:
         clock.fail("img needs the number of images per step: batch size times accumulation", value.span)
@@ -99,6 +99,6 @@ def integer(value: Quantity, clock: Clock) -> int:
     except ValueError:
         number = float(value.text)
         hint = f"; did you mean {number:.0f}?" if 1 <= number < 1e15 and number == round(number) else ""
-        clock.fail(f"steps are counted in whole numbers; given was {value.text}{hint}", value.span)
+        clock.fail(f"steps are counted in whole numbers, got {value.text}{hint}", value.span)
 
 

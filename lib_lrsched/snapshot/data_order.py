@@ -118,9 +118,9 @@ def place_from_parts(parts: Any, data: Any, batches: int) -> Place:
         raise ValueError("the place in the epoch has not the fields groups, batches and taken")
     groups, chosen, taken = parts["groups"], parts["batches"], parts["taken"]
     if not (_is_lists(groups) and _is_lists(chosen) and type(taken) is int):
-        raise ValueError("the place in the epoch is no lists of picture numbers")
+        raise ValueError("the place in the epoch is not lists of image numbers")
     if [sorted(group) for group in groups] != [sorted(group) for group in data.groups]:
-        raise ValueError("the pictures fall into other groups of one size")
+        raise ValueError("the images fall into other groups of one size")
     known = {index for group in groups for index in group}
     size = int(data.batch_size)
     if len(chosen) != batches or not 0 < taken <= batches or not all(set(one) <= known and len(one) == size for one in chosen):

@@ -159,7 +159,7 @@ def _listed(word: str, names: Sequence[str]) -> str:
     if not names:
         return ""
     shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-    return f"{len(names)} picture{'s' if len(names) > 1 else ''} {word}: {shown}"
+    return f"{len(names)} image{'s' if len(names) > 1 else ''} {word}: {shown}"
 
 
 def _reorder(data: Any, names: list[str], now: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a training goes on with: found by what is trained, chosen by the user, before anything heavy starts.
+"""What a training resumes from: found by what is trained, chosen by the user, before anything heavy starts.
 
 The host's file may be older than the newest bundle: then the process went away before the host could save. It may be
 the very form that the bundle holds. Or it is another: the user put an older copy back, and means it.

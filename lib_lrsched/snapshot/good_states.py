@@ -33,7 +33,7 @@ class GoodStates:
 
     @property
     def newest_whole(self) -> Snapshot:
-        """The newest without a NaN or an infinity, on trial or not: for an update that was broken off, which is no sign of harm."""
+        """The newest without a NaN or an infinity, on trial or not: for a broken-off update, which is no sign of harm."""
         assert self._proved, "an update was made without apply()"
         found = [*self._proved, *([self._on_trial[0]] if self._on_trial else [])]
         return next((bundle for bundle in reversed(found) if _is_whole(bundle)), found[0])

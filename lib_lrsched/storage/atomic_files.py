@@ -46,9 +46,8 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         sync_file(temporary)
         replace(temporary, path)
-    except Exception:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)  # there only where something was raised
     sync_folder(path.parent)
 
 

@@ -88,7 +88,7 @@ class History:
         the losses are read, and the other columns of those that stay in the overview; `every_value` reads them all.
 
         Raises:
-            RunStateError: a line that is no record and no event; its number is in the message.
+            RunStateError: a line that is neither a record nor an event; its number is in the message.
         """
         history = cls(path if append else None, recent=recent, clock=clock)
         if history._replay(path, every_value=every_value):

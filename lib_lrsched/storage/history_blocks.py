@@ -110,7 +110,7 @@ class RowLines:
         """All of COLUMNS in the chosen lines, float64 [k, len(COLUMNS)]; NaN for one that the file lacks.
 
         Raises:
-            ValueError: a value that is no number, in whichever column of the file.
+            ValueError: a value that is not a number, in whichever column of the file.
         """
         cuts = self._cuts[chosen]
         step = self._layout.place("step")

@@ -37,7 +37,7 @@ def read_losses(path: Path, until: int) -> list[tuple[int, float]]:
     """(step, loss) of the updates before step `until`, exactly as recorded, rising; a run that went back counts once.
 
     Raises:
-        RunStateError: a line that is no row and no event.
+        RunStateError: a line that is neither a row nor an event.
     """
     losses: dict[int, float] = {}
     number = 2
@@ -101,7 +101,7 @@ def header_of(line: bytes, path: Path) -> Layout:
     """The layout that the first line of a file says.
 
     Raises:
-        RunStateError: it is no header, or one of another format.
+        RunStateError: it is not a header, or one of another format.
     """
     try:
         return as_layout(decode(line))

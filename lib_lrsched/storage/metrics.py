@@ -80,7 +80,7 @@ class Metrics:
         """Takes in one or more rows; where `exactly` is not asked for, only those that may stay in the overview.
 
         Raises:
-            ValueError: a value that is no number.
+            ValueError: a value that is not a number.
         """
         if self.last_step is not None and many.steps[0] <= self.last_step:
             self._go_back(int(many.steps[0]))
@@ -228,5 +228,5 @@ def _plain(column: Rows) -> list[float | None]:
 
 
 def _height(row: Row) -> float:
-    """A loss that is no number counts as the greatest, so that it is kept and shows as a gap."""
+    """A loss that is not a number counts as the greatest, so that it is kept and shows as a gap."""
     return row[_LOSS] if isfinite(row[_LOSS]) else inf

@@ -87,6 +87,6 @@ BUILTIN = (
     _builtin(
         "Hypernetwork: warm restarts",
         "restarts(2e-5, 1e-6, t_0=25%, peak_decay=0.8)",
-        "Four waves, each lower than the last. For when the pictures stop changing before the run is over.",
+        "Four waves, each lower than the last. For when the images stop changing before the run is over.",
     ),
 )

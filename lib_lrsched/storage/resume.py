@@ -24,7 +24,7 @@ WAYS: tuple[str, ...] = get_args(Way)
 SAID = {
     "start": "starts",
     "continue": "goes on",
-    "new": "goes on with a new schedule from here",
+    "new": "resumes with a new schedule from here",
     "restart": "goes on and restarts the schedule over the remaining steps",
     "file": "starts",
 }

@@ -262,7 +262,7 @@ class Store:
         try:
             return self._load(run_id, path)
         except (FileNotFoundError, NotADirectoryError):
-            # A run whose state was set aside, is gone or not yet saved, or a file that is no run.
+            # A run whose state was set aside, is gone or not yet saved, or a file that is not a run.
             recovered = self._recovered(run_id)
             if recovered is None:
                 self._say_orphan(path)
@@ -325,7 +325,7 @@ def _is_made(folder: Path) -> bool:
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
-        return not os.path.lexists(folder)  # it may be one above it that is no folder
+        return not os.path.lexists(folder)  # it may be one above it that is not a folder
     except OSError:
         return True
     return True

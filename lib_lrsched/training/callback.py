@@ -152,7 +152,7 @@ class Callback:
         """Take up what state_dict() gave.
 
         Raises:
-            ValueError: it is no such state; says what is done instead.
+            ValueError: it is not such a state; says what is done instead.
         """
 
 

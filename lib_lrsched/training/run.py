@@ -70,7 +70,7 @@ class TrainingRun:
     # What happened ------------------------------------------------------------------------
 
     def begin(self, initial_step: int, known: Known | None) -> None:
-        """The loop starts: find the run that this one goes on with, or make a new one. Never raises."""
+        """The loop starts: find the run that this one resumes, or make a new one. Never raises."""
         self.initial_step = self._step = initial_step
         self._planned_now = (-1, 0.0)
         self.is_live = True
@@ -232,7 +232,7 @@ class TrainingRun:
         self.planned.watch = plateau.replay(self.planned.plan, [(k - origin, loss) for k, loss in losses if k >= origin])
 
     def _found(self, known: Known | None) -> RunState | None:
-        """The stored run that this one goes on with."""
+        """The stored run that this one resumes."""
         found = self.planned.resumed.state
         if self.planned.resumed.way == "file":
             return None

@@ -65,7 +65,7 @@ class RunPlan:
             self._plan_texts(self.pictures, self.counts.batch, self.counts.accumulate)
 
     def adopt(self, resumed: Resumption) -> None:
-        """What the run goes on with, found late.
+        """What the run resumes from, found late.
 
         Raises:
             ScheduleError: as bind().

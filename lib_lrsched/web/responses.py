@@ -94,7 +94,7 @@ class BoundedRequest(Request):
         """Its bytes as they come.
 
         Raises:
-            HTTPException: 400, it broke off; nobody reads the answer, and it is no mistake of ours.
+            HTTPException: 400, it broke off; nobody reads the answer, and it is not a mistake of ours.
         """
         try:
             async for block in super().stream():

@@ -39,7 +39,7 @@ class Runtime(Protocol):
         """Step, digest and file time (ns) of an embedding or hypernetwork as it is now; None where there is none."""
 
     def going_on(self, kind: str, name: str) -> tuple[tuple[int, str, int] | None, Resumption]:
-        """The same as lookup, and what its next training goes on with, as it is chosen now."""
+        """The same as lookup, and what its next training resumes from, as it is chosen now."""
 
     def choose(self, kind: str, name: str, way: str) -> None:
         """How the next training of this name goes on."""
@@ -63,7 +63,7 @@ class Runtime(Protocol):
         """What would stop or spoil a training: severity, subject, message; errors first."""
 
     def count_pictures(self, folder: str, within_s: float | None = None) -> int | None:
-        """How many pictures in the folder can be decoded; None where it is no folder, or where that takes longer."""
+        """How many pictures in the folder can be decoded; None where it is not a folder, or where that takes longer."""
 
 
 async def _current(request: Request) -> Runtime:

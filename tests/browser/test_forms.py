@@ -133,7 +133,7 @@ def test_error_a_value_that_cannot_be_planned_is_said_and_the_text_stays(page: P
     write(page, "rex(0.005, 1e-5, d=0.5)")
     field(page, "d").fill("2")
     field(page, "d").press("Enter")
-    expect(page.locator("#lrsched_item [role=alert]")).to_have_text("d is 0 or more and below 1; given was 2")
+    expect(page.locator("#lrsched_item [role=alert]")).to_have_text("d is 0 or more and below 1, got 2")
     expect(field(page, "d")).to_have_attribute("aria-invalid", "true")
     expect(page.locator(TEXT)).to_have_value("rex(0.005, 1e-5, d=0.5)")
 

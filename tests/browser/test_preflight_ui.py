@@ -35,7 +35,7 @@ def test_a_folder_without_pictures_is_said_before_the_click_and_until_it_is_mend
     good = train_tab.input_value(FOLDER)
     train_tab.fill(FOLDER, str(tmp_path))
     lines = train_tab.locator(f"{LIST} li")
-    words = f"Would not start: no file in {str(tmp_path)!r} can be read as a picture; captions (.txt) beside pictures do not count"
+    words = f"Would not start: no file in {str(tmp_path)!r} can be read as an image; captions (.txt) beside images do not count"
     expect(lines).to_have_text([words])
     above, below = train_tab.locator(LIST).bounding_box(), train_tab.locator("#train_train_embedding").bounding_box()
     assert above is not None

@@ -124,7 +124,7 @@ def test_a_run_is_exported_deleted_and_imported_again_by_keyboard(page: Page, tm
     expect(name).to_be_focused()
     page.keyboard.type("../parcel")
     page.keyboard.press("Enter")
-    expect(page.locator(SAID)).to_contain_text("a name has 1 to 100 letters, digits, and . _ - between them; given was '../parcel'")
+    expect(page.locator(SAID)).to_contain_text("a name has 1 to 100 letters, digits, and . _ - between them, got '../parcel'")
     name.fill("second parcel")
     page.keyboard.press("Enter")
     imported = 'Imported "second parcel" (embedding, step 20 of 20). The Train tab lists it.'

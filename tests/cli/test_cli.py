@@ -128,7 +128,7 @@ def test_error_number_beyond_any_run(capsys: pytest.CaptureFixture[str], option:
 @pytest.mark.parametrize("text", ["-1e-3", "-1"])
 def test_error_negative_rate_reaches_the_language(capsys: pytest.CaptureFixture[str], text: str) -> None:
     code, _, err = evaluate(capsys, text, "--steps", "5")
-    assert (code, err) == (2, f"a rate is a finite number, 0 or more; given was {text}\n    {text}\n    {'^' * len(text)}\n")
+    assert (code, err) == (2, f"a rate is a finite number, 0 or more, got {text}\n    {text}\n    {'^' * len(text)}\n")
 
 
 def test_error_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -406,8 +406,8 @@ def test_the_run_gives_items_their_points():
 
 SET_V = {"do": "set", "item": [0], "param": "v"}
 END = {"do": "end", "item": [0]}
-ONE_VALUE = "v is one value, such as 0.005 or 20%; given was"
-ONE_END = "an end is one time, such as 100, 20%, 3ep or +50; given was"
+ONE_VALUE = "v is one value, such as 0.005 or 20%, got"
+ONE_END = "an end is one time, such as 100, 20%, 3ep or +50, got"
 NOT_RUN = "this item does not run: it starts after the end, or after an item without one"
 
 

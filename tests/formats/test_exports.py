@@ -657,7 +657,7 @@ KOHYA = "none of the schedules of sd-scripts gives these rates "
         ("diffusers", "repeat(2, 1e-3:5, decay(0.005, gamma=0.9):5)", f"`decay` {CURVE}"),
         ("diffusers", "0", "every rate of this plan is 0: multipliers need a base rate, give one"),
         ("deepspeed", "plateau(0.005)", "`plateau` looks at the loss, and DeepSpeed cannot"),
-        ("deepspeed", "0.005", "a constant rate is no scheduler in DeepSpeed: set lr 0.005 in its optimizer section"),
+        ("deepspeed", "0.005", "a constant rate is not a scheduler in DeepSpeed: set lr 0.005 in its optimizer section"),
         ("deepspeed", "cosine(0.005, 0)", f"{DEEPSPEED}(cosine)"),
         ("deepspeed", "warmup(0.005):100, 0.005",
          f"{DEEPSPEED}(warmup, constant); its warm-up is one step late, such as 0:1, linear(0, 0.005):+100, 0.005"),
@@ -706,10 +706,10 @@ def test_restarts_that_floats_miss_are_left_to_torch():
         ("json", {}, "no format `json`; there are a1111, pytorch, diffusers, deepspeed, kohya"),
         ("pytorch", {"error": 0.1}, "pytorch takes no error: it says a plan exactly or not at all"),
         ("a1111", {"base": 0.1}, "a1111 takes no base rate"),
-        ("a1111", {"error": 1.0}, "the error is a part from 0 to below 1, such as 0.02 or 2%; given was 1"),
-        ("a1111", {"error": math.nan}, "the error is a part from 0 to below 1, such as 0.02 or 2%; given was nan"),
-        ("diffusers", {"base": 0.0}, "the base rate is a finite number above 0; given was 0"),
-        ("diffusers", {"base": math.inf}, "the base rate is a finite number above 0; given was inf"),
+        ("a1111", {"error": 1.0}, "the error is a part from 0 to below 1, such as 0.02 or 2%, got 1"),
+        ("a1111", {"error": math.nan}, "the error is a part from 0 to below 1, such as 0.02 or 2%, got nan"),
+        ("diffusers", {"base": 0.0}, "the base rate is a finite number above 0, got 0"),
+        ("diffusers", {"base": math.inf}, "the base rate is a finite number above 0, got inf"),
     ],
 )
 def test_error_options_that_a_format_does_not_take(to: str, options: dict[str, float], message: str):
@@ -745,7 +745,7 @@ def test_the_tiniest_rates_are_phases_of_their_own():
 def test_error_a_constant_with_dust_is_a_constant():
     with pytest.raises(ExportError) as caught:
         export(planned("warmup(0.005, start=0.005, curve=log)"), "deepspeed")
-    assert caught.value.message == "a constant rate is no scheduler in DeepSpeed: set lr 0.005 in its optimizer section"
+    assert caught.value.message == "a constant rate is not a scheduler in DeepSpeed: set lr 0.005 in its optimizer section"
 
 
 def test_an_error_points_at_the_item():

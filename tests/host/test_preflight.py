@@ -292,7 +292,7 @@ def test_error_no_pictures(ground):
     texts.mkdir()
     (texts / "a.txt").write_text("a")
     assert only(ground.host(), data_root=str(texts)) == (
-        "error", f"no file in {str(texts)!r} can be read as a picture; captions (.txt) beside pictures do not count",
+        "error", f"no file in {str(texts)!r} can be read as an image; captions (.txt) beside images do not count",
     )
     severity, message = only(ground.host(), data_root=str(ground.root / "none"))
     missing = f"the data set directory {str(ground.root / 'none')!r} cannot be read: No such file or directory"
@@ -303,10 +303,10 @@ def test_log_folders_that_are_missing(ground, monkeypatch):
     (ground.root / "file").write_text("")
     wanted = str(ground.root / "file" / "log")
     assert only(ground.host(), log_directory=wanted) == (
-        "error", f"the log directory {wanted!r} does not exist and cannot be made: {ground.root / 'file'} is no folder",
+        "error", f"the log directory {wanted!r} does not exist and cannot be made: {ground.root / 'file'} is not a folder",
     )
     assert only(ground.host(), log_directory="", save_embedding_every=500) == (
-        "error", "no log directory is given, and copies or pictures are to be saved there: name one",
+        "error", "no log directory is given, and copies or images are to be saved there: name one",
     )
     monkeypatch.chdir(ground.root)
     assert only(ground.host(), log_directory=" ") == (

@@ -257,7 +257,7 @@ def test_error_not_a_text(given: object, name: str) -> None:
     with pytest.raises(ScheduleError) as caught:
         parse(given)  # type: ignore[arg-type]
     source = str(given)
-    expected = f"a schedule is a text such as 0.005:100, 1e-3; given was {name}"
+    expected = f"a schedule is a text such as 0.005:100, 1e-3, got {name}"
     assert str(caught.value) == full_text(source, expected, "^" * len(source))
 
 

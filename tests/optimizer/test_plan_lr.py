@@ -335,7 +335,7 @@ def test_error_a_plateau_from_its_middle():
 
 
 def test_error_a_last_epoch_below_minus_one():
-    message = "last_epoch is -1 or more, given was -2"
+    message = "last_epoch is -1 or more, got -2"
     assert raised(ValueError, lambda: PlanLR(adam(), CURVED, total_steps=20, last_epoch=-2)) == message
 
 

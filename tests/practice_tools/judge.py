@@ -22,7 +22,7 @@ from lib_lrsched.practice.vocabulary import COLOURS, SHAPES
 from practice_tools.drawings import PICTURE_SIZE, Scenes, draw, random_scenes
 
 _COUNTS = (len(SHAPES), len(COLOURS), len(COLOURS))
-BLUR = 0.05  # standard deviation of the noise on training pictures, so that a sampled picture is no surprise
+BLUR = 0.05  # standard deviation of the noise on training pictures, so that a sampled picture is not a surprise
 
 
 WEIGHTS = Path(__file__).with_name("judge.safetensors")

@@ -100,7 +100,7 @@ def test_momentum_is_drawn_where_something_schedules_it() -> None:
 
 def test_epochs_in_a_text_need_pictures() -> None:
     assert ask("1:3ep, 0", pictures=10, batch=2)["boundaries"] == [15]
-    assert ask("1:3ep, 0")["error"]["message"] == "epochs need the data set's size: say how many pictures there are"
+    assert ask("1:3ep, 0")["error"]["message"] == "epochs need the data set's size: say how many images there are"
 
 
 def test_a_bad_text_does_not_harm_the_others() -> None:

@@ -60,7 +60,7 @@ TEXTS = [
             "                   ^^^",
         ),
     ),
-    ("nan", lines("a rate is a finite number, 0 or more; given was nan", "    nan", "    ^^^")),
+    ("nan", lines("a rate is a finite number, 0 or more, got nan", "    nan", "    ^^^")),
     (
         "cosin(1e-3, 0)",
         lines("no shape `cosin`; did you mean `cosine`?", "    cosin(1e-3, 0)", "    ^^^^^"),
@@ -148,7 +148,7 @@ def test_error_a_schedule_that_is_over_writes_no_folder_of_copies_either(ground,
 def test_error_a_number_instead_of_the_rate_text(ground, heavy, kind, number):
     error = refused(ground, heavy, kind, number)
     assert type(error) is InputError
-    assert str(error) == f'the learning rate is a text such as "0.005"; given was {number}, a number: put it in quotes'
+    assert str(error) == f'the learning rate is a text such as "0.005", got {number}, a number: put it in quotes'
 
 
 @both_kinds
@@ -157,7 +157,7 @@ def test_error_something_else_instead_of_the_rate_text(ground, heavy, kind, give
     error = refused(ground, heavy, kind, given)
     assert type(error) is InputError
     assert str(error) == (
-        f'the learning rate is a text such as "0.005"; given was {given!r}, of type {type(given).__name__}: put it in quotes'
+        f'the learning rate is a text such as "0.005", got {given!r}, of type {type(given).__name__}: put it in quotes'
     )
 
 
@@ -166,7 +166,7 @@ def test_error_something_else_instead_of_the_rate_text(ground, heavy, kind, give
 def test_error_a_number_instead_of_the_clip_text(ground, heavy, kind, number):
     error = refused(ground, heavy, kind, clip_grad_mode="norm", clip_grad_value=number)
     assert type(error) is InputError
-    assert str(error) == f'the gradient clip value is a text such as "0.1"; given was {number}, a number: put it in quotes'
+    assert str(error) == f'the gradient clip value is a text such as "0.1", got {number}, a number: put it in quotes'
 
 
 @both_kinds
@@ -174,7 +174,7 @@ def test_error_a_number_instead_of_the_clip_text(ground, heavy, kind, number):
 def test_error_no_clip_text_while_clipping_is_on(ground, heavy, kind, given):
     error = refused(ground, heavy, kind, clip_grad_mode="value", clip_grad_value=given)
     if given is None:
-        assert str(error) == 'the gradient clip value is a text such as "0.1"; given was None, of type NoneType: put it in quotes'
+        assert str(error) == 'the gradient clip value is a text such as "0.1", got None, of type NoneType: put it in quotes'
     else:
         assert str(error).split("\n")[0] == "a schedule has at least one item, such as 0.005 or 0.005:100"
 
@@ -224,7 +224,7 @@ def test_error_a_folder_with_captions_and_broken_files_only(ground, heavy, kind,
     draw_pictures(folder / "deeper", 1)
     error = refused(ground, heavy, kind, text, data_root=str(folder))
     assert type(error) is InputError
-    assert str(error) == f"no file in {str(folder)!r} can be read as a picture; captions (.txt) beside pictures do not count"
+    assert str(error) == f"no file in {str(folder)!r} can be read as an image; captions (.txt) beside images do not count"
 
 
 @both_kinds
@@ -249,7 +249,8 @@ def test_error_a_log_folder_that_cannot_be_made(ground, heavy, kind):
     wanted = ground.root / "file" / "log"
     error = refused(ground, heavy, kind, log_directory=str(wanted))
     assert type(error) is InputError
-    assert str(error) == f"the log directory {str(wanted)!r} does not exist and cannot be made: {ground.root / 'file'} is no folder"
+    why = f"{ground.root / 'file'} is not a folder"
+    assert str(error) == f"the log directory {str(wanted)!r} does not exist and cannot be made: {why}"
 
 
 @both_kinds

@@ -70,7 +70,7 @@ def text_of(values: dict[str, Any], every: int) -> str:
 
 
 def smoothed(losses: Sequence[float]) -> list[float]:
-    """The debiased average after each loss, over the finite ones; NaN where the loss is no number."""
+    """The debiased average after each loss, over the finite ones; NaN where the loss is not a number."""
     found, mean, weight = [], 0.0, 0.0
     for loss in losses:
         if math.isfinite(loss):
@@ -161,7 +161,7 @@ TOTAL = 50
 
 
 def loss_at(step: int) -> float:
-    """Stands still, falls, is no number for a while, stands still again."""
+    """Stands still, falls, is not a number for a while, stands still again."""
     if step in (20, 21):
         return math.nan
     return 0.75 if step < 12 else 0.75 / (step - 10) if step < 18 else 0.7 + 0.01 * math.sin(step)

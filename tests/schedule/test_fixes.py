@@ -70,7 +70,7 @@ def test_error_a_rate_behind_its_end() -> None:
     assert place(error) == "100:0.005"
     assert error.fix == "0.005:100, 1e-3:200, 1e-4"
     assert refused("1e-3:10, 50:0.005, 1").fix == "1e-3:10, 0.005:50, 1", "what is right stays"
-    assert refused("0.5:0.005").message == "steps are counted in whole numbers; given was 0.005"
+    assert refused("0.5:0.005").message == "steps are counted in whole numbers, got 0.005"
 
 
 COMMAS = [

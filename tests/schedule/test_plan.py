@@ -344,13 +344,13 @@ def test_feedback_lists_the_plateaus_that_run() -> None:
 @pytest.mark.parametrize("name", ["total_steps", "steps_per_epoch", "images_per_step"])
 @pytest.mark.parametrize("number", [0, -1])
 def test_error_run_without_steps(name: str, number: int) -> None:
-    with pytest.raises(ValueError, match=rf"^{name} is 1 or more, given was {number}$"):
+    with pytest.raises(ValueError, match=rf"^{name} is 1 or more, got {number}$"):
         plan("1", **({"total_steps": 5} | {name: number}))
 
 
 @pytest.mark.parametrize("name", ["total_steps", "steps_per_epoch", "images_per_step"])
 def test_error_run_with_more_steps_than_can_be_counted(name: str) -> None:
-    with pytest.raises(ValueError, match=rf"^{name} is below 2\*\*62, given was {2**62}$"):
+    with pytest.raises(ValueError, match=rf"^{name} is below 2\*\*62, got {2**62}$"):
         plan("1", **({"total_steps": 5} | {name: 2**62}))
 
 
@@ -361,10 +361,10 @@ def test_error_run_whose_steps_are_no_integer() -> None:
 
 # What is refused ------------------------------------------------------------------------------
 
-_OPEN_END = "or -1 for the end of the run; given was"
-_RATE = "a rate is a finite number, 0 or more; given was"
+_OPEN_END = "or -1 for the end of the run, got"
+_RATE = "a rate is a finite number, 0 or more, got"
 _REPEAT = "as in repeat(3, cosine(0.005, 1e-5):100)"
-_WHOLE = "steps are counted in whole numbers; given was"
+_WHOLE = "steps are counted in whole numbers, got"
 _HANDS = "no segment before this one hands over a rate; give both,"
 
 REFUSED = [
@@ -378,7 +378,7 @@ REFUSED = [
     ("1e-3:-2", f"an end is 1 or more, {_OPEN_END} -2", "     ^^"),
     ("cosin(1e-3, 0)", "no shape `cosin`; did you mean `cosine`?", "^^^^^"),
     ("linear(0, 1e-3, 5)", "linear takes 2 values", "                ^"),
-    ("1e-3:3ep", "epochs need the data set's size: say how many pictures there are", "     ^^^"),
+    ("1e-3:3ep", "epochs need the data set's size: say how many images there are", "     ^^^"),
     # rates
     ("1e400", f"{_RATE} 1e400", "^^^^^"),
     ("0.5:5, -infinity", f"{_RATE} -infinity", "       ^^^^^^^^^"),
@@ -402,15 +402,15 @@ REFUSED = [
     ("1:inf", f"{_WHOLE} inf", "  ^^^"),
     ("1:1e16", f"{_WHOLE} 1e16", "  ^^^^"),
     ("1:-1e308", f"{_WHOLE} -1e308", "  ^^^^^^"),
-    ("1:0%", "a time is a finite number above 0; given was 0%", "  ^^"),
-    ("1:-5%", "a time is a finite number above 0; given was -5%", "  ^^^"),
-    ("1:-1%", "a time is a finite number above 0; given was -1%", "  ^^^"),
-    ("1:nan ep", "a time is a finite number above 0; given was nanep", "  ^^^^^^"),
-    ("1:1e400img", "a time is a finite number above 0; given was 1e400img", "  ^^^^^^^^"),
+    ("1:0%", "a time is a finite number above 0, got 0%", "  ^^"),
+    ("1:-5%", "a time is a finite number above 0, got -5%", "  ^^^"),
+    ("1:-1%", "a time is a finite number above 0, got -1%", "  ^^^"),
+    ("1:nan ep", "a time is a finite number above 0, got nanep", "  ^^^^^^"),
+    ("1:1e400img", "a time is a finite number above 0, got 1e400img", "  ^^^^^^^^"),
     ("1:0.4%", "0.4% comes to 0 steps; a time is 1 step or more", "  ^^^^"),
     ("1:1e300%", "1e300% is further than any run goes", "  ^^^^^^"),
     ("1:5img", "img needs the number of images per step: batch size times accumulation", "  ^^^^"),
-    ("step(1, every=1ep)", "epochs need the data set's size: say how many pictures there are", "              ^^^"),
+    ("step(1, every=1ep)", "epochs need the data set's size: say how many images there are", "              ^^^"),
     # arguments
     ("foo(1)", "no shape `foo`", "^^^"),
     ("REPEET(1)", "no shape `REPEET`; did you mean `repeat`?", "^^^^^^"),
@@ -439,53 +439,53 @@ REFUSED = [
         "linear takes numbers and words, no other shapes; only repeat takes items",
         "         ^^^^^^^^^^^^^^",
     ),
-    ("linear(fast, 1)", "a is a rate; given was `fast`", "       ^^^^"),
-    ("decay(1, fast)", "gamma is a number; given was `fast`", "         ^^^^"),
-    ("step(1, every=yes)", "every is a number of steps; given was `yes`", "              ^^^"),
-    ("plateau(1, patience=ten)", "patience is a whole number; given was `ten`", "                    ^^^"),
-    ("plateau(1, patience=1.5)", "patience is a whole number; given was 1.5", "                    ^^^"),
-    ("restarts(1, t_0=5, t_mult=1.5)", "t_mult is a whole number; given was 1.5", "                          ^^^"),
-    ("plateau(1, patience=-1)", "patience is 0 or more; given was -1", "                    ^^"),
-    ("plateau(1, patience=3ep)", "patience is a whole number without a unit; given was 3ep", "                    ^^^"),
-    ("decay(1, 5%)", "gamma is a number without a unit; given was 5%", "         ^^"),
-    ("decay(1, nan)", "gamma is a finite number; given was nan", "         ^^^"),
-    ("decay(1, -1)", "gamma is 0 or more; given was -1", "         ^^"),
-    ("poly(1, 0, power=0)", "power is above 0; given was 0", "                 ^"),
-    ("rex(1, 0, d=1)", "d is 0 or more and below 1; given was 1", "            ^"),
-    ("step(1, every=0)", "every is 1 or more; given was 0", "              ^"),
-    ("step(1, every=-3)", "every is 1 or more; given was -3", "              ^^"),
+    ("linear(fast, 1)", "a is a rate, got `fast`", "       ^^^^"),
+    ("decay(1, fast)", "gamma is a number, got `fast`", "         ^^^^"),
+    ("step(1, every=yes)", "every is a number of steps, got `yes`", "              ^^^"),
+    ("plateau(1, patience=ten)", "patience is a whole number, got `ten`", "                    ^^^"),
+    ("plateau(1, patience=1.5)", "patience is a whole number, got 1.5", "                    ^^^"),
+    ("restarts(1, t_0=5, t_mult=1.5)", "t_mult is a whole number, got 1.5", "                          ^^^"),
+    ("plateau(1, patience=-1)", "patience is 0 or more, got -1", "                    ^^"),
+    ("plateau(1, patience=3ep)", "patience is a whole number without a unit, got 3ep", "                    ^^^"),
+    ("decay(1, 5%)", "gamma is a number without a unit, got 5%", "         ^^"),
+    ("decay(1, nan)", "gamma is a finite number, got nan", "         ^^^"),
+    ("decay(1, -1)", "gamma is 0 or more, got -1", "         ^^"),
+    ("poly(1, 0, power=0)", "power is above 0, got 0", "                 ^"),
+    ("rex(1, 0, d=1)", "d is 0 or more and below 1, got 1", "            ^"),
+    ("step(1, every=0)", "every is 1 or more, got 0", "              ^"),
+    ("step(1, every=-3)", "every is 1 or more, got -3", "              ^^"),
     ("step(1, every=1.5)", f"{_WHOLE} 1.5", "              ^^^"),
     ("step(1, every=1e2)", f"{_WHOLE} 1e2; did you mean 100?", "              ^^^"),
-    ("step(1, every=0%)", "a time is a finite number above 0; given was 0%", "              ^^"),
-    ("inverse_sqrt(1, 0)", "timescale is 1 or more; given was 0", "                ^"),
-    ("exp(0, 1)", "a is above 0; given was 0", "    ^"),
-    ("exp(1, 0)", "b is above 0; given was 0", "       ^"),
-    ("0:5, exp(1)", "a is above 0; given was 0", "     ^^^^^^"),
+    ("step(1, every=0%)", "a time is a finite number above 0, got 0%", "              ^^"),
+    ("inverse_sqrt(1, 0)", "timescale is 1 or more, got 0", "                ^"),
+    ("exp(0, 1)", "a is above 0, got 0", "    ^"),
+    ("exp(1, 0)", "b is above 0, got 0", "       ^"),
+    ("0:5, exp(1)", "a is above 0, got 0", "     ^^^^^^"),
     ("warmup(1, curve=cos)", "curve is one of linear, cosine, log; did you mean `cosine`?", "                ^^^"),
     ("warmup(1, curve=5)", "curve is one of linear, cosine, log", "                ^"),
     ("onecycle(1, cycle_momentum=1)", "cycle_momentum is one of yes, no", "                           ^"),
-    ("onecycle(1, pct_start=0)", "pct_start is above 0 and below 1; given was 0", "                      ^"),
-    ("onecycle(1, pct_start=1)", "pct_start is above 0 and below 1; given was 1", "                      ^"),
-    ("onecycle(1, 0.5, three_phase=yes)", "with three phases pct_start is below 0.5, given was 0.5", "            ^^^"),
-    ("onecycle(1, div_factor=0)", "div_factor is above 0; given was 0", "                       ^"),
-    ("onecycle(1, base_momentum=1)", "base_momentum is 0 or more and below 1; given was 1", "                          ^"),
+    ("onecycle(1, pct_start=0)", "pct_start is above 0 and below 1, got 0", "                      ^"),
+    ("onecycle(1, pct_start=1)", "pct_start is above 0 and below 1, got 1", "                      ^"),
+    ("onecycle(1, 0.5, three_phase=yes)", "with three phases pct_start is below 0.5, got 0.5", "            ^^^"),
+    ("onecycle(1, div_factor=0)", "div_factor is above 0, got 0", "                       ^"),
+    ("onecycle(1, base_momentum=1)", "base_momentum is 0 or more and below 1, got 1", "                          ^"),
     ("cyclic(2, 1, 5)", "high is low or more: low is 2, high is 1", "          ^"),
     (
         "restarts(1, t_0=5, warmup=5)",
         "the warm-up is shorter than a cycle: warmup is 5 steps, t_0 is 5",
         "                          ^",
     ),
-    ("restarts(1, t_0=5, t_mult=0)", "t_mult is 1 or more; given was 0", "                          ^"),
+    ("restarts(1, t_0=5, t_mult=0)", "t_mult is 1 or more, got 0", "                          ^"),
     (
         "wsd(1, warmup=50, decay=51)",
         "warm-up and decay fit into the segment: 50 + 51 steps are more than its 100",
         "                        ^^",
     ),
     ("wsd(1, warmup=90)", "warm-up and decay fit into the segment: 90 + 20 steps are more than its 100", "^^^^^^^^^^^^^^^^^"),
-    ("wsd(1, warmup=0%)", "a time is a finite number above 0; given was 0%", "              ^^"),
+    ("wsd(1, warmup=0%)", "a time is a finite number above 0, got 0%", "              ^^"),
     ("range_test(0, 1)", "an exponential range test needs rates above 0; low is 0", "           ^"),
     ("range_test(1, 0)", "an exponential range test needs rates above 0; high is 0", "              ^"),
-    ("plateau(1, factor=1)", "factor is 0 or more and below 1; given was 1", "                  ^"),
+    ("plateau(1, factor=1)", "factor is 0 or more and below 1, got 1", "                  ^"),
     # repeat
     ("repeat(2)", f"repeat takes a count and at least one item, {_REPEAT}", "^^^^^^^^^"),
     ("repeat()", f"repeat takes a count and at least one item, {_REPEAT}", "^^^^^^^^"),
@@ -496,10 +496,10 @@ REFUSED = [
     ("repeat(1:5, 1:5)", f"repeat starts with a count, {_REPEAT}", "       ^^^"),
     ("repeat(2ep, 1:5)", f"repeat starts with a count, {_REPEAT}", "       ^^^"),
     ("repeat(cosine(1, 0), 1:5)", f"repeat starts with a count, {_REPEAT}", "       ^^^^^^^^^^^^"),
-    ("repeat(0, 1:5)", "a count is above 0 and below 1e15; given was 0", "       ^"),
-    ("repeat(-1, 1:5)", "a count is above 0 and below 1e15; given was -1", "       ^^"),
-    ("repeat(nan, 1:5)", "a count is above 0 and below 1e15; given was nan", "       ^^^"),
-    ("repeat(1e15, 1:5)", "a count is above 0 and below 1e15; given was 1e15", "       ^^^^"),
+    ("repeat(0, 1:5)", "a count is above 0 and below 1e15, got 0", "       ^"),
+    ("repeat(-1, 1:5)", "a count is above 0 and below 1e15, got -1", "       ^^"),
+    ("repeat(nan, 1:5)", "a count is above 0 and below 1e15, got nan", "       ^^^"),
+    ("repeat(1e15, 1:5)", "a count is above 0 and below 1e15, got 1e15", "       ^^^^"),
     ("repeat(0.05, 1:5)", "this repeat comes to 0 steps", "^^^^^^^^^^^^^^^^^"),
     ("repeat(2, 1)", "inside repeat every item has an end, its duration, such as 1e-3:50", "          ^"),
     ("repeat(2, cosine(1, 0))", "inside repeat every item has an end, its duration, such as 1e-3:50", "          ^^^^^^^^^^^^"),
@@ -524,7 +524,7 @@ REFUSED = [
     ),
     ("repeat(2, plateau(1):5)", "plateau looks at the run and cannot stand inside repeat", "          ^^^^^^^"),
     ("repeat(2, foo(1):5)", "no shape `foo`", "          ^^^"),
-    ("1:5, repeat(2, exp(1):2, 0:1)", "a is above 0; given was 0", "               ^^^^^^"),
+    ("1:5, repeat(2, exp(1):2, 0:1)", "a is above 0, got 0", "               ^^^^^^"),
     (
         "repeat(2, decay(1, gamma=2):2000)",
         "this rate grows beyond every number within its segment",
@@ -536,11 +536,11 @@ REFUSED = [
     ("1, cosine(nan)", f"{_RATE} nan", "          ^^^"),
     ("1, step(1)", "step needs every, as in step(0.005, every=500, gamma=0.5)", "   ^^^^^^^"),
     ("1, warmup(1, curve=bend)", "curve is one of linear, cosine, log", "                   ^^^^"),
-    ("1, 1:3ep", "epochs need the data set's size: say how many pictures there are", "     ^^^"),
-    ("1, step(1, every=yes)", "every is a number of steps; given was `yes`", "                 ^^^"),
+    ("1, 1:3ep", "epochs need the data set's size: say how many images there are", "     ^^^"),
+    ("1, step(1, every=yes)", "every is a number of steps, got `yes`", "                 ^^^"),
     ("1, step(1, every=1.5)", f"{_WHOLE} 1.5", "                 ^^^"),
     ("1, repeat()", f"repeat takes a count and at least one item, {_REPEAT}", "   ^^^^^^^^"),
-    ("1, repeat(0, 1:5)", "a count is above 0 and below 1e15; given was 0", "          ^"),
+    ("1, repeat(0, 1:5)", "a count is above 0 and below 1e15, got 0", "          ^"),
     ("1, repeat(2, foo(1):5)", "no shape `foo`", "             ^^^"),
     ("1:200, 1, foo(1)", "no shape `foo`", "          ^^^"),
 ]

@@ -213,7 +213,7 @@ FOREIGN = {"import_kohya.py": "sd-scripts names some of its schedules as this la
 
 NAMES = frozenset(shape.name for shape in ENTRIES)
 MOST = 2
-"""So many shapes may be named together: a rule of one format, or of two shapes, is no list of shapes."""
+"""So many shapes may be named together: a rule of one format, or of two shapes, is not a list of shapes."""
 
 
 def lists(source: str) -> list[str]:

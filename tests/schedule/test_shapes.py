@@ -118,7 +118,7 @@ FORMULAS: list[tuple[str, int, Callable[[int], float]]] = [
     ("wsd(1, warmup=0, decay=30, curve=cosine)", 50, lambda j: wsd(j, 50, (0, 30), (1, 0), half)),
     ("wsd(1, warmup=40%, decay=60%, curve=sqrt)", 50, lambda j: wsd(j, 50, (20, 30), (1, 0), lambda t: 1 - sqrt(t))),
     ("wsd(1, warmup=0, decay=0)", 50, lambda j: 1.0),
-    ("wsd(1)", 3, lambda j: [1, 1, 1][j]),  # 10 % of 3 steps is no step, 20 % is one, and a fall starts at the peak
+    ("wsd(1)", 3, lambda j: [1, 1, 1][j]),  # 10 % of 3 steps is not a step, 20 % is one, and a fall starts at the peak
     ("range_test(1e-6, 0.1)", 50, lambda j: geometric(1e-6, 0.1, j / 49)),
     ("range_test(0, 0.1, linear)", 50, lambda j: 0.1 * j / 49),
     ("range_test(1e-6, 0.1, stair=7)", 50, lambda j: geometric(1e-6, 0.1, (j // 7) / 7)),
@@ -258,8 +258,8 @@ def test_a_number_of_cycles_is_exact_beyond_64_bits() -> None:
     ("restarts(1, cycles=7, t_mult=2)", "7 cycles do not fit into 100 steps: the first one would be shorter than a step"),
     ("restarts(1, cycles=1000000000, t_mult=2)",
      "1000000000 cycles do not fit into 100 steps: the first one would be shorter than a step"),
-    ("restarts(1, cycles=0)", "cycles is 1 or more; given was 0"),
-    ("restarts(1, cycles=1.5)", "cycles is a whole number; given was 1.5"),
+    ("restarts(1, cycles=0)", "cycles is 1 or more, got 0"),
+    ("restarts(1, cycles=1.5)", "cycles is a whole number, got 1.5"),
     ("restarts(1, cycles=3, warmup=34)",
      "the warm-up is shorter than a cycle: warmup is 34 steps, the first of 3 cycles is 33.3333"),
     ("1, restarts(1)", "restarts needs t_0 or cycles, as in restarts(0.005, 1e-5, t_0=200)"),

@@ -178,7 +178,7 @@ def test_a_change_is_still_known_after_a_kill_before_the_next_bundle(ground, kin
     draw_pictures(ground.data, 6)
     train_and_die(ground, kind, 5)
     ground.train(kind, TEXT, UPDATES)
-    said = [message for message in events(ground) if message == "1 picture added: 005 red thing.png"]
+    said = [message for message in events(ground) if message == "1 image added: 005 red thing.png"]
     assert len(said) == 2
     assert EXACTLY not in events(ground)
 

@@ -235,9 +235,9 @@ def change_caption(ground: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (change_added, "1 picture added: 005 red thing.png"),
-        (change_removed, "1 picture removed: 003 red thing.png"),
-        (change_picture, "1 picture changed: 003 red thing.png"),
+        (change_added, "1 image added: 005 red thing.png"),
+        (change_removed, "1 image removed: 003 red thing.png"),
+        (change_picture, "1 image changed: 003 red thing.png"),
         (change_caption, "1 picture with another caption: 003 red thing.png"),
     ],
 )

@@ -34,6 +34,14 @@ TEXT = "linear(0.01, 0.001)"
 CHOICES = {"batch": 2, "shuffle_tags": True}
 
 
+def _newest(ground: Any, run: RunState) -> tuple[snapshot.Folder, snapshot.Snapshot]:
+    """The folder of a run's snapshots, and the newest in it."""
+    folder = snapshot.Folder(ground.runtime.store.bundles_path(run.id), run.id)
+    _, found, _ = folder.newest()
+    assert found is not None
+    return folder, found
+
+
 def ask(runtime: Any, method: str, path: str, **options: Any) -> httpx.Response:
     app = FastAPI()
     endpoints.add_routes(app, runtime)
@@ -443,9 +451,7 @@ def test_error_an_optimizer_s_state_from_outside_that_would_end_each_training(gr
     ground.install()
     ground.train("embedding", TEXT, 4)
     run = ground.run()
-    folder = snapshot.Folder(ground.runtime.store.bundles_path(run.id), run.id)
-    _, found, _ = folder.newest()
-    assert found is not None
+    folder, found = _newest(ground, run)
     change(found.parts)
     folder.add(found)
     assert ask(ground.runtime, "GET", f"/runs/{run.id}/bundles").json()["bundles"][0]["good"]
@@ -462,9 +468,7 @@ def test_a_saved_state_whose_place_in_the_data_is_nonsense_is_listed(ground):
     ground.install()
     ground.train("embedding", TEXT, 4)
     run = ground.run()
-    folder = snapshot.Folder(ground.runtime.store.bundles_path(run.id), run.id)
-    _, found, _ = folder.newest()
-    assert found is not None
+    folder, found = _newest(ground, run)
     for order in ({}, {"taken": "x", "batches": 3}, {"taken": torch.ones(2), "batches": torch.ones(())}):
         folder.add(snapshot.Snapshot(found.facts, {**found.parts, "order": order}))
         (newest, *_) = ask(ground.runtime, "GET", f"/runs/{run.id}/bundles").json()["bundles"]
@@ -494,9 +498,7 @@ def test_error_a_saved_state_at_a_step_that_no_run_can_have_reached(ground, tmp_
     ground.install()
     ground.train("embedding", TEXT, 4)
     run = ground.run()
-    folder = snapshot.Folder(ground.runtime.store.bundles_path(run.id), run.id)
-    _, found, _ = folder.newest()
-    assert found is not None
+    folder, found = _newest(ground, run)
     folder.add(dataclasses.replace(found, facts=dataclasses.replace(found.facts, **{field: 10**18})))
     file = exported(ground.runtime, run.id)
     elsewhere(ground, tmp_path)
@@ -556,9 +558,7 @@ def test_error_a_design_that_would_not_fit_its_weights(ground, design, words, tm
     ground.install()
     ground.train("hypernetwork", TEXT, 3)
     run = ground.run()
-    folder = snapshot.Folder(ground.runtime.store.bundles_path(run.id), run.id)
-    _, found, _ = folder.newest()
-    assert found is not None
+    folder, found = _newest(ground, run)
     parts = {**found.parts, "extra": {**found.parts["extra"], **design}}
     folder.add(snapshot.Snapshot(found.facts, parts))
     path = tmp_path / "out.zip"

@@ -124,7 +124,7 @@ def test_a_first_update_that_broke_off_leaves_the_start(ground, kind, monkeypatc
 
 @both_kinds
 def test_a_state_that_was_gone_back_to_once_is_gone_back_to_again(ground, kind, monkeypatch, capsys):
-    """A rescue goes further back where the last one did not help; an update that broke off is no sign of that."""
+    """A rescue goes further back where the last one did not help; an update that broke off is not a sign of that."""
     ground.install(autosave_every=4)
     with monkeypatch.context() as patch:
         losses_that(patch, lambda n, loss: loss * INF if n == 11 else loss)
@@ -136,19 +136,24 @@ def test_a_state_that_was_gone_back_to_once_is_gone_back_to_again(ground, kind, 
 # Between the optimizer and the report ---------------------------------------------------------
 
 
-@both_kinds
-def test_an_update_that_the_host_did_not_come_to_count_is_counted(ground, kind, monkeypatch):
-    """The weights are exact, and it is said what is not."""
-    ground.install(autosave_every=4)
-    expected = whole(ground, kind, TEXT, 16)
-    ground.create(kind, NAME, overwrite=True)
-    made = []
+def interrupted_behind_the_seventh(ground: Any, kind: str) -> None:
+    """A training that is broken off right behind its seventh update of the weights."""
+    made: list[int] = []
     hook = register_optimizer_step_post_hook(lambda *_: interrupt() if made.append(1) or len(made) == 7 else None)
     try:
         with pytest.raises(KeyboardInterrupt):
             ground.train(kind, TEXT, 16)
     finally:
         hook.remove()
+
+
+@both_kinds
+def test_an_update_that_the_host_did_not_come_to_count_is_counted(ground, kind, monkeypatch):
+    """The weights are exact, and it is said what is not."""
+    ground.install(autosave_every=4)
+    expected = whole(ground, kind, TEXT, 16)
+    ground.create(kind, NAME, overwrite=True)
+    interrupted_behind_the_seventh(ground, kind)
     assert newest(ground).facts.step == 7
     trained = ground.train(kind, TEXT, 16, seed=99)
     assert NOT_EXACT in events(ground)
@@ -166,13 +171,7 @@ def test_with_grad_scaler_an_update_that_was_not_counted_is_undone(ground, kind,
     ground.install(autosave_every=4)
     expected = whole(ground, kind, TEXT, 16)
     ground.create(kind, NAME, overwrite=True)
-    made = []
-    hook = register_optimizer_step_post_hook(lambda *_: interrupt() if made.append(1) or len(made) == 7 else None)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            ground.train(kind, TEXT, 16)
-    finally:
-        hook.remove()
+    interrupted_behind_the_seventh(ground, kind)
     assert newest(ground).facts.step == 4
     goes_on_exactly(ground, kind, 16, expected)
 

@@ -294,7 +294,7 @@ PLATEAU = "plateau(0.01, factor=0.5, patience=2):30, 0.004"
 
 
 def test_a_plateau_cuts_the_rate_while_the_loss_stands_still_and_says_so(store, clock):
-    """The first look is the best one; then every third look in a row that is no better cuts."""
+    """The first look is the best one; then every third look in a row that is not better cuts."""
     run = made(store, clock, PLATEAU, 40)
     run.begin(0, None)
     rates = []

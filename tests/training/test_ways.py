@@ -47,7 +47,7 @@ def test_another_text_is_a_new_schedule_from_here_at_absolute_steps(ground, kind
     rates(ground, kind, OLD, 6)
     assert rates(ground, kind, NEW, 12, way) == planned(NEW, 12, range(6, 12))
     assert [leg.mode for leg in ground.run().legs] == ["start", "new"]
-    assert ("resume", f"goes on with a new schedule from here at step 6 of 12 with `{NEW}`") in ground.events()
+    assert ("resume", f"resumes with a new schedule from here at step 6 of 12 with `{NEW}`") in ground.events()
 
 
 @both_kinds

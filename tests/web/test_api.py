@@ -604,7 +604,7 @@ def test_error_a_body_that_is_too_large_is_not_read(client: Client):
     answer = client.post("/lrsched/v1/preview", content=blocks(), headers=headers)
     assert (answer.status_code, message(answer.json())) == (413, too_large)
     assert taken < 20
-    # A megabyte of the slowest to read is no great matter, and a text of many thousand phases is welcome.
+    # A megabyte of the slowest to read matters little, and a text of many thousand phases is welcome.
     assert post(client, "/preview", [[]] * 250_000, 400) == {"error": {"message": NO_OBJECT, "span": None}}
     text = ", ".join(f"1:{step}" for step in range(1, 10_000))
     assert post(client, "/preview", PREVIEW | {"texts": [text], "total_steps": 50_000})["results"][0]["text"] == text

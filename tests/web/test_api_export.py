@@ -60,7 +60,7 @@ TOTAL = "total_steps: expected a whole number from 1 to 1000000"
         ({"text": "1", "format": "a1111", "total_steps": 9, "error": "2%"},
          'error: expected a finite number, or null, got "2%"', None),
         ({"text": "1", "format": "a1111", "total_steps": 9, "error": 2},
-         "the error is a part from 0 to below 1, such as 0.02 or 2%; given was 2", None),
+         "the error is a part from 0 to below 1, such as 0.02 or 2%, got 2", None),
         ({"text": "1", "format": "gif", "total_steps": 9},
          "no format `gif`; there are a1111, pytorch, diffusers, deepspeed, kohya", None),
         ({"text": "1:4, cosin(0)", "format": "a1111", "total_steps": 9}, "no shape `cosin`; did you mean `cosine`?", [5, 10]),
@@ -149,7 +149,7 @@ def test_import_as_json(capsys: pytest.CaptureFixture[str]):
          [0, 10], None),
         (["export", "1:3, cosin(0)", "--steps", "9", "--to", "a1111"], "no shape `cosin`; did you mean `cosine`?", [5, 10],
          "1:3, cosine(0)"),
-        (["import", "--from", "a1111", "nan"], "`nan`: expected a rate, a finite number of 0 or more, given was `nan`", None, None),
+        (["import", "--from", "a1111", "nan"], "`nan`: expected a rate, a finite number of 0 or more, got `nan`", None, None),
     ],
 )  # fmt: skip
 def test_error_exit_code_is_2(

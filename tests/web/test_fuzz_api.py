@@ -79,7 +79,7 @@ def _complaint(answer: httpx.Response) -> str:
     if answer.status_code < 400:
         return ""
     body = answer.json()
-    if answer.status_code >= 500 and "run.json: " not in answer.text:  # a stored file that is damaged is no failure of ours
+    if answer.status_code >= 500 and "run.json: " not in answer.text:  # a stored file that is damaged is not a failure of ours
         return f"{answer.status_code} {answer.text[:300]}"
     is_form = set(body) == {"error"} and set(body["error"]) == {"message", "span"} and isinstance(body["error"]["message"], str)
     return "" if is_form and body["error"]["message"] else f"no refusal: {answer.text[:300]}"

@@ -157,7 +157,7 @@ def test_nested_selectors_are_put_together_as_a_browser_does(rule: str, expected
 
 def selectors_of(sheet: str) -> list[str]:
     """The selectors of a style sheet that declare something, with those of the rules around them put in."""
-    bare = re.sub(r'/\*.*?\*/|(")[^"]*"', r"\1\1", sheet, flags=re.DOTALL)  # what comments and strings hold is no syntax
+    bare = re.sub(r'/\*.*?\*/|(")[^"]*"', r"\1\1", sheet, flags=re.DOTALL)  # what comments and strings hold is not syntax
     found: dict[str, None] = {}
     around: list[list[str]] = [[]]
     for text, mark in re.findall(r"([^{};]*)([{};])", bare):

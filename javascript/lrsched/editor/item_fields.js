@@ -4,10 +4,10 @@ import {formatRate} from "../base/format.js";
 
 const KINDS = {time: "steps, or 20%, 3ep, 500img", whole: "whole number"};
 const ENDS = [
-    ["none", "to the end of the run"], ["|", "at step"], ["|%", "at % of the run"], ["|ep", "at epoch"], ["|img", "at picture"],
-    ["+|", "steps long"], ["+|%", "% of the run long"], ["+|ep", "epochs long"], ["+|img", "pictures long"],
+    ["none", "to the end of the run"], ["|", "at step"], ["|%", "at % of the run"], ["|ep", "at epoch"], ["|img", "at image"],
+    ["+|", "steps long"], ["+|%", "% of the run long"], ["+|ep", "epochs long"], ["+|img", "images long"],
 ];
-const DURATIONS = [["|", "steps long"], ["|%", "% of the repeat long"], ["|ep", "epochs long"], ["|img", "pictures long"]];
+const DURATIONS = [["|", "steps long"], ["|%", "% of the repeat long"], ["|ep", "epochs long"], ["|img", "images long"]];
 
 /**
  * A text box that is committed by Enter or by leaving it, and goes back by Escape.

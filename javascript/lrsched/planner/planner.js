@@ -160,7 +160,7 @@ export class Planner {
         const parts = [];
         if (answer.steps_per_epoch) parts.push(`${formatCount(answer.steps_per_epoch)} steps per epoch`);
         if (answer.steps_per_epoch && own.ok && own.epochs_total) parts.push(`${Number(own.epochs_total.toPrecision(4))} epochs`);
-        if (!answer.steps_per_epoch) parts.push("Epochs (ep) can be used once the pictures are known");
+        if (!answer.steps_per_epoch) parts.push("Epochs (ep) can be used once the images are known");
         setText(byId("epochs"), parts.join(", ") + ".");
     }
 

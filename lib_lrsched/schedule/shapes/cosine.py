@@ -256,7 +256,7 @@ def _onecycle(p: Params, n: int) -> Built:
     initial = top / p["div_factor"]
     lowest = initial / p["final_div_factor"]
     if p["three_phase"] and pct >= 0.5:
-        raise ShapeError("pct_start", f"with three phases pct_start is below 0.5, given was {pct:g}")
+        raise ShapeError("pct_start", f"with three phases pct_start is below 0.5, got {pct:g}")
     if n == 1:
         return Built(constant_curve(lowest), lowest, constant_curve(p["max_momentum"]) if p["cycle_momentum"] else None)
     ends: tuple[float, ...] = (pct * n - 1.0, n - 1.0)

@@ -130,7 +130,7 @@ class FileSaving(Callback):
 
         try:
             self._make_folder(Path(filename).parent)
-            # A start without updates, as after a new beginning, is no backup for what was trained before it.
+            # A start without updates, as after a new beginning, is not a backup for what was trained before it.
             backup = not (session.run.file_is_untrained and has_backup(Path(filename)))
             answer = save_whole(filename, write, backup=backup, before=before)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError

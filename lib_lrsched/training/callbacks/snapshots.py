@@ -150,7 +150,7 @@ class Snapshots(Callback):
             try:
                 rest = place_from_parts(self.snapshot.parts["order"], data, len(inner))
             except ValueError as error:
-                self.not_exact(f"the order of the pictures starts anew: {error}")
+                self.not_exact(f"the order of the images starts anew: {error}")
         hooks = Hooks(self._put_draws, self._undo_disturbance, generators.draw_base_seed)
         self._batches = Batches(inner, data, hooks, rest)
         return self._batches
