@@ -28,6 +28,7 @@ from lib_lrsched.errors import RequestError, RunStateError  # noqa: E402
 from lib_lrsched.host import hooks, run_transfer  # noqa: E402
 from lib_lrsched.practice import initialize  # noqa: E402
 from lib_lrsched.snapshot import archive, snapshot  # noqa: E402
+from lib_lrsched.storage.run_state import RunState  # noqa: E402
 from lib_lrsched.web import endpoints, run_endpoints  # noqa: E402
 
 TEXT = "linear(0.01, 0.001)"
