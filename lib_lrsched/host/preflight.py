@@ -79,7 +79,7 @@ def folder_trouble(folder: str) -> str:
         path = path.parent
     if path.is_dir() and os.access(path, os.W_OK):
         return ""
-    why = "no folder" if not path.is_dir() else "not writable"
+    why = "not a folder" if not path.is_dir() else "not writable"
     return f"the log directory {folder!r} does not exist and cannot be made: {path} is {why}"
 
 

@@ -565,7 +565,7 @@ THOUSANDS = "this TOML has a number with thousands of digits; expected one that 
         ("deepspeed", section("WarmupLR", warmup_max_lr=0.1, warmup_type={"log": 1}),
          "WarmupLR: warmup_type is log or linear, got an object"),
         ("deepspeed", section("LRRangeTest", lr_range_test_min_lr=1e308, lr_range_test_step_rate=1e308),
-         ("this comes to `linear(1e308, inf):10000000`, which cannot be planned: a rate is a finite number, 0 or more; "
+         ("this comes to `linear(1e308, inf):10000000`, which cannot be planned: a rate is a finite number, 0 or more, "
          "got inf")),
         ("deepspeed", section(MANY), f"{TYPES}, got '{'9' * 59}..."),
         ("a1111", f"1e-3:{MANY}", f"`1e-3:{'9' * 55}...`: expected a whole number of steps, got `{QUOTED}`"),

@@ -238,7 +238,7 @@ def change_caption(ground: Any) -> None:
         (change_added, "1 image added: 005 red thing.png"),
         (change_removed, "1 image removed: 003 red thing.png"),
         (change_picture, "1 image changed: 003 red thing.png"),
-        (change_caption, "1 picture with another caption: 003 red thing.png"),
+        (change_caption, "1 image with another caption: 003 red thing.png"),
     ],
 )
 def test_pictures_that_changed_are_named_and_the_run_goes_on(ground, kind, change, said):

@@ -388,6 +388,7 @@ def test_a_kill_before_the_rename_leaves_the_old_state(store: Store, monkeypatch
     store.save(state(step=1))
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", kill)
+        patch.setattr(Path, "unlink", kill)  # a killed process cleans nothing up
         with pytest.raises(Killed):
             store.save(state(step=2))
     assert any(path.name.endswith(".tmp") for path in (store.root / "runs/a").iterdir())
