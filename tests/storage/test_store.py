@@ -380,7 +380,7 @@ class Killed(BaseException):
     """Stands for the kill of the process."""
 
 
-def kill(*_: object) -> None:
+def kill(*_: object, **__: object) -> None:
     raise Killed
 
 
