@@ -70,6 +70,19 @@ def test_the_form_follows_the_cursor_and_the_segment_that_is_chosen(page: Page) 
     expect(title(page)).to_have_text("Item 2 of 3")
 
 
+def test_a_press_on_the_chart_counts_although_it_is_drawn_anew_before_the_release(page: Page) -> None:
+    open_tab(page)
+    write(page, "0.005:50, 0.001")
+    put_cursor(page, 0)
+    expect(title(page)).to_have_text("Item 1 of 2")
+    middle_x, y = middle(page.locator("#lrsched_chart"))
+    page.mouse.move(middle_x + 150, y)
+    page.mouse.down()
+    page.eval_on_selector("#lrsched_chart svg", "drawing => drawing.replaceWith(drawing.cloneNode(true))")
+    page.mouse.up()
+    expect(title(page)).to_have_text("Item 2 of 2")
+
+
 def test_the_form_writes_the_text_and_undo_takes_it_back(page: Page) -> None:
     open_tab(page)
     write(page, "warmup(0.005):5%, # rise\ncosine(0.005, 1e-5)")

@@ -7,6 +7,7 @@ import {nearest} from "./scale.js";
 
 const KEY_STEPS = {ArrowRight: 1, ArrowLeft: -1, PageUp: 0.1, PageDown: -0.1};
 const EVENT_REACH_PX = 5;
+const TAP_REACH_PX = 6;
 
 /** Follows the pointer over `chart`; `cursors` move with it, `onPick(step)` hears of a click. */
 export class Crosshair {
@@ -113,9 +114,16 @@ export class Crosshair {
     #listen() {
         const {host} = this.chart;
         host.addEventListener("pointermove", (event) => this.follow(event));
-        host.addEventListener("pointerdown", (event) => this.follow(event));
-        host.addEventListener("click", () => {
-            if (this.step !== null) this.onPick(this.step);
+        // A press and its release, since there is no click where the chart was drawn anew between the two.
+        let pressed = null;
+        host.addEventListener("pointerdown", (event) => {
+            pressed = event.button === 0 ? event : null;
+            this.follow(event);
+        });
+        host.addEventListener("pointerup", (event) => {
+            const step = pressed && isTap(pressed, event) ? this.#stepAt(event) : null;
+            pressed = null;
+            if (step !== null) this.onPick(step);
         });
         host.addEventListener("pointerleave", (event) => {
             if (event.pointerType === "mouse") this.#choose(null);
@@ -178,6 +186,12 @@ export class Crosshair {
         this.moveTo(step);
         this.cursors.move(step, this);
     }
+}
+
+/** Whether a pointer was released where it was pressed. */
+function isTap(press, release) {
+    const isSame = press.pointerId === release.pointerId;
+    return isSame && Math.hypot(release.clientX - press.clientX, release.clientY - press.clientY) <= TAP_REACH_PX;
 }
 
 /** How many points a key press moves: one, ten with Shift, a tenth of all for the page keys. */
