@@ -1,4 +1,4 @@
-"""The pictures of the tab in the README, made from the real page: python docs/make_screenshots.py
+"""The images of the tab in the README, made from the real page: python docs/make_screenshots.py
 
 Serves the standalone page in a folder of its own, trains on it and takes each state in both themes: the page as it is first
 opened, a text with a mistake, a training that goes on, a run after it was taken up again, and a plan beside that run. Needs
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-PICTURES = Path(__file__).with_name("pictures")
+IMAGES = Path(__file__).with_name("images")
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run",
@@ -42,7 +42,7 @@ TALL = {"width": 1280, "height": 1200}
 
 
 def main() -> None:
-    """Serve, train, take the pictures."""
+    """Serve, train, take the images."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=WAIT_S * 1000)
@@ -116,7 +116,7 @@ def choose_tab(page: Page, name: str) -> None:
 
 
 def take_each(browser: Browser, url: str, state: str, arrange: Callable[[Page], None], part: str = "") -> None:
-    """A picture of the tab, or of a part of it, in each theme, after `arrange(page)`."""
+    """An image of the tab, or of a part of it, in each theme, after `arrange(page)`."""
     for theme in THEMES:
         page = open_page(browser, url, theme)
         choose_tab(page, "LR Schedule")
@@ -124,7 +124,7 @@ def take_each(browser: Browser, url: str, state: str, arrange: Callable[[Page], 
         arrange(page)
         settle(page)
         data = page.locator(part).screenshot() if part else page.screenshot(full_page=True)
-        save(data, PICTURES / f"{'-'.join(filter(None, ('tab', state, theme)))}.png")
+        save(data, IMAGES / f"{'-'.join(filter(None, ('tab', state, theme)))}.png")
         page.close()
 
 
@@ -134,11 +134,11 @@ def settle(page: Page) -> None:
 
 
 def save(data: bytes, path: Path) -> None:
-    """The picture with a palette, which halves its size and more; a small red mark keeps its colour."""
+    """The image with a palette, which halves its size and more; a small red mark keeps its colour."""
     from PIL import Image
 
-    picture = Image.open(io.BytesIO(data)).convert("RGB")
-    picture.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    image.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def train(page: Page, steps: int) -> None:

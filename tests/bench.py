@@ -283,13 +283,13 @@ def bench_loop() -> list[Line]:
 
 
 def bench_keeping() -> list[Line]:
-    bundle_s, plain_s = bench_keepings.embedding_bundle()
-    held_s, copy_s, written_s = bench_keepings.hypernetwork_bundle()
+    snapshot_s, plain_s = bench_keepings.embedding_snapshot()
+    held_s, copy_s, written_s = bench_keepings.hypernetwork_snapshot()
     with_s, without_s, share = bench_keepings.whole_run()
     return [
-        Line("bundle of an embedding, on the disk", bundle_s * 1e3, "ms", 10, plain_s * 1e3, "the bytes, unsynced"),
-        Line("bundle of 240 MB: the training is held", held_s * 1e3, "ms", None, copy_s * 1e3, "a copy", held_s / copy_s, 1.5),
-        Line("bundle of 240 MB: until it is on the disk", written_s * 1e3, "ms", None),
+        Line("snapshot of an embedding, on the disk", snapshot_s * 1e3, "ms", 10, plain_s * 1e3, "the bytes, unsynced"),
+        Line("snapshot of 240 MB: the training is held", held_s * 1e3, "ms", None, copy_s * 1e3, "a copy", held_s / copy_s, 1.5),
+        Line("snapshot of 240 MB: until it is on the disk", written_s * 1e3, "ms", None),
         Line("2,000 practice updates, autosave every 50", with_s * 1e3, "ms", None, without_s * 1e3, "without", with_s / without_s),
         Line("of these, saving", share * 100, "%", 3),
     ]

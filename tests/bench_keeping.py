@@ -1,4 +1,4 @@
-"""What it costs to lose nothing: bundles of an embedding and of a large hypernetwork, and a whole run with autosave.
+"""What it costs to lose nothing: snapshots of an embedding and of a large hypernetwork, and a whole run with autosave.
 
 Part of ``make bench``, see bench.py.
 """
@@ -40,20 +40,20 @@ def snapshots_of(folder: Path, tensors: list[torch.Tensor], every: int) -> tuple
     run.begin(0, None)
     snapshots.begin(0)
     snapshots.on_start(session)
-    return snapshots, optimizer, run.bundles_path
+    return snapshots, optimizer, run.snapshots_path
 
 
-def embedding_bundle() -> tuple[float, float]:
-    """Seconds for a bundle of an embedding of 8 vectors, on the disk; and for copying and writing the same bytes."""
+def embedding_snapshot() -> tuple[float, float]:
+    """Seconds for a snapshot of an embedding of 8 vectors, on the disk; and for copying and writing the same bytes."""
     tensors = [torch.randn(8, 768, requires_grad=True)]
     with tempfile.TemporaryDirectory() as folder:
-        snapshots, _, bundles = snapshots_of(Path(folder), tensors, 1)
+        snapshots, _, written_to = snapshots_of(Path(folder), tensors, 1)
         spent, plain = [], []
         for step in range(1, 60):
             begin = time.perf_counter()
             snapshots.boundary(step, made=step, disturbed=False, is_good=True)
             spent.append(time.perf_counter() - begin)
-            data = next(iter(bundles.glob("*.safetensors"))).read_bytes()
+            data = next(iter(written_to.glob("*.safetensors"))).read_bytes()
             begin = time.perf_counter()
             (Path(folder) / "plain").write_bytes(data)
             plain.append(time.perf_counter() - begin)
@@ -61,17 +61,17 @@ def embedding_bundle() -> tuple[float, float]:
     return statistics.median(spent), statistics.median(plain)
 
 
-def hypernetwork_bundle() -> tuple[float, float, float]:
-    """Seconds that a bundle of 80 MB and Adam's 160 MB holds the training thread, for copying the same, and until it is written."""
+def hypernetwork_snapshot() -> tuple[float, float, float]:
+    """Seconds that a snapshot of 80 MB and Adam's 160 MB holds the training, for a copy, and until it is written."""
     tensors = [torch.randn(1280, 1600, requires_grad=True) for _ in range(10)]
     with tempfile.TemporaryDirectory() as folder:
-        snapshots, optimizer, bundles = snapshots_of(Path(folder), tensors, 1)
+        snapshots, optimizer, written_to = snapshots_of(Path(folder), tensors, 1)
         held, copies, written = [], [], []
         for step in range(1, 6):
             begin = time.perf_counter()
             snapshots.boundary(step, made=step, disturbed=False, is_good=True)
             held.append(time.perf_counter() - begin)
-            while len(list(bundles.glob("*.safetensors"))) < min(step, 3) or snapshots.is_writing:
+            while len(list(written_to.glob("*.safetensors"))) < min(step, 3) or snapshots.is_writing:
                 time.sleep(0.005)
             written.append(time.perf_counter() - begin)
             begin = time.perf_counter()

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STOCK, CHECKPOINTED, KEPT = "the WebUI's own", "ours, checkpointing", "ours, without it"
-WAYS = (STOCK, CHECKPOINTED, KEPT)
+VARIANTS = (STOCK, CHECKPOINTED, KEPT)
 DEMANDS = {CHECKPOINTED: 1.3, KEPT: 1.8}
 MEGABYTE = 2**20
 
@@ -41,7 +41,7 @@ def main() -> int:
     parser.add_argument("--cpu", action="store_true", help="processor time instead of the clock on the wall, on a busy machine")
     parser.add_argument("--models", nargs="*", default=["tiny", "full"], choices=["tiny", "full"])
     parser.add_argument("--kinds", nargs="*", default=["embedding", "hypernetwork"], choices=["embedding", "hypernetwork"])
-    parser.add_argument("--pixels", type=int, help="side of a picture; default 128 and 256 on a CPU, 512 on CUDA")
+    parser.add_argument("--pixels", type=int, help="side of an image; default 128 and 256 on a CPU, 512 on CUDA")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.inside:
@@ -197,7 +197,7 @@ class Update:
         scaler.scale(loss).backward()
 
     @contextmanager
-    def way(self, name: str) -> Iterator[None]:
+    def variant(self, name: str) -> Iterator[None]:
         """What is in force during a run."""
         from lib_lrsched.host.checkpointing import Checkpointing
         from lib_lrsched.training.callbacks.freezing import FrozenModel
@@ -231,28 +231,28 @@ def measure(update: Update, rounds: int) -> dict[str, Found]:
     """Gradients first, of the same weights; then memory; then the time, by turns."""
     model = update.webui.model
     gradients, peaks, sizes = {}, {}, {}
-    for name in WAYS:
-        with update.way(name):
+    for name in VARIANTS:
+        with update.variant(name):
             gradients[name] = update.gradients()
-    for name in WAYS:
+    for name in VARIANTS:
         model.zero_grad(set_to_none=True)
-        with update.way(name):
+        with update.variant(name):
             begin = reset_peak(update.device)
             update.make()
             update.make()
             peaks[name] = None if begin is None else peak(update.device) - begin
         sizes[name] = sum(p.grad.numel() * p.grad.element_size() for p in model.parameters() if p.grad is not None)
     model.zero_grad(set_to_none=True)
-    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+    seconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
     for at in range(rounds + 1):
-        for name in WAYS:
-            with update.way(name):
+        for name in VARIANTS:
+            with update.variant(name):
                 taken = timed(update.make, update.device)
             if at:  # the first round allocates what the others add to
                 seconds[name].append(taken)
     model.zero_grad(set_to_none=True)
-    apart = {name: distance(gradients[name], gradients[STOCK]) for name in WAYS}
-    return {name: Found(statistics.median(seconds[name]), peaks[name], sizes[name], apart[name]) for name in WAYS}
+    apart = {name: distance(gradients[name], gradients[STOCK]) for name in VARIANTS}
+    return {name: Found(statistics.median(seconds[name]), peaks[name], sizes[name], apart[name]) for name in VARIANTS}
 
 
 def distance(found: list[Any], reference: list[Any]) -> float:

@@ -200,7 +200,7 @@ def practice_ground(root: Path, model: PracticeModel, *, captions: bool = True) 
     shared.opts.practice_quiet = True
     initialize.setup(root, model)
     shared.state.begin("test")
-    draw_pictures(root / "data", 5, captions=captions)
+    draw_images(root / "data", 5, captions=captions)
     yield Ground(root, model)
     hooks.uninstall()
     shared.state.end()
@@ -216,7 +216,7 @@ def there() -> dict[tuple[Any, str], Any]:
     return {(module, name): getattr(module, name) for module, name in GLOBALS + UNTOUCHED}
 
 
-def draw_pictures(folder: Path, count: int, side: int = SIDE, *, prefix: str = "", captions: bool = True) -> None:
+def draw_images(folder: Path, count: int, side: int = SIDE, *, prefix: str = "", captions: bool = True) -> None:
     folder.mkdir(exist_ok=True)
     for i in range(count):
         path = folder / f"{prefix}{i:03d} red thing.png"

@@ -1,4 +1,4 @@
-"""The documentation holds: its schedules plan, its tables and pictures are those of the library, its links lead somewhere."""
+"""The documentation holds: its schedules plan, its tables and images are those of the library, its links lead somewhere."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def test_every_shape_has_its_section_on_one_page():
 
 
 @pytest.mark.parametrize("name", [shape.name for shape in ENTRIES])
-def test_a_shapes_section_has_formula_picture_table_text_and_origin(name: str):
+def test_a_shapes_section_has_formula_image_table_text_and_origin(name: str):
     text = section(name)
-    assert f"](pictures/shape-{name}.png)" in text
+    assert f"](images/shape-{name}.png)" in text
     assert f"<!-- parameters: {name} -->\n" in text
     assert blocks(text, "schedule")
     assert any(f"{name}(" in block for block in blocks(text, "schedule")) or name == "constant"
@@ -99,28 +99,28 @@ def test_a_table_that_is_not_the_librarys_is_noticed():
     assert "| `gamma` | number | has to be given | factor of each step |\n" in script("make_tables").with_tables(page)
 
 
-def test_every_picture_is_small_and_shown():
-    shown = {name for path in PAGES for name in re.findall(r"pictures/(shape-[a-z_]+\.png)", read(path))}
-    drawn = {path.name for path in (DOCS / "pictures").glob("shape-*.png")}
+def test_every_image_is_small_and_shown():
+    shown = {name for path in PAGES for name in re.findall(r"images/(shape-[a-z_]+\.png)", read(path))}
+    drawn = {path.name for path in (DOCS / "images").glob("shape-*.png")}
     assert drawn == shown
     for name in drawn:
-        data = (DOCS / "pictures" / name).read_bytes()
+        data = (DOCS / "images" / name).read_bytes()
         assert data.startswith(b"\x89PNG")
         assert len(data) < SIZE_BYTES
 
 
-def test_pictures_are_drawn_the_same_every_time(tmp_path: Path):
-    pictures = script("make_pictures")
-    names = {path.name for path in (DOCS / "pictures").glob("shape-*.png")}
-    assert {f"shape-{name}.png" for name in (*pictures.PICTURES, "plateau")} == names
+def test_images_are_drawn_the_same_every_time(tmp_path: Path):
+    plots = script("make_plots")
+    names = {path.name for path in (DOCS / "images").glob("shape-*.png")}
+    assert {f"shape-{name}.png" for name in (*plots.PLOTS, "plateau")} == names
     for name in ("step", "plateau"):
-        first, second = pictures.draw(name, tmp_path / "a"), pictures.draw(name, tmp_path / "b")
+        first, second = plots.draw(name, tmp_path / "a"), plots.draw(name, tmp_path / "b")
         assert first.read_bytes() == second.read_bytes()
         assert first.stat().st_size < SIZE_BYTES
 
 
-def test_the_text_of_the_experiment_is_the_one_in_its_picture():
-    drawn = unparse(parse(script("make_pictures").EXPERIMENT))
+def test_the_text_of_the_experiment_is_the_one_in_its_image():
+    drawn = unparse(parse(script("make_plots").EXPERIMENT))
     texts = [unparse(parse(text)) for text in blocks(read(DOCS / "shapes-cyclic.md"), "schedule")]
     assert drawn in [text.replace(", cycle_momentum=no", "") for text in texts]
 

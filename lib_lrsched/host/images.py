@@ -19,8 +19,8 @@ NAMED = 3
 """So many of the files that are left out are named."""
 
 
-def count_pictures(folder: str | os.PathLike[str], read: Callable[[str], Any] | None = None, enough: int | None = None) -> int:
-    """Files in ``folder`` that decode as pictures; answers are remembered by path, time and size.
+def count_images(folder: str | os.PathLike[str], read: Callable[[str], Any] | None = None, enough: int | None = None) -> int:
+    """Files in ``folder`` that decode as images; answers are remembered by path, time and size.
 
     Args:
         read: the host's own reader; by default PIL's.
@@ -37,7 +37,7 @@ def count_pictures(folder: str | os.PathLike[str], read: Callable[[str], Any] | 
 
 
 def count_in_time(folder: str | os.PathLike[str], read: Callable[[str], Any] | None, within_s: float) -> int | None:
-    """As count_pictures, or None where that takes longer; asked again, it goes on where it was.
+    """As count_images, or None where that takes longer; asked again, it goes on where it was.
 
     Raises:
         OSError: the folder cannot be listed.
@@ -79,12 +79,12 @@ def _endings() -> set[str]:
 
 
 def _looked_at(folder: str | os.PathLike[str], read: Callable[[str], Any] | None) -> Iterator[bool]:
-    """For every file that may be a picture whether it is one."""
+    """For every file that may be an image whether it is one."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            # The host tries every name in the folder; captions lie beside the pictures.
+            # The host tries every name in the folder; captions lie beside the images.
             if not entry.name.lower().endswith((".txt", ".caption")):
-                good = is_picture(entry.path, read)
+                good = is_image(entry.path, read)
                 if good is not None:
                     yield good
 
@@ -96,7 +96,7 @@ def _turn(folder: str | os.PathLike[str]) -> threading.Lock:
         return _counting.setdefault(str(Path(folder).absolute()), threading.Lock())
 
 
-def is_picture(path: str, read: Callable[[str], Any] | None = None) -> bool | None:
+def is_image(path: str, read: Callable[[str], Any] | None = None) -> bool | None:
     """Whether a file decodes as an image; None for what is not a file, such as a folder, a pipe, or a link that leads in a circle.
 
     A pipe is never opened: that would wait for who writes into it.
@@ -112,7 +112,7 @@ def is_picture(path: str, read: Callable[[str], Any] | None = None) -> bool | No
         if key in _known:
             return _known[key]
     try:
-        (read or read_picture)(path).convert("RGB")
+        (read or read_image)(path).convert("RGB")
         good = True
     except Exception:  # noqa: BLE001 the host skips a file on any exception of any decoder
         good = False
@@ -123,7 +123,7 @@ def is_picture(path: str, read: Callable[[str], Any] | None = None) -> bool | No
     return good
 
 
-def read_picture(path: str) -> Any:
+def read_image(path: str) -> Any:
     """A PIL image, decoded."""
     from PIL import Image
 

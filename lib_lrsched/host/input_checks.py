@@ -15,7 +15,7 @@ from typing import Any
 from lib_lrsched.errors import ScheduleError
 from lib_lrsched.optimizer import step_hook
 from lib_lrsched.optimizer.codec import is_finite
-from lib_lrsched.schedule.counting import needs_pictures
+from lib_lrsched.schedule.counting import needs_images
 from lib_lrsched.storage.model_files import embedding_file, file_time
 from lib_lrsched.storage.run_state import Known, Scalar
 from lib_lrsched.training.host import InputError
@@ -23,7 +23,7 @@ from lib_lrsched.training.request import Request
 from lib_lrsched.training.run import TrainingRun
 
 from . import attention, preflight
-from .images import count_pictures
+from .images import count_images
 from .webui import Host
 
 CLIPPING = ("value", "norm")
@@ -91,7 +91,7 @@ def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]
         frame: the locals of the train function that called it.
 
     Raises:
-        InputError: a number for a text, a name that is not there, a folder without pictures or that cannot be made, and what
+        InputError: a number for a text, a name that is not there, a folder without images or that cannot be made, and what
             preflight.py finds that no training can get over.
     """
     kind = inputs.get("name", "embedding")
@@ -102,12 +102,12 @@ def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]
     clip = _text(frame.get("clip_grad_value"), "the gradient clip value", "0.1") if mode != "disabled" else ""
     _check_name(host, kind, inputs["model_name"])
     _check_log_folder(inputs.get("log_directory"))
-    pictures = _check_pictures(host, inputs["data_root"], f"{rate} {clip}")
+    images = _check_images(host, inputs["data_root"], f"{rate} {clip}")
     settings: dict[str, Scalar] = {name: frame[name] for name in KEPT if _is_scalar(frame.get(name))}
     request = Request(
         kind=kind, name=_plain_name(kind, inputs["model_name"]), rate_text=rate, total_steps=inputs["steps"],
         batch=inputs["batch_size"], accumulate=inputs["gradient_step"], clip_mode=mode, clip_text=clip,
-        data_root=str(inputs["data_root"]), pictures=pictures, settings=settings,
+        data_root=str(inputs["data_root"]), images=images, settings=settings,
     )
     return request, warnings
 
@@ -233,12 +233,12 @@ def _check_log_folder(folder: Any) -> None:
         raise InputError(trouble)
 
 
-def _check_pictures(host: Host, folder: Any, texts: str) -> int | None:
-    """The number of pictures where a text needs it, else None. A folder without one is refused."""
+def _check_images(host: Host, folder: Any, texts: str) -> int | None:
+    """The number of images where a text needs it, else None. A folder without one is refused."""
     trouble = preflight.data_trouble(host, folder)
     if trouble:
         raise InputError(trouble)
-    return count_pictures(folder, host.read_picture) if needs_pictures(texts) else None
+    return count_images(folder, host.read_image) if needs_images(texts) else None
 
 
 def _is_scalar(value: Any) -> bool:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from lib_lrsched.errors import ScheduleError
-from lib_lrsched.schedule.counting import count_steps, needs_pictures
+from lib_lrsched.schedule.counting import count_steps, needs_images
 from lib_lrsched.schedule.plan import Plan, plan
 from lib_lrsched.schedule.sampling import sample_steps
-from lib_lrsched.training.no_gradient import of_twins, twins_of
+from lib_lrsched.training.no_gradient import same_words_as, shared_words
 
-from .images import count_pictures
+from .images import count_images
 from .preflight_case import ERROR, WARNING, Case, Finding, look
 from .preflight_data import data_files, data_trouble, path_hint, template
 from .preflight_model import OF_MODEL, gradient, gradient_ahead
@@ -45,7 +45,7 @@ def findings(host: Host | NoTraining, kind: str, name: str, inputs: Mapping[str,
 
 def of_start(host: Host, kind: str, name: str, inputs: Mapping[str, Any]) -> list[Finding]:
     """What checks.py does not look at itself when a training starts; ``inputs`` are those of validate_train_inputs."""
-    return look(Case(host, kind, name, inputs, starts=True), (*OF_MODEL, template, data_files, gradient, twins))
+    return look(Case(host, kind, name, inputs, starts=True), (*OF_MODEL, template, data_files, gradient, same_words))
 
 
 def made(case: Case) -> Iterator[Finding]:
@@ -83,7 +83,7 @@ def folder_trouble(folder: str) -> str:
     return f"the log directory {folder!r} does not exist and cannot be made: {path} is {why}"
 
 
-def pictures(case: Case) -> Iterator[Finding]:
+def images(case: Case) -> Iterator[Finding]:
     if case.path("data_root"):
         trouble = data_trouble(case.host, case.path("data_root"))
         if trouble:
@@ -116,7 +116,7 @@ def _planned(case: Case, text: str) -> Plan | None:
     steps, folder = case.whole("steps"), case.path("data_root")
     if not steps or not text:
         return None
-    known = count_pictures(folder, case.host.read_picture) if folder and needs_pictures(text) else 0  # reads every picture
+    known = count_images(folder, case.host.read_image) if folder and needs_images(text) else 0  # reads every image
     counts = count_steps(known or None, case.whole("batch_size") or 1, case.whole("gradient_step") or 1)
     try:
         return plan(text, total_steps=steps, steps_per_epoch=counts.steps_per_epoch, images_per_step=counts.images_per_step)
@@ -151,11 +151,11 @@ def ends_early(stop: int, total: int) -> str:
     return f"the schedule ends at step {stop} of {total}, and training with it; leave out the last end to go on at the last rate"
 
 
-def twins(case: Case) -> Iterator[Finding]:
+def same_words(case: Case) -> Iterator[Finding]:
     """Another embedding whose name differs only in its capitals."""
-    others = twins_of(case.name, getattr(case.host.embedding_db(), "word_embeddings", ())) if case.kind == "embedding" else []
+    others = same_words_as(case.name, getattr(case.host.embedding_db(), "word_embeddings", ())) if case.kind == "embedding" else []
     if others:
-        yield Finding(WARNING, "embedding", of_twins(case.name, others))
+        yield Finding(WARNING, "embedding", shared_words(case.name, others))
 
 
-OF_INPUTS = (made, log_folder, pictures, data_files, schedule, clip, twins)
+OF_INPUTS = (made, log_folder, images, data_files, schedule, clip, same_words)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from .images import count_pictures, is_picture
+from .images import count_images, is_image
 from .preflight_case import ERROR, WARNING, Case, Finding
 from .text_files import Trouble, caption_trouble, likely, unmeant
 from .webui import Host
@@ -105,7 +105,7 @@ def _captions(case: Case) -> list[str]:
     if not folder:
         return []
     files = sorted(str(file) for file in islice(Path(folder).iterdir(), MANY_FILES) if file.suffix.lower() != ".txt")
-    return [caption_of(case.host, file) for file in files if is_picture(file, case.host.read_picture)]
+    return [caption_of(case.host, file) for file in files if is_image(file, case.host.read_image)]
 
 
 def caption_of(host: Host, image: str) -> str:
@@ -168,7 +168,7 @@ def _of_captions(host: Host, beside: dict[str, list[str]]) -> Iterator[Finding]:
     troubled: dict[Trouble, list[str]] = {}
     for caption, images in beside.items():
         trouble = caption_trouble(caption) if os.path.exists(caption) and not is_pipe(caption) else None  # noqa: PTH110
-        if trouble is not None and any(is_picture(image, host.read_picture) for image in images):
+        if trouble is not None and any(is_image(image, host.read_image) for image in images):
             troubled.setdefault(trouble, []).append(Path(caption).name)
         if sum(map(len, troubled.values())) == MOST_TROUBLED:
             break
@@ -180,7 +180,7 @@ def _of_captions(host: Host, beside: dict[str, list[str]]) -> Iterator[Finding]:
 def data_trouble(host: Host, folder: str) -> str:
     """Why a folder is not a data set; empty where it has an image."""
     try:
-        count = count_pictures(folder, host.read_picture, 1)
+        count = count_images(folder, host.read_image, 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         return f"the data set directory {str(folder)!r} cannot be read: {why}{path_hint(str(folder))}"

@@ -86,7 +86,7 @@ def of_another_width(host: Host, name: str) -> str:
 
 
 def applied(case: Case) -> Iterator[Finding]:
-    """A hypernetwork that the last picture, or its own training, has left loaded: the host applies it here too."""
+    """A hypernetwork that the last image, or its own training, has left loaded: the host applies it here too."""
     loaded = [str(getattr(one, "name", "?")) for one in getattr(case.host.shared, "loaded_hypernetworks", None) or ()]
     if case.kind == "embedding" and loaded:
         yield Finding(WARNING, "hypernetwork", f"the hypernetwork {', '.join(loaded)} is loaded and will be applied while the "

@@ -32,11 +32,11 @@ from .webui import Host, NoTraining
 LARGE_BYTES = 64 << 20
 
 
-def bundles_json(store: Store, run_id: str) -> list[dict[str, Any]]:
-    """The bundles of a run, newest first, each read and looked at: what is in it, or what is wrong with it."""
+def snapshots_json(store: Store, run_id: str) -> list[dict[str, Any]]:
+    """The snapshots of a run, newest first, each read and looked at: what is in it, or what is wrong with it."""
     state = store.load(run_id)
     found = []
-    for number, path in Folder(store.bundles_path(run_id), run_id).numbered():
+    for number, path in Folder(store.snapshots_path(run_id), run_id).numbered():
         entry: dict[str, Any] = {"number": number, "file": path.name, "good": False, "message": ""}
         try:
             size_bytes = path.stat().st_size
@@ -50,9 +50,9 @@ def bundles_json(store: Store, run_id: str) -> list[dict[str, Any]]:
     return found
 
 
-def _described(bundle: Snapshot) -> dict[str, Any]:
-    facts = bundle.facts
-    order, trained = bundle.parts.get("order") or {}, bundle.parts.get("trained", [])
+def _described(snapshot: Snapshot) -> dict[str, Any]:
+    facts = snapshot.facts
+    order, trained = snapshot.parts.get("order") or {}, snapshot.parts.get("trained", [])
     taken, batches = order.get("taken"), order.get("batches")  # looked at when a training resumes with them, and not before
     return {
         "step": facts.step, "time_s": facts.time_s, "digest": facts.digest, "rate_text": facts.rate_text,
@@ -82,7 +82,7 @@ def export(store: Store, run_id: str, target: BinaryIO) -> None:
     archive.pack(store, run_id, target)
 
 
-def bring_in(host: Host | NoTraining, store: Store, live: Collection[Any], source: Path, name: str) -> str:
+def import_run(host: Host | NoTraining, store: Store, live: Collection[Any], source: Path, name: str) -> str:
     """Makes an exported run one of this host's, and what it trains a file of the host's; gives the run's id.
 
     Args:
@@ -117,8 +117,8 @@ def _put_in(host: Host, store: Store, unpacked: archive.Unpacked, wanted: str) -
     state = unpacked.state
     file = _free_file(host, state.kind, wanted)
     file.parent.mkdir(parents=True, exist_ok=True)
-    _make(host, unpacked.bundle, state.kind, wanted, file)
-    known = Known(unpacked.bundle.facts.step, step_hook.digest(unpacked.bundle.trained), file_time(file))
+    _make(host, unpacked.snapshot, state.kind, wanted, file)
+    known = Known(unpacked.snapshot.facts.step, step_hook.digest(unpacked.snapshot.trained), file_time(file))
     state = replace(
         state, id=store.new_id(state.kind, wanted, state.created_s), name=wanted, known=(known,),
         main_digest=known.digest, floor=0, step=known.step,
@@ -134,20 +134,20 @@ def _put_in(host: Host, store: Store, unpacked: archive.Unpacked, wanted: str) -
     return state.id
 
 
-def deliver(host: Host, store: Store, name: str, now: Known, state: RunState | None, bundle: Snapshot | None,
+def write_unsaved(host: Host, store: Store, name: str, now: Known, state: RunState | None, snapshot: Snapshot | None,
             say: Callable[[str], None]) -> None:
     """The run had come to its end and the host could not save any more: writes its file.
 
     Args:
         now: the form that the file shall have, which an embedding in memory has.
-        bundle: holds it; None for an embedding in memory.
+        snapshot: holds it; None for an embedding in memory.
 
     Raises:
         InputError: it cannot be written; the old file is there.
     """
     if state is None or state.main_digest == now.digest:
         return
-    if bundle is None or bundle.facts.kind == "embedding":
+    if snapshot is None or snapshot.facts.kind == "embedding":
         thing = host.embedding(name)
         file = embedding_file(thing, host.embeddings_dir(), name)
     else:
@@ -155,7 +155,7 @@ def deliver(host: Host, store: Store, name: str, now: Known, state: RunState | N
         assert path is not None, "its name was looked up just now"
         file, thing = Path(path), host.hn.Hypernetwork()
         thing.load(path)
-        restore(thing.weights(), bundle)
+        restore(thing.weights(), snapshot)
         thing.step = now.step
     try:
         save_whole(str(file), thing.save, backup=True)
@@ -168,7 +168,7 @@ def deliver(host: Host, store: Store, name: str, now: Known, state: RunState | N
                     step=now.step, state="finished", message="")
     with suppress(OSError):  # the file is there; the store keeps the state in memory and writes it when that can be done
         store.save(ended)
-    what = "what is in memory" if bundle is None else "its saved state"
+    what = "what is in memory" if snapshot is None else "its snapshot"
     say(f"LR Schedule: the run had reached step {now.step} when it was cut off; {file.name} is written from {what}")
 
 
@@ -186,35 +186,35 @@ def _free_file(host: Host, kind: str, name: str) -> Path:
     return file
 
 
-def _make(host: Host, bundle: Snapshot, kind: str, name: str, file: Path) -> None:
+def _make(host: Host, snapshot: Snapshot, kind: str, name: str, file: Path) -> None:
     """Writes what is trained as a file that the host loads, with the host's own class."""
-    trained = bundle.trained
+    trained = snapshot.trained
     if not trained or not all(t.is_floating_point() and torch.isfinite(t).all() for t in trained):
         raise RunStateError("trained: expected finite numbers")
     if kind == "embedding":
         if len(trained) != 1 or trained[0].ndim != 2 or not trained[0].numel():
             raise RunStateError("trained: expected one list of vectors for an embedding")
         (vec,) = trained
-        thing = host.ti.Embedding(vec, name, bundle.facts.step)
+        thing = host.ti.Embedding(vec, name, snapshot.facts.step)
     else:
-        thing = _hypernetwork(host, bundle, name)
+        thing = _hypernetwork(host, snapshot, name)
     save_whole(str(file), thing.save, backup=False)
 
 
-def _hypernetwork(host: Host, bundle: Snapshot, name: str) -> Any:
-    design = _design(bundle)
+def _hypernetwork(host: Host, snapshot: Snapshot, name: str) -> Any:
+    design = _design(snapshot)
     try:
         thing = host.hn.Hypernetwork(name=name, **design)
     except Exception as error:
         raise RunStateError(f"the design of the hypernetwork cannot be made here: {error}") from error
-    restore(thing.weights(), bundle)
-    thing.step, thing.optimizer_name = bundle.facts.step, bundle.facts.optimizer
+    restore(thing.weights(), snapshot)
+    thing.step, thing.optimizer_name = snapshot.facts.step, snapshot.facts.optimizer
     return thing
 
 
-def _design(bundle: Snapshot) -> dict[str, Any]:
-    """The design in a bundle from outside: known names, plain values, and no larger than the weights that came with it."""
-    design = {name: value for name, value in bundle.parts["extra"].items() if name != WHY}
+def _design(snapshot: Snapshot) -> dict[str, Any]:
+    """The design in a snapshot from outside: known names, plain values, and no larger than the weights that came with it."""
+    design = {name: value for name, value in snapshot.parts["extra"].items() if name != WHY}
     if set(design) != {"enable_sizes", *DESIGN}:
         raise RunStateError(f"extra: expected {', '.join(('enable_sizes', *DESIGN))}, found {', '.join(map(str, design))[:200]}")
     sizes, layers, dropout = design["enable_sizes"], design["layer_structure"], design["dropout_structure"]
@@ -223,11 +223,11 @@ def _design(bundle: Snapshot) -> dict[str, Any]:
     for name in ("activation_func", "weight_init"):
         if not isinstance(design[name], (str, type(None))) or len(design[name] or "") > 40:
             raise RunStateError(f"extra.{name}: expected a short text or nothing")
-    total = sum(tensor.numel() for tensor in bundle.trained)
+    total = sum(tensor.numel() for tensor in snapshot.trained)
     wanted = sum(2 * int(size * a) * int(size * b) for size in sizes for a, b in pairwise(layers))
     if wanted > total:
         raise RunStateError("extra: the design is wider than the weights that came with it")
-    widest = max((max(tensor.shape, default=0) for tensor in bundle.trained), default=0)
+    widest = max((max(tensor.shape, default=0) for tensor in snapshot.trained), default=0)
     if max(sizes) * max(layers) > widest or not all(layer > 0 for layer in layers):
         raise RunStateError("extra: the design is wider than the weights that came with it")
     return dict(design)

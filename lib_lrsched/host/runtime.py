@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lib_lrsched.errors import ConflictError, ScheduleError
-from lib_lrsched.schedule.counting import needs_pictures
+from lib_lrsched.schedule.counting import needs_images
 from lib_lrsched.snapshot import find, recovery
 from lib_lrsched.snapshot.snapshot import peek
 from lib_lrsched.storage import locks
 from lib_lrsched.storage.locks import Call, Claim
-from lib_lrsched.storage.resume import WAYS, Resumption
+from lib_lrsched.storage.resume import CHOICES, Resumption
 from lib_lrsched.storage.run_state import Known, RunState
 from lib_lrsched.storage.store import Store
 from lib_lrsched.training.request import Request
@@ -26,7 +26,7 @@ from lib_lrsched.training.run_plan import RunPlan
 from lib_lrsched.training.session import Session
 
 from . import input_checks, preflight, run_transfer
-from .images import count_in_time, count_pictures
+from .images import count_images, count_in_time
 from .preflight_case import WARNING, Case, Finding
 from .webui import Host, NoTraining
 
@@ -41,7 +41,7 @@ class Runtime:
         self.host = host
         self.hooked = False
         self.sessions: dict[int, Session] = {}
-        self._ways: dict[tuple[str, str], str] = {}
+        self._choices: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
         self.calls: dict[int, Call] = {}
         self._claims: dict[int, Claim] = {}
@@ -65,7 +65,7 @@ class Runtime:
     def active(self) -> Mapping[str, TrainingRun]:
         return {s.run.id: s.run for s in list(self.sessions.values()) if s.run.is_live and s.run.id}
 
-    def under_way(self) -> set[int]:
+    def training_threads(self) -> set[int]:
         """The threads in which a training is prepared or goes on."""
         sessions = dict(self.sessions)
         live = {thread for thread, session in sessions.items() if session.run.is_live}
@@ -103,7 +103,7 @@ class Runtime:
 
     def _in_use(self) -> set[str]:
         """The ids of the runs that are trained or about to be resumed."""
-        there = [self.sessions[thread].run for thread in self.under_way() if thread in self.sessions]
+        there = [self.sessions[thread].run for thread in self.training_threads() if thread in self.sessions]
         resumed = {run.planned.resumed.state.id for run in there if run.planned.resumed.state is not None}
         return resumed | {run.id for run in there} | set(self.active())
 
@@ -126,10 +126,10 @@ class Runtime:
         file = self.host.hypernetwork_file(name)
         return None if file is None else self._known_file(kind, name, Path(file))
 
-    def count_pictures(self, folder: str, within_s: float | None = None) -> int | None:
-        read = None if isinstance(self.host, NoTraining) else self.host.read_picture
+    def count_images(self, folder: str, within_s: float | None = None) -> int | None:
+        read = None if isinstance(self.host, NoTraining) else self.host.read_image
         try:
-            return count_pictures(folder, read) if within_s is None else count_in_time(folder, read, within_s)
+            return count_images(folder, read) if within_s is None else count_in_time(folder, read, within_s)
         except OSError:
             return None
 
@@ -145,15 +145,15 @@ class Runtime:
         """What the inputs of the next training do to the rate of the stored run that it resumes; nothing where it cannot start."""
         if isinstance(self.host, NoTraining):
             return []
-        now, resumed = self.going_on(kind, name)
+        now, resumed = self.resumption_of(kind, name)
         case = Case(self.host, kind, name, inputs)
         if now is None or resumed.state is None or not case.whole("steps"):
             return []
         text, clip, mode = (case.text(field) for field in ("learn_rate", "clip_grad_value", "clip_grad_mode"))
         clip, mode = (clip, mode) if mode in input_checks.CLIPPING else ("", "disabled")
-        known = self.count_pictures(case.text("data_root")) if needs_pictures(f"{text} {clip}") else None
+        known = self.count_images(case.text("data_root")) if needs_images(f"{text} {clip}") else None
         request = Request(kind, name, text, case.whole("steps"), case.whole("batch_size") or 1, case.whole("gradient_step") or 1,
-                      mode, clip, pictures=known or None)
+                      mode, clip, images=known or None)
         try:
             step = now[0] if resumed.step is None else resumed.step
             run = RunPlan(request, resumed)
@@ -164,7 +164,7 @@ class Runtime:
 
     def _saved_step(self, kind: str, name: str) -> int:
         """Updates in the host's file; 0 where there is something newer, which training with the same max steps saves."""
-        now, resumed = self.going_on(kind, name)
+        now, resumed = self.resumption_of(kind, name)
         if now is None or (resumed.state is not None and resumed.state.main_digest != now[1]):
             return 0
         return now[0] if (resumed.step or 0) <= now[0] else 0
@@ -181,45 +181,45 @@ class Runtime:
                     return known.step, known.digest, mtime_ns
         return 0, "", mtime_ns
 
-    def going_on(self, kind: str, name: str) -> tuple[tuple[int, str, int] | None, Resumption]:
+    def resumption_of(self, kind: str, name: str) -> tuple[tuple[int, str, int] | None, Resumption]:
         """What the host has under a name, and with which stored run and from which step its next training goes on."""
         now = self.lookup(kind, name)
         found, _ = find.find(self.store, kind, name, None if now is None else Known(*now), self.chosen(kind, name), peek)
         return now, found
 
-    def bundles(self, run_id: str) -> list[dict[str, Any]]:
-        """The saved states of a run, each looked at."""
-        return run_transfer.bundles_json(self.store, run_id)
+    def snapshots(self, run_id: str) -> list[dict[str, Any]]:
+        """The snapshots of a run, each looked at."""
+        return run_transfer.snapshots_json(self.store, run_id)
 
     def delete_run(self, run_id: str) -> None:
-        """As run_files.delete()."""
+        """As run_transfer.delete()."""
         run_transfer.delete(self.store, self._in_use(), run_id)
 
     def export_run(self, run_id: str, target: BinaryIO) -> None:
-        """As run_files.export()."""
+        """As run_transfer.export()."""
         run_transfer.export(self.store, run_id, target)
 
     def import_run(self, source: Path, name: str) -> str:
-        """As run_files.bring_in()."""
+        """As run_transfer.import_run()."""
         with self.arrivals:
-            return run_transfer.bring_in(self.host, self.store, self.under_way(), source, name)
+            return run_transfer.import_run(self.host, self.store, self.training_threads(), source, name)
 
-    def choose(self, kind: str, name: str, way: str) -> None:
+    def choose(self, kind: str, name: str, choice: str) -> None:
         """How the next training of this name resumes its stored run: for that one training.
 
         Raises:
-            ValueError: no such way.
+            ValueError: no such choice.
         """
-        if way not in WAYS:
-            raise ValueError(f"expected one of {', '.join(WAYS)}, got {way!r}")
+        if choice not in CHOICES:
+            raise ValueError(f"expected one of {', '.join(CHOICES)}, got {choice!r}")
         with self._lock:
-            self._ways[kind, name] = way
+            self._choices[kind, name] = choice
 
     def chosen(self, kind: str, name: str) -> str:
         """What was chosen for the next training of this name; the plan goes on where nobody chose."""
         with self._lock:
-            return self._ways.get((kind, name), "continue")
+            return self._choices.get((kind, name), "continue")
 
     def forget_choice(self, kind: str, name: str) -> None:
         with self._lock:
-            self._ways.pop((kind, name), None)
+            self._choices.pop((kind, name), None)

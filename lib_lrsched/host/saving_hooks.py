@@ -69,7 +69,7 @@ class SavingHooks:
         return save_image
 
     def _insert_image_data_embed(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """The host saves this picture itself, with its own method."""
+        """The host saves this image itself, with its own method."""
         @wraps(original)
         def insert_image_data_embed(*args: Any, **kwargs: Any) -> Any:
             image = original(*args, **kwargs)

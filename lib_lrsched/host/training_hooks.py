@@ -79,7 +79,7 @@ class TrainingHooks:
         return self._close_when_idle()
 
     def _close_when_idle(self) -> list[str]:
-        if self.runtime.under_way():
+        if self.runtime.training_threads():
             return []
         self.runtime.hooked = False
         self._forget()
@@ -126,9 +126,9 @@ class TrainingHooks:
         inputs = input_checks.bind_inputs(args, kwargs)
         request, warnings = input_checks.check_inputs(host, inputs, input_checks.caller_locals("clip_grad_mode"))
         claim = self.runtime.claim(request.kind, request.name, call)
-        way = self.runtime.chosen(request.kind, request.name)
-        known, messages = self._known(request, way, call)
-        resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, known, way)
+        choice = self.runtime.chosen(request.kind, request.name)
+        known, messages = self._known(request, choice, call)
+        resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, known, choice)
         if resumed.state is not None:
             claim.resumes(resumed.state.id)
         resumed = replace(resumed, messages=(*resumed.messages, *messages, *([claim.trouble] if claim.trouble else [])))
@@ -142,20 +142,20 @@ class TrainingHooks:
         last = known if snapshot is None else Known(snapshot.facts.step, snapshot.facts.digest, 0)
         if last is not None and last.step >= request.total_steps and (snapshot is not None or request.kind == "embedding"):
             say = session.reporter.say
-            run_transfer.deliver(host, self.runtime.store, request.name, last, resumed.state, snapshot, say)
+            run_transfer.write_unsaved(host, self.runtime.store, request.name, last, resumed.state, snapshot, say)
             self.runtime.release(call.thread)  # the host returns at once, and no hook of ours learns of it
         return session
 
-    def _known(self, request: Request, way: str, call: Call) -> tuple[Known | None, list[str]]:
+    def _known(self, request: Request, choice: str, call: Call) -> tuple[Known | None, list[str]]:
         """The form of what is to be trained, read anew where the user wants the file; and what to say of that.
 
         Raises:
             InputError: another process has trained the embedding further, and its file cannot be read anew now.
         """
         messages, name = [], request.name
-        if request.kind == "embedding" and way == "file" and not self._read_anew(call):
+        if request.kind == "embedding" and choice == "file" and not self._read_anew(call):
             messages = [f"{name} is trained as it is in memory: its file is not read anew while others train"]
-        elif request.kind == "embedding" and way != "file" and (ahead := self._file_ahead(name)) is not None:
+        elif request.kind == "embedding" and choice != "file" and (ahead := self._file_ahead(name)) is not None:
             if not self._read_anew(call):
                 raise InputError(f"another process has trained {name} to step {ahead}, and its file is not read "
                                  "anew while others train here: start again when they have ended")
@@ -167,7 +167,7 @@ class TrainingHooks:
         """Have the host read its embeddings; not while others train: theirs would not be those in their prompts any more."""
         assert isinstance(self.runtime.host, Host), "something is trained"
         with self.runtime.arrivals:
-            alone = self.runtime.under_way() <= {call.thread}
+            alone = self.runtime.training_threads() <= {call.thread}
             if alone:
                 self.runtime.host.reload("embedding")  # what is in memory may be a snapshot that was put back
             return alone
@@ -215,7 +215,7 @@ class TrainingHooks:
             # Its file time was not known: a copy, or a disk that rounds. Its weights may be.
             tensors = find.trained_tensors(request.kind, thing)
             now = Known(thing.step or 0, step_hook.digest(tensors), 0)
-            session.adopt(*find.find(self.runtime.store, request.kind, request.name, now, session.run.planned.resumed.way))
+            session.adopt(*find.find(self.runtime.store, request.kind, request.name, now, session.run.planned.resumed.choice))
         session.restore(thing)
 
     def _hypernetwork(self, original: type[Any]) -> type[Any]:
@@ -227,7 +227,7 @@ class TrainingHooks:
             def load(self, filename: Any) -> Any:
                 answer = super().load(filename)
                 session = hooks.runtime.session()
-                # Only what train_hypernetwork loads to train it: pictures load hypernetworks too, in the same thread.
+                # Only what train_hypernetwork loads to train it: images load hypernetworks too, in the same thread.
                 if session is not None and input_checks.caller_locals("hypernetwork_name").get("clip_grad_mode") is not None:
                     hooks._restore_hypernetwork(session, self, str(filename))
                 return answer

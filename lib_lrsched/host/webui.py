@@ -27,13 +27,13 @@ class Host:
     Attributes:
         ti, hn, dataset, checkpoint: the modules whose globals are the seams; see the README.
         shared: has ``state.interrupted``, ``opts``, ``cmd_opts``, ``hypernetworks``.
-        images: the module whose ``save_image`` writes the preview pictures, or None.
+        images: the module whose ``save_image`` writes the preview images, or None.
         embedding: the loaded embedding object of a name, or None.
         hypernetwork_file: the file of a hypernetwork's name, or None.
         embeddings_dir, hypernetworks_dir: where the host's final save goes.
         data_dir: folder for run state when the user set none.
         settings: the settings as they are now.
-        read_picture: decodes a file as the data set does, or raises.
+        read_image: decodes a file as the data set does, or raises.
         reload: looks at the folder of a kind again.
         model_facts: what there is to know of the loaded model, as plain values: checkpoint, vae, clip_skip, precision.
         autocast: the context in which the host's data set encodes prompts.
@@ -57,7 +57,7 @@ class Host:
     reload: Callable[[str], None]
     data_dir: Path
     settings: Callable[[], Settings] = Settings
-    read_picture: Callable[[str], Any] | None = None
+    read_image: Callable[[str], Any] | None = None
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
     model_facts: Callable[[], dict[str, Any]] = dict
     embedding_db: Callable[[], Any] = lambda: None
@@ -109,7 +109,7 @@ def find_webui(settings: Callable[[], Settings] = Settings) -> Host | NoTraining
         hypernetwork_file=lambda name: shared.hypernetworks.get(name),
         embeddings_dir=lambda: str(shared.cmd_opts.embeddings_dir),
         hypernetworks_dir=lambda: str(shared.cmd_opts.hypernetwork_dir),
-        reload=_reload, data_dir=data_dir, settings=settings, read_picture=getattr(images, "read", None),
+        reload=_reload, data_dir=data_dir, settings=settings, read_image=getattr(images, "read", None),
         autocast=devices.autocast, model_facts=_model_facts,
         embedding_db=lambda: sd_hijack.model_hijack.embedding_db, loaded_model=_loaded_model,
         replaced_unet=_replaced_unet,

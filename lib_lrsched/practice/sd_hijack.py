@@ -65,7 +65,7 @@ class EmbeddingDatabase:
     def __init__(self) -> None:
         self.word_embeddings: dict[str, Embedding] = {}
         self.skipped_embeddings: dict[str, Embedding] = {}
-        self.newcomers: dict[str, Embedding] = {}
+        self.unsaved: dict[str, Embedding] = {}
         """Ours: known like the others, and not in the folder yet."""
         self.expected_shape = -1
         self.folder = ""
@@ -92,7 +92,7 @@ class EmbeddingDatabase:
         self.skipped_embeddings.clear()
         for path in sorted(Path(self.folder).rglob("*"), key=lambda path: path.stem.lower()):
             self._load(path)
-        self.word_embeddings.update(self.newcomers)
+        self.word_embeddings.update(self.unsaved)
 
     def _load(self, path: Path) -> None:
         try:

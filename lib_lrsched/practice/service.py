@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 
-from lib_lrsched.practice import files, hypernetwork, initialize, newcomer, sampling, sd_hijack, shared, textual_inversion
+from lib_lrsched.practice import files, hypernetwork, initialize, new_files, sampling, sd_hijack, shared, textual_inversion
 from lib_lrsched.practice.hypernetwork_layers import parse_dropout_structure
 
 KINDS = ("embedding", "hypernetwork")
@@ -126,15 +126,15 @@ def to_train(kind: str, name: str, *, fresh: bool = False, **design: Any) -> Ite
             cannot be read or whose training would be saved over another file. Nothing was changed.
     """
     _check_kind(kind)
-    newcomer.check_length(name, newcomer.folder_of(kind))
+    new_files.check_length(name, new_files.folder_of(kind))
     if not fresh and name in (embeddings() if kind == "embedding" else hypernetworks()):
-        newcomer.check_same_file(kind, name)
-        newcomer.check_readable(kind, newcomer.current_file(kind, name))
+        new_files.check_same_file(kind, name)
+        new_files.check_readable(kind, new_files.current_file(kind, name))
         yield
         return
-    newcomer.check_free(kind, name, fresh=fresh)
+    new_files.check_free(kind, name, fresh=fresh)
     designed = Design(**design)
-    with newcomer.newcomer(kind, name, lambda path: _save_new(kind, name, designed, path)):
+    with new_files.created(kind, name, lambda path: _save_new(kind, name, designed, path)):
         yield
 
 
@@ -177,13 +177,13 @@ def arguments(kind: str, name: str, lr: str, steps: int, chosen: Choices) -> dic
 
 def file_of(kind: str, name: str) -> Path:
     """The file that a name is loaded from, or will be saved to."""
-    return newcomer.current_file(kind, name) or newcomer.folder_of(kind) / f"{name}.pt"
+    return new_files.current_file(kind, name) or new_files.folder_of(kind) / f"{name}.pt"
 
 
 def sample_concept(name: str, n: int = 4, seed: int = 0, prompt: str | None = None) -> list[Image.Image]:
     """n images of what an embedding or a hypernetwork of this name has learned.
 
-    Without a prompt: "a picture of" the embedding's name, or "a picture" with the hypernetwork applied. Torch's
+    Without a prompt: "an image of" the embedding's name, or "an image" with the hypernetwork applied. Torch's
     generators are left alone. Raises KeyError for a name that is neither.
     """
     if name in sd_hijack.model_hijack.embedding_db.word_embeddings:

@@ -11,7 +11,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import newcomer, service, shared, textual_inversion
+from . import new_files, service, shared, textual_inversion
 
 if TYPE_CHECKING:
     import gradio
@@ -64,7 +64,7 @@ def train(kind: str, name: str | None, values: tuple[Any, ...]) -> tuple[str, st
     chosen = name or ""
     try:
         with queue_lock:
-            newcomer.check_same_file(kind, chosen)
+            new_files.check_same_file(kind, chosen)
             result = service.train(kind, chosen, rate, inputs.steps, **inputs.choices())
             images = service.sample_concept(chosen, IMAGES_SHOWN, 0)
     except Exception as error:  # as the host's wrapper: whatever was raised is shown in #ti_error
@@ -82,7 +82,7 @@ def create(kind: str, name: str, first: Any) -> tuple[Any, str, str]:
     if not name.strip():
         return gr.update(), "", error_html(ValueError("a name is missing"))
     try:
-        newcomer.check_new_name(name.strip())
+        new_files.check_new_name(name.strip())
     except ValueError as error:
         return gr.update(), "", error_html(error)
     options = {"vectors": int(first)} if kind == "embedding" else {"layer_structure": first}

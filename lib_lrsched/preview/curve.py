@@ -53,13 +53,13 @@ class CurveRequest:
     Attributes:
         texts: each has a result of its own.
         total_steps: max steps of the run's life.
-        pictures: how many images the data set has, or None where that is not known.
+        images: how many images the data set has, or None where that is not known.
         batch: batch size as typed.
         accumulate: gradient accumulation steps as typed.
         initial_step: updates made; 0 for a run that has not begun.
         points: most points of a curve.
         kind: "rate" or "clip".
-        way: how the run is resumed, one of resume.WAYS.
+        choice: how the run is resumed, one of resume.CHOICES.
         rate_text: of a clip threshold the text of the rate beside it, with which it resumes; None for one that is the run's.
         optimizer: class name of the optimizer, where it is known.
         id: is answered as it came.
@@ -67,13 +67,13 @@ class CurveRequest:
 
     texts: Sequence[str]
     total_steps: int
-    pictures: int | None = None
+    images: int | None = None
     batch: int = 1
     accumulate: int = 1
     initial_step: int = 0
     points: int = MAX_POINTS
     kind: str = "rate"
-    way: str = "continue"
+    choice: str = "continue"
     rate_text: str | None = None
     optimizer: str | None = None
     id: Any = None
@@ -84,7 +84,7 @@ class CurveRequest:
 
     @property
     def counts(self) -> Counts:
-        return count_steps(self.pictures, self.batch, self.accumulate)
+        return count_steps(self.images, self.batch, self.accumulate)
 
 
 def preview(request: CurveRequest, past: Sequence[PastLeg] = ()) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def preview(request: CurveRequest, past: Sequence[PastLeg] = ()) -> dict[str, An
         for result in results:
             _as_threshold(result)
     return {
-        "id": request.id, "pictures": request.pictures, "steps_per_epoch": counts.steps_per_epoch,
+        "id": request.id, "pictures": request.images, "steps_per_epoch": counts.steps_per_epoch,
         "images_per_step": counts.images_per_step, "initial_step": request.initial_step, "results": results,
     }
 
@@ -141,7 +141,7 @@ def _mode(text: str, request: CurveRequest, past: Sequence[PastLeg]) -> str:
     if request.is_clip:
         own = "" if last is None else last.rate_text
         text = own if request.rate_text is None else request.rate_text
-    return mode_of(request.way, last, text)
+    return mode_of(request.choice, last, text)
 
 
 def _as_threshold(result: dict[str, Any]) -> None:

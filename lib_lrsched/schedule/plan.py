@@ -142,7 +142,7 @@ def plan(text: str, *, total_steps: int, steps_per_epoch: int | None = None, ima
         text: see the README for the language.
         total_steps: the run's max steps, 1 or more.
         steps_per_epoch: updates in one pass over the data set; needed by ends such as ``3ep``.
-        images_per_step: pictures in one update; needed by ends such as ``500img``.
+        images_per_step: images in one update; needed by ends such as ``500img``.
 
     Raises:
         ScheduleError: the text cannot be read or planned; ``str()`` of it points at the place.

@@ -22,7 +22,7 @@ class Clock:
         source: the text, for errors.
         total_steps: the run's max steps.
         steps_per_epoch: updates in one pass over the data set, or None where it is not known.
-        images_per_step: pictures in one update (batch size times accumulation), or None.
+        images_per_step: images in one update (batch size times accumulation), or None.
     """
 
     source: str

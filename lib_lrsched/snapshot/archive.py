@@ -3,7 +3,7 @@
     run.json               the state, see `runstate`
     history.jsonl          its numbers
     data.safetensors       prompts and latents of its data set
-    bundle.safetensors     its newest good bundle, see `bundle`
+    bundle.safetensors     its newest good snapshot, see `snapshot`
 
 A file from somebody else is believed nothing: no other name is looked at, sizes are bounded, every field is checked as
 when it is read from the own disk, and what is kept is written anew.
@@ -33,8 +33,8 @@ from .snapshot import Snapshot
 
 T = TypeVar("T")
 
-STATE, HISTORY, DATA, BUNDLE = "run.json", "history.jsonl", "data.safetensors", "bundle.safetensors"
-LARGEST_BYTES = {STATE: 4 << 20, HISTORY: 1 << 30, DATA: 2 << 30, BUNDLE: 4 << 30}
+STATE, HISTORY, DATA, SNAPSHOT = "run.json", "history.jsonl", "data.safetensors", "bundle.safetensors"
+LARGEST_BYTES = {STATE: 4 << 20, HISTORY: 1 << 30, DATA: 2 << 30, SNAPSHOT: 4 << 30}
 """What each member may be, unpacked."""
 
 UNPACKED_BYTES, UNPACKED_TIMES = 64 << 20, 20
@@ -56,20 +56,20 @@ def pack(store: Store, run_id: str, target: BinaryIO) -> None:
     """Writes a run that has ended as one file.
 
     Raises:
-        UnknownRunError, RunStateError: no such run, or one without a good bundle.
+        UnknownRunError, RunStateError: no such run, or one without a good snapshot.
         OSError: it cannot be read, or ``target`` not written.
     """
     state = store.load(run_id)
     if state.state in ("pending", "running"):
         raise ConflictError(f"{run_id} is going on; it can be exported when it has ended")
-    folder = snapshot.Folder(store.bundles_path(run_id), run_id)
+    folder = snapshot.Folder(store.snapshots_path(run_id), run_id)
     number, found, passed = folder.newest(state.floor)
     if found is None:
-        raise ConflictError(f"{run_id} has no saved state to export{': ' if passed else ''}{'; '.join(passed)}")
+        raise ConflictError(f"{run_id} has no snapshot to export{': ' if passed else ''}{'; '.join(passed)}")
     history, data = store.history_path(run_id), store.data_path(run_id)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as file:
         file.write(history.with_name(STATE), STATE)
-        file.write(dict(folder.numbered())[number], BUNDLE)
+        file.write(dict(folder.numbered())[number], SNAPSHOT)
         for path, name in ((history, HISTORY), (data, DATA)):
             if path.exists():
                 file.write(path, name)
@@ -88,17 +88,17 @@ class Unpacked:
         names = _unpack(source, folder)
         self.state: RunState = from_json((folder / STATE).read_bytes(), Path(STATE))
         _check_steps(self.state)
-        self.bundle: Snapshot = _named(BUNDLE, lambda: snapshot.read(folder / BUNDLE))
-        _check_counts(f"{BUNDLE}: facts.", self.bundle.facts, "step", "total_steps", "origin")
-        _check_learned(self.bundle)
+        self.snapshot: Snapshot = _named(SNAPSHOT, lambda: snapshot.read(folder / SNAPSHOT))
+        _check_counts(f"{SNAPSHOT}: facts.", self.snapshot.facts, "step", "total_steps", "origin")
+        _check_learned(self.snapshot)
         if HISTORY in names:
             _check_lines(folder / HISTORY, self.state)
             _named(HISTORY, lambda: History.open(folder / HISTORY, append=False, every_value=True))
         if DATA in names:
             _named(DATA, lambda: data_set.check(folder / DATA))
-        facts = self.bundle.facts
+        facts = self.snapshot.facts
         if (facts.run, facts.kind, facts.name) != (self.state.id, self.state.kind, self.state.name):
-            raise RunStateError(f"{BUNDLE} belongs to {facts.kind} {facts.name!r} of run {facts.run!r}, not to {STATE}'s")
+            raise RunStateError(f"{SNAPSHOT} belongs to {facts.kind} {facts.name!r} of run {facts.run!r}, not to {STATE}'s")
         self._names = names
 
     def put_into(self, store: Store, state: RunState) -> None:
@@ -112,9 +112,9 @@ class Unpacked:
             if name in self._names:
                 data = self._folder / name
                 write_with(path, lambda temporary, data=data: _copy(data, temporary))  # type: ignore[misc]
-        facts = replace(self.bundle.facts, run=state.id, name=state.name)
-        folder = snapshot.Folder(store.bundles_path(state.id), state.id, lambda: state_dict(stamped(state)))
-        folder.add(replace(self.bundle, facts=facts))
+        facts = replace(self.snapshot.facts, run=state.id, name=state.name)
+        folder = snapshot.Folder(store.snapshots_path(state.id), state.id, lambda: state_dict(stamped(state)))
+        folder.add(replace(self.snapshot, facts=facts))
         store.save(state)
 
 
@@ -124,7 +124,7 @@ def _unpack(source: Path, folder: Path) -> set[str]:
         with zipfile.ZipFile(source) as file:
             sizes = {info.filename: info.file_size for info in file.infolist()}
             names = {name for name in LARGEST_BYTES if name in sizes}
-            if missing := {STATE, BUNDLE} - names:
+            if missing := {STATE, SNAPSHOT} - names:
                 raise RunStateError(f"expected the file of an exported run, but {' and '.join(sorted(missing))} is not in it")
             _check_sizes({name: sizes[name] for name in names}, source, folder)
             for name in names:
@@ -188,7 +188,7 @@ def _check_learned(made: Snapshot) -> None:
         step_hook.check_state(made.facts.optimizer, made.parts["optimizer"], made.trained)
         step_hook.check_scaler(made.parts["scaler"])
     except ValueError as error:
-        raise RunStateError(f"{BUNDLE}: parts.optimizer: {error}") from error
+        raise RunStateError(f"{SNAPSHOT}: parts.optimizer: {error}") from error
 
 
 def _copy_at_most(stream: IO[bytes], target: BinaryIO, limit: int, name: str) -> None:
@@ -203,7 +203,7 @@ def _copy_at_most(stream: IO[bytes], target: BinaryIO, limit: int, name: str) ->
 
 def _copy(source: Path, target: Path) -> None:
     with source.open("rb") as stream, target.open("wb") as to:
-        _copy_at_most(stream, to, LARGEST_BYTES[BUNDLE], source.name)
+        _copy_at_most(stream, to, LARGEST_BYTES[SNAPSHOT], source.name)
 
 
 def _named(name: str, read: Callable[[], T]) -> T:

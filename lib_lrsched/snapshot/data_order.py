@@ -65,7 +65,7 @@ class Batches:
         if is_first:
             rest, self._rest = self._rest, None
             if rest is not None:
-                self._take_up(rest)
+                self._restore(rest)
             self._hooks.resume()
             if rest is not None:
                 trained = self._trained_per_epoch()
@@ -96,7 +96,7 @@ class Batches:
         for index in self._batches[number] if number < len(self._batches) else ():
             self._data[index]
 
-    def _take_up(self, rest: Place) -> None:
+    def _restore(self, rest: Place) -> None:
         for group, order in zip(self._data.groups, rest.groups, strict=True):
             group[:] = order
         self._groups = [list(group) for group in rest.groups]

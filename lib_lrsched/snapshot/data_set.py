@@ -1,8 +1,8 @@
-"""The data set of a run, so that it can be had again: which pictures, and the prompt and latent drawn for each.
+"""The data set of a run, so that it can be had again: which images, and the prompt and latent drawn for each.
 
-A data set draws a template for every picture and, with the usual latent sampling, noise for every latent, once, while
-it is made. A run that goes on must train on the same ones: they are written beside its bundles when it starts, and
-put into the new data set, picture by picture, wherever the folder's listing has them now.
+A data set draws a template for every image and, with the usual latent sampling, noise for every latent, once, while
+it is made. A run that goes on must train on the same ones: they are written beside its snapshots when it starts, and
+put into the new data set, image by image, wherever the folder's listing has them now.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ FORMAT = 1
 
 COMPARED = ("width", "height", "varsize", "shuffle_tags", "tag_drop_out", "latent_sampling_method", "use_weight",
             "placeholder_token", "checkpoint", "vae", "clip_skip", "precision", "free_memory")
-"""What decides what an update does with its pictures, besides batch size and accumulation: arguments of the host's
+"""What decides what an update does with its images, besides batch size and accumulation: arguments of the host's
 PersonalizedBase, the model, and the setting that changes the order of a sum."""
 
 ALSO_COMPARED = ("hypernetworks", "attention", "torch", "device")
-"""What else moves the bits of an update, and not what is drawn for a picture."""
+"""What else moves the bits of an update, and not what is drawn for an image."""
 
 SHOWN = 3
 """So many names are in a message; of the rest, the number."""
 
-_PICTURE = {"name": TEXT, "digest": TEXT, "text": TEXT, "prompt": TEXT}
+_IMAGE = {"name": TEXT, "digest": TEXT, "text": TEXT, "prompt": TEXT}
 
 Encode = Callable[[str], Tensor]
 
 
 def describe(data: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The data set as JSON: its pictures in order, with digests of their files, and what its batches depend on."""
+    """The data set as JSON: its images in order, with digests of their files, and what its batches depend on."""
     settings = {name: arguments.get(name) for name in (*COMPARED, *ALSO_COMPARED)}
     settings |= {"batch size": int(data.batch_size), "accumulation": int(data.gradient_step)}
-    pictures = [
+    images = [
         {"name": Path(entry.filename).name, "digest": _file_digest(entry.filename), "text": str(entry.filename_text or ""),
          "prompt": str(entry.cond_text or "")}
         for entry in data.dataset
     ]  # fmt: skip
-    return {"lrsched_data": FORMAT, "settings": settings, "lines": list(data.lines), "pictures": pictures}
+    return {"lrsched_data": FORMAT, "settings": settings, "lines": list(data.lines), "pictures": images}
 
 
 def save(path: Path, data: Any, described: Mapping[str, Any]) -> None:
@@ -64,15 +64,15 @@ def save(path: Path, data: Any, described: Mapping[str, Any]) -> None:
 
 
 def digest(described: Mapping[str, Any]) -> str:
-    """By which a bundle knows the data that it belongs to."""
+    """By which a snapshot knows the data that it belongs to."""
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
 def with_prompts(described: Mapping[str, Any], data: Any) -> dict[str, Any]:
-    """The description after ``take_up``: the pictures in their order of now, with their prompts of now."""
-    known = {picture["name"]: picture for picture in described["pictures"]}
-    pictures = [{**known[Path(entry.filename).name], "prompt": str(entry.cond_text or "")} for entry in data.dataset]
-    return {**described, "pictures": pictures}
+    """The description after ``restore_into``: the images in their order of now, with their prompts of now."""
+    known = {image["name"]: image for image in described["pictures"]}
+    images = [{**known[Path(entry.filename).name], "prompt": str(entry.cond_text or "")} for entry in data.dataset]
+    return {**described, "pictures": images}
 
 
 class Differences(NamedTuple):
@@ -82,14 +82,14 @@ class Differences(NamedTuple):
     around: list[str]
 
 
-def take_up(path: Path, data: Any, now: Mapping[str, Any], encode: Encode | None, wanted: str) -> Differences:
-    """Makes the new data set the stored one, as far as the pictures are the same; says every difference.
+def restore_into(path: Path, data: Any, now: Mapping[str, Any], encode: Encode | None, wanted: str) -> Differences:
+    """Makes the new data set the stored one, as far as the images are the same; says every difference.
 
     Args:
         data: the host's data set, just made.
         now: its description.
         encode: what the host made of a prompt for ``entry.cond``; None where entries have none.
-        wanted: the digest of the description that the bundle belongs to.
+        wanted: the digest of the description that the snapshot belongs to.
 
     Returns:
         what has changed; nothing where the data set is now exactly the stored one.
@@ -100,12 +100,12 @@ def take_up(path: Path, data: Any, now: Mapping[str, Any], encode: Encode | None
     stored, latents = _read(path)
     if digest(stored) != wanted:
         raise RunStateError("it belongs to another stretch of the run", path)
-    names = [picture["name"] for picture in stored["pictures"]]
+    names = [image["name"] for image in stored["pictures"]]
     settings = stored["settings"]
     around = [_changed(name, settings, now["settings"]) for name in ALSO_COMPARED if settings.get(name) is not None]
     differences = Differences(_differences(stored, now), [one for one in around if one])
-    if sorted(names) == sorted(picture["name"] for picture in now["pictures"]):
-        _reorder(data, names, [picture["name"] for picture in now["pictures"]])
+    if sorted(names) == sorted(image["name"] for image in now["pictures"]):
+        _reorder(data, names, [image["name"] for image in now["pictures"]])
     same = all(stored["settings"].get(name) == now["settings"].get(name) for name in COMPARED)
     if same and stored["lines"] == now["lines"]:  # else the old prompts and latents are not what was asked for
         _put_back(data, {p["name"]: (n, p) for n, p in enumerate(stored["pictures"])}, now, latents, encode)
@@ -127,8 +127,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if value["lrsched_data"] != FORMAT:
         raise OtherVersionError(f"version {value['lrsched_data']} of a data file; update the extension to read it", path)
     data = checked(value, {"lrsched_data": COUNT, "settings": SCALARS, "lines": TEXTS, "pictures": LIST}, path)
-    data["pictures"] = [checked(one, _PICTURE, path, f"pictures[{n}].") for n, one in enumerate(data["pictures"])]
-    if len({picture["name"] for picture in data["pictures"]}) != len(data["pictures"]):
+    data["pictures"] = [checked(one, _IMAGE, path, f"pictures[{n}].") for n, one in enumerate(data["pictures"])]
+    if len({image["name"] for image in data["pictures"]}) != len(data["pictures"]):
         raise RunStateError("pictures: expected names that differ", path)
     return data, latents
 
@@ -163,7 +163,7 @@ def _listed(word: str, names: Sequence[str]) -> str:
 
 
 def _reorder(data: Any, names: list[str], now: list[str]) -> None:
-    """os.listdir does not sort: the same pictures may come in another order."""
+    """os.listdir does not sort: the same images may come in another order."""
     if names == now:
         return
     place = {name: n for n, name in enumerate(names)}
@@ -174,18 +174,18 @@ def _reorder(data: Any, names: list[str], now: list[str]) -> None:
 
 def _put_back(data: Any, stored: Mapping[str, tuple[int, Mapping[str, Any]]], now: Mapping[str, Any],
               latents: Mapping[str, Tensor], encode: Encode | None) -> None:
-    """Prompts and latents of the pictures that are the same."""
-    digests = {picture["name"]: (picture["digest"], picture["text"]) for picture in now["pictures"]}
+    """Prompts and latents of the images that are the same."""
+    digests = {image["name"]: (image["digest"], image["text"]) for image in now["pictures"]}
     for entry in data.dataset:
         name = Path(entry.filename).name
-        number, picture = stored.get(name, (0, None))
-        if picture is None or digests[name] != (picture["digest"], picture["text"]):
+        number, image = stored.get(name, (0, None))
+        if image is None or digests[name] != (image["digest"], image["text"]):
             continue
         latent = latents.get(f"latent.{number}")
         if latent is not None and isinstance(entry.latent_sample, Tensor) and latent.shape == entry.latent_sample.shape:
             entry.latent_sample = latent.to(entry.latent_sample)
-        if entry.cond_text and entry.cond_text != picture["prompt"]:
-            entry.cond_text = picture["prompt"]
+        if entry.cond_text and entry.cond_text != image["prompt"]:
+            entry.cond_text = image["prompt"]
             if encode is not None and entry.cond is not None:
                 entry.cond = encode(entry.cond_text)
 

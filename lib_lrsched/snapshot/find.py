@@ -1,7 +1,7 @@
 """What a training resumes from: found by what is trained, chosen by the user, before anything heavy starts.
 
-The host's file may be older than the newest bundle: then the process went away before the host could save. It may be
-the very form that the bundle holds. Or it is another: the user put an older copy back, and means it.
+The host's file may be older than the newest snapshot: then the process went away before the host could save. It may be
+the very form that the snapshot holds. Or it is another: the user put an older copy back, and means it.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ from lib_lrsched.storage.store import Store
 from .snapshot import Folder, Snapshot, peek, read
 
 
-def find(store: Store, kind: str, name: str, now: Known | None, way: str,
+def find(store: Store, kind: str, name: str, now: Known | None, choice: str,
          read: Callable[[Path], Snapshot] = read) -> tuple[Resumption, Snapshot | None]:
-    """The stored run that knows the thing as it is now, and the bundle to go on with.
+    """The stored run that knows the thing as it is now, and the snapshot to go on with.
 
     Args:
-        read: reads a bundle; bundle.peek where it is only to be shown.
+        read: reads a snapshot; snapshot.peek where it is only to be shown.
         now: the thing as the host has it; None where that is not known.
-        way: as the user chose, see `resumption`.
+        choice: how it shall resume, see `storage.resume`.
     """
-    if way == "file" or now is None:
-        return Resumption(way), None
+    if choice == "file" or now is None:
+        return Resumption(choice), None
     state = store.find(kind, name, step=now.step, digest=now.digest, mtime_ns=now.mtime_ns)
     if state is None:
-        return Resumption(way, messages=_missed(store, kind, name, now)), None
+        return Resumption(choice, messages=_missed(store, kind, name, now)), None
     if state.state in ("pending", "running"):
-        return Resumption(way, messages=(f"the run {state.id} of {name} seems to be going on: this one starts anew",)), None
-    _, bundle, passed = Folder(store.bundles_path(state.id), state.id).newest(state.floor, read)
+        return Resumption(choice, messages=(f"the run {state.id} of {name} seems to be going on: this one starts anew",)), None
+    _, snapshot, passed = Folder(store.snapshots_path(state.id), state.id).newest(state.floor, read)
     messages = tuple(passed)
-    if bundle is None:
-        return Resumption(way, state, messages=messages, multiplier=state.multiplier), None
-    facts = bundle.facts
-    if bundle.parts and not is_finite(bundle.parts["trained"]):
+    if snapshot is None:
+        return Resumption(choice, state, messages=messages, multiplier=state.multiplier), None
+    facts = snapshot.facts
+    if snapshot.parts and not is_finite(snapshot.parts["trained"]):
         bad = f"the state saved after update {facts.step} is not finite: it is not used"
-        return Resumption(way, state, messages=(*messages, bad), multiplier=state.multiplier), None
+        return Resumption(choice, state, messages=(*messages, bad), multiplier=state.multiplier), None
     is_it = (facts.step, facts.digest) == (now.step, now.digest)
     is_ahead = facts.step > now.step and now.digest in (state.main_digest, state.next_digest)
     if (facts.kind, facts.name) != (kind, name) or not (is_it or is_ahead):
         old = f"the state saved after update {facts.step} is not that of {name} as it is now, at {now.step}: it is not used"
-        return Resumption(way, state, messages=(*messages, old), multiplier=state.multiplier), None
+        return Resumption(choice, state, messages=(*messages, old), multiplier=state.multiplier), None
     try:
-        watch = plateau.from_parts(bundle.parts.get("watch"))
+        watch = plateau.from_parts(snapshot.parts.get("watch"))
     except ValueError as error:
         watch, messages = None, (*messages, f"the state of the plateau is rebuilt from the history: {error}")
-    return Resumption(way, state, facts.step, watch, facts.multiplier, messages), bundle
+    return Resumption(choice, state, facts.step, watch, facts.multiplier, messages), snapshot
 
 
 def _missed(store: Store, kind: str, name: str, now: Known) -> tuple[str, ...]:
@@ -64,23 +64,23 @@ def _missed(store: Store, kind: str, name: str, now: Known) -> tuple[str, ...]:
     for state in store.runs():
         alike = any((one.step, one.digest) == (now.step, now.digest) for one in state.known)
         if (state.kind, state.name, state.state) == (kind, name, "crashed") and alike:
-            _, bundle, _ = Folder(store.bundles_path(state.id), state.id).newest(state.floor, peek)
-            if bundle is not None and bundle.facts.step > now.step:
-                step = bundle.facts.step
+            _, snapshot, _ = Folder(store.snapshots_path(state.id), state.id).newest(state.floor, peek)
+            if snapshot is not None and snapshot.facts.step > now.step:
+                step = snapshot.facts.step
                 return (f"a run of {name} broke off at step {step}, but the file has been written since: this one starts anew",)
     return ()
 
 
-def restore(tensors: Sequence[Tensor], bundle: Snapshot) -> None:
-    """Puts the bundle's weights into the tensors of what is trained.
+def restore(tensors: Sequence[Tensor], snapshot: Snapshot) -> None:
+    """Puts the snapshot's weights into the tensors of what is trained.
 
     Raises:
         RunStateError: they are of other shapes.
     """
-    kept = bundle.trained
+    kept = snapshot.trained
     if [tuple(t.shape) for t in tensors] != [tuple(k.shape) for k in kept]:
         shapes = f"{_shapes(tensors)} and the saved ones {_shapes(kept)}"
-        raise RunStateError(f"the saved weights are of another design: those of {bundle.facts.name} now are {shapes}")
+        raise RunStateError(f"the saved weights are of another design: those of {snapshot.facts.name} now are {shapes}")
     with torch.no_grad():
         for tensor, saved in zip(tensors, kept, strict=True):
             tensor.copy_(saved)

@@ -36,24 +36,24 @@ class GoodStates:
         """The newest without a NaN or an infinity, on trial or not: for a broken-off update, which is no sign of harm."""
         assert self._proved, "an update was made without apply()"
         found = [*self._proved, *([self._on_trial[0]] if self._on_trial else [])]
-        return next((bundle for bundle in reversed(found) if _is_whole(bundle)), found[0])
+        return next((snapshot for snapshot in reversed(found) if _is_whole(snapshot)), found[0])
 
-    def begin(self, bundle: Snapshot) -> None:
+    def begin(self, snapshot: Snapshot) -> None:
         """What the training starts from."""
-        self._proved, self._on_trial, self._gone_back_to = [bundle], None, None
+        self._proved, self._on_trial, self._gone_back_to = [snapshot], None, None
 
-    def offer(self, bundle: Snapshot, *, is_looked_at: bool) -> None:
+    def offer(self, snapshot: Snapshot, *, is_looked_at: bool) -> None:
         """A state that may turn out to be good. ``is_looked_at``: it is small, and is looked through now."""
-        parts = [bundle.parts["trained"], bundle.parts["optimizer"]]
-        self._on_trial = bundle, to_cpu(finite_flags(parts, bundle.trained[0].device)) if is_looked_at else None
+        parts = [snapshot.parts["trained"], snapshot.parts["optimizer"]]
+        self._on_trial = snapshot, to_cpu(finite_flags(parts, snapshot.trained[0].device)) if is_looked_at else None
 
     def settle(self, *, is_good: bool) -> None:
         """The update after the state on trial, if there is one, came out well or did not."""
         if self._on_trial is None:
             return
-        (bundle, flags), self._on_trial = self._on_trial, None
+        (snapshot, flags), self._on_trial = self._on_trial, None
         if is_good and (flags is None or bool(flags.all())):
-            self._proved = [*self._proved, bundle][-KEPT:]
+            self._proved = [*self._proved, snapshot][-KEPT:]
 
     def back(self) -> Snapshot:
         """The one to go back to; where going back to it did not help, the one before it."""
@@ -64,5 +64,5 @@ class GoodStates:
         return self._proved[-1]
 
 
-def _is_whole(bundle: Snapshot) -> bool:
-    return is_finite([bundle.parts["trained"], bundle.parts["optimizer"]])
+def _is_whole(snapshot: Snapshot) -> bool:
+    return is_finite([snapshot.parts["trained"], snapshot.parts["optimizer"]])

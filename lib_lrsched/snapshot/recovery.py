@@ -1,6 +1,6 @@
-"""The state of a run from its bundles, where run.json is damaged or gone.
+"""The state of a run from its snapshots, where run.json is damaged or gone.
 
-A bundle keeps a copy of the state as it was when it was written. One of 0.1.0 does not: there its facts are what is left.
+A snapshot keeps a copy of the state as it was when it was written. One of 0.1.0 does not: there its facts are what is left.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from lib_lrsched.storage.run_state import Known, Leg, RunState, load_state_dict
 from .snapshot import Folder, Snapshot, peek
 
 
-def rebuilt(bundles: Path, run_id: str) -> tuple[RunState, Path] | None:
-    """The state as the newest whole bundle tells it, and that bundle's file; None where none is whole."""
-    folder = Folder(bundles, run_id)
+def rebuilt(snapshots: Path, run_id: str) -> tuple[RunState, Path] | None:
+    """The state as the newest whole snapshot tells it, and that snapshot's file; None where none is whole."""
+    folder = Folder(snapshots, run_id)
     number, found, _ = folder.newest()
     if found is None:
         return None
@@ -29,7 +29,7 @@ def rebuilt(bundles: Path, run_id: str) -> tuple[RunState, Path] | None:
 
 
 def _kept(found: Snapshot, run_id: str) -> RunState | None:
-    """The copy of the state; it is as whole as the bundle, but another version may have written it."""
+    """The copy of the state; it is as whole as the snapshot, but another version may have written it."""
     try:
         state = load_state_dict(found.state, None)
     except RunStateError:
@@ -50,7 +50,7 @@ def _of_facts(found: Snapshot, known: tuple[Known, ...]) -> RunState:
 
 
 def _forms(folder: Folder) -> tuple[Known, ...]:
-    """The forms of the trained thing in all bundles that can be read, the oldest first."""
+    """The forms of the trained thing in all snapshots that can be read, the oldest first."""
     forms = []
     for _, path in reversed(folder.numbered()):
         try:

@@ -1,4 +1,4 @@
-"""One bundle: all that the next update of a run depends on, in one safetensors file. And a folder of the newest few.
+"""One snapshot: all that the next update of a run depends on, in one safetensors file. And a folder of the newest few.
 
     RUN/bundles/00000007.safetensors     tensors; JSON in the header; a digest over both
     RUN/bundles/00000008.safetensors     a higher number is newer, whatever its step
@@ -32,7 +32,7 @@ from lib_lrsched.storage.run_state import KINDS
 FORMAT = 1
 SUFFIX = ".safetensors"
 KEPT = 3
-"""A run keeps this many of its newest bundles."""
+"""A run keeps this many of its newest snapshots."""
 
 safe_open: Any = safetensors.safe_open
 SafetensorError: type[Exception] = safetensors.SafetensorError  # type: ignore[attr-defined]  # has no types
@@ -40,7 +40,7 @@ SafetensorError: type[Exception] = safetensors.SafetensorError  # type: ignore[a
 
 @dataclass(frozen=True)
 class Facts:
-    """What a bundle says of itself besides its tensors: plain values, for people and for programs.
+    """What a snapshot says of itself besides its tensors: plain values, for people and for programs.
 
     ``step`` is updates made, ``digest`` that of the trained tensors, ``origin`` the step at which the schedule's own
     step 0 lies, ``multiplier`` what the guard multiplies the planned rate by, ``data`` the digest of the
@@ -74,7 +74,7 @@ PARTS: dict[str, tuple[type, ...]] = {
     "guard": (dict, type(None)),
     "extra": (dict,),
 }
-"""The parts of a bundle: what is trained, the optimizer's and GradScaler's state_dict, the generators, the place in the
+"""The parts of a snapshot: what is trained, the optimizer's and GradScaler's state_dict, the generators, the place in the
 epoch, the state of shapes that look at the loss, the guard's state, and what the kind of thing needs to be made anew."""
 
 
@@ -82,7 +82,7 @@ epoch, the state of shapes that look at the loss, the guard's state, and what th
 class Snapshot:
     """Facts, and parts by the names in PARTS: nested values with tensors on the CPU.
 
-    ``state`` is the run's state as it was then, unchecked; None in a bundle of 0.1.0 and in one that is about to be written.
+    ``state`` is the run's state as it was then, unchecked; None in a snapshot of 0.1.0 and in one that is about to be written.
     """
 
     facts: Facts
@@ -94,21 +94,21 @@ class Snapshot:
         return list(self.parts["trained"])
 
 
-def write(path: Path, bundle: Snapshot, state: Mapping[str, Any] | None = None) -> None:
-    """Puts a bundle where ``path`` is: whole, or not at all. ``state``: of the run, in case its own file is lost.
+def write(path: Path, snapshot: Snapshot, state: Mapping[str, Any] | None = None) -> None:
+    """Puts a snapshot where ``path`` is: whole, or not at all. ``state``: of the run, in case its own file is lost.
 
     Raises:
         OSError: nothing was changed at ``path``.
         TypeError: a part that cannot be kept.
     """
     tensors: dict[str, Tensor] = {}
-    parts = {name: split(bundle.parts[name], tensors, name) for name in PARTS}
-    data = {"lrsched_bundle": FORMAT, "facts": asdict(bundle.facts), "parts": parts}
+    parts = {name: split(snapshot.parts[name], tensors, name) for name in PARTS}
+    data = {"lrsched_bundle": FORMAT, "facts": asdict(snapshot.facts), "parts": parts}
     write_tensors(path, data if state is None else data | {"state": state}, tensors)
 
 
 def read(path: Path) -> Snapshot:
-    """The bundle in a file.
+    """The snapshot in a file.
 
     Raises:
         RunStateError: a file that is torn, damaged or none of ours; says what was expected where.
@@ -116,14 +116,14 @@ def read(path: Path) -> Snapshot:
     data, tensors = read_tensors(path)
     checked(data, {"lrsched_bundle": COUNT}, path)
     if data["lrsched_bundle"] != FORMAT:
-        raise OtherVersionError(f"version {data['lrsched_bundle']} of a bundle; update the extension to read it", path)
+        raise OtherVersionError(f"version {data['lrsched_bundle']} of a snapshot; update the extension to read it", path)
     facts = load(Facts, data.get("facts"), path, "facts.")
     parts = _parts(data.get("parts"), tensors, path)
     return Snapshot(facts, parts, data.get("state"))
 
 
 def peek(path: Path) -> Snapshot:
-    """The facts of a bundle without its parts: quick, for what is only shown. The digest is not looked at.
+    """The facts of a snapshot without its parts: quick, for what is only shown. The digest is not looked at.
 
     Raises:
         RunStateError: as read().
@@ -132,7 +132,7 @@ def peek(path: Path) -> Snapshot:
         with safe_open(path, framework="pt") as file:
             data = json.loads((file.metadata() or {}).get("lrsched", "null"))
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise RunStateError(f"expected a bundle, but it cannot be read: {error}", path) from error
+        raise RunStateError(f"expected a snapshot, but it cannot be read: {error}", path) from error
     checked(data, {"lrsched_bundle": COUNT}, path)
     return Snapshot(load(Facts, data.get("facts"), path, "facts."), {})
 
@@ -181,11 +181,11 @@ def read_tensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
 
 
 class Folder:
-    """The newest bundles of one run. One thread writes; others may read.
+    """The newest snapshots of one run. One thread writes; others may read.
 
     Args:
-        state: the run's state now, which each bundle keeps a copy of.
-        floor: new bundles get higher numbers than this.
+        state: the run's state now, which each snapshot keeps a copy of.
+        floor: new snapshots get higher numbers than this.
     """
 
     def __init__(self, path: Path, run: str, state: Callable[[], Mapping[str, Any] | None] = lambda: None, floor: int = 0) -> None:
@@ -195,31 +195,31 @@ class Folder:
         self._last = floor  # a folder that was deleted in the middle of a run does not begin to count anew
 
     def numbered(self) -> list[tuple[int, Path]]:
-        """Number and file of each bundle, the newest first; nothing is read."""
+        """Number and file of each snapshot, the newest first; nothing is read."""
         return numbered(self.path, SUFFIX)
 
     def newest(self, above: int = 0, read: Callable[[Path], Snapshot] = read) -> tuple[int, Snapshot | None, list[str]]:
-        """The newest good bundle with a number above ``above``: number, bundle, and what was passed over on the way."""
+        """The newest good snapshot with a number above ``above``: number, snapshot, and what was passed over on the way."""
         passed: list[str] = []
         try:
             there = self.numbered()
         except OSError as error:
-            return 0, None, [f"the saved states in {self.path} cannot be read: {disk_errors.why(error)}; {disk_errors.mend(error)}"]
+            return 0, None, [f"the snapshots in {self.path} cannot be read: {disk_errors.why(error)}; {disk_errors.mend(error)}"]
         for number, path in there:
             if number <= above:
                 break
             try:
-                bundle = read(path)
+                snapshot = read(path)
             except RunStateError as error:
                 passed.append(f"{error}; it is passed over")
                 continue
-            if bundle.facts.run == self.run:
-                return number, bundle, passed
-            passed.append(f"{path}: belongs to the run {bundle.facts.run!r}; it is passed over")
+            if snapshot.facts.run == self.run:
+                return number, snapshot, passed
+            passed.append(f"{path}: belongs to the run {snapshot.facts.run!r}; it is passed over")
         return 0, None, passed
 
-    def add(self, bundle: Snapshot) -> Path:
-        """Writes a bundle as the newest, and then lets go of the oldest beyond KEPT.
+    def add(self, snapshot: Snapshot) -> Path:
+        """Writes a snapshot as the newest, and then lets go of the oldest beyond KEPT.
 
         Raises:
             OSError: those that were there are as they were.
@@ -227,7 +227,7 @@ class Folder:
         there = self.numbered()
         number = max(there[0][0] if there else 0, self._last) + 1
         path = self.path / f"{number:08d}{SUFFIX}"
-        write(path, bundle, self._state())
+        write(path, snapshot, self._state())
         self._last = number
         for _, old in there[KEPT - 1 :]:
             old.unlink(missing_ok=True)

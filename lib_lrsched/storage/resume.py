@@ -1,8 +1,8 @@
-"""How a run resumes: the way that was chosen, the mode that comes of it, and what the mode means for the schedule.
+"""How a run resumes: the choice of the user, the mode that comes of it, and what the mode means for the schedule.
 
-A way is chosen by the user:
+The user chooses:
 
-    continue   the plan goes on where it was; where the text is another one, that is "new"
+    continue   the plan continues where it was; where the text is another one, that is "new"
     new        the text in the field, at absolute steps of the run's life, from here on
     restart    the text from its beginning, over the steps that are left
     file       nothing of a stored run: the file is trained on as it is, as a new run
@@ -18,8 +18,8 @@ from typing import Any, Literal, Protocol, get_args
 
 from .run_state import RunState
 
-Way = Literal["continue", "new", "restart", "file"]
-WAYS: tuple[str, ...] = get_args(Way)
+Choice = Literal["continue", "new", "restart", "file"]
+CHOICES: tuple[str, ...] = get_args(Choice)
 
 SAID = {
     "start": "starts",
@@ -32,18 +32,18 @@ SAID = {
 
 @dataclass(frozen=True)
 class Resumption:
-    """What a run is to go on with.
+    """What a run resumes with.
 
     Attributes:
-        way: one of WAYS.
+        choice: one of CHOICES.
         state: the stored run that knows the thing that is trained, or None.
-        step: where it goes on, if a bundle says that; None leaves it to the host's file.
-        watch: the bundle's state of shapes that look at the loss, or None to rebuild it from the history.
+        step: where it resumes, if a snapshot says that; None leaves it to the host's file.
+        watch: the snapshot's state of shapes that look at the loss, or None to rebuild it from the history.
         multiplier: what the guard has come to multiply the planned rate by.
         messages: what the user should know of how this was found.
     """
 
-    way: str = "continue"
+    choice: str = "continue"
     state: RunState | None = None
     step: int | None = None
     watch: Any = None
@@ -61,19 +61,19 @@ class PlannedBefore(Protocol):
     def origin(self) -> int: ...
 
 
-def mode_of(way: str, last: PlannedBefore | None, rate_text: str) -> str:
+def mode_of(choice: str, last: PlannedBefore | None, rate_text: str) -> str:
     """How a training resumes.
 
     Args:
-        way: one of WAYS.
+        choice: one of CHOICES.
         last: the last leg of the stored run, or None where there is none.
         rate_text: the text of the rate from here on.
     """
-    if way in ("restart", "file"):
-        return way
+    if choice in ("restart", "file"):
+        return choice
     if last is None:
         return "start"
-    return "new" if way == "new" or rate_text.strip() != last.rate_text.strip() else "continue"
+    return "new" if choice == "new" or rate_text.strip() != last.rate_text.strip() else "continue"
 
 
 def written_mode(mode: str) -> str:

@@ -83,7 +83,7 @@ class RunState:
     `known` and `legs` have the newest last. `pid` and `process` say which process saved the state; the store fills them in.
     `main_digest` is the digest of what the host's own file held when last seen, `next_digest` of what was about to take its
     place then; `optim` says which weights the host's .optim beside it belongs to, as "file time:digest". `multiplier` is what
-    the guard multiplies the planned rate by, `floor` the number up to which bundles belong to a future that was given up.
+    the guard multiplies the planned rate by, `floor` the number up to which snapshots belong to a future that was given up.
     """
 
     id: str = field(metadata=stored(TEXT))

@@ -41,7 +41,7 @@ _ID = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,79}")
 _Stamp = tuple[int, int, int]
 
 Rebuild = Callable[[Path, str], "tuple[RunState, Path] | None"]
-"""From a run's folder of bundles and its id: its state as the newest whole bundle tells it, and that bundle's file."""
+"""From a run's folder of snapshots and its id: its state as the newest whole snapshot tells it, and that snapshot's file."""
 
 
 class Trains(Protocol):
@@ -154,8 +154,8 @@ class Store:
         """
         return self._state_path(run_id).with_name("history.jsonl")
 
-    def bundles_path(self, run_id: str) -> Path:
-        """The folder of the run's bundles, see `snapshot`; it need not be there.
+    def snapshots_path(self, run_id: str) -> Path:
+        """The folder of the run's snapshots, see `snapshot`; it need not be there.
 
         Raises:
             UnknownRunError: it can be no id.
@@ -170,9 +170,9 @@ class Store:
         """
         return self._state_path(run_id).with_name("data.safetensors")
 
-    def newest_bundle(self, run_id: str) -> int:
-        """The number of the newest bundle, good or not; 0 where there is none."""
-        there = numbered(self.bundles_path(run_id), ".safetensors")
+    def newest_snapshot(self, run_id: str) -> int:
+        """The number of the newest snapshot, good or not; 0 where there is none."""
+        there = numbered(self.snapshots_path(run_id), ".safetensors")
         return there[0][0] if there else 0
 
     def delete(self, run_id: str) -> None:
@@ -278,15 +278,15 @@ class Store:
         return None
 
     def _recovered(self, run_id: str, damage: RunStateError | None = None) -> RunState | None:
-        """The state as the newest whole bundle tells it, put in the place of one that is damaged or gone."""
-        path, bundles = self._state_path(run_id), self.bundles_path(run_id)
+        """The state as the newest whole snapshot tells it, put in the place of one that is damaged or gone."""
+        path, snapshots = self._state_path(run_id), self.snapshots_path(run_id)
         with self._lock:
-            there = [] if self._rebuild is None else numbered(bundles, ".safetensors")
+            there = [] if self._rebuild is None else numbered(snapshots, ".safetensors")
             if self._rebuild is None or not there or self._hopeless.get(run_id) == there:
                 return None
             if damage is None and path.exists():
                 return self._load(run_id, path)  # it was written just now
-            rebuilt = self._rebuild(bundles, run_id)
+            rebuilt = self._rebuild(snapshots, run_id)
             if rebuilt is None:
                 self._hopeless[run_id] = there  # reading them all costs time, and a list is asked for every second
                 return None
@@ -306,7 +306,7 @@ class Store:
         """A folder without a state is nothing yet, was said when its state was set aside, or is said now."""
         left = [name for name in ("bundles", "history.jsonl") if path.with_name(name).exists()]
         if left and not path.with_name(f"{path.name}.damaged-1").exists():
-            what = f"is gone, and no whole saved state is there to recover the run from; left is {' and '.join(left)}"
+            what = f"is gone, and no whole snapshot is there to recover the run from; left is {' and '.join(left)}"
             self._said.say(f"{path}: {what}")
 
 

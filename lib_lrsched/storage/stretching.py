@@ -58,7 +58,7 @@ def planned_before(leg: Leg) -> Plan | None:
         return None
 
 
-def keeps_its_past(then: Plan, made: Plan, own: int) -> bool:
+def has_same_past(then: Plan, made: Plan, own: int) -> bool:
     """Whether the new plan has the same rates as the old one at the steps before ``own``."""
     stop = min(own, then.stop, made.stop)
     if stop <= 0:
@@ -85,7 +85,7 @@ def find_stretch(then: Plan, made: Plan, step: int, origin: int) -> Stretch | No
     is_over = own >= then.stop
     old = then.stop - 1 if is_over else own
     before, now = then.value(old), made.value(own)
-    if abs(before - now) <= RELATIVE * max(before, now) or (is_over and keeps_its_past(then, made, own)):
+    if abs(before - now) <= RELATIVE * max(before, now) or (is_over and has_same_past(then, made, own)):
         return None
     return Stretch(step, now, origin + old, before, _why(then, made, origin), None if origin else _fixed(then, made))
 
@@ -111,7 +111,7 @@ def _fixed(then: Plan, made: Plan) -> str | None:
         fixed = plan(text, total_steps=made.total_steps, steps_per_epoch=made.steps_per_epoch, images_per_step=made.images_per_step)
     except ScheduleError:
         return None
-    return text if fixed.stop >= then.stop and keeps_its_past(then, fixed, then.stop) else None
+    return text if fixed.stop >= then.stop and has_same_past(then, fixed, then.stop) else None
 
 
 def _absolute(item: Item, stop: int) -> str:

@@ -14,7 +14,7 @@ WHY = {
 }
 
 
-class Stillness:
+class ZeroGradients:
     """Of one training: how many updates it has made, and whether any had a gradient."""
 
     def __init__(self) -> None:
@@ -42,18 +42,18 @@ def why_not(kind: str, name: str, names: Iterable[str]) -> str:
     Args:
         names: of all embeddings that prompts may name.
     """
-    twins = twins_of(name, names) if kind == "embedding" else []
-    if twins:
-        return of_twins(name, twins)
+    same_words = same_words_as(name, names) if kind == "embedding" else []
+    if same_words:
+        return shared_words(name, same_words)
     return f"Either {WHY[kind]}"
 
 
-def twins_of(name: str, names: Iterable[str]) -> list[str]:
+def same_words_as(name: str, names: Iterable[str]) -> list[str]:
     """Other names that are the same to the text encoder, which knows no capitals."""
     return sorted(other for other in names if other != name and other.lower() == name.lower())
 
 
-def of_twins(name: str, twins: list[str]) -> str:
-    others = ", ".join(map(repr, twins))
+def shared_words(name: str, same_words: list[str]) -> str:
+    others = ", ".join(map(repr, same_words))
     return (f"There is {others} beside {name!r}: prompts know no capitals, so that only one of them is put in, and the other "
             "learns nothing. Rename one, and refresh the list")

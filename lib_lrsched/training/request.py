@@ -21,5 +21,5 @@ class Request:
     clip_mode: str = "disabled"
     clip_text: str = ""
     data_root: str = ""
-    pictures: int | None = None
+    images: int | None = None
     settings: Mapping[str, Scalar] = field(default_factory=dict)

@@ -59,9 +59,9 @@ class TrainingRun:
         return self._state.id
 
     @property
-    def bundles_path(self) -> Path:
-        """Where the bundles of this run go; it has begun."""
-        return self._store.bundles_path(self.id)
+    def snapshots_path(self) -> Path:
+        """Where the snapshots of this run go; it has begun."""
+        return self._store.snapshots_path(self.id)
 
     def data_path(self, run_id: str) -> Path:
         """Where a run keeps its data set's prompts and latents."""
@@ -169,7 +169,7 @@ class TrainingRun:
         return replace(self._state, step=self._step)
 
     def stored_state(self) -> dict[str, Any] | None:
-        """What run.json would say now, to be kept in a bundle too; None where it could not be read back."""
+        """What run.json would say now, to be kept in a snapshot too; None where it could not be read back."""
         try:
             return state_dict(stamped(self.state()))
         except RunStateError:
@@ -184,7 +184,7 @@ class TrainingRun:
             updated_s=now, rate_text=request.rate_text, clip_text=request.clip_text, clip_mode=request.clip_mode,
             clip_exact=self.exact_clip and request.clip_mode != "disabled",
             batch=self.planned.counts.batch, accumulate=self.planned.counts.accumulate,
-            pictures=self.planned.pictures, steps_per_epoch=self.planned.counts.steps_per_epoch, settings=dict(request.settings),
+            pictures=self.planned.images, steps_per_epoch=self.planned.counts.steps_per_epoch, settings=dict(request.settings),
             multiplier=self.planned.multiplier,
         )
 
@@ -192,19 +192,19 @@ class TrainingRun:
         """Take up the stored run that knows the trained thing in its present form, else a new id."""
         now, request, resumed = self._clock(), self.request, self.planned.resumed
         found = self._found(known)
-        mode = resume.mode_of(resumed.way, found.legs[-1] if found is not None and found.legs else None, request.rate_text)
+        mode = resume.mode_of(resumed.choice, found.legs[-1] if found is not None and found.legs else None, request.rate_text)
         leg = Leg(self.initial_step, now, request.total_steps, request.rate_text, self.planned.counts.steps_per_epoch,
                   self.planned.counts.images_per_step, PLANNER_VERSION, self.planned.origin, resume.written_mode(mode))
-        state = replace(self._first_state(), state="running", step=self.initial_step, pictures=self.planned.pictures)
+        state = replace(self._first_state(), state="running", step=self.initial_step, pictures=self.planned.images)
         if found is None:
             state = replace(state, id=self._store.new_id(request.kind, request.name, now), legs=(leg,))
         else:
             legs = (*(old for old in found.legs if old.start_step < self.initial_step), leg)
-            floor = found.floor if resumed.step is not None else self._newest_bundle(found)
+            floor = found.floor if resumed.step is not None else self._newest_snapshot(found)
             state = replace(state, id=found.id, created_s=found.created_s, legs=legs, known=found.known, floor=floor,
                             optim=found.optim)
         if known is not None:
-            # With a bundle, what is trained is newer than the host's file, and that is what the file will be known by.
+            # With a snapshot, what is trained is newer than the host's file, and that is what the file will be known by.
             main, coming = (known.digest, "") if found is None or resumed.step is None else (found.main_digest, found.next_digest)
             state = replace(state, known=(*state.known, known), main_digest=main, next_digest=coming)
         self._state = state
@@ -234,7 +234,7 @@ class TrainingRun:
     def _found(self, known: Known | None) -> RunState | None:
         """The stored run that this one resumes."""
         found = self.planned.resumed.state
-        if self.planned.resumed.way == "file":
+        if self.planned.resumed.choice == "file":
             return None
         if found is None and known is not None:
             request = self.request
@@ -242,9 +242,9 @@ class TrainingRun:
         # While it is pending or running, the same thing is being trained by somebody else at this moment.
         return None if found is None or found.state in ("pending", "running") else found
 
-    def _newest_bundle(self, found: RunState) -> int:
+    def _newest_snapshot(self, found: RunState) -> int:
         try:
-            return self._store.newest_bundle(found.id)
+            return self._store.newest_snapshot(found.id)
         except OSError:  # said where they were looked for; should they be there again later, they are still ahead of the file
             return found.floor
 

@@ -18,7 +18,7 @@ from lib_lrsched.schedule.plan import Plan, plan
 from lib_lrsched.storage import resume
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import Leg
-from lib_lrsched.storage.stretching import find_stretch, keeps_its_past, planned_before
+from lib_lrsched.storage.stretching import find_stretch, has_same_past, planned_before
 
 from .request import Request
 
@@ -38,20 +38,20 @@ class RunPlan:
         self.request = request
         self.resumed = resumed
         self.origin = 0
-        self.goes_on = resume.mode_of(resumed.way, self._last_leg(), request.rate_text) == "continue"
-        self.multiplier = resumed.multiplier if self.goes_on else 1.0  # another schedule is another chance
+        self.continues = resume.mode_of(resumed.choice, self._last_leg(), request.rate_text) == "continue"
+        self.multiplier = resumed.multiplier if self.continues else 1.0  # another schedule is another chance
         self.watch = plateau.Watch()
         if resumed.step is not None:
             self.origin = self._origin(resumed.step)
-        self._plan_texts(request.pictures, request.batch, request.accumulate)
+        self._plan_texts(request.images, request.batch, request.accumulate)
 
-    def bind(self, pictures: int, batch: int, accumulate: int) -> None:
+    def bind(self, images: int, batch: int, accumulate: int) -> None:
         """Plan again with the data set's own numbers; the loop has not started yet.
 
         Raises:
             ScheduleError: an end that these numbers make impossible.
         """
-        self._plan_texts(pictures, batch, accumulate)
+        self._plan_texts(images, batch, accumulate)
 
     def resume_at(self, initial_step: int) -> None:
         """The step at which the training begins is known: plan again if the schedule's own beginning lies elsewhere.
@@ -62,7 +62,7 @@ class RunPlan:
         origin = self._origin(initial_step)
         if origin != self.origin:
             self.origin = origin
-            self._plan_texts(self.pictures, self.counts.batch, self.counts.accumulate)
+            self._plan_texts(self.images, self.counts.batch, self.counts.accumulate)
 
     def adopt(self, resumed: Resumption) -> None:
         """What the run resumes from, found late.
@@ -71,15 +71,15 @@ class RunPlan:
             ScheduleError: as bind().
         """
         self.resumed = resumed
-        self.goes_on = resume.mode_of(resumed.way, self._last_leg(), self.request.rate_text) == "continue"
-        self.multiplier = resumed.multiplier if self.goes_on else 1.0
+        self.continues = resume.mode_of(resumed.choice, self._last_leg(), self.request.rate_text) == "continue"
+        self.multiplier = resumed.multiplier if self.continues else 1.0
         if resumed.step is not None:
             self.origin = self._origin(resumed.step)
-            self._plan_texts(self.pictures, self.counts.batch, self.counts.accumulate)
+            self._plan_texts(self.images, self.counts.batch, self.counts.accumulate)
 
     def _origin(self, initial_step: int) -> int:
         last = self._last_leg()
-        origin = resume.origin_of(resume.mode_of(self.resumed.way, last, self.request.rate_text), last, initial_step)
+        origin = resume.origin_of(resume.mode_of(self.resumed.choice, last, self.request.rate_text), last, initial_step)
         return min(origin, self.request.total_steps - 1)
 
     def stretches(self, step: int) -> list[str]:
@@ -87,14 +87,14 @@ class RunPlan:
         found = ((what, find_stretch(then, now, step, self.origin)) for what, then, now in self._then_and_now())
         return [one.message(what) for what, one in found if one is not None]
 
-    def keeps_its_past(self, step: int) -> bool:
+    def has_same_past(self, step: int) -> bool:
         """Whether the steps before ``step`` were trained as the run is planned now."""
-        return all(keeps_its_past(then, now, step - self.origin) for _, then, now in self._then_and_now())
+        return all(has_same_past(then, now, step - self.origin) for _, then, now in self._then_and_now())
 
     def _then_and_now(self) -> Iterator[tuple[str, Plan, Plan]]:
         """The plans of rate and clip threshold that the stored run had, where the same texts go on, and those in force."""
         leg, state = self._last_leg(), self.resumed.state
-        if leg is None or state is None or not self.goes_on or leg.origin != self.origin:
+        if leg is None or state is None or not self.continues or leg.origin != self.origin:
             return
         rates = ("the rate", leg, self.plan)
         is_same_clip = (state.clip_mode, state.clip_text) == (self.request.clip_mode, self.request.clip_text)
@@ -151,10 +151,10 @@ class RunPlan:
         own, plan = step - self.origin, self.plan
         return self.origin + next((min(s.stop, plan.stop) for s in plan.segments if s.start <= own < s.stop), plan.stop)
 
-    def _plan_texts(self, pictures: int | None, batch: int, accumulate: int) -> None:
+    def _plan_texts(self, images: int | None, batch: int, accumulate: int) -> None:
         request = self.request
-        self.counts: Counts = count_steps(pictures, batch, accumulate)
-        self.pictures = pictures
+        self.counts: Counts = count_steps(images, batch, accumulate)
+        self.images = images
 
         def planned(text: str) -> Plan:
             return plan(text, total_steps=request.total_steps - self.origin, steps_per_epoch=self.counts.steps_per_epoch,

@@ -375,13 +375,13 @@ class Session:
         return "failed", self._without_gradient("the loop ended with an exception; its traceback is on the console")
 
     def _without_gradient(self, message: str) -> str:
-        why = "" if self.history.stillness.has_moved else self.trainee.why_no_backward()
+        why = "" if self.history.zero_gradients.has_moved else self.trainee.why_no_backward()
         return f"{message}. {why}" if why else message
 
     def _nothing_learned(self) -> str:
         """Why what was trained is what it was before; empty where it is not."""
         why = self._checks.nothing_learned(self.run)
-        return f"nothing was learned: {why}" if why else self.history.stillness.message(self.trainee.why_no_gradient())
+        return f"nothing was learned: {why}" if why else self.history.zero_gradients.message(self.trainee.why_no_gradient())
 
     @property
     def _lacks_its_save(self) -> bool:
@@ -456,7 +456,7 @@ class Session:
         if snapshots.is_exact and self.host.settings().free_memory == "auto":
             run.note(f"{back}; the last digits may be others, for {FREE_MEMORY} is on auto and decides anew")
         elif snapshots.is_exact:
-            is_as_planned = planned.goes_on and clipped and planned.keeps_its_past(self.initial_step)
+            is_as_planned = planned.continues and clipped and planned.has_same_past(self.initial_step)
             run.note(f"exactly as if there had been no break: {back}" if is_as_planned else back)
         else:
             self.reporter.tell(

@@ -107,8 +107,8 @@ class EmbeddingTrainee:
 
     def why_no_backward(self) -> str:
         """Where nothing else of the model needs a gradient either, torch refuses the pass."""
-        twins = no_gradient.twins_of(self.name, self._names())
-        return no_gradient.of_twins(self.name, twins) if twins else ""
+        same_words = no_gradient.same_words_as(self.name, self._names())
+        return no_gradient.shared_words(self.name, same_words) if same_words else ""
 
     def let_go(self, *, is_shared: bool) -> None:
         if self.thing is not None and not is_shared:

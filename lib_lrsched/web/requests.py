@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field, StrictBool, StrictInt, StrictStr, confloa
 from lib_lrsched.preview.curve import MAX_POINTS, MAX_STEPS, MAX_TEXTS, CurveRequest
 from lib_lrsched.schedule.counting import Counts, count_steps
 from lib_lrsched.storage.history import MAX_STEP
-from lib_lrsched.storage.resume import WAYS, Way
+from lib_lrsched.storage.resume import CHOICES, Choice
 
 MAX_EXPORTED_STEPS = 1_000_000
 """The server exports runs of up to so many; the command line longer ones."""
@@ -134,7 +134,7 @@ class PreviewRequest(BaseModel):
     initial_step: StartStep | None = _whole(0, MAX_STEPS, None)
     points: Points | None = _whole(16, MAX_POINTS, None)
     run: StrictStr | None = _text(None, said="the id of a run, or null")
-    way: Way | None = _one_of(WAYS, None)
+    way: Choice | None = _one_of(CHOICES, None)
     rate_text: StrictStr | None = _text(None, said="a text, or null")
     optimizer: StrictStr | None = _text(None, said="a class name such as AdamW, or null")
 
@@ -143,9 +143,9 @@ class PreviewRequest(BaseModel):
 
     def curves(self, pictures: int | None, optimizer: str | None) -> CurveRequest:
         """What is to be drawn, with what the endpoint has found out."""
-        names = ("id", "texts", "kind", "total_steps", "batch", "accumulate", "initial_step", "points", "way", "rate_text")
+        names = ("id", "texts", "kind", "total_steps", "batch", "accumulate", "initial_step", "points", "rate_text")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return CurveRequest(**given, pictures=pictures or None, optimizer=optimizer)
+        return CurveRequest(**given, choice=self.way or "continue", images=pictures or None, optimizer=optimizer)
 
 
 class ExportRequest(BaseModel):
@@ -330,7 +330,7 @@ class ResumeChoice(BaseModel):
 
     kind: Kind = _kind()
     name: StrictStr = _text()
-    way: Way = _one_of(WAYS)
+    way: Choice = _one_of(CHOICES)
     rate_text: StrictStr | None = _text(None, said="a text, or null")
 
 

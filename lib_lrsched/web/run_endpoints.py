@@ -70,9 +70,9 @@ async def import_run(request: Request, query: ImportRunQuery = Depends(ImportRun
 
 
 @router.get("/runs/{run_id}/bundles")
-def bundles(run_id: str, runtime: Runtime = RUNTIME) -> Response:
-    """The saved states of a run, newest first."""
-    return Answer({"bundles": runtime.bundles(run_id)})
+def snapshots(run_id: str, runtime: Runtime = RUNTIME) -> Response:
+    """The snapshots of a run, newest first."""
+    return Answer({"bundles": runtime.snapshots(run_id)})
 
 
 @router.get("/runs/{run_id}/file")
@@ -132,21 +132,21 @@ def choose(request: ResumeChoice, runtime: Runtime = RUNTIME) -> Response:
 
 
 def _resume(runtime: Runtime, kind: str, name: str, rate_text: str | None) -> dict[str, Any]:
-    way = runtime.chosen(kind, name)
-    answer: dict[str, Any] = {"kind": kind, "name": name, "step": None, "file_step": None, "exact": False, "way": way, "mode": None}
-    answer |= {"run": None, "settings": None, "message": ""}
+    choice = runtime.chosen(kind, name)
+    answer: dict[str, Any] = {"kind": kind, "name": name, "step": None, "file_step": None, "exact": False}
+    answer |= {"way": choice, "mode": None, "run": None, "settings": None, "message": ""}
     for live in runtime.active().values():
         now = live.state()
         if (now.kind, now.name) == (kind, name):
-            return answer | {"step": now.step, "file_step": now.step, "mode": _mode(way, now, rate_text), **_known(now)}
-    found, resumed = runtime.going_on(kind, name)
+            return answer | {"step": now.step, "file_step": now.step, "mode": _mode(choice, now, rate_text), **_known(now)}
+    found, resumed = runtime.resumption_of(kind, name)
     if found is None:
         return answer | {"message": f"there is no {kind} {name!r}"}
     step, state = found[0], resumed.state
     answer |= {"step": step if resumed.step is None else resumed.step, "file_step": step, "exact": resumed.step is not None}
-    answer["mode"] = _mode(way, state, rate_text)
+    answer["mode"] = _mode(choice, state, rate_text)
     if state is None:
-        message = "the file is trained on as it is, as a new run" if way == "file" else ""
+        message = "the file is trained on as it is, as a new run" if choice == "file" else ""
         return answer | {"message": message or f"no stored run belongs to {name!r} as it is now, at step {step}"}
     return answer | {**_known(state), "message": "; ".join(resumed.messages)}
 
@@ -155,7 +155,7 @@ def _known(state: RunState) -> dict[str, Any]:
     return {"run": run_json(state), "settings": state.settings}
 
 
-def _mode(way: str, state: RunState | None, rate_text: str | None) -> str | None:
+def _mode(choice: str, state: RunState | None, rate_text: str | None) -> str | None:
     """How the training resumes with a text; None where no text was sent."""
     last = state.legs[-1] if state is not None and state.legs else None
-    return None if rate_text is None else mode_of(way, last, rate_text)
+    return None if rate_text is None else mode_of(choice, last, rate_text)

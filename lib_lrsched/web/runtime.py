@@ -38,17 +38,17 @@ class Runtime(Protocol):
     def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
         """Step, digest and file time (ns) of an embedding or hypernetwork as it is now; None where there is none."""
 
-    def going_on(self, kind: str, name: str) -> tuple[tuple[int, str, int] | None, Resumption]:
+    def resumption_of(self, kind: str, name: str) -> tuple[tuple[int, str, int] | None, Resumption]:
         """The same as lookup, and what its next training resumes from, as it is chosen now."""
 
-    def choose(self, kind: str, name: str, way: str) -> None:
+    def choose(self, kind: str, name: str, choice: str) -> None:
         """How the next training of this name goes on."""
 
     def chosen(self, kind: str, name: str) -> str:
         """What was chosen for it."""
 
-    def bundles(self, run_id: str) -> list[dict[str, Any]]:
-        """The saved states of a run."""
+    def snapshots(self, run_id: str) -> list[dict[str, Any]]:
+        """The snapshots of a run."""
 
     def delete_run(self, run_id: str) -> None:
         """Deletes a run that is not going on."""
@@ -62,8 +62,8 @@ class Runtime(Protocol):
     def findings(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
         """What would stop or spoil a training: severity, subject, message; errors first."""
 
-    def count_pictures(self, folder: str, within_s: float | None = None) -> int | None:
-        """How many pictures in the folder can be decoded; None where it is not a folder, or where that takes longer."""
+    def count_images(self, folder: str, within_s: float | None = None) -> int | None:
+        """How many images in the folder can be decoded; None where it is not a folder, or where that takes longer."""
 
 
 async def _current(request: Request) -> Runtime:

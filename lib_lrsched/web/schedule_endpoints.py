@@ -18,7 +18,7 @@ from lib_lrsched.errors import ScheduleError
 from lib_lrsched.preview.curve import preview
 from lib_lrsched.preview.forms import describe_shapes
 from lib_lrsched.preview.run_view import past_legs
-from lib_lrsched.schedule.counting import needs_pictures
+from lib_lrsched.schedule.counting import needs_images
 from lib_lrsched.schedule.plan import Plan, plan
 
 from .requests import EditRequest, ExportRequest, ImportRequest, ItemsRequest, PreviewRequest, as_float, counts
@@ -34,13 +34,13 @@ router = APIRouter(route_class=Route)
 @router.post("/preview")
 def draw(request: PreviewRequest, runtime: Runtime = RUNTIME) -> Response:
     """The sampled curves, segments and lints of up to a few texts. No text is an error of the request."""
-    pictures = _images(request, runtime)
+    images = _images(request, runtime)
     if request.run is None:
-        return Answer(preview(request.curves(pictures, request.optimizer)))
+        return Answer(preview(request.curves(images, request.optimizer)))
     state = state_of(runtime, request.run)
     optimizer = state.settings.get("optimizer") if request.optimizer is None else request.optimizer
     known = optimizer if isinstance(optimizer, str) else None  # a stored file may say anything
-    return Answer(preview(request.curves(pictures, known), past_legs(state)))
+    return Answer(preview(request.curves(images, known), past_legs(state)))
 
 
 def _images(request: PreviewRequest, runtime: Runtime) -> int | None:
@@ -48,8 +48,8 @@ def _images(request: PreviewRequest, runtime: Runtime) -> int | None:
     folder = request.data_root or ""
     if request.pictures is not None or not folder.strip():
         return request.pictures
-    is_needed = any(map(needs_pictures, request.texts))  # else epochs are an extra that can come later
-    return runtime.count_pictures(folder, None if is_needed else QUICKLY_S)
+    is_needed = any(map(needs_images, request.texts))  # else epochs are an extra that can come later
+    return runtime.count_images(folder, None if is_needed else QUICKLY_S)
 
 
 @router.get("/shapes")

@@ -31,7 +31,7 @@ def test_nothing_is_said_of_a_training_that_can_start(train_tab: Page) -> None:
     expect(train_tab.locator(LIST)).to_be_hidden()
 
 
-def test_a_folder_without_pictures_is_said_before_the_click_and_until_it_is_mended(train_tab: Page, tmp_path: Path) -> None:
+def test_a_folder_without_images_is_said_before_the_click_and_until_it_is_mended(train_tab: Page, tmp_path: Path) -> None:
     good = train_tab.input_value(FOLDER)
     train_tab.fill(FOLDER, str(tmp_path))
     lines = train_tab.locator(f"{LIST} li")

@@ -42,7 +42,7 @@ def test_after_a_crash_the_offer_says_that_the_file_is_behind(page: Page) -> Non
     offer = open_train(page, "fallen")
     expect(offer).to_contain_text(f"Continues at step {SAVED_AT} of {STEPS} with{TEXT}exactly where it was saved.")
     expect(offer).to_contain_text("The file holds no update, because the WebUI went away before it could save. ")
-    expect(offer).to_contain_text("Training goes on from the saved state.")
+    expect(offer).to_contain_text("Training goes on from the snapshot.")
     expect(offer.locator("select")).to_have_value("continue")
     expect(page.locator(CAPTION)).to_have_text(f"Up to step {SAVED_AT} as it was planned; from there the plan goes on.")
     coming, past = ahead(page)
@@ -173,9 +173,9 @@ def test_a_plan_is_sent_with_the_way_in_which_the_run_goes_on(page: Page) -> Non
     expect(page.locator("#lrsched_transfer_said")).to_contain_text("how paused goes on.")
     choose_tab(page, "Train")
     choose(page, page.locator("#train_embedding input"), "paused")
-    way = page.locator(f"{OFFER} select")
-    expect(way).to_have_value("restart")
-    way.select_option("continue")
+    choice = page.locator(f"{OFFER} select")
+    expect(choice).to_have_value("restart")
+    choice.select_option("continue")
     expect(page.locator(f"{OFFER} .lrsched-muted").first).to_be_empty()
 
 

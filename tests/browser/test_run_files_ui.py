@@ -1,4 +1,4 @@
-"""What is kept of a run, in the tab: its saved states, the run as one file, out and in again, and its end."""
+"""What is kept of a run, in the tab: its snapshots, the run as one file, out and in again, and its end."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from practice_runs import TEXT
 
 pytestmark = pytest.mark.usefixtures("runs_of_all_sorts")
 
-STATES = "#lrsched_run_states_rows tr"
+STATES = "#lrsched_run_snapshots_rows tr"
 SAID = "#lrsched_run_import_said"
 
 
-# Saved states -----------------------------------------------------------------------------
+# Snapshots -----------------------------------------------------------------------------
 
 
 def test_saved_states_are_shown_and_a_damaged_one_with_what_is_wrong(page: Page, folder: Path) -> None:
     open_tab(page)
     show_run(page, "spoilt")
-    button = page.locator("#lrsched_run_states_open")
+    button = page.locator("#lrsched_run_snapshots_open")
     button.press("Enter")
     expect(button).to_have_attribute("aria-expanded", "true")
     expect(page.locator(f"{STATES} td:first-child")).to_have_text(["20", "10"])
@@ -44,18 +44,18 @@ def test_saved_states_are_shown_and_a_damaged_one_with_what_is_wrong(page: Page,
     expect(page.locator("#lrsched_run_export")).to_have_attribute("aria-disabled", "false")
     files[0].write_bytes(b"nonsense")
     reopen(page)
-    expect(page.locator("#lrsched_run_export_why")).to_have_text("It cannot be exported: none of its saved states is good.")
+    expect(page.locator("#lrsched_run_export_why")).to_have_text("It cannot be exported: none of its snapshots is good.")
     expect(page.locator("#lrsched_run_export")).not_to_have_attribute("href", re.compile("."))
     for file in files:
         file.unlink()
     reopen(page)
-    expect(page.locator("#lrsched_run_export_why")).to_have_text("It cannot be exported: it has no saved state.")
-    expect(page.locator("#lrsched_run_states_none")).to_be_visible()
+    expect(page.locator("#lrsched_run_export_why")).to_have_text("It cannot be exported: it has no snapshot.")
+    expect(page.locator("#lrsched_run_snapshots_none")).to_be_visible()
 
 
 def reopen(page: Page) -> None:
-    page.click("#lrsched_run_states_open")
-    page.click("#lrsched_run_states_open")
+    page.click("#lrsched_run_snapshots_open")
+    page.click("#lrsched_run_snapshots_open")
 
 
 def test_a_run_that_goes_on_can_be_neither_exported_nor_deleted(page: Page) -> None:
@@ -196,7 +196,7 @@ def test_what_is_opened_hangs_over_no_edge(page: Page, theme: str, width: int, t
     page.set_viewport_size({"width": width, "height": 900})
     open_tab(page, f"/?__theme={theme}")
     show_run(page, "again")
-    page.click("#lrsched_run_states_open")
+    page.click("#lrsched_run_snapshots_open")
     expect(page.locator(STATES)).to_have_count(3)
     page.click("#lrsched_run_delete")
     page.click("#lrsched_run_continue")

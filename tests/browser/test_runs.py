@@ -150,8 +150,8 @@ def test_names_from_outside_are_shown_as_text(page: Page) -> None:
     expect(page.locator("#lrsched_run_message")).to_have_text(evil)
     page.click(".lrsched-events summary")
     expect(page.locator("#lrsched_run_events li")).to_contain_text(evil)
-    page.click("#lrsched_run_states_open")
-    expect(page.locator("#lrsched_run_states_rows .lrsched-is-bad")).to_have_text(evil)
+    page.click("#lrsched_run_snapshots_open")
+    expect(page.locator("#lrsched_run_snapshots_rows .lrsched-is-bad")).to_have_text(evil)
     page.click("#lrsched_run_delete")
     expect(page.locator("#lrsched_run_ask_text")).to_contain_text(evil)
     assert page.locator("#lrsched_page img, #lrsched_page script").count() == 0

@@ -17,14 +17,14 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-from practice_rig import both_kinds, draw_pictures, fail_at, interrupt_at, small_model  # noqa: E402
+from practice_rig import both_kinds, draw_images, fail_at, interrupt_at, small_model  # noqa: E402
 
 from lib_lrsched.cli.main import main  # noqa: E402
 from lib_lrsched.practice import (  # noqa: E402
     dataset,
     files,
     initialize,
-    newcomer,
+    new_files,
     run_image,
     shared,
 )
@@ -329,7 +329,7 @@ def test_a_result_for_which_there_is_no_room_is_said_in_the_runs_words_with_its_
 
 
 @both_kinds
-@pytest.mark.parametrize(("module", "name"), [(initialize, "write_whole"), (newcomer, "save_whole")])
+@pytest.mark.parametrize(("module", "name"), [(initialize, "write_whole"), (new_files, "save_whole")])
 def test_a_disk_that_is_full_before_the_start_is_a_failure_and_no_wrong_input(ground, train, kind, module, name, monkeypatch):
     for template in (ground.root / "textual_inversion_templates").glob("*"):
         template.unlink()
@@ -401,7 +401,7 @@ def test_a_signal_before_the_training_ends_the_command(ground, train, monkeypatc
 
 @both_kinds
 def test_images_that_cannot_be_read_are_named_in_the_log_and_by_the_command(ground, train, kind):
-    draw_pictures(ground.data, 6)
+    draw_images(ground.data, 6)
     for i in range(4):
         (ground.data / f"{i:03d} red thing.png").write_bytes(b"no image")
     (ground.data / "notes.txt").write_text("no image, and none is expected")
@@ -440,11 +440,11 @@ def test_a_schedule_that_stretches_is_told_with_both_rates_before_and_at_the_sta
 
 
 @pytest.mark.parametrize(
-    ("text", "way"), [("cosine(0.005, 1e-5):10, 0.000132", "continue"), ("cosine(0.005, 1e-5)", "restart"), ("1e-4", "new")]
+    ("text", "choice"), [("cosine(0.005, 1e-5):10, 0.000132", "continue"), ("cosine(0.005, 1e-5)", "restart"), ("1e-4", "new")]
 )
-def test_the_ways_out_are_ways_out(train, text, way):
+def test_the_ways_out_are_ways_out(train, text, choice):
     train("embedding", 10, lr="cosine(0.005, 1e-5)")
-    ended = train("embedding", 20, "--go-on", way, lr=text)
+    ended = train("embedding", 20, "--go-on", choice, lr=text)
     assert (ended.code, "stretches" in ended.err) == (0, False)
 
 
@@ -467,7 +467,7 @@ def test_a_clip_threshold_that_stretches_is_told_too(ground, train):
 @both_kinds
 def test_a_console_that_cannot_print_ends_no_training(ground, kind, monkeypatch):
     folder = ground.root / "絵"
-    draw_pictures(folder, 3)
+    draw_images(folder, 3)
     (folder / "壊れた.png").write_bytes(b"no image")
     ground.install()
     shared.opts.practice_quiet = False

@@ -139,11 +139,11 @@ def test_auto_keeps_it_where_memory_is_short_and_says_how_short(loops):
     assert said.startswith("gradient checkpointing of the UNet stays on: keeping what it computes takes ")
     loops.free = GIGABYTE
     loops.loss(16)
-    assert sd_hijack_checkpoint.is_active(), "once kept it is kept: the run would change its mind with every picture"
+    assert sd_hijack_checkpoint.is_active(), "once kept it is kept: the run would change its mind with every image"
     loops.end(run)
 
 
-def test_auto_puts_it_back_for_a_larger_picture_that_has_no_room(loops):
+def test_auto_puts_it_back_for_a_larger_image_that_has_no_room(loops):
     run = loops.begin("auto")
     loops.loss(8)
     assert not sd_hijack_checkpoint.is_active()

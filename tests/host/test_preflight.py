@@ -101,7 +101,7 @@ def test_error_a_model_that_lacks_what_training_calls(ground):
     ("concat", 9, "hypernetwork", True), ("crossattn-adm", 4, "embedding", True), ("crossattn", 4, "hypernetwork", False),
 ])
 def test_error_a_model_that_wants_more_than_a_prompt(ground, key, channels, kind, refused):
-    """Inpainting models train embeddings: there the host gives them an empty picture."""
+    """Inpainting models train embeddings: there the host gives them an empty image."""
     assert [one[:2] for one in found(with_model(ground, with_key(key, channels)), kind)] == [("error", "model")] * refused
 
 
@@ -284,10 +284,10 @@ def test_switched_off_it_says_nothing(ground):
     assert ground.runtime.findings("embedding", NAME, {"data_root": "/nowhere"}) == []
 
 
-# Folders, pictures, the schedule --------------------------------------------------------------
+# Folders, images, the schedule --------------------------------------------------------------
 
 
-def test_error_no_pictures(ground):
+def test_error_no_images(ground):
     texts = ground.root / "texts"
     texts.mkdir()
     (texts / "a.txt").write_text("a")

@@ -13,7 +13,7 @@ from practice_rig import NAME, both_kinds
 from preflight_steps import found, only, write_template
 
 from lib_lrsched.host import input_checks, preflight, preflight_data, text_files
-from lib_lrsched.host.images import count_pictures
+from lib_lrsched.host.images import count_images
 from lib_lrsched.host.input_checks import InputError
 from lib_lrsched.practice import dataset, shared
 
@@ -142,7 +142,7 @@ def test_only_captions_of_images_are_looked_at(ground):
 def test_captions_and_names_are_those_of_the_host(ground, monkeypatch, name):
     for path in ground.data.iterdir():
         path.unlink()
-    practice_rig.draw_pictures(ground.data, 1)
+    practice_rig.draw_images(ground.data, 1)
     (image,) = ground.data.glob("*.png")
     image = image.rename(ground.data / name)
     for path in ground.data.glob("*.txt"):
@@ -280,7 +280,7 @@ def test_a_log_directory_that_would_be_made_with_a_blank_or_quotes_is_a_warning(
 @pytest.mark.parametrize("name", ["aaa.png", "zzz.png"])
 def test_a_link_that_leads_in_a_circle_is_skipped_as_the_host_skips_it(ground, name):
     (ground.data / name).symlink_to(ground.data / name)
-    assert count_pictures(ground.data) == 5
+    assert count_images(ground.data) == 5
     assert found(ground.host(), data_root=str(ground.data)) == []
     assert len(host_reads(ground)) == 5
 
@@ -292,7 +292,7 @@ def test_error_a_pipe_in_the_folder(ground, name):
         (ground.data / name).symlink_to(ground.root / "pipe")
     else:
         (ground.root / "pipe").rename(ground.data / name)
-    assert count_pictures(ground.data) == 5, "it is not opened"
+    assert count_images(ground.data) == 5, "it is not opened"
     severity, message = only(ground.host(), data_root=str(ground.data))
     assert severity == "error"
     assert message == (f"{name!r} in the data set directory is a pipe (FIFO), on which the WebUI would wait for ever: "

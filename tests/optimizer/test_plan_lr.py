@@ -406,16 +406,16 @@ def alone(text: str) -> dict[str, list[float]]:
     return worker.train(model, optimizer, batches, lambda loss: loss.backward(), lambda loss: scheduler.step(loss=loss))
 
 
-@pytest.mark.parametrize(("way", "text"), [
+@pytest.mark.parametrize(("set_up", "text"), [
     ("split", worker.TEXT), ("by hand", worker.TEXT), ("left out", worker.TEXT), ("plateau", worker.PLATEAU),
 ])
-def test_two_processes_have_the_rates_and_weights_of_one(two_processes, way, text):
+def test_two_processes_have_the_rates_and_weights_of_one(two_processes, set_up, text):
     expected = alone(text)
     assert len(expected["rates"]) == worker.UPDATES
     assert len(set(expected["rates"])) > 3
     for seen in two_processes:
-        assert seen[way]["rates"] == expected["rates"]
-        assert seen[way]["weights"] == pytest.approx(expected["weights"], rel=1e-9)
+        assert seen[set_up]["rates"] == expected["rates"]
+        assert seen[set_up]["weights"] == pytest.approx(expected["weights"], rel=1e-9)
 
 
 def test_accelerate_by_default_steps_a_scheduler_once_per_process(two_processes):
@@ -431,4 +431,4 @@ def test_a_scheduler_that_accelerate_steps_too_often_says_so_once_and_how_to_men
         "step_scheduler_with_optimizer=False, or leave the scheduler out of prepare(); the docstring of PlanLR has the loops"
     )
     assert [seen["default"]["warnings"] for seen in two_processes] == [[message], [message]]
-    assert [seen[way]["warnings"] for seen in two_processes for way in ("split", "by hand", "left out", "plateau")] == [[]] * 8
+    assert [seen[one]["warnings"] for seen in two_processes for one in ("split", "by hand", "left out", "plateau")] == [[]] * 8

@@ -7,7 +7,7 @@ import pytest
 import torch
 from host_steps import train
 from PIL import Image
-from practice_rig import SIDE, both_kinds, draw_pictures
+from practice_rig import SIDE, both_kinds, draw_images
 
 from lib_lrsched.practice import dataset, loop, service, shared
 
@@ -40,16 +40,16 @@ def test_epochs_leave_out_the_micro_batches_that_fill_no_update(host, batch, acc
 
 def test_files_that_do_not_decode_are_skipped(host):
     (host.data / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    (host.data / "notes.md").write_text("no picture")
+    (host.data / "notes.md").write_text("no image")
     (host.data / "folder.png").mkdir()
     assert len(_data_set(host)) == 5
     assert len(service.decodable_images(host.data)) == 5
 
 
-def test_error_no_picture_in_the_folder(host):
+def test_error_no_image_in_the_folder(host):
     for path in host.data.glob("*.png"):
         path.unlink()
-    (host.data / "notes.txt").write_text("no picture")
+    (host.data / "notes.txt").write_text("no image")
     with pytest.raises(AssertionError) as caught:
         _data_set(host)
     assert str(caught.value) == "No images have been found in the dataset."
@@ -78,8 +78,8 @@ def test_shuffled_tags_are_all_there(host):
     assert sorted(text.removeprefix("a mine and ").split(",")) == ["a", "b", "c"]
 
 
-def test_batches_hold_pictures_of_one_size(host):
-    draw_pictures(host.data, 4, side=16, prefix="large ", captions=False)
+def test_batches_hold_images_of_one_size(host):
+    draw_images(host.data, 4, side=16, prefix="large ", captions=False)
     ds = _data_set(host, varsize=True, batch_size=2)
     batches = list(loop.data_loader(ds))
     assert len(batches) == 5  # one more than the length says, as in the host: the loop never gets to it
@@ -106,19 +106,19 @@ def test_contexts_are_encoded_once_for_hypernetworks_and_left_out_for_embeddings
 
 
 def test_alpha_weighs_the_loss_with_mean_one(host):
-    picture = Image.new("RGBA", (SIDE, SIDE), (255, 0, 0, 0))
-    picture.putpixel((0, 0), (255, 0, 0, 255))
-    picture.putpixel((5, 5), (255, 0, 0, 128))
+    image = Image.new("RGBA", (SIDE, SIDE), (255, 0, 0, 0))
+    image.putpixel((0, 0), (255, 0, 0, 255))
+    image.putpixel((5, 5), (255, 0, 0, 128))
     for path in host.data.iterdir():
         path.unlink()
-    picture.save(host.data / "one.png")
+    image.save(host.data / "one.png")
     weight = _data_set(host, use_weight=True).dataset[0].weight
     assert weight.shape == (12, SIDE // 2, SIDE // 2)
     assert weight.min() == 0
     assert weight.mean().item() == pytest.approx(1.0)
 
 
-def test_pictures_without_alpha_weigh_one_everywhere(host):
+def test_images_without_alpha_weigh_one_everywhere(host):
     batch = next(iter(loop.data_loader(_data_set(host, use_weight=True, batch_size=3))))
     assert torch.equal(batch.weight, torch.ones(3, 12, SIDE // 2, SIDE // 2))
 

@@ -174,7 +174,7 @@ def test_one_batch_too_many_is_fetched_when_micro_batches_are_left_over(host, mo
     batch_class = dataset.Batch
     monkeypatch.setattr(dataset, "Batch", lambda entries: (fetched.append(len(entries)), batch_class(entries))[1])
     train("embedding", 2, accumulate=2)
-    assert len(fetched) == 6  # 2 x 2 micro-batches of the epoch, the fifth picture, and the one that ends the run
+    assert len(fetched) == 6  # 2 x 2 micro-batches of the epoch, the fifth image, and the one that ends the run
 
 
 def test_an_embedding_keeps_the_name_of_its_last_copy_until_it_is_saved_for_good(host, monkeypatch, capsys):

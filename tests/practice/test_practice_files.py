@@ -21,7 +21,7 @@ from lib_lrsched.practice import (
     files,
     hypernetwork,
     initialize,
-    newcomer,
+    new_files,
     sd_hijack,
     service,
     shared,
@@ -175,7 +175,7 @@ def test_error_however_a_file_is_damaged_the_others_are_known(host, monkeypatch)
         is_known = "mine" in database.word_embeddings
         assert is_known or not data or len(said) == 1
         with contextlib.nullcontext() if is_known else pytest.raises(ValueError, match=f"{file} cannot be read as an embedding"):
-            newcomer.check_readable("embedding", file)
+            new_files.check_readable("embedding", file)
 
 
 def test_a_change_in_the_folder_reloads_every_embedding_as_a_new_object(host):
@@ -279,8 +279,8 @@ def test_error_sample_of_an_unknown_name(host):
 def test_samples_leave_the_generators_alone(host, kind):
     service.create(kind, "mine")
     states = random.getstate(), torch.get_rng_state()
-    pictures = service.sample_concept("mine", n=2, seed=3)
-    assert [picture.size for picture in pictures] == [(32, 32)] * 2
+    images = service.sample_concept("mine", n=2, seed=3)
+    assert [image.size for image in images] == [(32, 32)] * 2
     assert random.getstate() == states[0]
     assert torch.equal(torch.get_rng_state(), states[1])
 

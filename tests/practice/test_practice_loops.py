@@ -310,7 +310,7 @@ def test_preview_draws_a_seed_and_a_sub_seed(host):
     assert drawn.infotext == f"red circle\nSteps: 1, Sampler: DDIM, CFG scale: 3.0, Seed: {seed}, Size: 8x8"
 
 
-def test_pictures_are_saved_with_their_prompt_and_with_the_embedding(host):
+def test_images_are_saved_with_their_prompt_and_with_the_embedding(host):
     train("embedding", 2, previews_every=2, preview_steps=1, copies_every=2, image_with_embedding=True, preview_prompt="a b")
     with Image.open(dated(host) / "images" / "mine-2.png") as image:
         assert image.text["parameters"].startswith("a b\nSteps: 1, Sampler: DDIM")

@@ -315,7 +315,7 @@ def test_latent_sampling_draws_from_the_global_generator_only_when_std_is_not_0(
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_velocity_splits_back_into_picture_and_noise() -> None:
+def test_velocity_splits_back_into_image_and_noise() -> None:
     schedule = NoiseSchedule()
     clean, noise = torch.randn(4, 12, 8, 8), torch.randn(4, 12, 8, 8)
     t = torch.tensor([0, 1, 500, 999])
@@ -341,7 +341,7 @@ def test_weights_fit_in_8_megabytes() -> None:
     assert sum(path.stat().st_size for path in WEIGHTS.parent.glob("*.safetensors")) <= 8_000_000
 
 
-def test_error_picture_of_a_size_that_cannot_be_halved_twice() -> None:
+def test_error_image_of_a_size_that_cannot_be_halved_twice() -> None:
     message = "expected images of shape (B, 3, H, W), H and W multiples of 4, got (1, 3, 30, 32); resize them, to 32x32 at best"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         PracticeModel().encode_first_stage(torch.zeros(1, 3, 30, 32))
@@ -374,16 +374,16 @@ def test_sampling_repeats_itself_and_leaves_the_global_generator_alone(model: Pr
     before = torch.get_rng_state()
     first = sample(model, ["a red ring", ""], seed=4, steps=2, width=16, height=24)
     again = sample(model, ["a red ring", ""], seed=4, steps=2, width=16, height=24)
-    assert [picture.size for picture in first] == [(16, 24)] * 2
-    assert [picture.tobytes() for picture in first] == [picture.tobytes() for picture in again]
+    assert [image.size for image in first] == [(16, 24)] * 2
+    assert [image.tobytes() for image in first] == [image.tobytes() for image in again]
     assert torch.equal(torch.get_rng_state(), before)
     assert sample(model, [], seed=4) == []
 
 
-def test_picture_depends_on_seed_prompt_negative_prompt_and_guidance(model: PracticeModel) -> None:
+def test_image_depends_on_seed_prompt_negative_prompt_and_guidance(model: PracticeModel) -> None:
     def look(prompt: str, seed: int, cfg_scale: float, negative: str) -> bytes:
-        (picture,) = sample(model, [prompt], seed=seed, steps=2, cfg_scale=cfg_scale, negative_prompt=negative)
-        return picture.tobytes()
+        (image,) = sample(model, [prompt], seed=seed, steps=2, cfg_scale=cfg_scale, negative_prompt=negative)
+        return image.tobytes()
 
     looks = [
         look("a ring", 1, 3.0, ""),
@@ -416,21 +416,21 @@ def test_drawings_are_told_apart_by_the_judge(judge: Judge) -> None:
 
 def test_drawing_is_a_function_of_its_scene() -> None:
     scenes = random_scenes(8, torch.Generator().manual_seed(1))
-    pictures = draw(scenes)
-    assert pictures.shape == (8, 3, 32, 32)
-    assert torch.equal(pictures, draw(random_scenes(8, torch.Generator().manual_seed(1))))
-    assert float(pictures.min()) >= -1
-    assert float(pictures.max()) <= 1
+    images = draw(scenes)
+    assert images.shape == (8, 3, 32, 32)
+    assert torch.equal(images, draw(random_scenes(8, torch.Generator().manual_seed(1))))
+    assert float(images.min()) >= -1
+    assert float(images.max()) <= 1
     assert bool((scenes.colour != scenes.background).all())
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_shape_lies_inside_the_picture(shape: str) -> None:
-    pictures = draw(concept_scenes(shape, "white", "black", 64, torch.Generator().manual_seed(2)))
+def test_shape_lies_inside_the_image(shape: str) -> None:
+    images = draw(concept_scenes(shape, "white", "black", 64, torch.Generator().manual_seed(2)))
     frame = torch.ones(32, 32, dtype=torch.bool)
     frame[1:-1, 1:-1] = False
-    assert float(pictures[:, :, frame].max()) < 0.3
-    assert float(pictures.amax(dim=(1, 2, 3)).min()) > 0.5
+    assert float(images[:, :, frame].max()) < 0.3
+    assert float(images.amax(dim=(1, 2, 3)).min()) > 0.5
 
 
 def test_captions_say_only_what_is_there_and_only_known_words() -> None:
@@ -513,14 +513,14 @@ def test_rate_too_small_or_too_large_does_not(
 
 
 @pytest.mark.long
-def test_pictures_from_true_captions_show_colour_and_shape(model: PracticeModel, judge: Judge) -> None:
+def test_images_from_true_captions_show_colour_and_shape(model: PracticeModel, judge: Judge) -> None:
     truths = measure.random_truths(24, seed=7)
-    pictures = sample(model, [full_caption(*truth) for truth in truths], seed=50)
-    assert measure.share_right(judge, pictures, truths) >= 0.6
+    images = sample(model, [full_caption(*truth) for truth in truths], seed=50)
+    assert measure.share_right(judge, images, truths) >= 0.6
 
 
 @pytest.mark.long
-def test_pictures_from_a_trained_embedding_show_the_concept(model: PracticeModel, judge: Judge, trained_vec: Tensor) -> None:
+def test_images_from_a_trained_embedding_show_the_concept(model: PracticeModel, judge: Judge, trained_vec: Tensor) -> None:
     with measure.embedding_named(model, measure.NAME, trained_vec):
-        pictures = sample(model, [measure.PROMPT] * 12, seed=70)
-    assert measure.share_right(judge, pictures, [measure.CONCEPT] * 12) >= 0.5
+        images = sample(model, [measure.PROMPT] * 12, seed=70)
+    assert measure.share_right(judge, images, [measure.CONCEPT] * 12) >= 0.5

@@ -1,4 +1,4 @@
-"""What is said of a picture in pretraining: full and partial descriptions, the generic word, and silence.
+"""What is said of an image in pretraining: full and partial descriptions, the generic word, and silence.
 
 Leaving parts out is what later lets an embedding that starts at the generic word take their place, and leaving
 everything out is what classifier-free guidance needs.

@@ -1,4 +1,4 @@
-"""The pictures the practice model knows: one coloured shape on a plain background, drawn from numbers.
+"""The images the practice model knows: one coloured shape on a plain background, drawn from numbers.
 
 Everything is a pure function of its arguments and the given generator. Shapes are signed distances (negative
 inside), so their edges are smooth. Knows nothing of captions or networks.
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from lib_lrsched.practice.vocabulary import COLOURS, SHAPES, SIZES
 
-PICTURE_SIZE = 32  # pixels, each way
-RADIUS = (0.62, 0.85)  # of half the picture
+IMAGE_SIZE = 32  # pixels, each way
+RADIUS = (0.62, 0.85)  # of half the image
 OFF_CENTRE = 0.1  # at most, each way; more, and pretraining would have to be many times longer
 SIZE_LIMITS = (0.69, 0.78)  # below the first a shape is called small, above the second large
 COLOUR_JITTER = 0.04
@@ -24,7 +24,7 @@ COLOUR_JITTER = 0.04
 
 @dataclass(frozen=True)
 class Scenes:
-    """B pictures as numbers: int64 [B] indices into SHAPES and COLOURS, float32 geometry in [-1, 1] coordinates."""
+    """B images as numbers: int64 [B] indices into SHAPES and COLOURS, float32 geometry in [-1, 1] coordinates."""
 
     shape: Tensor
     colour: Tensor
@@ -39,7 +39,7 @@ class Scenes:
 
 
 def random_scenes(count: int, generator: torch.Generator) -> Scenes:
-    """Scenes in which the shape lies inside the picture and its colour differs from the background's."""
+    """Scenes in which the shape lies inside the image and its colour differs from the background's."""
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(count, *shape, generator=generator)
@@ -79,8 +79,8 @@ def size_word(radius: float) -> str | None:
     return SIZES[1] if radius > SIZE_LIMITS[1] else None
 
 
-def draw(scenes: Scenes, size: int = PICTURE_SIZE) -> Tensor:
-    """Pictures float32 [B, 3, size, size] in [-1, 1]."""
+def draw(scenes: Scenes, size: int = IMAGE_SIZE) -> Tensor:
+    """Images float32 [B, 3, size, size] in [-1, 1]."""
     x, y = _local_coordinates(scenes, size)
     distances = torch.stack([distance(x, y) for distance in _DISTANCES])
     distance = distances[scenes.shape, torch.arange(len(scenes))] * scenes.radius[:, None, None]

@@ -1,4 +1,4 @@
-"""A small classifier of drawings: says which shape, in which colour, on which background a picture shows.
+"""A small classifier of drawings: says which shape, in which colour, on which background an image shows.
 
 Trained on the drawings alone, it has no part in the diffusion model and so can judge what that model samples.
 `PYTHONPATH=tests python -m practice_tools.judge` makes its weights anew, from a seed, in a few minutes.
@@ -19,17 +19,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lib_lrsched.practice.vocabulary import COLOURS, SHAPES
-from practice_tools.drawings import PICTURE_SIZE, Scenes, draw, random_scenes
+from practice_tools.drawings import IMAGE_SIZE, Scenes, draw, random_scenes
 
 _COUNTS = (len(SHAPES), len(COLOURS), len(COLOURS))
-BLUR = 0.05  # standard deviation of the noise on training pictures, so that a sampled picture is not a surprise
+BLUR = 0.05  # standard deviation of the noise on training images, so that a sampled image is not a surprise
 
 
 WEIGHTS = Path(__file__).with_name("judge.safetensors")
 
 
 class Verdict(NamedTuple):
-    """What one picture shows, in words."""
+    """What one image shows, in words."""
 
     shape: str
     colour: str
@@ -37,24 +37,24 @@ class Verdict(NamedTuple):
 
 
 class Judge(nn.Module):
-    """Pictures [B, 3, 32, 32] in [-1, 1] -> scores for shape, colour and background."""
+    """Images [B, 3, 32, 32] in [-1, 1] -> scores for shape, colour and background."""
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
         self.features = nn.Sequential(
             *_halving(3, width), *_halving(width, 2 * width), *_halving(2 * width, 2 * width), nn.Flatten()
         )
-        self.score = nn.Linear(2 * width * (PICTURE_SIZE // 8) ** 2, sum(_COUNTS))
+        self.score = nn.Linear(2 * width * (IMAGE_SIZE // 8) ** 2, sum(_COUNTS))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
 
-    def forward(self, pictures: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor) -> list[Tensor]:
         """Three tensors of scores, [B, shapes], [B, colours] and [B, colours]."""
-        return list(self.score(self.features(pictures)).split(_COUNTS, dim=1))
+        return list(self.score(self.features(images)).split(_COUNTS, dim=1))
 
-    def look(self, pictures: Sequence[Image.Image]) -> list[Verdict]:
-        """One verdict per RGB picture of 32x32 pixels."""
+    def look(self, images: Sequence[Image.Image]) -> list[Verdict]:
+        """One verdict per RGB image of 32x32 pixels."""
         with torch.no_grad():
-            indices = [scores.argmax(dim=1).tolist() for scores in self(to_tensor(pictures))]
+            indices = [scores.argmax(dim=1).tolist() for scores in self(to_tensor(images))]
         names = tuple(COLOURS)
         return [Verdict(SHAPES[s], names[c], names[b]) for s, c, b in zip(*indices, strict=True)]
 
@@ -63,9 +63,9 @@ def _halving(width_in: int, width_out: int) -> list[nn.Module]:
     return [nn.Conv2d(width_in, width_out, 3, stride=2, padding=1), nn.GroupNorm(4, width_out), nn.SiLU()]
 
 
-def to_tensor(pictures: Sequence[Image.Image]) -> Tensor:
-    """RGB pictures of one size -> float32 [B, 3, H, W] in [-1, 1]."""
-    levels = np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])
+def to_tensor(images: Sequence[Image.Image]) -> Tensor:
+    """RGB images of one size -> float32 [B, 3, H, W] in [-1, 1]."""
+    levels = np.stack([np.asarray(image.convert("RGB")) for image in images])
     return torch.from_numpy(levels).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -79,8 +79,8 @@ def train_judge(updates: int = 2000, batch: int = 64, seed: int = 7) -> Judge:
     ramp = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
     for _ in range(updates):
         scenes = random_scenes(batch, generator)
-        pictures = draw(scenes)
-        loss = _loss(judge, pictures + BLUR * torch.randn(pictures.shape, generator=generator), scenes)
+        images = draw(scenes)
+        loss = _loss(judge, images + BLUR * torch.randn(images.shape, generator=generator), scenes)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -88,9 +88,9 @@ def train_judge(updates: int = 2000, batch: int = 64, seed: int = 7) -> Judge:
     return judge.eval()
 
 
-def _loss(judge: Judge, pictures: Tensor, scenes: Scenes) -> Tensor:
+def _loss(judge: Judge, images: Tensor, scenes: Scenes) -> Tensor:
     truth = (scenes.shape, scenes.colour, scenes.background)
-    losses = [functional.cross_entropy(s, t) for s, t in zip(judge(pictures), truth, strict=True)]
+    losses = [functional.cross_entropy(s, t) for s, t in zip(judge(images), truth, strict=True)]
     return torch.stack(losses).sum()
 
 

@@ -1,7 +1,7 @@
 """How well the practice model serves: `PYTHONPATH=tests python -m practice_tools.measure`.
 
 Trains embeddings on the sample concept with a bare loop of its own, at three learning rates and from five seeds,
-and prints how much of the gap each closed; then lets the judge look at pictures sampled from true captions and
+and prints how much of the gap each closed; then lets the judge look at images sampled from true captions and
 from a trained embedding. Independent of the training loops, so that a fault there cannot hide here.
 """
 
@@ -34,7 +34,7 @@ NAME = "my-concept"
 PROMPT = f"a picture of a {NAME}"
 RATES = (1e-5, 0.005, 0.5)
 HELD_OUT_SEED = 4321
-LOOKS_PER_PICTURE = 20  # timesteps, evenly spread, at which the held-out loss looks at each picture
+LOOKS_PER_IMAGE = 20  # timesteps, evenly spread, at which the held-out loss looks at each image
 
 
 class HeldOut(NamedTuple):
@@ -58,15 +58,15 @@ class Gap(NamedTuple):
 
 def concept_latents(model: PracticeModel, folder: Path = FOLDER) -> Tensor:
     """The noiseless latents [12, 12, 16, 16] of the sample concept."""
-    pictures = [Image.open(path) for path in sorted(folder.glob("*.png"))]
-    return model.encode_first_stage(to_tensor(pictures)).mean
+    images = [Image.open(path) for path in sorted(folder.glob("*.png"))]
+    return model.encode_first_stage(to_tensor(images)).mean
 
 
 def held_out(model: PracticeModel, latents: Tensor, seed: int = HELD_OUT_SEED) -> HeldOut:
-    """Every picture at LOOKS_PER_PICTURE timesteps, each with noise of its own."""
+    """Every image at LOOKS_PER_IMAGE timesteps, each with noise of its own."""
     generator = torch.Generator().manual_seed(seed)
-    repeated = latents.repeat_interleave(LOOKS_PER_PICTURE, dim=0)
-    spread = (torch.arange(LOOKS_PER_PICTURE) + 0.5) / LOOKS_PER_PICTURE * model.schedule.num_timesteps
+    repeated = latents.repeat_interleave(LOOKS_PER_IMAGE, dim=0)
+    spread = (torch.arange(LOOKS_PER_IMAGE) + 0.5) / LOOKS_PER_IMAGE * model.schedule.num_timesteps
     t = spread.long().repeat(len(latents))
     return HeldOut(repeated, t, torch.randn(repeated.shape, generator=generator))
 
@@ -131,9 +131,9 @@ def random_truths(count: int, seed: int) -> list[Verdict]:
     return [Verdict(random.choice(SHAPES), *random.sample(tuple(COLOURS), 2)) for _ in range(count)]
 
 
-def share_right(judge: Judge, pictures: list[Image.Image], truths: list[Verdict]) -> float:
-    """The share of pictures that show the right shape in the right colour."""
-    told = judge.look(pictures)
+def share_right(judge: Judge, images: list[Image.Image], truths: list[Verdict]) -> float:
+    """The share of images that show the right shape in the right colour."""
+    told = judge.look(images)
     right = [a.shape == b.shape and a.colour == b.colour for a, b in zip(told, truths, strict=True)]
     return sum(right) / len(right)
 
@@ -143,12 +143,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="practice_tools.measure", description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--pictures", type=int, default=100)
+    parser.add_argument("--images", type=int, default=100)
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
     model, judge = load_model(), load_judge()
     vec = _print_gaps(model, given.seeds)
-    _print_pictures(model, judge, given.pictures, vec)
+    _print_images(model, judge, given.images, vec)
 
 
 def _print_gaps(model: PracticeModel, seeds: int) -> Tensor:
@@ -168,13 +168,13 @@ def _print_gaps(model: PracticeModel, seeds: int) -> Tensor:
     return kept[RATES[1]]
 
 
-def _print_pictures(model: PracticeModel, judge: Judge, count: int, vec: Tensor) -> None:
+def _print_images(model: PracticeModel, judge: Judge, count: int, vec: Tensor) -> None:
     truths = random_truths(count, seed=99)
-    pictures = sample(model, [full_caption(*truth) for truth in truths], seed=1000)
-    print(f"true captions: colour and shape right in {100 * share_right(judge, pictures, truths):.0f} % of {count}")
+    images = sample(model, [full_caption(*truth) for truth in truths], seed=1000)
+    print(f"true captions: colour and shape right in {100 * share_right(judge, images, truths):.0f} % of {count}")
     with embedding_named(model, NAME, vec):
-        pictures = sample(model, [PROMPT] * count, seed=2000)
-    share = share_right(judge, pictures, [CONCEPT] * count)
+        images = sample(model, [PROMPT] * count, seed=2000)
+    share = share_right(judge, images, [CONCEPT] * count)
     print(f"trained embedding: colour and shape right in {100 * share:.0f} % of {count}")
 
 

@@ -1,6 +1,6 @@
 """Makes the practice model's weights: `PYTHONPATH=tests python -m practice_tools.pretrain --out weights.safetensors`.
 
-Draws and captions pictures without end and trains the model on them; seeded, so that the same machine and torch
+Draws and captions images without end and trains the model on them; seeded, so that the same machine and torch
 give the same file. Prints a line of progress every hundred updates.
 """
 
@@ -60,10 +60,10 @@ def pretrain(settings: Settings) -> PracticeModel:
     average = copy.deepcopy(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.peak_lr, betas=(0.9, 0.99), weight_decay=0.01)
     report = _Report(settings.updates)
-    for step, (pictures, captions) in zip(range(settings.updates), batches(settings), strict=False):
+    for step, (images, captions) in zip(range(settings.updates), batches(settings), strict=False):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, settings)
-        loss = _loss(model, pictures, captions)
+        loss = _loss(model, images, captions)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -83,7 +83,7 @@ def learning_rate(step: int, settings: Settings) -> float:
 
 
 def batches(settings: Settings) -> Iterator[tuple[Tensor, list[str]]]:
-    """Pictures [batch, 3, 32, 32] with their captions, for ever; the same for the same seed."""
+    """Images [batch, 3, 32, 32] with their captions, for ever; the same for the same seed."""
     generator = torch.Generator().manual_seed(settings.seed)
     random = Random(settings.seed)
     while True:
@@ -108,9 +108,9 @@ def save(model: PracticeModel, path: Path) -> None:
     save_file({name: t.detach().half().contiguous() for name, t in model.state_dict().items()}, path)
 
 
-def _loss(model: PracticeModel, pictures: Tensor, captions: list[str]) -> Tensor:
+def _loss(model: PracticeModel, images: Tensor, captions: list[str]) -> Tensor:
     """As PracticeModel.forward, with timesteps spread evenly over the batch, which makes for quieter gradients."""
-    latent = model.get_first_stage_encoding(model.encode_first_stage(pictures))
+    latent = model.get_first_stage_encoding(model.encode_first_stage(images))
     count, most = len(latent), model.schedule.num_timesteps
     t = ((torch.arange(count) + torch.rand(count)) * (most / count)).long().clamp(max=most - 1)
     return model.loss_at(latent, model.cond_stage_model(captions), t, torch.randn_like(latent))

@@ -1,6 +1,6 @@
-"""The sample concept: a folder of a dozen pictures of one thing that has a true caption, to train on.
+"""The sample concept: a folder of a dozen images of one thing that has a true caption, to train on.
 
-`PYTHONPATH=tests python -m practice_tools.sample_concept` draws it anew. The captions beside the pictures say what is there
+`PYTHONPATH=tests python -m practice_tools.sample_concept` draws it anew. The captions beside the images say what is there
 without naming the concept: its name is for the embedding to learn.
 """
 
@@ -27,13 +27,13 @@ def write(folder: Path = FOLDER) -> None:
     """Writes 01.png to 12.png and a caption 01.txt to 12.txt beside each."""
     scenes = concept_scenes(SHAPE, COLOUR, BACKGROUND, COUNT, torch.Generator().manual_seed(SEED))
     folder.mkdir(parents=True, exist_ok=True)
-    for i, picture in enumerate(to_images(draw(scenes))):
+    for i, image in enumerate(to_images(draw(scenes))):
         words = ("a", size_word(float(scenes.radius[i])), GENERIC_WORD)
-        picture.save(folder / f"{i + 1:02}.png")
+        image.save(folder / f"{i + 1:02}.png")
         caption = " ".join(word for word in words if word)
         (folder / f"{i + 1:02}.txt").write_text(caption, encoding="utf-8")
 
 
 if __name__ == "__main__":
     write()
-    print(f"wrote {COUNT} pictures with captions to {FOLDER}")
+    print(f"wrote {COUNT} images with captions to {FOLDER}")

@@ -1,4 +1,4 @@
-"""A request to what a chart draws, the sampling of long curves, and how pictures become steps."""
+"""A request to what a chart draws, the sampling of long curves, and how images become steps."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def leg(text: str, start_step: int = 0, total_steps: int = 100) -> PastLeg:
 
 
 def test_the_answer_carries_the_request_back() -> None:
-    answer = preview(CurveRequest(id="a7", texts=["1", "2"], total_steps=50, pictures=12, batch=5, initial_step=3))
+    answer = preview(CurveRequest(id="a7", texts=["1", "2"], total_steps=50, images=12, batch=5, initial_step=3))
     results = answer.pop("results")
     assert answer == {"id": "a7", "pictures": 12, "steps_per_epoch": 2, "images_per_step": 5, "initial_step": 3}
     assert [(r["ok"], r["text"], r["total_steps"]) for r in results] == [(True, "1", 50), (True, "2", 50)]
@@ -60,7 +60,7 @@ def test_a_short_curve_has_every_step() -> None:
 
 
 def test_segments_say_where_they_lie_in_steps_epochs_and_images() -> None:
-    result = ask("0.5:40 , cosine(0.5, 0):200", pictures=15, batch=2)
+    result = ask("0.5:40 , cosine(0.5, 0):200", images=15, batch=2)
     assert result["segments"] == [
         {
             "start": 0,
@@ -88,7 +88,7 @@ def test_segments_say_where_they_lie_in_steps_epochs_and_images() -> None:
     assert (result["segments_total"], result["epochs_total"]) == (2, 14.29)
 
 
-def test_segments_have_no_epochs_where_the_pictures_are_unknown() -> None:
+def test_segments_have_no_epochs_where_the_images_are_unknown() -> None:
     (segment,) = ask(batch=3)["segments"]
     assert (segment["epochs"], segment["images"]) == (None, [0, 300])
 
@@ -98,8 +98,8 @@ def test_momentum_is_drawn_where_something_schedules_it() -> None:
     assert result["momentum"] == [None, None, 0.95, pytest.approx(0.85), 0.95]
 
 
-def test_epochs_in_a_text_need_pictures() -> None:
-    assert ask("1:3ep, 0", pictures=10, batch=2)["boundaries"] == [15]
+def test_epochs_in_a_text_need_images() -> None:
+    assert ask("1:3ep, 0", images=10, batch=2)["boundaries"] == [15]
     assert ask("1:3ep, 0")["error"]["message"] == "epochs need the data set's size: say how many images there are"
 
 
@@ -353,7 +353,7 @@ def test_more_boundaries_than_points_still_give_a_short_sample() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pictures", "batch", "accumulate", "expected"),
+    ("images", "batch", "accumulate", "expected"),
     [
         (None, 3, 4, Counts(3, 4, None, 12)),
         (1, 1, 1, Counts(1, 1, 1, 1)),
@@ -366,8 +366,8 @@ def test_more_boundaries_than_points_still_give_a_short_sample() -> None:
         (100, 8, 4, Counts(8, 4, 3, 32)),
     ],
 )
-def test_pictures_batch_and_accumulation_become_steps(pictures: int | None, batch: int, accumulate: int, expected: Counts) -> None:
-    assert count_steps(pictures, batch, accumulate) == expected
+def test_images_batch_and_accumulation_become_steps(images: int | None, batch: int, accumulate: int, expected: Counts) -> None:
+    assert count_steps(images, batch, accumulate) == expected
 
 
 # A schedule of its own beginning ----------------------------------------------------------
@@ -376,7 +376,7 @@ def test_pictures_batch_and_accumulation_become_steps(pictures: int | None, batc
 def test_a_restarted_schedule_is_drawn_from_where_the_run_goes_on():
     """warmup over 10 steps of the 60 that are left, at absolute steps of the run's life."""
     past = (PastLeg(0, "0.01", 50, 10, 1),)
-    result = ask("warmup(0.02):10, 0.005", total_steps=100, initial_step=40, pictures=10, way="restart", past=past)
+    result = ask("warmup(0.02):10, 0.005", total_steps=100, initial_step=40, images=10, choice="restart", past=past)
     assert (result["origin"], result["stop"], result["x"][0], result["x"][-1]) == (40, 100, 40, 99)
     rows = [(row["start"], row["stop"], row["epochs"]) for row in result["segments"]]
     assert rows == [(40, 50, [4.0, 5.0]), (50, 100, [5.0, 10.0])]
@@ -387,11 +387,11 @@ def test_a_restarted_schedule_is_drawn_from_where_the_run_goes_on():
 
 
 @pytest.mark.parametrize(
-    ("way", "text", "origin"), [("continue", "linear(1, 0)", 40), ("new", "linear(1, 0)", 0), ("continue", "0.5", 0)]
+    ("choice", "text", "origin"), [("continue", "linear(1, 0)", 40), ("new", "linear(1, 0)", 0), ("continue", "0.5", 0)]
 )
-def test_a_restarted_schedule_goes_on_as_restarted_unless_another_begins(way, text, origin):
+def test_a_restarted_schedule_goes_on_as_restarted_unless_another_begins(choice, text, origin):
     past = (PastLeg(0, "0.01", 50, None, 1), PastLeg(40, "linear(1, 0)", 100, None, 1, 40))
-    result = ask(text, total_steps=100, initial_step=60, way=way, past=past)
+    result = ask(text, total_steps=100, initial_step=60, choice=choice, past=past)
     assert result["origin"] == origin
     assert result["past"]["x"][-1] == 59
     if origin:
@@ -400,12 +400,12 @@ def test_a_restarted_schedule_goes_on_as_restarted_unless_another_begins(way, te
 
 
 @pytest.mark.parametrize(
-    ("way", "text", "mode"),
+    ("choice", "text", "mode"),
     [("continue", "0.5", "continue"), ("continue", "0.25", "new"), ("continue", "foo(", "new"), ("new", "0.5", "new"),
      ("restart", "0.5", "restart"), ("file", "0.5", "file")],
 )  # fmt: skip
-def test_each_text_is_told_how_it_resumes(way: str, text: str, mode: str) -> None:
-    assert ask(text, past=(leg("0.5"),), initial_step=50, way=way)["mode"] == mode
+def test_each_text_is_told_how_it_resumes(choice: str, text: str, mode: str) -> None:
+    assert ask(text, past=(leg("0.5"),), initial_step=50, choice=choice)["mode"] == mode
     assert ask(text)["mode"] == "start"
 
 
@@ -416,9 +416,9 @@ def test_a_threshold_resumes_as_the_rate_beside_it(rate_text: str | None, mode: 
     assert (result["mode"], result["origin"]) == (mode, origin)
 
 
-@pytest.mark.parametrize(("way", "origin"), [("continue", 20), ("new", 0), ("restart", 40), ("file", 0)])
-def test_a_threshold_goes_on_as_the_rate_does_and_shows_no_rates_as_its_past(way: str, origin: int) -> None:
+@pytest.mark.parametrize(("choice", "origin"), [("continue", 20), ("new", 0), ("restart", 40), ("file", 0)])
+def test_a_threshold_goes_on_as_the_rate_does_and_shows_no_rates_as_its_past(choice: str, origin: int) -> None:
     past = (PastLeg(20, "0.01", 100, None, 1, 20),)
-    result = ask("linear(1, 0)", total_steps=100, initial_step=40, way=way, past=past, kind="clip")
+    result = ask("linear(1, 0)", total_steps=100, initial_step=40, choice=choice, past=past, kind="clip")
     assert (result["origin"], result["past"], result["x"][0]) == (origin, None, origin)
     assert result["warnings"] == []

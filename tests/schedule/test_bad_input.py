@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import practice_rig  # noqa: E402  # torch is optional, see importorskip
-from practice_rig import NAME, both_kinds, draw_pictures, there  # noqa: E402
+from practice_rig import NAME, both_kinds, draw_images, there  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from lib_lrsched import ScheduleError  # noqa: E402
@@ -195,7 +195,7 @@ def test_error_max_steps_that_are_no_whole_number(ground, heavy, kind, steps):
     assert "max steps" in str(error)
 
 
-# Folders and pictures ---------------------------------------------------------------------
+# Folders and images ---------------------------------------------------------------------
 
 
 @both_kinds
@@ -221,14 +221,14 @@ def test_error_a_folder_with_captions_and_broken_files_only(ground, heavy, kind,
     (folder / "2.png").write_bytes(b"\x89PNG\r\n\x1a\nthat is all")
     (folder / "3.jpg").write_bytes(b"")
     (folder / "deeper").mkdir()
-    draw_pictures(folder / "deeper", 1)
+    draw_images(folder / "deeper", 1)
     error = refused(ground, heavy, kind, text, data_root=str(folder))
     assert type(error) is InputError
     assert str(error) == f"no file in {str(folder)!r} can be read as an image; captions (.txt) beside images do not count"
 
 
 @both_kinds
-def test_a_picture_that_does_not_decode_is_left_out_and_counts_for_nothing(ground, heavy, kind):
+def test_an_image_that_does_not_decode_is_left_out_and_counts_for_nothing(ground, heavy, kind):
     (ground.data / "000 first.png").write_bytes(b"broken")
     ground.install()
     ground.train(kind, "0.01:1ep, 0.001", 8)
@@ -272,7 +272,7 @@ def test_error_a_file_where_the_dated_folder_goes(ground, heavy, kind):
 
 
 def test_no_log_folder_is_the_hosts_business(ground, monkeypatch):
-    """Without copies and pictures the host takes an empty field: it then writes below the current folder."""
+    """Without copies and images the host takes an empty field: it then writes below the current folder."""
     monkeypatch.chdir(ground.root)
     ground.create("embedding")
     ground.install()
@@ -347,7 +347,7 @@ def test_a_refusal_leaves_nothing_pending_for_a_training_with_the_hooks_switched
 
 @both_kinds
 def test_error_an_empty_data_set_found_too_late_leaves_the_run_pending_and_unsaved(ground, kind):
-    """The pictures go between the check and the data set; the host's own assertion reaches the user, no run is kept."""
+    """The images go between the check and the data set; the host's own assertion reaches the user, no run is kept."""
     ground.create(kind)
     ground.install()
     original = dataset.PersonalizedBase
@@ -363,6 +363,6 @@ def test_error_an_empty_data_set_found_too_late_leaves_the_run_pending_and_unsav
     dataset.PersonalizedBase = original
     assert ground.runs() == []
     assert not ground.state_dir.exists()
-    draw_pictures(ground.data, 5)
+    draw_images(ground.data, 5)
     assert ground.train(kind, "0.01", 3).step == 3
     assert ground.run().state == "finished"

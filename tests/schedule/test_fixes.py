@@ -213,5 +213,5 @@ def test_an_error_keeps_its_corrected_text() -> None:
 
 
 def test_a_preview_has_the_corrected_text_of_an_error() -> None:
-    first, second = preview(CurveRequest(texts=["0,005", "foo(1)"], total_steps=STEPS, pictures=4))["results"]
+    first, second = preview(CurveRequest(texts=["0,005", "foo(1)"], total_steps=STEPS, images=4))["results"]
     assert (first["error"]["fix"], second["error"]["fix"]) == ("0.005", None)

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from practice_rig import NAME, OptimizerSpy, both_kinds, draw_pictures, same_bits, weights  # noqa: E402
+from practice_rig import NAME, OptimizerSpy, both_kinds, draw_images, same_bits, weights  # noqa: E402
 from training_steps import (  # noqa: E402
     EXACTLY,
     NAN,
@@ -67,7 +67,7 @@ def test_two_that_save_the_same_file_leave_one_of_the_two(tmp_path):
 
 
 def test_a_refused_start_does_not_reach_other_hypernetworks(ground):
-    """The bundle waits for its hypernetwork to be loaded for training; pictures load others in the same thread."""
+    """The snapshot waits for its hypernetwork to be loaded for training; images load others in the same thread."""
     ground.install(autosave_every=2)
     ground.train("hypernetwork", "0.01", 3, name="other")
     ground.create("hypernetwork", NAME)
@@ -80,7 +80,7 @@ def test_a_refused_start_does_not_reach_other_hypernetworks(ground):
 
 @both_kinds
 def test_a_run_killed_in_its_final_save_is_delivered(ground, kind):
-    """The last bundle is there, the host's file is not: starting again with the same max steps writes it."""
+    """The last snapshot is there, the host's file is not: starting again with the same max steps writes it."""
     ground.install(autosave_every=2)
     expected = whole(ground, kind)
     ground.create(kind, NAME, overwrite=True)
@@ -110,7 +110,7 @@ def test_a_hypernetwork_whose_file_time_changed_is_known_by_its_weights(ground):
     expected = whole(ground, "hypernetwork")
     ground.create("hypernetwork", NAME, overwrite=True)
     ground.train("hypernetwork", TEXT, 4)
-    # To go on with the longer plan, as the whole run had it, from the bundle of the fourth update.
+    # To go on with the longer plan, as the whole run had it, from the snapshot of the fourth update.
     os.utime(main_file("hypernetwork"), (1, 1))
     with OptimizerSpy() as spy:
         ground.train("hypernetwork", TEXT, UPDATES)
@@ -171,11 +171,11 @@ def test_another_model_is_not_called_exact(ground, kind, monkeypatch):
 
 
 @both_kinds
-def test_a_change_is_still_known_after_a_kill_before_the_next_bundle(ground, kind):
+def test_a_change_is_still_known_after_a_kill_before_the_next_snapshot(ground, kind):
     ground.install(autosave_every=4)
     ground.create(kind, NAME)
     train_and_die(ground, kind, 6)
-    draw_pictures(ground.data, 6)
+    draw_images(ground.data, 6)
     train_and_die(ground, kind, 5)
     ground.train(kind, TEXT, UPDATES)
     said = [message for message in events(ground) if message == "1 image added: 005 red thing.png"]
@@ -236,7 +236,7 @@ def test_the_generators_go_on_where_they_stood():
 
 
 def test_the_optimizer_keeps_its_own_hyperparameters(ground):
-    """Those in a bundle from outside could train on quietly with maximize or a weight decay."""
+    """Those in a snapshot from outside could train on quietly with maximize or a weight decay."""
     from lib_lrsched.optimizer import step_hook
 
     parameter = torch.nn.Parameter(torch.ones(3))

@@ -17,7 +17,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import practice_rig  # noqa: E402  # torch is optional, see importorskip
-from practice_rig import NAME, both_kinds, draw_pictures, same_bits, weights  # noqa: E402
+from practice_rig import NAME, both_kinds, draw_images, same_bits, weights  # noqa: E402
 from training_steps import EXACTLY, TEXT, UPDATES, events, history, train_and_die, whole  # noqa: E402
 
 from lib_lrsched.host import attention  # noqa: E402
@@ -52,7 +52,7 @@ def kills() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("kind", "choices", "killed"), list(kills()))
 def test_a_killed_run_taken_up_again_ends_with_the_same_bits(ground, kind, choices, killed):
-    draw_pictures(ground.data, 7)
+    draw_images(ground.data, 7)
     ground.install(autosave_every=2)
     expected = whole(ground, kind, **choices)
     ground.create(kind, NAME, overwrite=True)
@@ -68,7 +68,7 @@ def test_a_killed_run_taken_up_again_ends_with_the_same_bits(ground, kind, choic
     ("name", "module", "function"), [("attention", attention, "name_in_force"), ("device", step_hook, "device_name")]
 )
 def test_other_surroundings_are_named_and_nothing_is_drawn_anew(ground, monkeypatch, name, module, function):
-    """What an update computes may be other bits; what was drawn for the pictures is the same."""
+    """What an update computes may be other bits; what was drawn for the images is the same."""
     ground.install(autosave_every=2)
     expected = whole(ground, "embedding")
     ground.create("embedding", NAME, overwrite=True)
@@ -114,7 +114,7 @@ def places() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("kind", "killed", "every"), list(places()))
 def test_wherever_in_the_epoch(ground, kind, killed, every):
-    """Five pictures in batches of two, two micro-batches to an update: an epoch is one update, and one batch too many."""
+    """Five images in batches of two, two micro-batches to an update: an epoch is one update, and one batch too many."""
     ground.install(autosave_every=every)
     choices = {"latent_sampling": "random", "shuffle_tags": True, "tag_drop_out": 0.2}
     expected = whole(ground, kind, **choices)
@@ -200,7 +200,7 @@ def test_previews_leave_the_training_as_it_is_without_them(ground, kind):
 
 @both_kinds
 def test_a_listing_in_another_order_makes_no_difference(ground, kind, monkeypatch):
-    """os.listdir promises no order; on another disk the same pictures come in another."""
+    """os.listdir promises no order; on another disk the same images come in another."""
     ground.install(autosave_every=2)
     expected = whole(ground, kind)
     ground.create(kind, NAME, overwrite=True)
@@ -216,14 +216,14 @@ def test_a_listing_in_another_order_makes_no_difference(ground, kind, monkeypatc
 
 
 def change_added(ground: Any) -> None:
-    draw_pictures(ground.data, 6)
+    draw_images(ground.data, 6)
 
 
 def change_removed(ground: Any) -> None:
     (ground.data / "003 red thing.png").unlink()
 
 
-def change_picture(ground: Any) -> None:
+def change_image(ground: Any) -> None:
     (ground.data / "003 red thing.png").write_bytes((ground.data / "001 red thing.png").read_bytes())
 
 
@@ -237,11 +237,11 @@ def change_caption(ground: Any) -> None:
     [
         (change_added, "1 image added: 005 red thing.png"),
         (change_removed, "1 image removed: 003 red thing.png"),
-        (change_picture, "1 image changed: 003 red thing.png"),
+        (change_image, "1 image changed: 003 red thing.png"),
         (change_caption, "1 image with another caption: 003 red thing.png"),
     ],
 )
-def test_pictures_that_changed_are_named_and_the_run_goes_on(ground, kind, change, said):
+def test_images_that_changed_are_named_and_the_run_goes_on(ground, kind, change, said):
     ground.install(autosave_every=2)
     ground.create(kind, NAME)
     train_and_die(ground, kind, 7)

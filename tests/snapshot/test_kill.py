@@ -79,8 +79,8 @@ def wait_for(progress: mmap.mmap, step: int, process: int) -> None:
         time.sleep(0.001)
 
 
-def good_bundles(ground: Any) -> list[int]:
-    """The steps of the bundles, newest first; one that cannot be read fails the test."""
+def good_snapshots(ground: Any) -> list[int]:
+    """The steps of the snapshots, newest first; one that cannot be read fails the test."""
     paths = sorted(ground.state_dir.glob("runs/*/bundles/*.safetensors"), reverse=True)
     assert len({path.parent for path in paths}) <= 1, "the run was not known again"
     return [snapshot.read(path).facts.step for path in paths]
@@ -117,8 +117,8 @@ def test_a_kill_loses_at_most_the_updates_since_the_last_autosave_and_no_good_fi
         inside += deadly_call is not None and status != 0
         (told,) = struct.unpack("q", progress[:8])
         if told:
-            newest, *older = good_bundles(ground) or [0]
-            assert told - newest < EVERY, "an update that was reported lies an autosave or more behind the newest bundle"
+            newest, *older = good_snapshots(ground) or [0]
+            assert told - newest < EVERY, "an update that was reported lies an autosave or more behind the newest snapshot"
             assert newest >= reached, "what was saved before is gone"
             # A kill before the oldest is deleted leaves one more; the next save takes it away.
             assert len(older) < snapshot.KEPT + 2

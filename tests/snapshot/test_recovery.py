@@ -1,4 +1,4 @@
-"""run.json changed by a bit, torn or gone: that is noticed and said, and the run is recovered from its newest whole saved state."""
+"""run.json changed by a bit, torn or gone: that is noticed and said, and the run is recovered from its newest whole snapshot."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lib_lrsched.training import reporter  # noqa: E402
 
 
 def flipped(path: Path) -> None:
-    """One bit: "floor" 0 becomes 1, which would hide the run's saved state."""
+    """One bit: "floor" 0 becomes 1, which would hide the run's snapshot."""
     before = path.read_bytes()
     after = before.replace(b'"floor": 0', b'"floor": 1')
     assert (len(after), after == before) == (len(before), False)
@@ -123,7 +123,7 @@ def test_a_run_that_is_trained_at_this_moment_stays_it(ground):
     assert (ground.run().state, ground.run().message) == ("finished", "")
 
 
-def test_a_damaged_bundle_is_passed_over_for_the_one_before(ground):
+def test_a_damaged_snapshot_is_passed_over_for_the_one_before(ground):
     ground.install(autosave_every=2)
     ground.create("embedding", NAME)
     train_and_die(ground, "embedding", 7)
@@ -148,12 +148,12 @@ def test_where_nothing_is_whole_that_is_said_and_the_files_stay(ground):
     with pytest.raises(UnknownRunError):
         ground.runtime.store.load(path.parent.name)
     (message,) = ground.runtime.store.messages
-    what = "is gone, and no whole saved state is there to recover the run from; left is bundles and history.jsonl"
+    what = "is gone, and no whole snapshot is there to recover the run from; left is bundles and history.jsonl"
     assert message == f"{path}: {what}"
     assert (path.parent / "history.jsonl").exists()
 
 
-def test_bundles_that_cannot_be_read_are_read_once(ground, monkeypatch):
+def test_snapshots_that_cannot_be_read_are_read_once(ground, monkeypatch):
     """A list is asked for every second, and a hypernetwork's are large."""
     ground.install(autosave_every=2)
     ground.train("embedding", TEXT, 4)
@@ -216,7 +216,7 @@ def test_a_copied_folder_is_not_taken_for_another_run(ground):
     assert any("id: expected the folder's name 'copy'" in message for message in ground.runtime.store.messages)
 
 
-def test_a_copy_of_the_state_in_a_bundle_that_another_version_wrote_is_not_used(ground):
+def test_a_copy_of_the_state_in_a_snapshot_that_another_version_wrote_is_not_used(ground):
     ground.install(autosave_every=2)
     ground.train("embedding", TEXT, 4)
     path = state_file(ground)

@@ -6,13 +6,13 @@ from typing import get_args
 
 import pytest
 
-from lib_lrsched.storage.resume import SAID, WAYS, Way, mode_of, origin_of, written_mode
+from lib_lrsched.storage.resume import CHOICES, SAID, Choice, mode_of, origin_of, written_mode
 from lib_lrsched.storage.run_state import MODES, Leg
 
 LAST = Leg(40, 1_000.0, 100, " 0.5 ", None, 1, 1, origin=40)
 
 
-@pytest.mark.parametrize(("way", "last", "text", "mode", "origin"), [
+@pytest.mark.parametrize(("choice", "last", "text", "mode", "origin"), [
     ("continue", None, "0.5", "start", 0),
     ("continue", LAST, "0.5", "continue", 40),
     ("continue", LAST, "\n0.5", "continue", 40),
@@ -25,8 +25,8 @@ LAST = Leg(40, 1_000.0, 100, " 0.5 ", None, 1, 1, origin=40)
     ("file", LAST, "0.5", "file", 0),
     ("file", None, "0.5", "file", 0),
 ])  # fmt: skip
-def test_a_way_and_a_text_make_a_mode(way: str, last: Leg | None, text: str, mode: str, origin: int):
-    assert mode_of(way, last, text) == mode
+def test_a_way_and_a_text_make_a_mode(choice: str, last: Leg | None, text: str, mode: str, origin: int):
+    assert mode_of(choice, last, text) == mode
     assert origin_of(mode, last, 60) == origin
 
 
@@ -36,5 +36,5 @@ def test_what_a_leg_keeps_is_a_mode_of_the_file():
 
 
 def test_a_way_is_one_of_those_that_can_be_chosen():
-    assert get_args(Way) == WAYS
-    assert set(WAYS) < set(SAID)
+    assert get_args(Choice) == CHOICES
+    assert set(CHOICES) < set(SAID)

@@ -37,7 +37,7 @@ CHOICES = {"batch": 2, "shuffle_tags": True}
 
 def _newest(ground: Any, run: RunState) -> tuple[snapshot.Folder, snapshot.Snapshot]:
     """The folder of a run's snapshots, and the newest in it."""
-    folder = snapshot.Folder(ground.runtime.store.bundles_path(run.id), run.id)
+    folder = snapshot.Folder(ground.runtime.store.snapshots_path(run.id), run.id)
     _, found, _ = folder.newest()
     assert found is not None
     return folder, found
@@ -63,7 +63,7 @@ def exported(runtime: Any, run_id: str) -> bytes:
 
 
 def elsewhere(ground: Any, tmp_path: Path) -> None:
-    """Another machine: an empty WebUI with the same model and the same pictures."""
+    """Another machine: an empty WebUI with the same model and the same images."""
     hooks.uninstall()
     data = ground.data
     initialize.setup(tmp_path / "elsewhere", practice_rig.small_model())
@@ -117,7 +117,7 @@ def test_a_damaged_state_is_shown_as_damaged_and_passed_over(ground):
     assert any("it is passed over" in message for _, message in ground.events())
 
 
-def test_a_bundle_of_another_run_is_passed_over(ground):
+def test_a_snapshot_of_another_run_is_passed_over(ground):
     ground.install(autosave_every=3)
     ground.train("embedding", TEXT, 4, name="other")
     ground.create("embedding", NAME)
@@ -260,7 +260,7 @@ def test_error_a_run_without_a_saved_state_cannot_be_exported(ground):
     ground.train("embedding", TEXT, 3)
     refused = ask(ground.runtime, "GET", f"/runs/{ground.run().id}/file")
     assert (refused.status_code, refused.json()["error"]["message"]) == (
-        409, f"{ground.run().id} has no saved state to export",
+        409, f"{ground.run().id} has no snapshot to export",
     )
 
 
@@ -460,7 +460,7 @@ def test_error_an_optimizer_s_state_from_outside_that_would_end_each_training(gr
     # In the run itself it is not used, and that is said.
     assert ground.train("embedding", TEXT, 6).step == 6
     if "GradScaler" not in words:
-        assert any("the optimizer's saved state does not fit and starts anew" in message for _, message in ground.events())
+        assert any("the optimizer's snapshot does not fit and starts anew" in message for _, message in ground.events())
     elsewhere(ground, tmp_path)
     assert words in refused_import(ground, file)
 
@@ -566,9 +566,9 @@ def test_error_a_design_that_would_not_fit_its_weights(ground, design, words, tm
     with path.open("wb") as target:
         ground.runtime.export_run(run.id, target)
     with pytest.raises(RunStateError, match=words):
-        run_transfer.bring_in(ground.host(), ground.runtime.store, [], path, "new")
+        run_transfer.import_run(ground.host(), ground.runtime.store, [], path, "new")
 
 
 def test_error_nothing_is_taken_in_while_something_is_trained(ground, tmp_path):
     with pytest.raises(RequestError, match="a training is going on"):
-        run_transfer.bring_in(ground.host(), ground.install().store, ["a"], tmp_path / "x.zip", "")
+        run_transfer.import_run(ground.host(), ground.install().store, ["a"], tmp_path / "x.zip", "")

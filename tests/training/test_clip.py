@@ -114,7 +114,7 @@ def test_a_clip_schedule_goes_on_where_the_run_goes_on(ground, mode):
 
 @both_modes
 def test_a_clip_schedule_may_count_in_epochs_and_images(ground, mode):
-    """Five pictures in batches of two: an epoch is two updates."""
+    """Five images in batches of two: an epoch is two updates."""
     text = "0.01:1ep, 0.002:8img, 0.0005"
     ground.install()
     with OptimizerSpy() as spy:

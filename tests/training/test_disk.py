@@ -111,21 +111,21 @@ def test_without_a_right_to_write_there_the_weights_are_the_same_to_the_bit(grou
 def test_saved_states_that_cannot_be_read_do_not_refuse_the_training(ground, kind, monkeypatch, spoken):
     ground.install(autosave_every=4)
     ground.train(kind, "0.01", 6)
-    (bundles,) = ground.state_dir.glob("runs/*/bundles")
+    (snapshots,) = ground.state_dir.glob("runs/*/bundles")
     spoken.clear()
-    with locked(bundles), monkeypatch.context() as patch:
+    with locked(snapshots), monkeypatch.context() as patch:
         at_micro_batch(patch, 11, lambda loss: loss * float("nan"))
         trained = ground.train(kind, "0.01", 20)
     assert (trained.step, ground.run().state) == (20, "finished")
     assert [line for line in spoken if "cannot" in line] == [
-        f"the saved states in {bundles} cannot be read: Permission denied; {RIGHT}",
+        f"the snapshots in {snapshots} cannot be read: Permission denied; {RIGHT}",
         "the state of the run cannot be saved, training goes on: Permission denied",
     ]
     assert any("Back to the state after update 13" in line for line in spoken)
     assert ground.train(kind, "0.01", 24).step == 24, "and afterwards it is resumed"
 
 
-def test_bundles_after_a_deleted_folder_have_higher_numbers_than_those_before(tmp_path, monkeypatch):
+def test_snapshots_after_a_deleted_folder_have_higher_numbers_than_those_before(tmp_path, monkeypatch):
     """The run's floor says up to which number they belong to a future that was given up."""
     monkeypatch.setattr(snapshot, "write", lambda path, *_: write_whole(path, b""))
     folder, anything = snapshot.Folder(tmp_path / "bundles", "run", floor=7), snapshot.Snapshot(None, {})  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from practice_rig import (  # noqa: E402
     NAME,
     OptimizerSpy,
     both_kinds,
-    draw_pictures,
+    draw_images,
     fail_at,
     interrupt_at,
     random_states,
@@ -192,8 +192,8 @@ def test_finished_comes_true_at_the_planned_end_and_no_earlier(ground, kind, ini
 
 @both_kinds
 def test_epochs_come_from_the_data_sets_own_numbers(ground, kind):
-    """Five pictures, batches of two: two updates make an epoch, whatever else lies in the folder."""
-    (ground.data / "broken.png").write_bytes(b"no picture")
+    """Five images, batches of two: two updates make an epoch, whatever else lies in the folder."""
+    (ground.data / "broken.png").write_bytes(b"no image")
     ground.install()
     with OptimizerSpy() as spy:
         ground.train(kind, "0.01:1ep, 0.001:2ep, 0.0001", 8, batch=2)
@@ -203,7 +203,7 @@ def test_epochs_come_from_the_data_sets_own_numbers(ground, kind):
 
 @both_kinds
 def test_images_are_counted_with_the_capped_batch_and_accumulation(ground, kind):
-    """Five pictures cap a batch of 8 at 5 and accumulation at 1: 20 images are 4 updates, where 8 x 4 would make 1."""
+    """Five images cap a batch of 8 at 5 and accumulation at 1: 20 images are 4 updates, where 8 x 4 would make 1."""
     ground.install()
     with OptimizerSpy() as spy:
         ground.train(kind, "0.01:20img, 0.001", 6, batch=8, accumulate=4)
@@ -213,25 +213,25 @@ def test_images_are_counted_with_the_capped_batch_and_accumulation(ground, kind)
 
 
 @both_kinds
-@pytest.mark.parametrize(("pictures", "batch", "accumulate"), [(5, 1, 1), (5, 2, 2), (7, 3, 4), (7, 2, 3), (1, 4, 4)])
-def test_an_epoch_is_as_long_as_the_data_set_says(ground, kind, pictures, batch, accumulate):
+@pytest.mark.parametrize(("images", "batch", "accumulate"), [(5, 1, 1), (5, 2, 2), (7, 3, 4), (7, 2, 3), (1, 4, 4)])
+def test_an_epoch_is_as_long_as_the_data_set_says(ground, kind, images, batch, accumulate):
     data = ground.root / "other"
-    draw_pictures(data, pictures)
+    draw_images(data, images)
     ground.install()
     with OptimizerSpy() as spy:
         ground.train(kind, "0.01:1ep, 0.001", 8, batch=batch, accumulate=accumulate, data=data)
-    capped = min(batch, pictures)
-    epoch = pictures // capped // min(accumulate, pictures // capped)
+    capped = min(batch, images)
+    epoch = images // capped // min(accumulate, images // capped)
     assert spy.rates == [0.01] * epoch + [0.001] * (8 - epoch)
 
 
 def test_numbers_that_the_data_set_has_otherwise_than_counted_are_planned_again(ground, monkeypatch):
-    """A picture that comes between the check and the data set is in the plan."""
+    """An image that comes between the check and the data set is in the plan."""
     ground.install()
     original = textual_inversion.dataset.PersonalizedBase
 
     def later(**settings: Any) -> Any:
-        draw_pictures(ground.data, 6)
+        draw_images(ground.data, 6)
         return original(**settings)
 
     monkeypatch.setattr(textual_inversion.dataset, "PersonalizedBase", later)
@@ -612,12 +612,12 @@ def test_whoever_trains_while_they_handle_an_exception_gets_no_interrupted_run(g
 
 
 @both_kinds
-@pytest.mark.parametrize(("pictures", "batch", "accumulate"), [(1, 1, 1), (3, 3, 1), (2, 9, 1), (4, 2, 2), (5, 3, 1)])
-def test_a_run_whose_epoch_is_one_update_is_finished(ground, kind, pictures, batch, accumulate):
+@pytest.mark.parametrize(("images", "batch", "accumulate"), [(1, 1, 1), (3, 3, 1), (2, 9, 1), (4, 2, 2), (5, 3, 1)])
+def test_a_run_whose_epoch_is_one_update_is_finished(ground, kind, images, batch, accumulate):
     """The host's passes over the data are used up with the last update: it does not ask the scheduler once more."""
     for path in ground.data.iterdir():
         path.unlink()
-    practice_rig.draw_pictures(ground.data, pictures)
+    practice_rig.draw_images(ground.data, images)
     ground.install(autosave_every=2)
     for steps in (3, 7):  # from the start, and resumed
         ground.train(kind, "0.01", steps, batch=batch, accumulate=accumulate)
@@ -625,14 +625,14 @@ def test_a_run_whose_epoch_is_one_update_is_finished(ground, kind, pictures, bat
 
 
 @both_kinds
-@pytest.mark.parametrize("pictures", [1, 5])
-def test_an_exception_after_the_last_update_is_still_a_failure(ground, kind, pictures, monkeypatch, capsys):
+@pytest.mark.parametrize("images", [1, 5])
+def test_an_exception_after_the_last_update_is_still_a_failure(ground, kind, images, monkeypatch, capsys):
     for path in ground.data.iterdir():
         path.unlink()
-    practice_rig.draw_pictures(ground.data, pictures)
+    practice_rig.draw_images(ground.data, images)
 
     def broken(*_: Any, **__: Any) -> None:
-        raise RuntimeError("no picture today")
+        raise RuntimeError("no image today")
 
     monkeypatch.setattr(previews, "draw", broken)
     ground.install()
@@ -803,7 +803,7 @@ def test_a_host_without_training_is_served_and_nothing_is_replaced(ground):
     assert runtime.host_info() == {"name": "Forge", "hooked": False, "why": "this WebUI has no training to hook"}
     assert runtime.lookup("embedding", NAME) is None
     assert runtime.active() == {}
-    assert runtime.count_pictures(str(ground.data)) == 5
+    assert runtime.count_images(str(ground.data)) == 5
     assert hooks.uninstall() == []
 
 
@@ -854,7 +854,7 @@ def test_random_numbers_of_python_and_torch_are_not_touched_by_the_check(ground)
     random.seed(1)
     torch.manual_seed(2)
     before = random_states()
-    runtime.count_pictures(str(ground.data))
+    runtime.count_images(str(ground.data))
     runtime.lookup("embedding", NAME)
     assert random_states() == before
 

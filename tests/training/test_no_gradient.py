@@ -14,7 +14,7 @@ from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402
 from lib_lrsched.cli.main import main  # noqa: E402
 from lib_lrsched.host import hooks, preflight  # noqa: E402
 from lib_lrsched.practice.text import find_embedding, words_of  # noqa: E402
-from lib_lrsched.training.no_gradient import SEVERAL, Stillness, twins_of, why_not  # noqa: E402
+from lib_lrsched.training.no_gradient import SEVERAL, ZeroGradients, same_words_as, why_not  # noqa: E402
 
 CLIPPED = ("the gradient clip value is 0 at every step, which cuts every gradient to 0, so nothing will be learned: give a value "
            "above 0, or switch gradient clipping off")
@@ -38,25 +38,25 @@ def still(monkeypatch: pytest.MonkeyPatch, until: int = 10**9) -> None:
 
 
 def test_it_is_said_once_after_several_updates_from_the_start_without_a_gradient():
-    stillness = Stillness()
-    assert [stillness.look(0.0) for _ in range(30)] == [n == SEVERAL for n in range(1, 31)]
-    assert stillness.message("Why.") == "nothing was learned: none of 30 updates had a gradient. Why."
+    zero_gradients = ZeroGradients()
+    assert [zero_gradients.look(0.0) for _ in range(30)] == [n == SEVERAL for n in range(1, 31)]
+    assert zero_gradients.message("Why.") == "nothing was learned: none of 30 updates had a gradient. Why."
 
 
 @pytest.mark.parametrize("norm", [1e-30, float("nan"), float("inf")])
 def test_one_gradient_is_enough(norm):
-    stillness = Stillness()
-    stillness.look(0.0)
-    assert not any([stillness.look(norm), *(stillness.look(0.0) for _ in range(30))])
-    assert stillness.message("Why.") == ""
+    zero_gradients = ZeroGradients()
+    zero_gradients.look(0.0)
+    assert not any([zero_gradients.look(norm), *(zero_gradients.look(0.0) for _ in range(30))])
+    assert zero_gradients.message("Why.") == ""
 
 
 def test_no_update_says_nothing():
-    assert Stillness().message("Why.") == ""
+    assert ZeroGradients().message("Why.") == ""
 
 
 def test_names_that_differ_in_capitals_only_are_the_reason():
-    assert twins_of("Mine", ["mine", "Mine", "mine2", "MINE"]) == ["MINE", "mine"]
+    assert same_words_as("Mine", ["mine", "Mine", "mine2", "MINE"]) == ["MINE", "mine"]
     assert why_not("embedding", "Mine", ["mine", "Mine"]).startswith("There is 'mine' beside 'Mine': prompts know no capitals")
     assert why_not("embedding", "Mine", ["Mine"]).startswith("Either no prompt names it")
     assert why_not("hypernetwork", "Mine", ["mine"]).startswith("Either the attention in use")

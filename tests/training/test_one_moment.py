@@ -19,7 +19,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import practice_rig  # noqa: E402  # torch is optional, see importorskip
-from practice_rig import NAME, both_kinds, draw_pictures, same_bits, weights  # noqa: E402
+from practice_rig import NAME, both_kinds, draw_images, same_bits, weights  # noqa: E402
 from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
 from training_steps import EXACTLY, FULL, INF, events, history, in_child, losses_that, main_file, whole  # noqa: E402
 
@@ -68,9 +68,9 @@ def after(_optimizer: Any, step: Callable[[], Any]) -> None:
 
 
 def newest(ground: Any) -> Any:
-    """The newest bundle of the run under test."""
+    """The newest snapshot of the run under test."""
     (run,) = (run for run in ground.runs() if run.name == NAME)
-    _, found, _ = snapshot.Folder(ground.runtime.store.bundles_path(run.id), run.id).newest()
+    _, found, _ = snapshot.Folder(ground.runtime.store.snapshots_path(run.id), run.id).newest()
     return found
 
 
@@ -509,7 +509,7 @@ def ctrl_c_at_random(ground: Any, kind: str, trials: int, seed: int) -> dict[str
     """How the trials ended; one that claims to be exact and is not fails the test."""
     chance = random.Random(seed)
     ends = {"exact": 0, "says why not": 0, "nothing left": 0, "from the start": 0}
-    draw_pictures(ground.data, 3)
+    draw_images(ground.data, 3)
     ground.install(autosave_every=EVERY)
     for trial in range(trials):
         shared.opts.practice_grad_scaler = trial % 2 == 1

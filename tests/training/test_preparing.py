@@ -115,7 +115,7 @@ def test_one_that_died_while_it_prepared_blocks_nothing(ground, kind, tmp_path):
     ground.create(kind, NAME)
     with none_found():
         ground.call(kind, TEXT, 6)
-    assert ground.runtime.under_way() == set()
+    assert ground.runtime.training_threads() == set()
     assert locks.holder(ground.state_dir, kind, NAME) is None
     assert ground.runtime.import_run(file, "new")
     assert ground.train(kind, TEXT, 6).step == 6
@@ -129,7 +129,7 @@ def test_one_that_left_where_no_hook_sees_it_blocks_nothing(ground, monkeypatch)
         patch.setattr(shared, "select_checkpoint", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             ground.call("embedding", TEXT, 6)
-    assert ground.runtime.under_way() == set()
+    assert ground.runtime.training_threads() == set()
     assert locks.holder(ground.state_dir, "embedding", NAME) is None
     done: list[Any] = []
     other = threading.Thread(target=lambda: done.append(ground.call("embedding", TEXT, 6)))

@@ -220,7 +220,7 @@ def test_the_multiplier_holds_for_the_rest_of_the_run_also_after_a_break(ground,
 
 
 @both_kinds
-def test_an_exploding_loss_is_rescued_and_a_hard_picture_is_not(ground, kind, monkeypatch):
+def test_an_exploding_loss_is_rescued_and_a_hard_image_is_not(ground, kind, monkeypatch):
     ground.install(autosave_every=5)
     losses_that(monkeypatch, lambda n, loss: loss * {26: 3.0, 31: 1e4}.get(n, 1.0))
     assert ground.train(kind, "0.0001", 40).step == 40

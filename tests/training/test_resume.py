@@ -151,7 +151,7 @@ def test_a_backup_put_back_with_its_time_is_known_at_its_own_step(ground, kind):
 
 @both_kinds
 def test_lookup_after_a_failed_final_save_tells_what_is_in_the_file(ground, kind, monkeypatch):
-    """A hypernetwork lives in its file; an embedding in memory, with all that it has learned. The saved state has both."""
+    """A hypernetwork lives in its file; an embedding in memory, with all that it has learned. The snapshot has both."""
     ground.install()
     ground.train(kind, "0.01", 3)
     module = practice_rig.textual_inversion if kind == "embedding" else hypernetwork
@@ -251,7 +251,7 @@ def test_raising_max_steps_shows_what_that_does_to_the_curve(ground, reached, mo
     if reached < 10:
         interrupt_at(monkeypatch, reached - 1)
     ground.train("embedding", text, 10)
-    request = CurveRequest(texts=[text], total_steps=40, pictures=5, initial_step=reached, points=50)
+    request = CurveRequest(texts=[text], total_steps=40, images=5, initial_step=reached, points=50)
     (result,) = preview(request, past_legs(ground.run()))["results"]
     messages = [warning["message"] for warning in result["warnings"]]
     before, after = plan(text, total_steps=10), plan(text, total_steps=40)
@@ -547,7 +547,7 @@ def test_a_plateau_with_a_damaged_history_trains_all_the_same(ground, said):
     assert (ground.run().state, ground.run().step, len(ground.records())) == ("finished", 9, 4)
 
 
-def test_a_plateau_with_a_damaged_history_has_its_state_from_the_bundle(ground, said):
+def test_a_plateau_with_a_damaged_history_has_its_state_from_the_snapshot(ground, said):
     ground.install()
     ground.train("embedding", PLATEAU, 9, name="whole")
     (whole,) = (run for run in ground.runs() if run.name == "whole")
@@ -584,7 +584,7 @@ def test_a_state_of_another_version_is_left_where_it_is(ground, said):
 
 
 @both_kinds
-def test_without_bundles_the_resumed_weights_are_those_of_a_run_whose_state_was_lost(ground, kind):
+def test_without_snapshots_the_resumed_weights_are_those_of_a_run_whose_state_was_lost(ground, kind):
     """The rest of what is on disk about a run decides about the record, never about the training."""
     results = []
     for lose in (False, True):

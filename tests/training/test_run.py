@@ -101,17 +101,17 @@ def test_momentum_is_the_plans_where_it_schedules_one(store, clock):
 
 
 def test_the_data_sets_own_numbers_plan_the_texts_again(store, clock):
-    run = made(store, clock, "0.01:2ep, 0.001", pictures=5, batch=2, clip_mode="value", clip_text="1:12img, 2")
+    run = made(store, clock, "0.01:2ep, 0.001", images=5, batch=2, clip_mode="value", clip_text="1:12img, 2")
     assert (run.planned.plan.boundaries, run.planned.clip_plan.boundaries) == ((4,), (6,))
     assert run.planned.rate_at(4) == 0.001
     run.planned.bind(9, 1, 3)
     assert (run.planned.plan.boundaries, run.planned.clip_plan.boundaries) == ((6,), (4,))
     assert run.planned.rate_at(4) == 0.01
-    assert (run.planned.pictures, run.planned.counts.steps_per_epoch, run.planned.counts.images_per_step) == (9, 3, 3)
+    assert (run.planned.images, run.planned.counts.steps_per_epoch, run.planned.counts.images_per_step) == (9, 3, 3)
 
 
 def test_what_is_kept_of_a_run_has_the_data_sets_own_numbers(store, clock):
-    run = made(store, clock, "0.01:2ep, 0.001", pictures=5, batch=2)
+    run = made(store, clock, "0.01:2ep, 0.001", images=5, batch=2)
     run.planned.bind(3, 8, 4)
     run.begin(0, None)
     (state,) = store.runs()

@@ -203,7 +203,7 @@ def test_a_full_disk_stops_the_loss_file_and_not_the_training(ground, kind, monk
 
 
 @both_kinds
-def test_a_full_disk_stops_the_bundles_and_not_the_training(ground, kind, monkeypatch):
+def test_a_full_disk_stops_the_snapshots_and_not_the_training(ground, kind, monkeypatch):
     ground.install(autosave_every=2)
 
     def full(*_: Any, **__: Any) -> None:
@@ -253,7 +253,7 @@ def test_a_full_disk_stops_images_with_the_embedding_in_them_and_not_the_trainin
     assert about == ["images with the embedding in them cannot be saved, training goes on: No space left on device"]
 
 
-def test_error_a_picture_outside_a_training_cannot_be_saved(ground, monkeypatch):
+def test_error_an_image_outside_a_training_cannot_be_saved(ground, monkeypatch):
     def full(*_: Any, **__: Any) -> None:
         raise FULL
 
@@ -314,7 +314,7 @@ def test_the_final_save_comes_also_where_the_loop_raised(ground, kind, monkeypat
     ground.install()
 
     def broken(*_: Any, **__: Any) -> None:
-        raise RuntimeError("no picture today")
+        raise RuntimeError("no image today")
 
     with monkeypatch.context() as patch:
         patch.setattr(previews, "draw", broken)
@@ -342,7 +342,7 @@ def test_weights_that_are_not_finite_never_take_the_place_of_good_ones(ground, k
     assert message in said(ground)
     run = ground.run()
     assert (run.state, run.step, run.message) == ("failed", 6, message)
-    _, kept, _ = snapshot.Folder(ground.runtime.store.bundles_path(run.id), run.id).newest()
+    _, kept, _ = snapshot.Folder(ground.runtime.store.snapshots_path(run.id), run.id).newest()
     assert kept is not None
     assert kept.facts.step == 6
     assert same_bits(kept.trained, weights(trained)), "what the run goes on with is what the file holds"

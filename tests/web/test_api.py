@@ -60,7 +60,7 @@ class FakeRuntime:
         self.store = Store(root)
         self.live: dict[str, Live] = {}
         self.found: dict[tuple[str, str], tuple[int, str, int]] = {}
-        self.ways: dict[tuple[str, str], str] = {}
+        self.choices: dict[tuple[str, str], str] = {}
         self.counted: list[str] = []
         self.waited: list[float | None] = []
 
@@ -73,21 +73,21 @@ class FakeRuntime:
     def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
         return self.found.get((kind, name))
 
-    def going_on(self, kind: str, name: str) -> tuple[tuple[int, str, int] | None, Resumption]:
+    def resumption_of(self, kind: str, name: str) -> tuple[tuple[int, str, int] | None, Resumption]:
         now = self.lookup(kind, name)
         known = None if now is None else Known(*now)
         return now, find.find(self.store, kind, name, known, self.chosen(kind, name))[0]
 
-    def choose(self, kind: str, name: str, way: str) -> None:
-        self.ways[kind, name] = way
+    def choose(self, kind: str, name: str, choice: str) -> None:
+        self.choices[kind, name] = choice
 
     def chosen(self, kind: str, name: str) -> str:
-        return self.ways.get((kind, name), "continue")
+        return self.choices.get((kind, name), "continue")
 
     def findings(self, kind: str, name: str, inputs: dict[str, Any]) -> list[dict[str, str]]:
         return [{"severity": "warning", "subject": kind, "message": f"{name} {inputs['steps']}"}]
 
-    def count_pictures(self, folder: str, within_s: float | None = None) -> int | None:
+    def count_images(self, folder: str, within_s: float | None = None) -> int | None:
         self.waited.append(within_s)
         self.counted.append(folder)
         return {"/pictures": 12, "/empty": 0}.get(folder)
@@ -163,7 +163,7 @@ def test_preview_shows_where_a_text_is_wrong_without_refusing_the_request(client
     assert wrong["error"]["span"] == [15, 18]
 
 
-def test_preview_counts_the_pictures_where_their_number_is_not_given(client: Client, runtime: FakeRuntime):
+def test_preview_counts_the_images_where_their_number_is_not_given(client: Client, runtime: FakeRuntime):
     assert post(client, "/preview", PREVIEW | {"data_root": "/pictures"})["pictures"] == 12
     assert post(client, "/preview", PREVIEW | {"data_root": "/nowhere"})["pictures"] is None
     assert post(client, "/preview", PREVIEW | {"data_root": "/empty"})["pictures"] is None
@@ -440,7 +440,7 @@ def test_how_a_training_goes_on_is_chosen(client: Client, runtime: FakeRuntime):
     runtime.found["embedding", "my cat"] = (120, "abcd", 99)
     answer = post(client, "/resume", {"kind": "embedding", "name": "my cat", "way": "file"})
     assert (answer["way"], answer["run"], answer["message"]) == ("file", None, "the file is trained on as it is, as a new run")
-    assert runtime.ways == {("embedding", "my cat"): "file"}
+    assert runtime.choices == {("embedding", "my cat"): "file"}
     answer = post(client, "/resume", {"kind": "embedding", "name": "my cat", "way": "restart"})
     assert (answer["way"], answer["run"]["id"]) == ("restart", "a")
 
@@ -455,8 +455,8 @@ def test_where_the_text_is_sent_the_mode_is_answered(client: Client, runtime: Fa
     assert get(client, f"{address}&rate_text=1")["mode"] == "new"
     assert get(client, "/resume?kind=embedding&name=new&rate_text=1")["mode"] == "start"
     choice = {"kind": "embedding", "name": "my cat", "rate_text": "1"}
-    for way in ("restart", "file", "new"):
-        assert post(client, "/resume", choice | {"way": way})["mode"] == way
+    for chosen in ("restart", "file", "new"):
+        assert post(client, "/resume", choice | {"way": chosen})["mode"] == chosen
     assert post(client, "/resume", choice | {"way": "continue", "rate_text": None})["mode"] is None
     runtime.live["a"] = Live(state(state="running"))
     assert get(client, f"{address}&rate_text=1")["mode"] == "new"

@@ -126,7 +126,7 @@ def test_a_run_with_absurd_numbers_in_a_leg_is_shown(ground: Ground, app: FastAP
     path = ground.runtime.store.root / "runs" / run.id / "run.json"
     whole = json.loads(path.read_bytes())
     body = {"texts": ["0.005", "cosine(1, 0)"], "total_steps": 5, "run": run.id, "initial_step": 2}
-    requests = [("POST", "/preview", {"json": {**body, "way": way}}) for way in (None, "continue", "new", "restart", "file")]
+    requests = [("POST", "/preview", {"json": {**body, "way": choice}}) for choice in (None, "continue", "new", "restart", "file")]
     addresses = ("/runs", f"/runs/{run.id}", f"/runs/{run.id}/bundles", f"/resume?kind=embedding&name={NAME}")
     requests += [("GET", address, {}) for address in addresses]
     for field in LEG:

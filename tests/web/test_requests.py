@@ -130,10 +130,10 @@ def test_what_is_null_or_left_out_has_the_default_of_the_drawing():
 
 
 def test_what_is_sent_reaches_the_drawing_as_it_came():
-    sent = {"id": ["a", 7], "kind": "clip", "batch": 2, "accumulate": 3, "initial_step": 4, "points": 50, "way": "new"}
+    sent = {"id": ["a", 7], "kind": "clip", "batch": 2, "accumulate": 3, "initial_step": 4, "points": 50}
     sent["rate_text"] = "2"
-    made = PreviewRequest(**PREVIEW, **sent, data_root="x").curves(12, "SGD")
-    assert made == CurveRequest(**PREVIEW, **sent, pictures=12, optimizer="SGD")
+    made = PreviewRequest(**PREVIEW, **sent, way="new", data_root="x").curves(12, "SGD")
+    assert made == CurveRequest(**PREVIEW, **sent, choice="new", images=12, optimizer="SGD")
 
 
 @pytest.mark.parametrize("base", [1, 2.5, 10**299, 1e308])

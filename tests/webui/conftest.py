@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from webui_api import Api, draw_pictures
+from webui_api import Api, draw_images
 from webui_checkout import why_not
 from webui_server import EXTENSION, WebUI, make_checkpoint, started
 
@@ -36,8 +36,8 @@ def checkpoint(pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_pictures(tmp_path_factory.mktemp("pictures") / "set")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_images(tmp_path_factory.mktemp("pictures") / "set")
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +48,8 @@ def webui(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="session")
-def api(webui: WebUI, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Api:
-    return Api(webui, pictures, tmp_path_factory.mktemp("logs"))
+def api(webui: WebUI, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Api:
+    return Api(webui, images, tmp_path_factory.mktemp("logs"))
 
 
 @pytest.fixture(scope="module")

@@ -52,15 +52,15 @@ def run_of(api: Api, name: str) -> tuple[dict[str, Any], list[str]]:
     return answer["run"], [event["message"] for event in answer["events"]]
 
 
-def open_api(webui: WebUI, pictures: Path) -> Api:
-    return Api(webui, pictures, webui.data.parent / "logs")
+def open_api(webui: WebUI, images: Path) -> Api:
+    return Api(webui, images, webui.data.parent / "logs")
 
 
-def test_a_killed_training_goes_on_to_the_same_bits(checkpoint: Path, pictures: Path, tmp_path: Path):
+def test_a_killed_training_goes_on_to_the_same_bits(checkpoint: Path, images: Path, tmp_path: Path):
     """Each combination is killed once; in between the WebUI is started anew, as a person would do it."""
     whole: dict[tuple[str, str], list[torch.Tensor]] = {}
     with started(tmp_path, checkpoint) as webui:
-        api = open_api(webui, pictures)
+        api = open_api(webui, images)
         api.post("/sdapi/v1/options", {"lrsched_autosave_every": 2})
         for kind in KINDS:
             for word, choices in CHOICES.items():
@@ -80,9 +80,9 @@ def test_a_killed_training_goes_on_to_the_same_bits(checkpoint: Path, pictures: 
         for word, choices in CHOICES.items():
             with started(tmp_path, checkpoint) as webui:
                 webui.spy.seed(5)
-                train_until_killed(open_api(webui, pictures), kind, f"{word}-{kind}", **choices)
+                train_until_killed(open_api(webui, images), kind, f"{word}-{kind}", **choices)
     with started(tmp_path, checkpoint) as webui:
-        api = open_api(webui, pictures)
+        api = open_api(webui, images)
         webui.spy.seed(99)
         for kind in KINDS:
             for word, choices in CHOICES.items():

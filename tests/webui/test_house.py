@@ -102,7 +102,7 @@ def test_error_a_name_that_points_here_is_refused_where_only_this_machine_is_ser
 
 
 @pytest.fixture(scope="module")
-def prefixed(checkpoint: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Api, str]]:
+def prefixed(checkpoint: Path, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Api, str]]:
     """A WebUI below a prefix and without gradio's queue, and the address of the proxy before it.
 
     Both together, for without its queue gradio needs no websocket, which the proxy has not.
@@ -112,7 +112,7 @@ def prefixed(checkpoint: Path, pictures: Path, tmp_path_factory: pytest.TempPath
         started(folder, checkpoint, "--subpath", PREFIX.strip("/"), "--no-gradio-queue") as server,
         below(PREFIX, server.url) as url,
     ):
-        yield Api(server, pictures, folder / "logs"), url
+        yield Api(server, images, folder / "logs"), url
 
 
 def train_by_hand(page: Page, api: Api, name: str, text: str, steps: int) -> list[float]:

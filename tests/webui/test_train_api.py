@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from webui_api import PICTURES, Api
+from webui_api import IMAGES, Api
 
 from lib_lrsched import Plan, plan
 
@@ -30,7 +30,7 @@ STEPS = {"embedding": 9, "hypernetwork": 5}
 
 def planned(text: str, steps: int, batch: int = 1, accumulate: int = 1) -> Plan:
     images = batch * accumulate
-    return plan(text, total_steps=steps, steps_per_epoch=PICTURES // images, images_per_step=images)
+    return plan(text, total_steps=steps, steps_per_epoch=IMAGES // images, images_per_step=images)
 
 
 def expect_rates(rates: list[float], made: Plan, start: int = 0) -> None:

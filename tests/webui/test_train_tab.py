@@ -123,7 +123,7 @@ def test_what_would_stop_a_training_is_said_before_the_click_and_refused_after_i
     below = page.locator("#train_train_embedding")
     boxes = [page.locator("#lrsched_preflight").bounding_box(), below.bounding_box()]
     assert boxes[0]["y"] + boxes[0]["height"] <= boxes[1]["y"]
-    page.fill("#train_dataset_directory textarea", str(api.pictures))
+    page.fill("#train_dataset_directory textarea", str(api.images))
     expect(lines).to_have_count(1)
     press_train(page, "embedding")
     expect(page.locator("#ti_error .error")).to_contain_text(template)

@@ -14,7 +14,7 @@ from PIL import Image
 from webui_server import WebUI
 
 TIMEOUT_S = 300
-PICTURES = 4
+IMAGES = 4
 SIDE = 64
 OF_KIND = {
     "embedding": {
@@ -36,7 +36,7 @@ class Api:
     """The endpoints of one WebUI, and the folders that its trainings read and write."""
 
     webui: WebUI
-    pictures: Path
+    images: Path
     logs: Path
 
     def get(self, path: str, **query: Any) -> Any:
@@ -63,7 +63,7 @@ class Api:
     def train(self, kind: str, name: str, rate: Any, steps: int, **changes: Any) -> str:
         """Trains to the end and returns what the WebUI says."""
         body = {**TRAINING, **OF_KIND[kind], f"{kind}_name": name, "learn_rate": rate, "steps": steps,
-                "data_root": str(self.pictures), "log_directory": str(self.logs), **changes}
+                "data_root": str(self.images), "log_directory": str(self.logs), **changes}
         return str(self.post(f"/sdapi/v1/train/{kind}", body)["info"])
 
     def interrupt(self) -> None:
@@ -89,11 +89,11 @@ class Api:
             return list(csv.DictReader(file))
 
 
-def draw_pictures(folder: Path) -> Path:
-    """A few pictures of noise with captions."""
+def draw_images(folder: Path) -> Path:
+    """A few images of noise with captions."""
     noise = np.random.default_rng(5)
     folder.mkdir()
-    for number in range(PICTURES):
+    for number in range(IMAGES):
         pixels = noise.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.png")
         (folder / f"{number}.txt").write_text(f"a round thing, number {number}")

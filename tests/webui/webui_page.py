@@ -78,7 +78,7 @@ def fill_in(page: Page, api: Api, kind: str, name: str, rate: str, steps: int) -
     if kind == "hypernetwork":
         choose(page, page.locator("#train_template_file input"), "hypernetwork.txt")
     page.fill(f"#train_{kind}_learn_rate textarea", rate)
-    page.fill("#train_dataset_directory textarea", str(api.pictures))
+    page.fill("#train_dataset_directory textarea", str(api.images))
     page.fill("#train_log_directory textarea", str(api.logs))
     for field, number in (("steps", steps), ("create_image_every", 0), ("save_embedding_every", 0)):
         page.fill(f"#train_{field} input", str(number))

@@ -68,7 +68,7 @@ export class Chart {
         this.redraw();
     }
 
-    /** Draws before the next picture, once, however often it is called until then. */
+    /** Draws before the next frame, once, however often it is called until then. */
     redraw() {
         if (this.pending) return;
         this.pending = requestAnimationFrame(() => {

@@ -29,7 +29,7 @@ export class Continuation {
         return this.runs.find((run) => run.id === this.wanted) ?? null;
     }
 
-    /** The run's last step, or an earlier one where its saved state is: what was made since then is made again. */
+    /** The run's last step, or an earlier one where its snapshot is: what was made since then is made again. */
     get step() {
         const isKnown = this.resumed?.id === this.run.id && !GOING_ON.has(this.run.state);
         return isKnown ? this.resumed.step : this.run.step;

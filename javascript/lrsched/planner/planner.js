@@ -49,7 +49,7 @@ export class Planner {
     }
 
     /**
-     * The run's numbers, as other questions than previews take them; counted pictures are known from the last answer.
+     * The run's numbers, as other questions than previews take them; counted images are known from the last answer.
      * They know nothing of runs: a text that is restarted in the middle of one is planned over the steps from there on.
      */
     context() {

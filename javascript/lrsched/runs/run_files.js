@@ -1,4 +1,4 @@
-// What is kept of the chosen run: its saved states, the run as one file to take elsewhere, and its end.
+// What is kept of the chosen run: its snapshots, the run as one file to take elsewhere, and its end.
 import {ApiError, request, url} from "../base/api.js";
 import {byId, el, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatMoment, formatSize} from "../base/format.js";
@@ -15,9 +15,9 @@ export class RunFiles {
     constructor(onList) {
         this.onList = onList;
         this.run = null;
-        this.panel = byId("run_states");
+        this.panel = byId("run_snapshots");
         this.question = byId("run_ask");
-        byId("run_states_open").addEventListener("click", () => this.#openStates(this.panel.hidden));
+        byId("run_snapshots_open").addEventListener("click", () => this.#openSnapshots(this.panel.hidden));
         byId("run_delete").addEventListener("click", () => this.#openQuestion(true));
         byId("run_delete_no").addEventListener("click", () => this.#openQuestion(false));
         byId("run_delete_yes").addEventListener("click", () => this.#delete());
@@ -43,7 +43,7 @@ export class RunFiles {
         this.#setExport("");
         this.#say("");
         setHidden(this.question, true);
-        byId("run_states_rows").replaceChildren();
+        byId("run_snapshots_rows").replaceChildren();
     }
 
     async #read(isGoingOn) {
@@ -56,7 +56,7 @@ export class RunFiles {
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             this.#key = ""; // asked again with the next list
-            this.#setExport(`Its saved states are not known: ${error.message}`);
+            this.#setExport(`Its snapshots are not known: ${error.message}`);
         }
     }
 
@@ -67,29 +67,29 @@ export class RunFiles {
         if (address === null) link.removeAttribute("href");
         else link.href = address;
         link.setAttribute("aria-disabled", String(address === null));
-        link.title = trouble || "The run with its newest saved state as one file";
+        link.title = trouble || "The run with its newest snapshot as one file";
         setText(byId("run_export_why"), trouble);
     }
 
-    // Saved states ---------------------------------------------------------------------------
+    // Snapshots ---------------------------------------------------------------------------
 
-    #openStates(isOpen) {
+    #openSnapshots(isOpen) {
         setHidden(this.panel, !isOpen);
-        byId("run_states_open").setAttribute("aria-expanded", String(isOpen));
+        byId("run_snapshots_open").setAttribute("aria-expanded", String(isOpen));
         if (isOpen && this.run) this.#read(byId("run_delete").disabled);
     }
 
-    #list(bundles) {
-        byId("run_states_rows").replaceChildren(...bundles.map(row));
-        setHidden(byId("run_states_table"), bundles.length === 0);
-        setHidden(byId("run_states_none"), bundles.length > 0);
+    #list(snapshots) {
+        byId("run_snapshots_rows").replaceChildren(...snapshots.map(row));
+        setHidden(byId("run_snapshots_table"), snapshots.length === 0);
+        setHidden(byId("run_snapshots_none"), snapshots.length > 0);
     }
 
     // Deleting -------------------------------------------------------------------------------
 
     #openQuestion(isOpen) {
         const {name, kind} = this.run;
-        setText(byId("run_ask_text"), `Delete the run of "${name}" for good, with its numbers and saved states? The ${kind}'s own file stays.`);
+        setText(byId("run_ask_text"), `Delete the run of "${name}" for good, with its numbers and snapshots? The ${kind}'s own file stays.`);
         setHidden(this.question, !isOpen);
         byId(isOpen ? "run_delete_no" : "run_delete").focus({preventScroll: true});
         if (isOpen) this.#say("");
@@ -117,24 +117,24 @@ export class RunFiles {
     }
 }
 
-function reason(bundles) {
-    if (bundles.some(({good}) => good)) return "";
-    return bundles.length ? "It cannot be exported: none of its saved states is good." : "It cannot be exported: it has no saved state.";
+function reason(snapshots) {
+    if (snapshots.some(({good}) => good)) return "";
+    return snapshots.length ? "It cannot be exported: none of its snapshots is good." : "It cannot be exported: it has no snapshot.";
 }
 
-function row(bundle) {
-    const {file, good, message, step, time_s, size_bytes, rate_text} = bundle;
+function row(snapshot) {
+    const {file, good, message, step, time_s, size_bytes, rate_text} = snapshot;
     const isRead = step !== undefined; // of a damaged one nothing is known but what is wrong
     const cell = (label, text, look = null) => el("td", {class: look, data: {label}, text});
     return el("tr", {title: [file, rate_text].filter(Boolean).join(": ")},
         cell("Step", isRead ? formatCount(step) : "–", "lrsched-num"),
         cell("Saved", isRead ? formatMoment(time_s) : "–"),
         cell("Size", size_bytes === undefined ? "–" : formatSize(size_bytes), "lrsched-num"),
-        cell("What is in it", isRead ? content(bundle) : "–", isRead ? "lrsched-words" : null),
+        cell("What is in it", isRead ? content(snapshot) : "–", isRead ? "lrsched-words" : null),
         good ? cell("State", "good", "lrsched-is-good") : cell("State", message, "lrsched-words lrsched-is-bad"));
 }
 
-/** What a saved state holds, in words. */
+/** What a snapshot holds, in words. */
 function content({trained, optimizer, batches_taken: taken, batches_per_epoch: all, multiplier}) {
     const more = trained.length - TENSORS_NAMED;
     const shapes = trained.slice(0, TENSORS_NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");

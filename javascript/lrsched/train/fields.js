@@ -12,7 +12,7 @@ const IDS = {
     folder: "train_dataset_directory",
     log: "train_log_directory",
     template: "train_template_file",
-    picturesEvery: "train_create_image_every",
+    imagesEvery: "train_create_image_every",
     copiesEvery: "train_save_embedding_every",
     trainEmbedding: "train_train_embedding",
 };

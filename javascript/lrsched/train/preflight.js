@@ -81,7 +81,7 @@ function question(kind) {
         learn_rate: value(kind + "Rate"), batch_size: number("batch"), gradient_step: number("accumulate"), steps: number("steps"),
         data_root: value("folder"), log_directory: value("log"), template_filename: value("template"),
         clip_grad_mode: fields.clipMode(), clip_grad_value: value("clip"),
-        create_image_every: number("picturesEvery"), save_model_every: number("copiesEvery"),
+        create_image_every: number("imagesEvery"), save_model_every: number("copiesEvery"),
     }};
 }
 

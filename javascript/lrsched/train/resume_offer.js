@@ -150,7 +150,7 @@ function behind(answer, formatCount) {
     const isBehind = answer.file_step !== null && answer.step > answer.file_step;
     const held = {0: "no update", 1: "only 1 update"}[answer.file_step] ?? `only ${formatCount(answer.file_step)} updates`;
     const words = `The file holds ${held}, because the WebUI went away before it could save. `
-        + "Training goes on from the saved state.";
+        + "Training goes on from the snapshot.";
     return [isBehind ? words : "", answer.message].filter(Boolean).join(" ");
 }
 
@@ -162,6 +162,6 @@ function hint({step, way}, mode) {
     }
     if (mode === "new") return `The text's steps are those of the run's life; it is in force from step ${at} on.`;
     if (mode === "restart") return `The text's step 0 will be step ${at}.`;
-    if (mode === "file") return "The stored run stays as it is, and nothing of its saved state is used.";
+    if (mode === "file") return "The stored run stays as it is, and nothing of its snapshot is used.";
     return "";
 }

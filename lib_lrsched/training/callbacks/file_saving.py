@@ -124,7 +124,7 @@ class FileSaving(Callback):
             return Known(thing.step, step_hook.digest(tensors), file_time(file))
 
         def before(written: Path) -> None:
-            # A kill from here on finds the form that it left in the run's state, and a bundle that goes with it.
+            # A kill from here on finds the form that it left in the run's state, and a snapshot that goes with it.
             session.reporter.protect(session.write_last)
             session.reporter.protect(lambda: session.run.about_to_save(form(written)))
 

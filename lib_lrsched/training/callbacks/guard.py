@@ -67,7 +67,7 @@ class Guard(Callback):
 
     def load_state_dict(self, parts: Mapping[str, Any]) -> None:
         """Goes on judging where the run broke off, unless another schedule begins."""
-        if parts["guard"] is None or not self._session.run.planned.goes_on:
+        if parts["guard"] is None or not self._session.run.planned.continues:
             return
         try:
             self._state = guard_rules.from_parts(parts["guard"])

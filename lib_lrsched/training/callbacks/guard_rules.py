@@ -42,7 +42,7 @@ GAP updates older than those, where there are enough: a slow growth would else b
 class Limits(NamedTuple):
     """When to step in.
 
-    ``loss_factor``: losses this many times the usual ones are no accident of a hard picture or an unlucky timestep, see the
+    ``loss_factor``: losses this many times the usual ones are no accident of a hard image or an unlucky timestep, see the
     module; 0 leaves them alone. ``skipped``: updates in a row that GradScaler may skip; it skips a few at the start of
     every run while it looks for its scale. ``rate_factor``: what the rate is multiplied by at each rescue.
     ``rescues``: after this many the run is stopped at its last good state.

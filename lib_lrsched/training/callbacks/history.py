@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lib_lrsched.training.callback import Callback, Outcome, Training, Update
-from lib_lrsched.training.no_gradient import Stillness
+from lib_lrsched.training.no_gradient import ZeroGradients
 
 
 class RecordHistory(Callback):
@@ -13,7 +13,7 @@ class RecordHistory(Callback):
         self._session = session
         self._waiting: Update | None = None
         self._skipped = 0
-        self.stillness = Stillness()
+        self.zero_gradients = ZeroGradients()
 
     def on_update(self, update: Update) -> None:
         late = self._flush()
@@ -42,7 +42,7 @@ class RecordHistory(Callback):
             return None
         number = None if update.norm is None else float(update.norm)
         self._session.run.record(update.step, update.rate, update.loss, number)
-        if number is not None and self.stillness.look(number):
+        if number is not None and self.zero_gradients.look(number):
             why = self._session.trainee.why_no_gradient()
             self._session.reporter.tell(f"nothing has been learned so far: no update had a gradient. {why}")
         return number

@@ -160,7 +160,7 @@ class Snapshots(Callback):
         described = data_set.describe(data, arguments)
         if self.snapshot is not None and file is not None:
             try:
-                differences = data_set.take_up(file, data, described, encode, self.snapshot.facts.data)
+                differences = data_set.restore_into(file, data, described, encode, self.snapshot.facts.data)
                 for difference in (*differences.data, *differences.around):
                     self.not_exact(difference)
                 self._is_same_data = not differences.data
@@ -179,7 +179,7 @@ class Snapshots(Callback):
     def begin(self, step: int) -> None:
         """The loop starts at ``step``. Where the run has no folder nothing is written, and memory holds what the guard needs."""
         run = self._session.run
-        self._folder = Folder(run.bundles_path, run.id, run.stored_state, run.state().floor) if run.id else None
+        self._folder = Folder(run.snapshots_path, run.id, run.stored_state, run.state().floor) if run.id else None
         self.moment = Moment(step)
         self._tried_step = self._written_step = self._good_step = step
         self._is_small = sum(t.numel() * t.element_size() for t in self._session.trainee.tensors()) <= SMALL_BYTES
@@ -378,7 +378,7 @@ class Snapshots(Callback):
             elif enabled or parts["scaler"]:
                 self.not_exact("GradScaler was " + ("off, and is on" if enabled else "on, and is off"))
         except (ValueError, KeyError, TypeError, RuntimeError, IndexError) as error:
-            self.not_exact(f"the optimizer's saved state does not fit and starts anew: {error}")
+            self.not_exact(f"the optimizer's snapshot does not fit and starts anew: {error}")
 
     def _put_draws(self) -> None:
         """The first batch is about to be drawn: the generators stand where they stood."""

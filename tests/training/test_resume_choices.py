@@ -17,10 +17,10 @@ OLD = "linear(0.01, 0.001)"
 NEW = "warmup(0.02):4, cosine(0.02, 0.001)"
 
 
-def rates(ground: Any, kind: str, text: str, steps: int, way: str | None = None) -> list[float]:
+def rates(ground: Any, kind: str, text: str, steps: int, choice: str | None = None) -> list[float]:
     """What the optimizer got in one training that goes on in that way."""
-    if way is not None:
-        ground.runtime.choose(kind, NAME, way)
+    if choice is not None:
+        ground.runtime.choose(kind, NAME, choice)
     with OptimizerSpy() as spy:
         ground.train(kind, text, steps)
     return list(spy.rates)
@@ -41,11 +41,11 @@ def test_continue_is_the_plan_where_it_was(ground, kind):
 
 
 @both_kinds
-@pytest.mark.parametrize("way", [None, "continue", "new"])
-def test_another_text_is_a_new_schedule_from_here_at_absolute_steps(ground, kind, way):
+@pytest.mark.parametrize("choice", [None, "continue", "new"])
+def test_another_text_is_a_new_schedule_from_here_at_absolute_steps(ground, kind, choice):
     ground.install()
     rates(ground, kind, OLD, 6)
-    assert rates(ground, kind, NEW, 12, way) == planned(NEW, 12, range(6, 12))
+    assert rates(ground, kind, NEW, 12, choice) == planned(NEW, 12, range(6, 12))
     assert [leg.mode for leg in ground.run().legs] == ["start", "new"]
     assert ("resume", f"resumes with a new schedule from here at step 6 of 12 with `{NEW}`") in ground.events()
 

@@ -1,6 +1,6 @@
-"""Draws the pictures of the shapes: `python docs/make_pictures.py` writes docs/pictures/shape-*.png again.
+"""Draws the plots of the shapes: `python docs/make_plots.py` writes docs/images/shape-*.png again.
 
-Every curve is planned by the library, so a picture shows what a text does. The files are the same to the byte with the
+Every curve is planned by the library, so a plot shows what a text does. The files are the same to the byte with the
 same matplotlib (constraints.txt).
 """
 
@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lib_lrsched.schedule.plan import Plan, plan
 from lib_lrsched.schedule.plateau import advance, rate_at, replay, segment_at
 
-FOLDER = Path(__file__).resolve().parent / "pictures"
+FOLDER = Path(__file__).resolve().parent / "images"
 COLOURS = ("#1f6fb4", "#d1662f", "#3a8a4d", "#8a4fa3")
 
 
-class Picture(NamedTuple):
+class Plot(NamedTuple):
     """Texts over the same number of steps; ``log`` is the rate's axis."""
 
     texts: tuple[str, ...]
@@ -39,38 +39,38 @@ repeat(3, cyclic(0, 1.13e-6, step_size=40):80),
 repeat(2, cyclic(0, 5.65e-7, step_size=40):80),
 repeat(1.5, cyclic(0, 2.83e-7, step_size=40):80)"""
 
-PICTURES = {
-    "constant": Picture(("0.005:100, 0.002:250, 0.0005",)),
-    "linear": Picture(("linear(0.005, 0)", "linear(0.001, 0.005):200, linear(0.002)")),
-    "exp": Picture(("exp(0.005, 1e-5)", "exp(0.005, 0.0005)"), log=True),
-    "poly": Picture(("poly(0.005, 0, power=0.5)", "poly(0.005, 0, power=1)", "poly(0.005, 0, power=3)")),
-    "step": Picture(("step(0.005, every=100, gamma=0.5)", "step(0.005, every=50, gamma=0.7)")),
-    "decay": Picture(("decay(0.005, gamma=0.99)", "decay(0.005, gamma=0.997)"), log=True),
-    "cosine": Picture(("cosine(0.005, 0)", "cosine(0.005, 0.001):200, cosine(0.004)")),
-    "restarts": Picture(("restarts(0.005, t_0=100)", "restarts(0.005, t_0=50, t_mult=2, peak_decay=0.7)",
+PLOTS = {
+    "constant": Plot(("0.005:100, 0.002:250, 0.0005",)),
+    "linear": Plot(("linear(0.005, 0)", "linear(0.001, 0.005):200, linear(0.002)")),
+    "exp": Plot(("exp(0.005, 1e-5)", "exp(0.005, 0.0005)"), log=True),
+    "poly": Plot(("poly(0.005, 0, power=0.5)", "poly(0.005, 0, power=1)", "poly(0.005, 0, power=3)")),
+    "step": Plot(("step(0.005, every=100, gamma=0.5)", "step(0.005, every=50, gamma=0.7)")),
+    "decay": Plot(("decay(0.005, gamma=0.99)", "decay(0.005, gamma=0.997)"), log=True),
+    "cosine": Plot(("cosine(0.005, 0)", "cosine(0.005, 0.001):200, cosine(0.004)")),
+    "restarts": Plot(("restarts(0.005, t_0=100)", "restarts(0.005, t_0=50, t_mult=2, peak_decay=0.7)",
                          "restarts(0.003, 0.001, t_0=200, warmup=40)")),
-    "onecycle": Picture(("onecycle(0.005)", "onecycle(0.004, three_phase=yes, anneal=linear)")),
-    "rex": Picture(("rex(0.005, 0, d=0)", "rex(0.005, 0, d=0.5)", "rex(0.005, 0, d=0.9)")),
-    "wsd": Picture(("wsd(0.005)", "wsd(0.0045, curve=cosine)", "wsd(0.004, curve=sqrt)")),
-    "warmup": Picture(("warmup(0.005):100, 0.005", "warmup(0.0045, curve=cosine):100, 0.0045",
+    "onecycle": Plot(("onecycle(0.005)", "onecycle(0.004, three_phase=yes, anneal=linear)")),
+    "rex": Plot(("rex(0.005, 0, d=0)", "rex(0.005, 0, d=0.5)", "rex(0.005, 0, d=0.9)")),
+    "wsd": Plot(("wsd(0.005)", "wsd(0.0045, curve=cosine)", "wsd(0.004, curve=sqrt)")),
+    "warmup": Plot(("warmup(0.005):100, 0.005", "warmup(0.0045, curve=cosine):100, 0.0045",
                        "warmup(0.004, curve=log):100, 0.004"), steps=140),
-    "inverse_sqrt": Picture(("inverse_sqrt(0.005, timescale=20)", "warmup(0.004):50, inverse_sqrt(0.004, timescale=50)")),
-    "cyclic": Picture(("cyclic(0.001, 0.005, step_size=40)",
+    "inverse_sqrt": Plot(("inverse_sqrt(0.005, timescale=20)", "warmup(0.004):50, inverse_sqrt(0.004, timescale=50)")),
+    "cyclic": Plot(("cyclic(0.001, 0.005, step_size=40)",
                        "cyclic(0.0005, 0.004, step_size=20, step_size_down=80, mode=triangular2)",
                        "cyclic(0, 0.003, step_size=50, mode=exp_range, gamma=0.995, wave=cosine)")),
-    "range_test": Picture(("range_test(1e-5, 0.1)", "range_test(1e-5, 0.05, stair=40)"), log=True),
-    "repeat": Picture(("repeat(4, cosine(0.005, 0.001):100)", "repeat(2.5, 0.003:40, linear(0.0005):80), 0.0005")),
-    "experiment": Picture((EXPERIMENT,), steps=520),
+    "range_test": Plot(("range_test(1e-5, 0.1)", "range_test(1e-5, 0.05, stair=40)"), log=True),
+    "repeat": Plot(("repeat(4, cosine(0.005, 0.001):100)", "repeat(2.5, 0.003:40, linear(0.0005):80), 0.0005")),
+    "experiment": Plot((EXPERIMENT,), steps=520),
 }  # fmt: skip
 
 
 def draw(name: str, folder: Path = FOLDER) -> Path:
-    """Writes one picture and returns its path."""
+    """Writes one plot and returns its path."""
     figure, axes = plt.subplots(figsize=(6.4, 2.6), dpi=100)
     if name == "plateau":
         _plateau(axes)
     else:
-        _curves(axes, PICTURES[name])
+        _curves(axes, PLOTS[name])
     axes.set_xlabel("step")
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
@@ -82,13 +82,13 @@ def draw(name: str, folder: Path = FOLDER) -> Path:
     return path
 
 
-def _curves(axes: plt.Axes, picture: Picture) -> None:
-    for text, colour in zip(picture.texts, COLOURS):
-        made = plan(text, total_steps=picture.steps)
+def _curves(axes: plt.Axes, plot: Plot) -> None:
+    for text, colour in zip(plot.texts, COLOURS):
+        made = plan(text, total_steps=plot.steps)
         # A rate holds for its step: stairs show what the optimizer gets, and where a boundary is.
         axes.step(np.arange(made.stop), made.values(np.arange(made.stop)), where="post", color=colour, label=text, linewidth=1.4)
     axes.set_ylabel("rate")
-    if picture.log:
+    if plot.log:
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
@@ -122,8 +122,8 @@ def _run(made: Plan, loss: np.ndarray) -> tuple[list[float], list[float]]:
 
 
 def main() -> None:
-    """Draws all pictures and prints their sizes."""
-    for name in (*PICTURES, "plateau"):
+    """Draws all plots and prints their sizes."""
+    for name in (*PLOTS, "plateau"):
         path = draw(name)
         print(f"{path.relative_to(FOLDER.parent)}: {path.stat().st_size // 1024} kB")
 

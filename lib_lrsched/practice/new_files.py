@@ -117,7 +117,7 @@ def check_readable(kind: str, path: Path | None) -> int:
 
 
 @contextlib.contextmanager
-def newcomer(kind: str, name: str, make: Any) -> Iterator[None]:
+def created(kind: str, name: str, make: Any) -> Iterator[None]:
     """Makes ``name`` known as something new for the training within, which puts it into the host's folder when it starts.
 
     What was there under that name becomes NAME.pt.bak then; what has no update in it does not take the place of a backup, and
@@ -132,7 +132,7 @@ def newcomer(kind: str, name: str, make: Any) -> Iterator[None]:
         make(path)
         thing = _loaded(kind, path)
         if kind == "embedding":
-            database.newcomers[name] = database.word_embeddings[name] = thing
+            database.unsaved[name] = database.word_embeddings[name] = thing
         else:
             shared.hypernetworks[name] = str(path)
         shared.at_start.append(lambda: _take_place(kind, name, path))
@@ -140,7 +140,7 @@ def newcomer(kind: str, name: str, make: Any) -> Iterator[None]:
             yield
         finally:
             shared.at_start.clear()
-            if database.newcomers.pop(name, None) is not None:
+            if database.unsaved.pop(name, None) is not None:
                 database.load_textual_inversion_embeddings(force_reload=True)
             if shared.hypernetworks.get(name) == str(path):
                 shared.reload_hypernetworks()
@@ -158,7 +158,7 @@ def _take_place(kind: str, name: str, path: Path) -> None:
     is_trained = target.exists() and _is_trained(kind, target)
     save_whole(str(target), lambda temporary: shutil.copyfile(path, temporary), backup=is_trained or not has_backup(target))
     if kind == "embedding":
-        sd_hijack.model_hijack.embedding_db.newcomers.pop(name).filename = str(target)
+        sd_hijack.model_hijack.embedding_db.unsaved.pop(name).filename = str(target)
         return
     shared.hypernetworks[name] = str(target)
     for loaded in shared.loaded_hypernetworks:

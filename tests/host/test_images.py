@@ -1,4 +1,4 @@
-"""How many pictures of a folder count: those that decode, as the data set of the host takes them."""
+"""How many images of a folder count: those that decode, as the data set of the host takes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 image = pytest.importorskip("PIL.Image")
 
 from lib_lrsched.host import images  # noqa: E402  # pillow is optional
-from lib_lrsched.host.images import _turn, count_in_time, count_pictures, read_picture  # noqa: E402  # pillow is optional
+from lib_lrsched.host.images import _turn, count_images, count_in_time, read_image  # noqa: E402  # pillow is optional
 
 
 def draw(path: Path, side: int = 8, mode: str = "RGB") -> Path:
@@ -29,52 +29,52 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_every_file_that_decodes_counts(folder):
-    assert count_pictures(folder) == 5
-    assert count_pictures(str(folder)) == 5
+    assert count_images(folder) == 5
+    assert count_images(str(folder)) == 5
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "L", "P", "1", "LA", "I;16", "CMYK"])
-def test_a_picture_of_any_mode_counts(tmp_path, mode):
+def test_an_image_of_any_mode_counts(tmp_path, mode):
     draw(tmp_path / ("1.tif" if mode == "CMYK" else "1.png"), mode=mode)
-    assert count_pictures(tmp_path) == 1
+    assert count_images(tmp_path) == 1
 
 
 @pytest.mark.parametrize("name", ["1.txt", "1.TXT", "1.caption", "notes.txt"])
-def test_captions_beside_the_pictures_do_not_count(folder, name):
+def test_captions_beside_the_images_do_not_count(folder, name):
     (folder / name).write_text("a red thing")
-    assert count_pictures(folder) == 5
+    assert count_images(folder) == 5
 
 
 def test_what_does_not_decode_does_not_count(folder):
     whole = (folder / "1.png").read_bytes()
-    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "broken.png").write_bytes(b"no image")
     (folder / "cut off.png").write_bytes(whole[: len(whole) - 30])
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "Thumbs.db").write_bytes(b"\x00" * 100)
-    assert count_pictures(folder) == 5
+    assert count_images(folder) == 5
 
 
-def test_a_picture_counts_whatever_its_name(folder):
+def test_an_image_counts_whatever_its_name(folder):
     (folder / "2.jpg").rename(folder / "no suffix")
     (folder / "3.webp").rename(folder / "3.png")
-    assert count_pictures(folder) == 5
+    assert count_images(folder) == 5
 
 
 def test_folders_in_the_folder_do_not_count_nor_does_what_is_in_them(folder):
     (folder / "deeper.png").mkdir()
     draw(folder / "deeper.png" / "6.png")
-    assert count_pictures(folder) == 5
+    assert count_images(folder) == 5
 
 
 def test_a_link_counts_as_what_it_leads_to(folder, tmp_path_factory):
     elsewhere = draw(tmp_path_factory.mktemp("elsewhere") / "6.png")
     (folder / "6.png").symlink_to(elsewhere)
     (folder / "7.png").symlink_to(folder / "nowhere.png")
-    assert count_pictures(folder) == 6
+    assert count_images(folder) == 6
 
 
 def test_an_empty_folder_has_none(tmp_path):
-    assert count_pictures(tmp_path) == 0
+    assert count_images(tmp_path) == 0
 
 
 def test_counting_stops_when_it_is_enough(folder):
@@ -82,9 +82,9 @@ def test_counting_stops_when_it_is_enough(folder):
 
     def reader(path: str) -> Any:
         read.append(path)
-        return read_picture(path)
+        return read_image(path)
 
-    assert count_pictures(folder, reader, enough=2) == 2
+    assert count_images(folder, reader, enough=2) == 2
     assert len(read) == 2
 
 
@@ -93,30 +93,30 @@ def test_an_answer_is_remembered_until_the_file_changes(folder):
 
     def reader(path: str) -> Any:
         read.append(path)
-        return read_picture(path)
+        return read_image(path)
 
-    assert [count_pictures(folder, reader) for _ in range(3)] == [5, 5, 5]
+    assert [count_images(folder, reader) for _ in range(3)] == [5, 5, 5]
     assert len(read) == 5
     (folder / "1.png").write_bytes(b"broken now")
-    assert count_pictures(folder, reader) == 4
+    assert count_images(folder, reader) == 4
     assert len(read) == 6
     draw(folder / "1.png")
     os.utime(folder / "1.png", ns=(1, 1))
-    assert count_pictures(folder, reader) == 5
+    assert count_images(folder, reader) == 5
 
 
 def test_the_hosts_own_reader_decides(folder):
     def picky(path: str) -> Any:
         if path.endswith(".gif"):
             raise RuntimeError("any exception makes the host skip a file")
-        return read_picture(path)
+        return read_image(path)
 
-    assert count_pictures(folder, picky) == 4
+    assert count_images(folder, picky) == 4
 
 
 def test_several_threads_count_alike(folder):
     counts: list[int] = []
-    threads = [threading.Thread(target=lambda: counts.append(count_pictures(folder))) for _ in range(6)]
+    threads = [threading.Thread(target=lambda: counts.append(count_images(folder))) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -126,12 +126,12 @@ def test_several_threads_count_alike(folder):
 
 def test_error_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError):
-        count_pictures(tmp_path / "nowhere")
+        count_images(tmp_path / "nowhere")
 
 
 def test_error_a_file_for_a_folder(folder):
     with pytest.raises(NotADirectoryError):
-        count_pictures(folder / "1.png")
+        count_images(folder / "1.png")
 
 
 def test_the_practice_hosts_data_set_has_as_many(folder, monkeypatch):
@@ -141,14 +141,14 @@ def test_the_practice_hosts_data_set_has_as_many(folder, monkeypatch):
     from lib_lrsched.practice import dataset, shared
 
     (folder / "1.txt").write_text("a red thing")
-    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "broken.png").write_bytes(b"no image")
     (folder / "deeper").mkdir()
     monkeypatch.setattr(shared.opts, "practice_quiet", True)
     template = folder.parent / "template.txt"
     template.write_text("a picture of [name]\n")
     model = practice_rig.small_model()
     made = dataset.PersonalizedBase(data_root=str(folder), width=8, height=8, repeats=1, model=model, template_file=str(template))
-    assert count_pictures(folder) == len(made) == 5
+    assert count_images(folder) == len(made) == 5
 
 
 def test_who_asks_while_another_counts_decodes_nothing_again(folder):
@@ -160,10 +160,10 @@ def test_who_asks_while_another_counts_decodes_nothing_again(folder):
         read.append(path)
         started.set()
         assert go_on.wait(10)
-        return read_picture(path)
+        return read_image(path)
 
     counts: list[int] = []
-    threads = [threading.Thread(target=lambda: counts.append(count_pictures(folder, slow))) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: counts.append(count_images(folder, slow))) for _ in range(8)]
     threads[0].start()
     assert started.wait(10)
     for thread in threads[1:]:
@@ -183,7 +183,7 @@ def test_a_count_that_takes_too_long_goes_on_when_it_is_asked_for_again(folder, 
         nonlocal now_s
         now_s += 1.0
         read.append(path)
-        return read_picture(path)
+        return read_image(path)
 
     monkeypatch.setattr(images, "time", SimpleNamespace(monotonic=lambda: now_s))
     answers = [count_in_time(folder, slow, 1.5) for _ in range(4)]
@@ -194,5 +194,5 @@ def test_a_count_that_takes_too_long_goes_on_when_it_is_asked_for_again(folder, 
 
 def test_who_only_wants_to_know_whether_there_is_one_does_not_wait_for_a_count(folder):
     with _turn(folder):
-        assert count_pictures(folder, enough=1) == 1
+        assert count_images(folder, enough=1) == 1
         assert count_in_time(folder, None, 0.01) is None
