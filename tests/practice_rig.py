@@ -189,6 +189,8 @@ class Record(NamedTuple):
     loss: float | None
     grad_norm: float | None
     time_s: float
+    baseline_loss: float | None
+    progress: float | None
 
 
 @contextlib.contextmanager

@@ -40,6 +40,9 @@ def register() -> None:
         "lrsched_guard_factor": (default.guard_factor, "A rescue multiplies the rate by", "above 0, at most 1"),
         "lrsched_guard_rescues": (default.guard_rescues, "Rescues of a run before it is stopped",
                                   "it stops at its last good state"),
+        "lrsched_progress_every": (default.progress_every, "Measure progress every N updates",
+                                   ("how much of the loss is gone, on the same noise: one more pass through the model each time; "
+                                    "1, 2, 4, 8 or 16 are usual; 0: never")),
         "lrsched_state_dir": (default.state_dir, "Folder for run state and history",
                               "empty: the folder lrsched beside the WebUI's own data; never the embeddings folder"),
     }

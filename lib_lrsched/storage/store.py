@@ -170,6 +170,14 @@ class Store:
         """
         return self._state_path(run_id).with_name("data.safetensors")
 
+    def baseline_path(self, run_id: str) -> Path:
+        """Where the run keeps what it started from.
+
+        Raises:
+            UnknownRunError: it can be no id.
+        """
+        return self._state_path(run_id).with_name("baseline.safetensors")
+
     def newest_snapshot(self, run_id: str) -> int:
         """The number of the newest snapshot, good or not; 0 where there is none."""
         there = numbered(self.snapshots_path(run_id), ".safetensors")

@@ -63,6 +63,17 @@ class TrainingRun:
         """Where the snapshots of this run go; it has begun."""
         return self._store.snapshots_path(self.id)
 
+    @property
+    def baseline_path(self) -> Path | None:
+        """Where this run keeps what it started from; None where it cannot be kept."""
+        return self._store.baseline_path(self.id) if self.id else None
+
+    @property
+    def is_at_start(self) -> bool:
+        """Whether no update of this run lies before this training."""
+        legs = self._state.legs
+        return not legs or legs[0].start_step == self.initial_step
+
     def data_path(self, run_id: str) -> Path:
         """Where a run keeps its data set's prompts and latents."""
         return self._store.data_path(run_id)
@@ -88,12 +99,16 @@ class TrainingRun:
         if self.planned.watch.plateau.cuts > cuts_before:
             self.note(f"the loss stands still: the rate is cut to {self.planned.watch.plateau.rate:g}", "plateau")
 
-    def record(self, step: int, actual: float, loss: float, grad_norm: float | None) -> None:
-        """One update was made at ``step`` (0-based) with the rate ``actual``."""
+    def record(self, step: int, actual: float, loss: float, grad_norm: float | None, *, baseline_loss: float | None = None,
+               progress: float | None = None) -> None:
+        """One update was made at ``step`` (0-based) with the rate ``actual``; see HistoryRow for the rest."""
         now = self._clock()
         if self._planned_now[0] != step:
             self.look(step, loss)
-        self.history.record(HistoryRow(step, self._planned_now[1], actual, loss, grad_norm, now))
+        self.history.record(HistoryRow(
+            step=step, planned=self._planned_now[1], actual=actual, loss=loss, grad_norm=grad_norm, time_s=now,
+            baseline_loss=baseline_loss, progress=progress,
+        ))
         if not 0 <= now - self._saved_s < STATE_EVERY_S:
             self._save(now)
 
@@ -101,7 +116,8 @@ class TrainingRun:
         """An update was made at ``step``, and its loss is not known."""
         if self.history.last_step != step:
             planned = self.planned.planned_at(step) if step < self.planned.stop else float("nan")
-            self.history.record(HistoryRow(step, planned, actual, float("nan"), grad_norm, self._clock()))
+            self.history.record(HistoryRow(step=step, planned=planned, actual=actual, loss=float("nan"), grad_norm=grad_norm,
+                                           time_s=self._clock()))
         self.counted(step + 1)
 
     def counted(self, step: int) -> None:
@@ -268,6 +284,10 @@ class TrainingRun:
         self._state = replace(self._state, step=self._step, updated_s=now)
         if self._state.id:
             self._try(lambda: self._store.save(self._state))
+
+    def try_on_disk(self, action: Callable[[], None]) -> None:
+        """Do something with the run's files; where the disk refuses, it is reported and training continues."""
+        self._try(action)
 
     def _try(self, action: Callable[[], None]) -> None:
         """Files may fail; training goes on."""

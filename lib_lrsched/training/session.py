@@ -39,10 +39,12 @@ from .callbacks.folder_watch import FolderWatch
 from .callbacks.freezing import Freezing
 from .callbacks.guard import Guard
 from .callbacks.history import RecordHistory
+from .callbacks.progress import Progress
 from .callbacks.rate_and_clip import RateAndClip
 from .callbacks.snapshots import Snapshots, When
 from .host import Checks, Host, InputError
 from .interrupts import Held
+from .loss_seam import LossSeam
 from .reporter import Reporter
 from .run import TrainingRun
 from .schedulers import ClipScheduler, RateScheduler
@@ -84,15 +86,17 @@ class Session:
         self._warnings = list(warnings)
         self._reported = -1
         self._stopped = ""
+        self._seam: LossSeam | None = None
         self.rate_and_clip = RateAndClip(self)
+        self.progress = Progress(self, settings.progress_every)
         self.history = RecordHistory(self)
         self.guard = Guard(self)
         self.snapshots = Snapshots(self, When(settings.autosave_every, settings.autosave_minutes), snapshot)
         self.file_saving = FileSaving(self, checks)
         freezing = Freezing()
         self.callbacks = Callbacks(
-            [freezing, *host_callbacks(freezing), self.rate_and_clip, self.history, self.guard, self.snapshots, self.file_saving,
-             FolderWatch()],
+            [freezing, *host_callbacks(freezing), self.rate_and_clip, self.progress, self.history, self.guard, self.snapshots,
+             self.file_saving, FolderWatch()],
             self.reporter, self.give_up,
         )  # fmt: skip
 
@@ -203,7 +207,15 @@ class Session:
         self.reporter.protect(lambda: self._drop_foreign_state(optimizer))
         self.reporter.protect(self._load_states)
         self.callbacks.call("on_start", self)
+        self.reporter.protect(self._look_at_batches)
         self.reporter.protect(self._say_how_it_resumes)
+
+    def _look_at_batches(self) -> None:
+        """From here on callbacks see each batch on its way through the model."""
+        model = self.host.shared.sd_model
+        if self._seam is None and hasattr(model, "p_losses"):
+            self._seam = LossSeam(model, lambda batch: self.callbacks.call("before_forward", batch),
+                                  lambda batch: self.callbacks.call("after_forward", batch))
 
     def before_step(self) -> None:
         """The optimizer is about to step: gradients are there, unscaled."""
@@ -216,7 +228,7 @@ class Session:
         self._reported = steps_done
         update = self.rate_and_clip.take(steps_done - 1, float(values["loss"]))
         self.callbacks.call("on_update", update)
-        return {**values, "learn_rate": update.rate}
+        return {**values, "learn_rate": update.rate, "progress": "" if self.progress.newest is None else f"{self.progress.newest:.7f}"}
 
     @property
     def updates_made(self) -> int:
@@ -230,7 +242,9 @@ class Session:
 
     def roll_back(self) -> int:
         """Restore the last good state in memory; gives its step."""
-        return self.snapshots.roll_back()
+        good = self.snapshots.roll_back()
+        self.callbacks.call("on_rollback", good.parts)
+        return good.facts.step
 
     def saved(self, save: Save) -> None:
         """The host has written what is trained."""
@@ -240,7 +254,7 @@ class Session:
         """What the run, the callbacks and the trainee add to a snapshot."""
         why = self.why_not_exact or self.callbacks.failed
         extra = {**self.trainee.design(), **({WHY: why} if why else {})}
-        return {"watch": self.run.watch, "guard": None, **self.callbacks.state_dict(), "extra": extra}
+        return {"watch": self.run.watch, "guard": None, "progress": None, **self.callbacks.state_dict(), "extra": extra}
 
     # The end ------------------------------------------------------------------------------------
 
@@ -252,6 +266,8 @@ class Session:
             broken_by: what is being raised through the host's loop, if anything is; it swallows what is an Exception.
         """
         self.has_ended = True
+        if self._seam is not None:
+            self.reporter.protect(self._seam.undo)
         ended = self.reporter.protect(lambda: self._finish(others, broken_by))
         outcome = ended or Outcome("failed", "the end of the training could not be noted; the traceback is on the console")
         self.callbacks.call("on_end", outcome)

@@ -246,11 +246,11 @@ class Snapshots(Callback):
         self._good_step = snapshot.facts.step
         self._good_states.offer(snapshot, is_looked_at=self._is_small)
 
-    def roll_back(self) -> int:
-        """Puts the last good state back into what is trained, its optimizer and its GradScaler; gives its step."""
+    def roll_back(self) -> Snapshot:
+        """Puts the last good state back into what is trained, its optimizer and its GradScaler; gives it."""
         good = self._good_states.back()
         self._put_back(good)
-        return good.facts.step
+        return good
 
     def break_off(self, made: int, good: Snapshot | None = None) -> int:
         """The loop ended between two moments: back to the newest one that is in memory, or to this one; gives its step."""
