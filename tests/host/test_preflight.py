@@ -260,7 +260,7 @@ def test_error_a_hypernetwork_for_another_models_widths(ground, sizes, touches):
     thing = SimpleNamespace(layers=dict.fromkeys(sizes, ()))
     input_checks.check_design(webui, "embedding", "wide", thing)
     listed = ", ".join(map(str, sorted(sizes)))
-    words = f"works on vectors of {listed} numbers, and the loaded model has none of those but 24, 32: nothing would be learned"
+    words = f"works on vectors of {listed} numbers, but the loaded model has only 24, 32: nothing would be learned"
     with nullcontext() if touches else pytest.raises(InputError, match=words):
         input_checks.check_design(webui, "hypernetwork", "wide", thing)
 
@@ -303,7 +303,7 @@ def test_log_folders_that_are_missing(ground, monkeypatch):
     (ground.root / "file").write_text("")
     wanted = str(ground.root / "file" / "log")
     assert only(ground.host(), log_directory=wanted) == (
-        "error", f"the log directory {wanted!r} does not exist and cannot be made: {ground.root / 'file'} is not a folder",
+        "error", f"the log directory {wanted!r} does not exist and cannot be created: {ground.root / 'file'} is not a folder",
     )
     assert only(ground.host(), log_directory="", save_embedding_every=500) == (
         "error", "no log directory is given, and copies or images are to be saved there: name one",
@@ -316,7 +316,7 @@ def test_log_folders_that_are_missing(ground, monkeypatch):
 
 def test_a_schedule_that_ends_early_or_never_begins(ground):
     assert only(ground.host(), learn_rate="0.005:10", steps=100) == (
-        "warning", "the schedule ends at step 10 of 100, and training with it; leave out the last end to go on at the last rate",
+        "warning", "the schedule ends at step 10 of 100, and training with it; leave out the last end to continue at the last rate",
     )
     assert only(ground.host(), learn_rate="0:10, linear(0, 0)", steps=100) == (
         "warning", "the learning rate is 0 at every step, so nothing will be learned: give a rate above 0",
@@ -401,7 +401,8 @@ def test_attention_with_its_own_gradient_is_no_trouble():
     assert attention.trouble(nn.Linear(1, 1), CPU) == ""
 
 
-NO, WRONG = "passes no gradient to the prompt, so nothing would be learned", "passes a wrong gradient to the prompt (its cosine "
+NO = "does not propagate gradients to the prompt, so nothing would be learned"
+WRONG = "passes a wrong gradient to the prompt (its cosine "
 
 
 @pytest.mark.parametrize(("spoil", "message"), [

@@ -482,7 +482,7 @@ def test_a_hook_that_fails_is_said_once_and_kept_in_the_runs_log_and_training_go
     assert trained.step == 4
     failures = [message for message in said if "ZeroDivisionError" in message]
     assert len(failures) == 1
-    assert failures[0].startswith("LR Schedule: a hook failed, training goes on: ZeroDivisionError: division by zero (")
+    assert failures[0].startswith("LR Schedule: a hook failed, training continues: ZeroDivisionError: division by zero (")
     assert any("ZeroDivisionError" in message for _, message in ground.events())
 
 

@@ -37,7 +37,7 @@ def test_continue_is_the_plan_where_it_was(ground, kind):
     assert rates(ground, kind, OLD, 12) == planned(OLD, 12, range(6, 12))
     run = ground.run()
     assert [leg.mode for leg in run.legs] == ["start", "continue"]
-    assert ("resume", f"goes on at step 6 of 12 with `{OLD}`") in ground.events()
+    assert ("resume", f"resumes at step 6 of 12 with `{OLD}`") in ground.events()
 
 
 @both_kinds
@@ -59,7 +59,7 @@ def test_restart_is_the_whole_text_over_the_steps_that_are_left(ground, kind, te
     run = ground.run()
     assert [(leg.mode, leg.origin) for leg in run.legs] == [("start", 0), ("restart", 6)]
     assert (run.state, run.step) == ("finished", 14)
-    message = f"goes on and restarts the schedule over the remaining steps at step 6 of 14 with `{text}`"
+    message = f"resumes and restarts the schedule over the remaining steps at step 6 of 14 with `{text}`"
     assert ("resume", message) in ground.events()
 
 
