@@ -119,6 +119,6 @@ export class RunImport {
 }
 
 function progress({name, size}, share) {
-    if (share >= 1) return `${name}: sent, the server looks at it.`;
+    if (share >= 1) return `${name}: sent, the server is checking it.`;
     return `${name}: sending, ${Math.floor(share * 100)} % of ${formatSize(size)}.`;
 }
