@@ -322,8 +322,8 @@ def test_a_result_for_which_there_is_no_room_is_said_in_the_runs_words_with_its_
         ended = train(kind, 6)
     assert ended.code == 1
     assert ended.err.splitlines()[-1] == (
-        "the training failed: mine.pt cannot be saved: No space left on device. Make room, then train it again with the same max "
-        "steps: it is saved, or resumed from where it was")
+        "the training failed: mine.pt cannot be saved: No space left on device. Make room, then train again with the same max "
+        "steps: the result is saved, or the run resumes from its snapshot")
     assert f"{kind}: {ground.root}/{kind}s/mine.pt" in ended.out
     assert (train(kind, 6).code, step_of(ground, kind)) == (0, 6)
 
@@ -459,7 +459,7 @@ def test_a_schedule_that_keeps_its_rates_is_as_if_there_had_been_no_break(ground
 def test_a_clip_threshold_that_stretches_is_told_too(ground, train):
     train("embedding", 10, "--clip", "linear(1, 0.1)")
     ended = train("embedding", 20, "--clip", "linear(1, 0.1)")
-    assert "the clip threshold was 0.19 at step 9 and is 0.55 at step 10" in ended.err
+    assert "the clip threshold was 0.19 at step 9 and is now 0.55 at step 10" in ended.err
 
 
 # Consoles --------------------------------------------------------------------------------------------

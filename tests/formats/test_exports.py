@@ -704,10 +704,10 @@ def test_restarts_that_floats_miss_are_left_to_torch():
     ("to", "options", "message"),
     [
         ("json", {}, "no format `json`; there are a1111, pytorch, diffusers, deepspeed, kohya"),
-        ("pytorch", {"error": 0.1}, "pytorch takes no error: it says a plan exactly or not at all"),
+        ("pytorch", {"error": 0.1}, "pytorch takes no error: it expresses a plan exactly or not at all"),
         ("a1111", {"base": 0.1}, "a1111 takes no base rate"),
-        ("a1111", {"error": 1.0}, "the error is a part from 0 to below 1, such as 0.02 or 2%, got 1"),
-        ("a1111", {"error": math.nan}, "the error is a part from 0 to below 1, such as 0.02 or 2%, got nan"),
+        ("a1111", {"error": 1.0}, "expected an error from 0 to below 1, such as 0.02 or 2%, got 1"),
+        ("a1111", {"error": math.nan}, "expected an error from 0 to below 1, such as 0.02 or 2%, got nan"),
         ("diffusers", {"base": 0.0}, "expected a finite number above 0 as the base rate, got 0"),
         ("diffusers", {"base": math.inf}, "expected a finite number above 0 as the base rate, got inf"),
     ],

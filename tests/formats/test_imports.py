@@ -196,7 +196,8 @@ def test_one_cycle_is_a_triangle_and_then_its_lowest_rate():
     assert rates_of(found.text) == pytest.approx(wanted, rel=1e-12)
     made = plan(found.text, total_steps=STEPS)
     assert [made.momentum(k) for k in (0, 50, 140)] == pytest.approx([0.9, 0.8, None])
-    assert found.note == "DeepSpeed also sets Adam's beta2 to 0.99, and leaves beta1 at 0.9 after the cycle; a text does neither"
+    assert found.note == ("DeepSpeed also sets Adam's beta2 to 0.99, and leaves beta1 at 0.9 after the cycle; "
+                          "neither has an equivalent here")
 
 
 def test_one_cycle_without_momentum_has_no_note():
@@ -438,9 +439,9 @@ MULTIPLIERS = ("finds the size of its steps itself: these rates are multipliers 
          "--learning-rate was read as --learning_rate; --max-train-steps was read as --max_train_steps"),
         ("--learning_rate=1 —max_train_steps=9", "—max_train_steps was read as --max_train_steps"),
         ("--LearningRate=1 --max_train_steps=9", "--LearningRate was read as --learning_rate"),
-        ("--learning_rate=1 --max_train_steps=9 --unet-lr=1e-5", "--unet_lr is another rate, which the text does not have"),
+        ("--learning_rate=1 --max_train_steps=9 --unet-lr=1e-5", "--unet_lr is a second rate, which has no equivalent here"),
         ("--learning_rate=1 --max_train_steps=9 --learning_rate_te1=1e-5",
-         "--learning_rate_te1 is another rate, which the text does not have"),
+         "--learning_rate_te1 is a second rate, which has no equivalent here"),
         ("--num_processes=2 --learning_rate=1 --max_train_steps=9",
          "with 2 processes sd-scripts counts the steps of all of them; the text is that of one"),
         ("--config_file=my --learning_rate=1 --max_train_steps=9",
@@ -468,7 +469,7 @@ COMMAND = """accelerate launch --num_processes 1 train_network.py --output_name 
         ("--learning_rate 1e-4", "0.0001", 1600, "without --max_train_steps sd-scripts takes 1600"),
         ("--lr_scheduler=constant --max_train_steps=9", "2e-6", 9, "without --learning_rate sd-scripts takes 2e-6"),
         ("--learning_rate=1e-4 --max_train_steps=300 --unet_lr=1e-5", "0.0001", 300,
-         "--unet_lr is another rate, which the text does not have"),
+         "--unet_lr is a second rate, which has no equivalent here"),
         ("--learning_rate=1 --lr_scheduler=linear --lr_warmup_steps=0.255 --max_train_steps=10",
          "linear(0, 1):2, linear(1, 0):10", 10, ""),
         ("--learning_rate=1 --lr_scheduler=linear --lr_warmup_steps=20% --max_train_steps=10",
@@ -521,7 +522,7 @@ THOUSANDS = "this TOML has a number with thousands of digits; expected one that 
         ("a1111", "-1e-3:10", "`-1e-3:10`: expected a rate, a finite number of 0 or more, got `-1e-3`"),
         ("a1111", "1e-3:1e2", "`1e-3:1e2`: expected a whole number of steps, got `1e2`"),
         ("a1111", "1e-3:500, 1e-4:100",
-         "`1e-4:100` ends at 100, not after the item before it (500); how long the WebUI keeps it is a matter of chance"),
+         "`1e-4:100` ends at 100, not after the item before it (500); how long the WebUI keeps it is undefined"),
         ("a1111", LONG, f"this comes to `{LONG}`, which cannot be planned: a number has at most 40 characters, this one has 52"),
         ("diffusers", "1:10,0.1", "diffusers' rules are multipliers: give the optimizer's rate as the base rate"),
         ("deepspeed", "{", "not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
@@ -532,11 +533,11 @@ THOUSANDS = "this TOML has a number with thousands of digits; expected one that 
         ("deepspeed", section("WarmupLR", warmup_max_lr="auto"),
          "WarmupLR: warmup_max_lr: expected a finite number, 0 or more, got 'auto'"),
         ("deepspeed", section("WarmupLR", warmup_max_lr=[0.1]),
-         "WarmupLR: warmup_max_lr has a rate for each parameter group; a text has one"),
+         "WarmupLR: warmup_max_lr has a rate for each parameter group; a schedule has one"),
         ("deepspeed", section("WarmupLR", warmup_max_lr=0.1, warmup_num_steps=-1),
          "WarmupLR: warmup_num_steps: expected a whole number from 0, got -1"),
         ("deepspeed", section("WarmupLR", warmup_max_lr=0.1, warmup_type="cosine"),
-         "WarmupLR: warmup_type is log or linear, got 'cosine'"),
+         "WarmupLR: warmup_type: expected log or linear, got 'cosine'"),
         ("deepspeed", section("WarmupLR", warmup_max_lr=0.1, steps=3), "WarmupLR: it has no parameter 'steps'"),
         ("deepspeed", section("WarmupDecayLR"), "WarmupDecayLR: total_num_steps is missing"),
         ("deepspeed", section("WarmupCosineLR", total_num_steps=900).replace("Cosine", "Decay").replace("900", str(2**62)),
@@ -549,9 +550,9 @@ THOUSANDS = "this TOML has a number with thousands of digits; expected one that 
          ("OneCycle: cycle_first_stair_count: releases of DeepSpeed do not agree on stairs, which have no equivalent here; "
           "leave it at 0")),
         ("deepspeed", section("OneCycle", cycle_min_lr=1e-5, cycle_max_lr=1e-3, decay_lr_rate=0.1, decay_step_size=10),
-         "OneCycle: decay_lr_rate: its fall by 1 / (1 + rate x steps) is not a shape of a text; leave it at 0"),
+         "OneCycle: decay_lr_rate: its fall by 1 / (1 + rate x steps) has no equivalent here; leave it at 0"),
         ("deepspeed", section("OneCycle", cycle_min_lr=1e-5, cycle_max_lr=1e-3, decay_mom_rate=0.1),
-         "OneCycle: decay_mom_rate: momentum after the cycle is not scheduled by a text; leave it at 0"),
+         "OneCycle: decay_mom_rate: momentum after the cycle has no equivalent here; leave it at 0"),
         ("json", "", "no format `json`; there are a1111, diffusers, deepspeed, kohya"),
         # What a reader does not expect: other types, numbers beyond floats and ints, deep nesting, endless words.
         ("deepspeed", '{"type": ["WarmupLR"]}', f"{TYPES}, got a list"),
@@ -564,7 +565,7 @@ THOUSANDS = "this TOML has a number with thousands of digits; expected one that 
         ("deepspeed", section("WarmupLR", warmup_max_lr={"a": 1}),
          "WarmupLR: warmup_max_lr: expected a finite number, 0 or more, got an object"),
         ("deepspeed", section("WarmupLR", warmup_max_lr=0.1, warmup_type={"log": 1}),
-         "WarmupLR: warmup_type is log or linear, got an object"),
+         "WarmupLR: warmup_type: expected log or linear, got an object"),
         ("deepspeed", section("LRRangeTest", lr_range_test_min_lr=1e308, lr_range_test_step_rate=1e308),
          ("this comes to `linear(1e308, inf):10000000`, which cannot be planned: a rate is a finite number, 0 or more, "
          "got inf")),
@@ -605,7 +606,7 @@ def test_error_says_what_was_expected_and_what_came(kind: str, text: str, messag
         ("kohya", "", 0.1, "sd-scripts' arguments have an absolute rate, --learning_rate: leave out the base rate"),
         ("diffusers", "0.1", 0.0, "expected a finite number above 0 as the base rate, got 0"),
         ("diffusers", "0.1", math.nan, "expected a finite number above 0 as the base rate, got nan"),
-        ("diffusers", "1:10", 0.1, "diffusers wants a bare multiplier at the end; the last one is `1:10`"),
+        ("diffusers", "1:10", 0.1, "diffusers needs a bare multiplier at the end; the last one is `1:10`"),
         ("diffusers", "1,0.1", 0.1, f"{RULE}`1`"),
         ("diffusers", "1:2:3,0.1", 0.1, f"{RULE}`1:2:3`"),
         ("diffusers", "1:x,0.1", 0.1, "`1:x`: expected a whole number of steps, got `x`"),
@@ -661,8 +662,8 @@ RESTARTS = "--lr_scheduler=cosine_with_restarts"
         ("--learning_rate=1 --lr_sched=cosine", "--lr_sched has no equivalent here"),
         ("--learning_rate=1 --lr-cycles=3", "--lr_cycles has no equivalent here"),
         ("--optimizer_type=Adafactor --learning_rate=1",
-         ("argument --optimizer_type: Adafactor sets the rate itself, which no text "
-         "says; with relative_step=False among the --optimizer_args it follows the schedule")),
+         ("argument --optimizer_type: Adafactor sets the rate itself, which has no equivalent "
+         "here; with relative_step=False among the --optimizer_args it follows the schedule")),
         ("--learning_rate=1 --lr_scheduler_type=CosineAnnealingLR", "CosineAnnealingLR: T_max is missing"),
         ("--learning_rate=1 --lr_scheduler_type=StepLR --lr_scheduler_args step_size=9 gama=1",
          "StepLR: it has no parameter 'gama'"),

@@ -108,7 +108,7 @@ def test_error_a_model_that_wants_more_than_a_prompt(ground, key, channels, kind
 def test_error_a_network_in_the_place_of_the_unet(ground):
     severity, message = only(replace(ground.host(), replaced_unet=lambda: "[TRT] v1-5"))
     assert severity == "error"
-    assert message.startswith("[TRT] v1-5 stands in for the model's UNet, and no gradient passes through it: set SD Unet to None")
+    assert message.startswith("[TRT] v1-5 replaces the model's UNet and does not propagate gradients: set SD Unet to None")
 
 
 # Memory savers --------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def test_error_lowvram(ground, monkeypatch, kind):
     monkeypatch.setattr(shared.cmd_opts, "lowvram", True)
     severity, message = only(ground.host(), kind)
     assert severity == "error"
-    assert message == ("the WebUI runs with --lowvram, which takes weights away before the backward pass needs them: "
+    assert message == ("the WebUI runs with --lowvram, which moves weights away before the backward pass needs them: "
                        "start it without that, or with --medvram")
     assert preflight.of_start(ground.host(), kind, NAME, {}) == [], "the API may train on a CPU, where nothing is moved"
     monkeypatch.setattr(shared, "device", CUDA)
@@ -135,7 +135,7 @@ def test_medvram_is_slow_for_embeddings(ground, monkeypatch):
     assert severity == "warning"
     assert "--no-half" not in message
     monkeypatch.setattr(shared.cmd_opts, "no_half", True, raising=False)
-    assert "With --no-half it is missed there" in only(ground.host())[1]
+    assert "With --no-half training fails at its first update" in only(ground.host())[1]
 
 
 def test_a_module_that_is_moved_takes_its_saved_weights_along():

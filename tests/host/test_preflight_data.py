@@ -216,7 +216,7 @@ def test_a_template_is_read_in_the_encoding_of_the_locale(ground, monkeypatch):
     template_bytes(ground, "ein schönes [name]\n".encode())
     severity, message = only(ground.host(), template_filename=name)
     assert severity == "warning"
-    assert message.startswith("the prompt template own.txt is UTF-8, and the WebUI reads templates as cp1252 here")
+    assert message.startswith("the prompt template own.txt is UTF-8, but the WebUI reads templates as cp1252 here")
 
 
 def test_lines_of_a_template_are_those_that_the_host_counts(ground):

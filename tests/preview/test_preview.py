@@ -232,7 +232,7 @@ def test_a_run_whose_max_steps_stay_has_nothing_that_stretches() -> None:
     assert resume_lints(made, 50, (leg("cosine(1, 0)"),)) == []
     (found,) = resume_lints(made, 50, (leg("cosine(1, 0)", 0, 80),))
     assert found.message.startswith(
-        f"the rate at step 50 was planned as {0.5 + 0.5 * cos(pi * 50 / 80):g} and is 0.5: max steps was 80 and is 100"
+        f"the rate at step 50 was planned as {0.5 + 0.5 * cos(pi * 50 / 80):g} and is now 0.5: max steps was 80 and is now 100"
     )
     # The text that is offered has the rates that were planned.
     kept = plan(found.fix, total_steps=100)

@@ -67,7 +67,7 @@ def assert_rescued(ground: Any, kind: str, monkeypatch: pytest.MonkeyPatch, spok
     assert all(torch.isfinite(weight).all() for weight in weights(trained))
     assert pt_files.load_pt(str(result_folder(kind) / f"{NAME}.pt"))["step"] == 20
     half = "from here on the rate is the planned one times 0.5"
-    assert [line for line in spoken if "Back to" in line] == [
+    assert [line for line in spoken if "Restored" in line] == [
         f"update 10: the loss is nan. Restored the state after update {good}; {half}"
     ]
     assert not [line for line in spoken if "hook failed" in line]
@@ -81,8 +81,8 @@ def test_the_guard_works_in_memory_where_the_state_folder_may_not_be_looked_into
     with locked(ground.state_dir / where):
         assert_rescued(ground, kind, monkeypatch, spoken)
     about = [line for line in spoken if "cannot be kept" in line or "cannot be saved" in line or "cannot be written" in line]
-    expected = f"the run cannot be kept in {ground.state_dir}: Permission denied. Training goes on, with the guard in memory; "
-    assert about == [f"{expected}to be able to resume it, {RIGHT}"]
+    expected = f"the run cannot be kept in {ground.state_dir}: Permission denied. Training continues, with the guard in "
+    assert about == [f"{expected}memory only; to make it resumable, {RIGHT}"]
 
 
 @both_kinds
@@ -91,7 +91,7 @@ def test_the_guard_works_in_memory_where_a_file_stands_for_the_state_folder(grou
     ground.state_dir.write_text("no folder")
     assert_rescued(ground, kind, monkeypatch, spoken)
     (about,) = [line for line in spoken if "cannot be kept" in line]
-    assert about.endswith("to be able to resume it, move the file that is where a folder is expected")
+    assert about.endswith("to make it resumable, move the file that is where a folder is expected")
 
 
 @both_kinds
@@ -150,7 +150,8 @@ def test_a_folder_that_vanished_is_said_and_the_result_is_saved(ground, kind, wh
     at_micro_batch(monkeypatch, 8, vanish)
     assert ground.train(kind, "0.01", 12).step == 12
     said = {"data": f"the data set directory {str(folder)!r} is gone", "log": "the log directory ",
-            "result": f"the folder {str(folder)!r} was missing and was created again for the result", "state": "was deleted while"}
+            "result": f"the folder {str(folder)!r} was missing and was created again for the result",
+            "state": "was deleted during the run"}
     assert [line for line in spoken if said[what] in line]
     assert pt_files.load_pt(str(result_folder(kind) / f"{NAME}.pt"))["step"] == 12
     assert ground.run().state == "finished"

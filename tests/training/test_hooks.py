@@ -499,7 +499,7 @@ def test_a_clip_that_cannot_be_applied_ends_the_training_and_what_was_trained_is
     ground.install()
     trained = ground.train(kind, "0.01", 4, clip_mode="norm", clip="0.1")
     assert (trained.step, ground.run().state) == (2, "failed")
-    assert ground.run().message.startswith("rate or clip threshold could not be applied, so the training was ended")
+    assert ground.run().message.startswith("the rate or the clip threshold could not be applied, so training was stopped")
     assert any("ZeroDivisionError" in message for _, message in ground.events())
 
 

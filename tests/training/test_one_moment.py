@@ -31,7 +31,7 @@ from lib_lrsched.training.callbacks.guard import Guard  # noqa: E402
 from lib_lrsched.training.interrupts import Held  # noqa: E402
 
 TEXT = "warmup(0.01):4, cosine(0.01, 0.001)"
-NOT_EXACT = "weights and step are back; because of what is named above the run is not exactly what it would have been"
+NOT_EXACT = "weights and step are restored, but the run is not exact (see above)"
 
 
 def interrupt() -> None:
@@ -97,7 +97,7 @@ def test_an_update_that_the_optimizer_broke_off_is_undone_and_what_is_written_is
         break_step(patch, 34, how)
         broken = ground.train(kind, TEXT, 60)
     assert broken.step == back
-    assert f"the optimizer was stopped in the middle of an update: back to the state after update {back}" in events(ground)
+    assert f"the optimizer was stopped in the middle of an update: restored the state after update {back}" in events(ground)
     (run,) = (run for run in ground.runs() if run.name == NAME)
     assert (run.state, run.step) == ("failed", back)
     assert pt_files.load_pt(str(main_file(kind)))["step"] == back

@@ -519,8 +519,8 @@ def test_a_damaged_history_is_set_aside_said_once_and_training_goes_on(ground, d
     about = [line for line in said if "set aside" in line]
     assert len(about) == 1
     assert about[0].startswith(f"LR Schedule: {path}: line ")
-    lost = ": the history recorded so far is lost, what was trained is not"
-    assert about[0].endswith(f"{lost}; it is set aside as history.jsonl.damaged-1")
+    lost = ": the earlier history is lost; the trained weights are not"
+    assert about[0].endswith(f"{lost}. The file is set aside as history.jsonl.damaged-1")
     assert (ground.run().id, ground.run().step) == (run_id, 7)
     assert [record.step for record in ground.records()] == list(range(3, 7))
 
@@ -532,7 +532,7 @@ def test_a_history_that_is_gone_is_said_once_and_training_goes_on(ground, said):
     path.unlink()
     for steps in (5, 7):
         ground.train("embedding", "0.01", steps)
-    gone = f"LR Schedule: {path} is gone or empty: the history recorded so far is lost, what was trained is not"
+    gone = f"LR Schedule: {path} is missing or empty: the earlier history is lost; the trained weights are not"
     assert said.count(gone) == 1
     assert [record.step for record in ground.records()] == list(range(3, 7))
 

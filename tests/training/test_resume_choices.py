@@ -144,8 +144,8 @@ def test_an_older_copy_put_back_is_trained_on_as_it_is(ground, kind):
     assert not same_bits(weights(trained), then)
     run = ground.run()
     assert [leg.start_step for leg in run.legs] == [0, 4]
-    said = [message for _, message in ground.events() if "it is not used" in message]
-    assert said == [f"the state saved after update 9 is not that of {NAME} as it is now, at 4: it is not used"]
+    said = [message for _, message in ground.events() if "is not used" in message]
+    assert said == [f"the snapshot after update 9 does not belong to {NAME} as it is now (step 4) and is not used"]
     assert run.floor > 0
 
 

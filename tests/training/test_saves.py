@@ -211,7 +211,7 @@ def test_a_full_disk_stops_the_snapshots_and_not_the_training(ground, kind, monk
 
     monkeypatch.setattr(snapshot, "save_file", full)
     assert ground.train(kind, "0.01", 9).step == 9
-    about = [message for message in said(ground) if "the state of the run cannot be saved" in message]
+    about = [message for message in said(ground) if "the snapshot cannot be saved" in message]
     assert about == ["the snapshot cannot be saved; training continues: No space left on device"]
     assert not list(ground.state_dir.glob("runs/*/bundles/*"))
 
@@ -291,7 +291,7 @@ def test_a_disk_that_is_full_at_the_end_loses_nothing_that_was_saved_or_is_in_me
                 ground.train(kind, "0.01", 11)
     assert main_file(kind).read_bytes() == before
     (run,) = ground.runs()
-    mend = "Make room, then train it again with the same max steps: it is saved, or resumed from where it was"
+    mend = "Make room, then train again with the same max steps: the result is saved, or the run resumes from its snapshot"
     assert (run.state, run.message) == ("failed", f"{NAME}.pt cannot be saved: No space left on device. {mend}")
     pt_files.save_pt = save_pt
     ground.train(kind, "0.01", 11)

@@ -79,7 +79,7 @@ def judge(state: State, limits: Limits, loss: float, norm: float | None, was_ski
     >>> reason
     'the last 3 losses, 1.1 and more, are more than 10 times the highest of the 20 before them, 0.1'
     >>> judge(state, Limits(), 0.1, float("nan"), False)[1]
-    'the gradients are not finite'
+    'the gradients contain NaN or infinity'
     """
     losses = state.losses
     if was_skipped:
