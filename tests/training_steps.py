@@ -14,7 +14,7 @@ from lib_lrsched.practice import sd_hijack, shared, textual_inversion
 
 TEXT = "warmup(0.01):4, cosine(0.01, 0.001)"
 UPDATES = 16
-EXACTLY = "exactly as if there had been no break: weights, optimizer, random numbers and place in the data are back"
+EXACTLY = "resumed exactly: weights, optimizer, random numbers and data position are restored"
 NAN = float("nan")
 INF = float("inf")
 FULL = OSError(28, "No space left on device")

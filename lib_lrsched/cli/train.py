@@ -35,8 +35,8 @@ def add(commands: Any) -> None:
     add_out(command)
     command.add_argument("--fresh", action="store_true", help="start over; else a run of that name is resumed")
     command.add_argument("--go-on", choices=("continue", "new", "restart"), default="continue",
-                         help="how to resume: with the plan, with the text new from here, or restarted over what is left")
-    command.add_argument("--autosave-every", type=count, metavar="N", help="save the run's state every N updates; 0: never")
+                         help="how to resume: continue the plan, a new schedule from here, or restart it over the remaining steps")
+    command.add_argument("--autosave-every", type=count, metavar="N", help="save a snapshot every N updates; 0: never")
     command.add_argument("--progress-every", type=count, metavar="N",
                          help="compare with what the run started from, on the same noise, every N updates (default 8); 0: never")
     command.add_argument("--json", action="store_true", help="print files and rates as JSON at the end")
@@ -149,8 +149,11 @@ def _updates(args: argparse.Namespace, told: _Told, runtime: Any) -> tuple[Any, 
 
     runtime.choose(args.kind, args.name, "file" if args.fresh else args.go_on)
     choices = _choices(args)
-    for message in runtime.stretches(args.kind, args.name, _inputs(args, choices, service.CONCEPT)):
+    stretches = runtime.stretches(args.kind, args.name, _inputs(args, choices, service.CONCEPT))
+    for message in stretches:
         told.tell(message)
+    if stretches:
+        told.tell("choose one of the last two with --go-on restart or --go-on new")
     shared.at_start.append(told.start)
     # JSON has standard output for itself; a bar goes where bars go.
     lines = console.stderr() if args.json or console.stderr().isatty() else console.stdout()

@@ -53,7 +53,7 @@ class SavingHooks:
                 try:
                     return original(log_directory, filename, step, epoch_len, values)
                 except OSError as error:  # the disk is full, or the folder gone: that is no reason to stop training
-                    return session.reporter.tell_once(f"the loss cannot be written to {filename}, training goes on: {error}")
+                    return session.reporter.tell_once(f"the loss cannot be written to {filename}, training continues: {error}")
             return original(log_directory, filename, step, epoch_len, values)
 
         return write_loss
@@ -80,7 +80,7 @@ class SavingHooks:
             try:
                 return original(*args, **kwargs)
             except OSError as error:
-                session.reporter.tell_once(f"preview images cannot be saved, training goes on: {error.strerror or error}")
+                session.reporter.tell_once(f"preview images cannot be saved, training continues: {error.strerror or error}")
                 return "not saved", None  # a path and that of a text file; the loops show the first
 
         return save_image
@@ -100,7 +100,7 @@ class SavingHooks:
                     save(*where, **how)
                 except OSError as error:
                     why = error.strerror or error
-                    session.reporter.tell_once(f"images with the embedding in them cannot be saved, training goes on: {why}")
+                    session.reporter.tell_once(f"images with the embedding in them cannot be saved, training continues: {why}")
 
             image.save = save_or_say
             return image

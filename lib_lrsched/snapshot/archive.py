@@ -62,7 +62,7 @@ def pack(store: Store, run_id: str, target: BinaryIO) -> None:
     """
     state = store.load(run_id)
     if state.state in ("pending", "running"):
-        raise ConflictError(f"{run_id} is going on; it can be exported when it has ended")
+        raise ConflictError(f"{run_id} is still running; it can be exported when it has ended")
     folder = snapshot.Folder(store.snapshots_path(run_id), run_id)
     number, found, passed = folder.newest(state.floor)
     if found is None:

@@ -216,11 +216,11 @@ class Folder:
             try:
                 snapshot = read(path)
             except RunStateError as error:
-                passed.append(f"{error}; it is passed over")
+                passed.append(f"{error}; it is skipped")
                 continue
             if snapshot.facts.run == self.run:
                 return number, snapshot, passed
-            passed.append(f"{path}: belongs to the run {snapshot.facts.run!r}; it is passed over")
+            passed.append(f"{path}: belongs to the run {snapshot.facts.run!r}; it is skipped")
         return 0, None, passed
 
     def add(self, snapshot: Snapshot) -> Path:

@@ -208,9 +208,9 @@ class Callbacks:
     def _failed(self, callback: Callback, error: Exception) -> None:
         name = type(callback).__name__
         self._reporter.failed(error)
-        self.failed = self.failed or f"a part of the hooks failed in the training before: {name}"
+        self.failed = self.failed or f"a hook failed in the previous training: {name}"
         if callback.on_failure == OBSERVER:
             self.active.remove(callback)
             self._sort()
         elif callback.on_failure == ESSENTIAL:
-            self._stop(f"{name} failed, and the training cannot go on as it was asked for; the traceback is on the console")
+            self._stop(f"{name} failed, and training cannot continue as requested; the traceback is on the console")

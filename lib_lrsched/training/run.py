@@ -97,7 +97,7 @@ class TrainingRun:
         self.planned.watch = plateau.advance(before, plateau.segment_at(self.planned.plan, own), own, loss)
         cuts_before = before.plateau.cuts if before.start == self.planned.watch.start else 0
         if self.planned.watch.plateau.cuts > cuts_before:
-            self.note(f"the loss stands still: the rate is cut to {self.planned.watch.plateau.rate:g}", "plateau")
+            self.note(f"the loss no longer improves: the rate is cut to {self.planned.watch.plateau.rate:g}", "plateau")
 
     def record(self, step: int, actual: float, loss: float, grad_norm: float | None, *, baseline_loss: float | None = None,
                progress: float | None = None) -> None:
@@ -237,7 +237,7 @@ class TrainingRun:
         event = "leg" if found is None else "resume"
         said = f"{resume.SAID[mode]} at step {self.initial_step} of {request.total_steps} with `{request.rate_text}`"
         times = self.planned.multiplier
-        self.note(said if times == 1.0 else f"{said}, times {times:g} since the guard stepped in", event)
+        self.note(said if times == 1.0 else f"{said}, times {times:g} after a rescue", event)
         for message in resumed.messages:
             self.note(message)
 
@@ -266,17 +266,17 @@ class TrainingRun:
 
     def _open_history(self) -> History:
         path = self._store.history_path(self.id)
-        lost = "the history recorded so far is lost, what was trained is not"
+        lost = "the earlier history is lost; the trained weights are not"
         try:
             history = History.open(path)
         except RunStateError as error:
             try:
-                self._trouble(f"{error}: {lost}; it is set aside as {set_aside(path).name}")
+                self._trouble(f"{error}: {lost}. The file is set aside as {set_aside(path).name}")
             except OSError as trouble:
                 self._trouble_on_disk(trouble)
             return History(path)
         if history.last_step is None and self._state.legs[0].start_step < self.initial_step:
-            self._trouble(f"{path} is gone or empty: {lost}")
+            self._trouble(f"{path} is missing or empty: {lost}")
         return history
 
     def _save(self, now: float) -> None:
@@ -300,8 +300,8 @@ class TrainingRun:
 
     def _trouble_on_disk(self, error: OSError) -> None:
         folder, why, mend = self._store.root, disk_errors.why(error), disk_errors.mend(error)
-        self.disk_trouble = (f"the run cannot be kept in {folder}: {why}. Training goes on, with the guard in memory; "
-                             f"to be able to resume it, {mend}")
+        self.disk_trouble = (f"the run cannot be kept in {folder}: {why}. Training continues, with the guard in memory only; "
+                             f"to make it resumable, {mend}")
         self._trouble(self.disk_trouble)
 
     def _trouble(self, message: str) -> None:
