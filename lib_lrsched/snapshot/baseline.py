@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def read(path: Path, like: Sequence[Tensor] | None = None) -> list[Tensor] | Non
     Raises:
         RunStateError: it is damaged, or of another design.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 Path.exists() raises where a folder may not be looked into
         return None
     data, tensors = read_tensors(path)
     checked(data, {"lrsched_baseline": COUNT}, path)

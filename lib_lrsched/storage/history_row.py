@@ -24,7 +24,7 @@ class HistoryRow(NamedTuple):
         grad_norm: of the gradients before clipping.
         time_s: unix time in seconds.
         baseline_loss: the loss of what the run started from, with the same noise; null where it was not measured.
-        progress: the share of the loss that is gone over the window of updates that ends here; null where none of them was measured.
+        progress: the share of the loss that is gone over the window that ends here; null where nothing in it was measured.
     """
 
     step: int

@@ -285,10 +285,6 @@ class TrainingRun:
         if self._state.id:
             self._try(lambda: self._store.save(self._state))
 
-    def try_on_disk(self, action: Callable[[], None]) -> None:
-        """Do something with the run's files; where the disk refuses, it is reported and training continues."""
-        self._try(action)
-
     def _try(self, action: Callable[[], None]) -> None:
         """Files may fail; training goes on."""
         try:

@@ -228,7 +228,8 @@ class Session:
         self._reported = steps_done
         update = self.rate_and_clip.take(steps_done - 1, float(values["loss"]))
         self.callbacks.call("on_update", update)
-        return {**values, "learn_rate": update.rate, "progress": "" if self.progress.newest is None else f"{self.progress.newest:.7f}"}
+        progress = self.progress.newest
+        return {**values, "learn_rate": update.rate, "progress": "" if progress is None else f"{progress:.7f}"}
 
     @property
     def updates_made(self) -> int:

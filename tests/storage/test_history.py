@@ -28,6 +28,10 @@ from lib_lrsched.storage.history_row import COLUMNS, Layout
 from lib_lrsched.storage.metrics import Metrics, Overview, thinned
 
 HEADER = b'{"lrsched_history": 1, "columns": ["step", "planned", "actual", "loss", "grad_norm", "time_s"]}\n'
+"""Of files before progress was measured."""
+
+OWN_HEADER = (b'{"lrsched_history": 1, "columns": ["step", "planned", "actual", "loss", "grad_norm", "time_s", "baseline_loss", '
+              b'"progress"]}\n')
 
 
 def record(step: int, loss: float = 0.1, *, rate: float = 0.005, grad_norm: float | None = 1.5) -> HistoryRow:
@@ -56,7 +60,7 @@ def path(tmp_path: Path) -> Path:
 def test_points_hold_what_was_recorded():
     history = History(None)
     history.record(HistoryRow(0, 0.005, 0.004, 0.25, None, 7.5))
-    history.record(HistoryRow(1, 0.005, 0.005, 0.5, 2.0, 8.5))
+    history.record(HistoryRow(1, 0.005, 0.005, 0.5, 2.0, 8.5, 0.625, 0.125))
     smooth = (SMOOTHING * 0.02 * 0.25 + 0.02 * 0.5) / (1 - SMOOTHING**2)
     assert history.since(0) == {
         "step": [0, 1],
@@ -66,6 +70,8 @@ def test_points_hold_what_was_recorded():
         "smooth": [0.25, pytest.approx(smooth, rel=1e-12)],
         "grad_norm": [None, 2.0],
         "time_s": [7.5, 8.5],
+        "baseline_loss": [None, 0.625],
+        "progress": [None, 0.125],
     }
     assert history.last_step == 1
 
@@ -156,7 +162,7 @@ def test_the_overview_never_loses_an_extreme_and_never_outgrows_its_capacity(
     overview = Overview(capacity)
     steps = np.cumsum(jumps).tolist()
     for step, loss in zip(steps, losses, strict=False):
-        overview.add((float(step), 0.0, 0.0, loss, 0.0, 0.0, 0.0, 0.0))
+        overview.add((float(step), 0.0, 0.0, loss, *[0.0] * (len(COLUMNS) - 2)))
     rows = overview.rows(0, math.inf)
     used = losses[: len(steps)]
     assert len(rows) <= capacity
@@ -228,8 +234,8 @@ def test_the_file_is_lines_of_json(path: Path):
     history.event(0, "leg", "0.005")
     history.record(HistoryRow(0, 0.005, 0.005, math.nan, None, 3.5))
     history.close()
-    assert path.read_bytes() == HEADER + (
-        b'{"step": 0, "time_s": 1000.0, "event": "leg", "message": "0.005"}\n[0, 0.005, 0.005, null, null, 3.5]\n'
+    assert path.read_bytes() == OWN_HEADER + (
+        b'{"step": 0, "time_s": 1000.0, "event": "leg", "message": "0.005"}\n[0, 0.005, 0.005, null, null, 3.5, null, null]\n'
     )
 
 
@@ -336,7 +342,7 @@ def test_records_among_events_are_read_as_their_lines_are(path: Path, monkeypatc
             step = max(0, step - 30) if rng.random() < 0.01 else step + 1
     history.close()
     if seed > 3:
-        path.write_bytes(path.read_bytes() + b"[%d,1,1,1,1,1]\n" % step + b" [%d, 1, 1, 1, 1, 1]\n" % (step + 1) * 2)
+        path.write_bytes(path.read_bytes() + b"[%d,1,1,1,1,1,1,1]\n" % step + b" [%d, 1, 1, 1, 1, 1, 1, 1]\n" % (step + 1) * 2)
     losses = read_losses(path, 10**9)
     whole = in_blocks(path, monkeypatch, 4_000, 10**6)
     assert read_losses(path, 10**9) == losses
@@ -429,7 +435,7 @@ OTHER_FILES = {
     "fewer": (["step", "planned", "actual", "loss"], lambda row: row[:4]),
     "more": ([*COLUMNS, "lr_scale"], lambda row: [*row, 0.5]),
     "more, with texts": ([*COLUMNS, "note", "parts"], lambda row: [*row, "a, [b]", [1, {"c": None}]]),
-    "between": (["x", "step", "planned", "actual", "y", "loss", "grad_norm", "time_s"],
+    "between": (["x", "step", "planned", "actual", "y", "loss", "grad_norm", "time_s", "baseline_loss", "progress"],
                 lambda row: [7, *row[:3], None, *row[3:]]),
     "another order": (list(reversed(COLUMNS)), lambda row: row[::-1]),
     "without a loss": (["step", "time_s"], lambda row: [row[0], row[5]]),
@@ -440,7 +446,8 @@ other_files = pytest.mark.parametrize(("columns", "values"), OTHER_FILES.values(
 
 def other_file(path: Path, columns: list[str], values: Callable[[list[Any]], list[Any]], steps: int = 400) -> None:
     """A file of another version, with an event in its middle."""
-    rows = [[n, 0.5 / (1 + n), 0.25, 0.1 + n % 7 / 100, None if n % 3 else 1.5, 1_000.5 + n] for n in range(steps)]
+    rows = [[n, 0.5 / (1 + n), 0.25, 0.1 + n % 7 / 100, None if n % 3 else 1.5, 1_000.5 + n, None if n % 8 else 0.2, n / 1_000]
+            for n in range(steps)]
     entries = [{"lrsched_history": 1, "columns": columns, "made_by": "another version"}, *map(values, rows)]
     entries.insert(steps // 2, {"step": 3, "time_s": 1.0, "event": "note", "message": "x", "more": 1})
     path.parent.mkdir(exist_ok=True)
@@ -555,7 +562,7 @@ def test_a_torn_header_is_an_empty_history(path: Path):
     path.write_bytes(HEADER[:20])
     history = History.open(path)
     filled(history, range(2)).close()
-    assert path.read_bytes().startswith(HEADER)
+    assert path.read_bytes().startswith(OWN_HEADER)
     assert History.open(path).since(0)["step"] == [0, 1]
 
 

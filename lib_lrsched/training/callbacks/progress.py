@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 from lib_lrsched.errors import RunStateError
 from lib_lrsched.optimizer.step_hook import to_cpu
 from lib_lrsched.snapshot import baseline
+from lib_lrsched.storage import disk_errors
 from lib_lrsched.training.callback import Callback, Training, Update
 from lib_lrsched.training.loss_seam import Batch
 
@@ -127,9 +129,19 @@ class Progress(Callback):
             return None
         if kept is None:
             kept = [tensor.clone() for tensor in tensors]
-            if path is not None:
-                session.run.try_on_disk(lambda: baseline.write(path, kept or []))
+            self._write(path, kept)
         return [one.to(tensor.device) for one, tensor in zip(kept, tensors, strict=True)]
+
+
+    def _write(self, path: Path | None, kept: list[Tensor]) -> None:
+        try:
+            if path is not None:
+                baseline.write(path, kept)
+        except OSError as error:
+            if self._session.run.disk_trouble:
+                return  # it has been said that this run cannot be resumed
+            self._session.reporter.tell(f"what the run started from cannot be kept: {disk_errors.why(error)}. Progress is measured "
+                                        "in this training, and not after a resume")
 
 
 def _window(part: Any) -> tuple[Measured, ...] | None:
