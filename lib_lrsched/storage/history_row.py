@@ -1,8 +1,8 @@
-"""One row of a history: its columns are described here and nowhere else.
+"""One row of a history: the only place that lists its columns in order. Others name them.
 
-To add a column, add a field with a default at the end of HistoryRow. A file says in its header which columns its rows have, so
-that a file of another version is read by their names: columns that this version does not know are skipped, and those that the
-file lacks are null.
+To add a column, add a field with a default at the end of HistoryRow. Its values are numbers, or None; a file with anything else is
+read as damaged. A file says in its header which columns its rows have, so that a file of another version is read by their names:
+columns that this version does not know are skipped, and those that the file lacks are null.
 """
 
 from __future__ import annotations

@@ -93,7 +93,8 @@ class TrainingRun:
         now = self._clock()
         if self._planned_now[0] != step:
             self.look(step, loss)
-        self.history.record(HistoryRow(step, self._planned_now[1], actual, loss, grad_norm, now))
+        planned = self._planned_now[1]
+        self.history.record(HistoryRow(step=step, planned=planned, actual=actual, loss=loss, grad_norm=grad_norm, time_s=now))
         if not 0 <= now - self._saved_s < STATE_EVERY_S:
             self._save(now)
 
@@ -101,7 +102,8 @@ class TrainingRun:
         """An update was made at ``step``, and its loss is not known."""
         if self.history.last_step != step:
             planned = self.planned.planned_at(step) if step < self.planned.stop else float("nan")
-            self.history.record(HistoryRow(step, planned, actual, float("nan"), grad_norm, self._clock()))
+            loss, now = float("nan"), self._clock()
+            self.history.record(HistoryRow(step=step, planned=planned, actual=actual, loss=loss, grad_norm=grad_norm, time_s=now))
         self.counted(step + 1)
 
     def counted(self, step: int) -> None:
