@@ -193,7 +193,7 @@ class Callbacks:
         for callback in self.active:
             own = callback.state_dict()
             unknown = own.keys() - PARTS.keys()
-            assert not unknown, f"{type(callback).__name__}: a part without a place in snapshot.PARTS would not be written: {unknown}"
+            assert not unknown, f"{type(callback).__name__}: without a place in snapshot.PARTS it would not be written: {unknown}"
             parts |= own
         return parts
 

@@ -8,8 +8,8 @@ To add a shape:
 3. Write its section on the page that the entry names, with an image from ``docs/make_plots.py``; ``docs/make_tables.py``
    fills in the table of parameters. Add it to the tables of shapes in ``docs/README.md`` and where the language is described.
 
-The planner, error texts, forms, buttons, chart handles, exports and tables read the entries. ``tests/schedule/test_shape_entries.py``
-names whatever an entry lacks.
+The planner, error texts, forms, buttons, chart handles, exports and tables read the entries.
+``tests/schedule/test_shape_entries.py`` names whatever an entry lacks; docs/contributing.md has the whole list, with the tests.
 """
 
 from __future__ import annotations
