@@ -38,7 +38,7 @@ from lib_lrsched.practice import (
 )
 from lib_lrsched.practice.host import practice_host
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork
-from lib_lrsched.practice.model import LATENT_CHANNELS, PracticeModel
+from lib_lrsched.practice.model import LATENT_CHANNELS, DiffusionWrapper, PracticeModel
 from lib_lrsched.practice.text import TextEncoder
 from lib_lrsched.practice.unet import CrossAttention
 from lib_lrsched.storage.run_state import RunState
@@ -98,7 +98,7 @@ def small_model() -> PracticeModel:
         torch.manual_seed(0)
         model = PracticeModel()
         model.cond_stage_model = TextEncoder(width=16, blocks=1, heads=2)
-        model.model = SmallNetwork(model.cond_stage_model.context_width)
+        model.model = DiffusionWrapper(SmallNetwork(model.cond_stage_model.context_width))
     model.hypernetworks = []
     return model.eval()
 

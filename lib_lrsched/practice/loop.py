@@ -296,7 +296,14 @@ def grad_scaler() -> Any:
 def model_loss(batch: dataset.Batch, context: Tensor, use_weight: bool) -> Tensor:
     """The model's loss on the batch's latents with this context [B, T, D], weighted by the images' alpha if asked."""
     x = batch.latent_sample.to(shared.device)
+    cond = _with_image(x, context) if shared.sd_model.model.conditioning_key in {"hybrid", "concat"} else context
     if use_weight:
         assert batch.weight is not None, "the data set was made without use_weight"
-        return shared.sd_model.weighted_forward(x, context, batch.weight.to(shared.device))[0]
-    return shared.sd_model.forward(x, context)[0]
+        return shared.sd_model.weighted_forward(x, cond, batch.weight.to(shared.device))[0]
+    return shared.sd_model.forward(x, cond)[0]
+
+
+def _with_image(x: Tensor, context: Tensor) -> dict[str, list[Tensor]]:
+    """As the host trains an inpainting model: with an image that shows nothing, in the channels beside the latents'."""
+    channels = getattr(shared.sd_model.model.diffusion_model, "in_channels", x.shape[1]) - x.shape[1]
+    return {"c_concat": [x.new_zeros(x.shape[0], channels, *x.shape[2:])], "c_crossattn": [context]}

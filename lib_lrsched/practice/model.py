@@ -6,6 +6,7 @@ Joins text encoder, diffusion network and noise schedule, and loads the weights.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ WEIGHTS = Path(__file__).with_name("weights.safetensors")
 SHUFFLE = 2  # pixels per latent position, each way
 LATENT_CHANNELS = 3 * SHUFFLE * SHUFFLE
 LATENT_STD = 0.02
+
+Cond = Tensor | Mapping[str, list[Tensor]]
+"""What the network gets beside the latents: contexts [B, T, D], or those and an image in the dict of an inpainting model."""
 
 
 class LatentDist:
@@ -66,9 +70,12 @@ class DiffusionWrapper(nn.Module):
         super().__init__()
         self.diffusion_model = diffusion_model
 
-    def forward(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
-        """Predicted velocity, the shape of x."""
-        return self.diffusion_model(x, t, context)
+    def forward(self, x: Tensor, t: Tensor, c_concat: list[Tensor] | None = None, c_crossattn: list[Tensor] | None = None) -> Tensor:
+        """Predicted velocity [B, C, H, W] for noisy latents x [B, C, H, W]; with the key "hybrid" c_concat lies behind their channels."""
+        assert c_crossattn is not None, "this network attends to a context"
+        if self.conditioning_key == "hybrid":
+            x = torch.cat([x, *(c_concat or [])], dim=1)
+        return self.diffusion_model(x, t, torch.cat(c_crossattn, dim=1))
 
 
 class PracticeModel(nn.Module):
@@ -85,6 +92,7 @@ class PracticeModel(nn.Module):
         self.first_stage_model = FirstStage()
         self.model = DiffusionWrapper(UNet(LATENT_CHANNELS, self.cond_stage_model.context_width))
         self.schedule = NoiseSchedule()
+        self.num_timesteps = self.schedule.num_timesteps
         self.sd_model_hash = "untrained"
         self.hypernetworks = []
 
@@ -112,29 +120,51 @@ class PracticeModel(nn.Module):
         """Latents -> images [B, 3, H, W] in [-1, 1]."""
         return self.first_stage_model.decode(latent)
 
-    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean squared error of the velocity for latents x and contexts c [B, T, D], and it again by name."""
-        t, noise = self._draw(x)
-        loss = self.loss_at(x, c, t, noise)
+    def forward(self, x: Tensor, c: Cond) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean squared error of the velocity for latents x, and it again by name; see ``p_losses``."""
+        t = torch.randint(0, self.num_timesteps, (x.shape[0],), device=x.device)
+        return self.p_losses(x, c, t)
+
+    def p_losses(self, x_start: Tensor, cond: Cond, t: Tensor, noise: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss at given timesteps, as forward gives it.
+
+        Args:
+            x_start: latents [B, C, H, W].
+            cond: contexts [B, T, D], or an inpainting model's dict of lists: c_concat and c_crossattn.
+            t: int64 [B].
+            noise: of the shape of the latents; drawn where it is None.
+        """
+        noise = torch.randn_like(x_start) if noise is None else noise
+        predicted = self.apply_model(self.schedule.add_noise(x_start, t, noise), t, cond)
+        loss_simple = self.get_loss(predicted, self.schedule.velocity(x_start, t, noise), mean=False).mean([1, 2, 3])
+        loss = loss_simple.mean()
         return loss, {"train/loss_simple": loss.detach()}
 
-    def weighted_forward(self, x: Tensor, c: Tensor, w: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """As forward, with each squared error multiplied by w, which has the shape of x."""
-        t, noise = self._draw(x)
-        loss = (self._squared_error(x, c, t, noise) * w).mean()
-        return loss, {"train/loss_simple": loss.detach()}
+    def apply_model(self, x_noisy: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        """Predicted velocity, the shape of x_noisy."""
+        return self.model(x_noisy, t, **(cond if isinstance(cond, Mapping) else {"c_crossattn": [cond]}))
 
-    def loss_at(self, x: Tensor, c: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    def get_loss(self, pred: Tensor, target: Tensor, mean: bool = True) -> Tensor:
+        """The squared error: its mean, or that of each number."""
+        loss = (pred - target).square()
+        return loss.mean() if mean else loss
+
+    def weighted_forward(self, x: Tensor, c: Cond, w: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """As forward, with each squared error multiplied by w, which has the shape of x: as in the host by another get_loss."""
+        def weighted(pred: Tensor, target: Tensor, mean: bool = True) -> Tensor:
+            loss = plain(pred, target, mean=False) * w
+            return loss.mean() if mean else loss
+
+        plain = self.get_loss
+        self.get_loss = weighted  # type: ignore[method-assign]
+        try:
+            return self.forward(x, c)
+        finally:
+            self.get_loss = plain  # type: ignore[method-assign]
+
+    def loss_at(self, x: Tensor, c: Cond, t: Tensor, noise: Tensor) -> Tensor:
         """The scalar loss for given timesteps int64 [B] and noise (the shape of x): nothing is drawn."""
-        return self._squared_error(x, c, t, noise).mean()
-
-    def _squared_error(self, x: Tensor, c: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        predicted = self.model(self.schedule.add_noise(x, t, noise), t, c)
-        return (predicted - self.schedule.velocity(x, t, noise)).square()
-
-    def _draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        t = torch.randint(0, self.schedule.num_timesteps, (x.shape[0],), device=x.device)
-        return t, torch.randn_like(x)
+        return self.p_losses(x, c, t, noise)[0]
 
 
 def load_model(device: str | torch.device = "cpu", weights: Path = WEIGHTS) -> PracticeModel:

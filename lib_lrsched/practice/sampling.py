@@ -60,7 +60,7 @@ class _Guidance:
         self.cfg_scale = cfg_scale
 
     def predict(self, model: PracticeModel, latent: Tensor, t: Tensor) -> Tensor:
-        both = model.model(torch.cat([latent, latent]), torch.cat([t, t]), self.context)
+        both = model.apply_model(torch.cat([latent, latent]), torch.cat([t, t]), self.context)
         without, given = both.chunk(2)
         return without + self.cfg_scale * (given - without)
 
