@@ -57,6 +57,7 @@ GLOBALS: tuple[tuple[Any, str], ...] = (
     (textual_inversion, "write_loss"),
     (textual_inversion, "save_embedding"),
     (textual_inversion, "insert_image_data_embed"),
+    (textual_inversion, "tensorboard_add"),
     (hypernetwork, "save_hypernetwork"),
     (sd_hijack_checkpoint, "add"),
     (sd_hijack_checkpoint, "remove"),
@@ -190,6 +191,8 @@ class Record(NamedTuple):
     loss: float | None
     grad_norm: float | None
     time_s: float
+    baseline_loss: float | None
+    progress: float | None
 
 
 @contextlib.contextmanager

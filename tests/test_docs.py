@@ -213,6 +213,7 @@ def test_the_fields_of_a_preview_are_those_of_the_code():
 
 def test_the_fields_of_a_run_are_those_of_the_code():
     from lib_lrsched.preview.run_view import run_json
+    from lib_lrsched.storage.history_row import COLUMNS
     from lib_lrsched.storage.metrics import SHOWN
     from lib_lrsched.storage.run_state import Leg, RunState
 
@@ -221,6 +222,15 @@ def test_the_fields_of_a_run_are_those_of_the_code():
     text = read(DOCS / "api.md").partition("### GET /runs\n")[2].partition("/bundles")[0]
     for field in (*shown, *shown["legs"][0], *SHOWN):
         assert f"`{field}`" in text or f'"{field}"' in text, field
+    assert f"`[{', '.join(COLUMNS)}]`" in read(DOCS / "architecture.md")
+
+
+def test_the_files_of_an_exported_run_are_named():
+    pytest.importorskip("torch")
+    from lib_lrsched.snapshot.archive import LARGEST_BYTES
+
+    text = read(DOCS / "api.md").partition("/file\n")[2].partition("\n### ")[0]
+    assert set(re.findall(r"`([a-z]+\.[a-z]+)`", text)) == set(LARGEST_BYTES)
 
 
 def test_export_and_shapes_are_described_field_by_field():

@@ -14,7 +14,7 @@ from lib_lrsched.practice import sd_hijack, shared, textual_inversion
 
 TEXT = "warmup(0.01):4, cosine(0.01, 0.001)"
 UPDATES = 16
-EXACTLY = "exactly as if there had been no break: weights, optimizer, random numbers and place in the data are back"
+EXACTLY = "resumed exactly: weights, optimizer, random numbers and data position are restored"
 NAN = float("nan")
 INF = float("inf")
 FULL = OSError(28, "No space left on device")
@@ -69,7 +69,7 @@ def whole(ground: Any, kind: str, text: str = TEXT, steps: int = UPDATES, **choi
 def history(ground: Any, name: str) -> list[tuple[Any, ...]]:
     (run,) = (run for run in ground.runs() if run.name == name)
     by_step = {record.step: record for record in ground.records(run)}  # a run that went back counts once
-    return [tuple(by_step[k])[:5] for k in sorted(by_step)]
+    return [(*by_step[k][:5], *by_step[k][6:]) for k in sorted(by_step)]  # all but the time
 
 
 def events(ground: Any, name: str = NAME) -> list[str]:

@@ -102,7 +102,7 @@ def answer(args: argparse.Namespace, text: str, note: str, **more: Any) -> int:
 def on_full_disk(error: OSError, out: Path) -> str:
     """What to say where a file below --out found no room."""
     path = error.filename2 or error.filename or f"a file below {out}"
-    return f"{path} cannot be written: {disk_errors.why(error)}; {disk_errors.mend(error)}, then give the same command again"
+    return f"{path} cannot be written: {disk_errors.why(error)}; {disk_errors.mend(error)}, then run the same command again"
 
 
 def refuse(args: argparse.Namespace, error: Exception | str) -> int:
@@ -116,5 +116,5 @@ def refuse(args: argparse.Namespace, error: Exception | str) -> int:
     console.line(str(error), console.stderr())
     if isinstance(error, ScheduleError) and error.fix is not None:
         lines = map(printable, error.fix.split("\n"))  # a newline of the user's stays: it may end a comment
-        console.line("did you mean: " + "\n".join(lines), console.stderr())
+        console.line("corrected: " + "\n".join(lines), console.stderr())
     return WRONG

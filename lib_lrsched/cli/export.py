@@ -11,7 +11,7 @@ from .common import add_plan, answer, refuse
 
 
 def add(commands: Any) -> None:
-    command = commands.add_parser("export", help="print a schedule in another program's words")
+    command = commands.add_parser("export", help="print a schedule in another program's format")
     add_plan(command)
     command.add_argument("--to", required=True, metavar="FORMAT", help="a1111, pytorch, diffusers, deepspeed or kohya")
     command.add_argument("--error", type=_part, metavar="PART", help="largest relative error of phases for a curve, such as 2%%")

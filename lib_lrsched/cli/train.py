@@ -35,8 +35,10 @@ def add(commands: Any) -> None:
     add_out(command)
     command.add_argument("--fresh", action="store_true", help="start over; else a run of that name is resumed")
     command.add_argument("--go-on", choices=("continue", "new", "restart"), default="continue",
-                         help="how to resume: with the plan, with the text new from here, or restarted over what is left")
-    command.add_argument("--autosave-every", type=count, metavar="N", help="save the run's state every N updates; 0: never")
+                         help="how to resume: continue the plan, a new schedule from here, or restart it over the remaining steps")
+    command.add_argument("--autosave-every", type=count, metavar="N", help="save a snapshot every N updates; 0: never")
+    command.add_argument("--progress-every", type=count, metavar="N",
+                         help="compare with what the run started from, on the same noise, every N updates (default 8); 0: never")
     command.add_argument("--json", action="store_true", help="print files and rates as JSON at the end")
     command.set_defaults(run=run)
 
@@ -72,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         for name, path in report["files"].items():
             console.line(f"{name}: {path}")
+    if report["progress"]:
+        console.line(_said_of_progress(report["progress"][-1][1]), console.stderr() if args.json else console.stdout())
     return _ending(args, report)
 
 
@@ -90,6 +94,13 @@ class _Told:
 
     def start(self) -> None:
         self.has_started = True
+
+
+def _said_of_progress(share: float) -> str:
+    """What the share of the loss that is gone means, in a sentence."""
+    if share < 0:
+        return f"the loss is {-100 * share:.1f} % above that of the start, on the same noise: nothing was learned"
+    return f"{100 * share:.1f} % of the loss is gone, on the same noise"
 
 
 def _ending(args: argparse.Namespace, report: dict[str, Any]) -> int:
@@ -138,8 +149,11 @@ def _updates(args: argparse.Namespace, told: _Told, runtime: Any) -> tuple[Any, 
 
     runtime.choose(args.kind, args.name, "file" if args.fresh else args.go_on)
     choices = _choices(args)
-    for message in runtime.stretches(args.kind, args.name, _inputs(args, choices, service.CONCEPT)):
+    stretches = runtime.stretches(args.kind, args.name, _inputs(args, choices, service.CONCEPT))
+    for message in stretches:
         told.tell(message)
+    if stretches:
+        told.tell("choose one of the last two with --go-on restart or --go-on new")
     shared.at_start.append(told.start)
     # JSON has standard output for itself; a bar goes where bars go.
     lines = console.stderr() if args.json or console.stderr().isatty() else console.stdout()
@@ -180,9 +194,13 @@ def _inputs(args: argparse.Namespace, choices: dict[str, Any], concept: Path) ->
 def _settings(args: argparse.Namespace) -> Any:
     from lib_lrsched.training.settings import Settings
 
-    if args.autosave_every is None:
-        return Settings()
-    return Settings(autosave_every=args.autosave_every, autosave_minutes=Settings.autosave_minutes if args.autosave_every else 0.0)
+    given: dict[str, Any] = {}
+    if args.autosave_every is not None:
+        given |= {"autosave_every": args.autosave_every}
+        given |= {} if args.autosave_every else {"autosave_minutes": 0.0}
+    if args.progress_every is not None:
+        given |= {"progress_every": args.progress_every}
+    return Settings(**given)
 
 
 # The report ------------------------------------------------------------------------------------
@@ -196,14 +214,20 @@ def _nothing_left(args: argparse.Namespace, result: Any) -> str:
 def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runtime: Any, nothing_left: str) -> dict[str, Any]:
     """What came of it, for both forms of output."""
     from lib_lrsched.practice import service
+    from lib_lrsched.storage.history import History
 
     stored = (state for state in runtime.store.runs() if (state.kind, state.name) == (args.kind, args.name))
     run = next(stored, None) if nothing_left else runtime.own_run()
     files: dict[str, Path] = {}
     rates: Any = []
+    progress: list[list[float]] = []
     if run is not None and run.id:
         try:
-            files, rates = _drawn(args, root, runtime.store.history_path(run.id), run.initial_step)
+            points = History.open(runtime.store.history_path(run.id), append=False).since(run.initial_step, limit=10**7)
+            rates = points["actual"]
+            measured = zip(points["step"], points["progress"], points["baseline_loss"], strict=True)
+            progress = [[step, share] for step, share, before in measured if before is not None]
+            files = _drawn(args, root, points, runtime.store.history_path(run.id))
         except (OSError, RunStateError) as error:
             told.tell(f"the run cannot be drawn: {error}")
     files |= {args.kind: result.path if result is not None else service.file_of(args.kind, args.name)}
@@ -212,22 +236,19 @@ def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runt
     state, message = ("finished", nothing_left) if nothing_left or run is None else (run.state, run.message)
     first_step = step if run is None else run.initial_step
     report = {"files": {name: str(files[name]) for name in order if name in files}, "first_step": first_step, "rates": rates}
-    return {**report, "state": state, "step": step, "message": message}
+    return {**report, "progress": progress, "state": state, "step": step, "message": message}
 
 
-def _drawn(args: argparse.Namespace, root: Path, history_path: Path, first_step: int) -> tuple[dict[str, Path], Any]:
-    """The images of the run since it was last started, and its rates."""
+def _drawn(args: argparse.Namespace, root: Path, points: Any, history_path: Path) -> dict[str, Path]:
+    """The images of the run since it was last started."""
     from lib_lrsched.practice import service
     from lib_lrsched.practice.run_image import draw_run, draw_samples
-    from lib_lrsched.storage.history import History
 
-    history = History.open(history_path, append=False)
-    points = history.since(first_step, limit=10**7)
     images = root / "pictures"
     images.mkdir(parents=True, exist_ok=True)
     chart = draw_run(points, f"{args.name}: {args.lr}", images / f"{args.name}-run.png")
     samples = draw_samples(service.sample_concept(args.name, SAMPLES, seed=0), images / f"{args.name}-samples.png")
-    return {"picture": chart, "samples": samples, "history": history_path}, points["actual"]
+    return {"picture": chart, "samples": samples, "history": history_path}
 
 
 def _seed(text: str) -> int:

@@ -96,7 +96,7 @@ def change_unit(old: Draft, path: Path, unit: str, *, relative: bool) -> list[Ch
     if text is None:
         unknown = {"ep": plan.steps_per_epoch, "img": plan.images_per_step}.get(unit, 1) is None
         why = "the data set's size is not known" if unknown else f"that takes more than {MOST_DIGITS} digits"
-        raise RequestError(f"{steps} steps cannot be said in {unit}: {why}")
+        raise RequestError(f"{steps} steps cannot be written in {unit}: {why}")
     return set_end(old, path, ("+" if relative else "") + text)
 
 

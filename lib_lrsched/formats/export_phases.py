@@ -154,7 +154,8 @@ def _refuse_curve(segment: Segment) -> None:
             _refuse_curve(inner)
     elif not is_phases(segment):
         raise ExportError(
-            f"`{segment.shape}` is a curve, and diffusers has constant phases only; give an error such as 2% to say it in phases",
+            f"`{segment.shape}` is a curve, and diffusers has constant phases only; give an error such as 2% to approximate it "
+            "by phases",
             segment.item.span,
         )
 
@@ -162,7 +163,7 @@ def _refuse_curve(segment: Segment) -> None:
 def _base(values: np.ndarray, base: float | None) -> float:
     if base is not None:
         if not 0.0 < base < float("inf"):
-            raise ExportError(f"the base rate is a finite number above 0, got {base:g}")
+            raise ExportError(f"expected a finite number above 0 as the base rate, got {base:g}")
         return base
     above = np.flatnonzero(values)
     if not len(above):
@@ -184,7 +185,7 @@ def _multiple(rate: str, unit: float) -> str:
 
 def _checked(error: float) -> float:
     if not 0.0 <= error < 1.0:
-        raise ExportError(f"the error is a part from 0 to below 1, such as 0.02 or 2%, got {error:g}")
+        raise ExportError(f"expected an error from 0 to below 1, such as 0.02 or 2%, got {error:g}")
     return error
 
 

@@ -49,5 +49,6 @@ def export(plan: Plan, to: str, *, error: float | None = None, base: float | Non
     options = {name: value for name, value in (("error", error), ("base", base)) if value is not None}
     for name in options:
         if name not in takes:
-            raise ExportError(f"{to} takes no {name}" + (": it says a plan exactly or not at all" if name == "error" else " rate"))
+            why = ": it expresses a plan exactly or not at all" if name == "error" else " rate"
+            raise ExportError(f"{to} takes no {name}{why}")
     return exporter(plan, **options)

@@ -43,7 +43,7 @@ def from_deepspeed(text: str, base: float | None = None) -> Imported:
 def _torch_class(name: str, given: Any, base: float | None) -> Imported:
     """DeepSpeed looks a type up among torch's schedulers where it has none of that name itself."""
     if not isinstance(given, dict):
-        raise ImportFormatError(f"{name}: params is an object, got {shown(given)}")
+        raise ImportFormatError(f"{name}: params: expected an object, got {shown(given)}")
     return Imported(from_torch_class(name, given, base, None), None, "")
 
 
@@ -51,9 +51,9 @@ def _json(text: str) -> dict[str, Any]:
     try:
         config = json.loads(text, parse_int=_whole)
     except json.JSONDecodeError as error:
-        raise ImportFormatError(f"this is no JSON: {error}") from None
+        raise ImportFormatError(f"not valid JSON: {error}") from None
     except RecursionError:
-        raise ImportFormatError("this is not a configuration: its brackets are nested too deeply") from None
+        raise ImportFormatError("not a configuration: its brackets are nested too deeply") from None
     if not isinstance(config, dict):
         raise ImportFormatError("expected a JSON object with a scheduler section")
     return config
@@ -101,7 +101,7 @@ def _warmup_cosine(p: Params) -> Imported:
     size, kind = max(2, p.whole("warmup_num_steps", 1000, low=0)), _kind(p)
     total = _total(p, size)
     if kind == "linear":
-        p.fail("with warmup_type linear its cosine begins one step in, without the peak, which no text says")
+        p.fail("with warmup_type linear its cosine begins one step in, without the peak, which has no equivalent here")
     peak, start = p.base, short(tidy(p.base * low))
     items = ["0:2"] if low == 0 else ["0:1", f"{start}:2"]
     if size > 2:
@@ -132,9 +132,9 @@ def _one_cycle(p: Params) -> Imported:
     down = p.whole("cycle_second_step_size", up)
     for name in ("cycle_first_stair_count", "cycle_second_stair_count"):
         if p.whole(name, 0, low=0):
-            p.fail(f"{name}: releases of DeepSpeed do not agree on stairs, and no text says them; leave it at 0")
+            p.fail(f"{name}: releases of DeepSpeed do not agree on stairs, which have no equivalent here; leave it at 0")
     if p.rate("decay_lr_rate", 0.0) and p.whole("decay_step_size", 0, low=0):
-        p.fail("decay_lr_rate: its fall by 1 / (1 + rate x steps) is not a shape of a text; leave it at 0")
+        p.fail("decay_lr_rate: its fall by 1 / (1 + rate x steps) has no equivalent here; leave it at 0")
     p.whole("decay_step_size", 0, low=0)
     momentum, note = _momentum(p)
     cycle = f"cyclic({short(low)}, {short(high)}, step_size={up}, step_size_down={down}, {momentum}):{up + down}"
@@ -147,8 +147,9 @@ def _momentum(p: Params) -> tuple[str, str]:
     if not p.flag("cycle_momentum", True):
         return "cycle_momentum=no", ""
     if falls:
-        p.fail("decay_mom_rate: momentum after the cycle is not scheduled by a text; leave it at 0")
-    note = f"DeepSpeed also sets Adam's beta2 to 0.99, and leaves beta1 at {short(high)} after the cycle; a text does neither"
+        p.fail("decay_mom_rate: momentum after the cycle has no equivalent here; leave it at 0")
+    note = (f"DeepSpeed also sets Adam's beta2 to 0.99, and leaves beta1 at {short(high)} after the cycle; "
+            "neither has an equivalent here")
     return f"base_momentum={short(low)}, max_momentum={short(high)}", note
 
 

@@ -18,7 +18,7 @@ def from_diffusers(text: str, base: float | None = None) -> Imported:
         raise ImportFormatError("diffusers' rules are multipliers: give the optimizer's rate as the base rate")
     *rules, last = (rule.strip() for rule in text.split(","))
     if ":" in last:
-        raise ImportFormatError(f"diffusers wants a bare multiplier at the end; the last one is `{brief(last)}`")
+        raise ImportFormatError(f"diffusers needs a bare multiplier at the end; the last one is `{brief(last)}`")
     steps: dict[int, str] = {}
     for rule in rules:
         multiple, *ends = rule.split(":")

@@ -56,7 +56,7 @@ def _text(args: Any) -> str:
         args.lr_warmup_steps = 0  # sd-scripts does not look at it then
     items = [_READERS[args.lr_scheduler](args, more)] if args.lr_warmup_steps < args.max_train_steps else []
     if items and more:
-        _fail("lr_scheduler_args", f"no text says what {brief(repr(next(iter(more))))} does with {args.lr_scheduler}")
+        _fail("lr_scheduler_args", f"{brief(repr(next(iter(more))))} with {args.lr_scheduler} has no equivalent here")
     if args.lr_warmup_steps:
         start = _floor(args) if args.lr_scheduler == "warmup_stable_decay" else 0.0
         items.insert(0, f"linear({short(start)}, {short(args.learning_rate)}):{args.lr_warmup_steps}")
@@ -142,9 +142,9 @@ def _unread(others: list[str], known: list[str]) -> list[str]:
             continue
         name = f"--{name[2:]}"
         if name.endswith("_lr") or name.startswith("--learning_rate_"):
-            notes.append(f"{brief(name)} is another rate, which the text does not have")
+            notes.append(f"{brief(name)} is a second rate, which has no equivalent here")
         elif name.startswith(("--lr_", "--learning_", "--max_train_")) or any(option.startswith(name) for option in known):
-            raise ImportFormatError(f"no text says what {brief(name)} does")
+            raise ImportFormatError(f"{brief(name)} has no equivalent here")
     return notes
 
 
@@ -184,7 +184,7 @@ def _other_rules(args: Any) -> list[str]:
     if kind.endswith("schedulefree"):
         notes.append(f"sd-scripts gives {brief(args.optimizer_type)} no schedule: its rate is constant")
     if kind == "adafactor" and not _is_off(args.optimizer_args, "relative_step"):
-        _fail("optimizer_type", "Adafactor sets the rate itself, which no text says; with relative_step=False among the "
+        _fail("optimizer_type", "Adafactor sets the rate itself, which has no equivalent here; with relative_step=False among the "
                                 "--optimizer_args it follows the schedule")
     return notes
 
@@ -239,7 +239,7 @@ def _whole_or_part(text: str) -> float:
 
 def _scheduler(text: str) -> str:
     if text not in _READERS:
-        raise argparse.ArgumentTypeError(f"no text says what {cut(text)!r} does; these can be read: {', '.join(_READERS)}")
+        raise argparse.ArgumentTypeError(f"{cut(text)!r} has no equivalent here; these can be read: {', '.join(_READERS)}")
     return text
 
 
@@ -301,7 +301,7 @@ def _polynomial(args: Any, more: dict[str, Any]) -> str:
 def _extra(more: dict[str, Any], name: str, default: float) -> float:
     value = more.pop(name, default)
     if not is_number(value) or value < 0:
-        _fail("lr_scheduler_args", f"{name} is a finite number, 0 or more, got {shown(value)}")
+        _fail("lr_scheduler_args", f"{name}: expected a finite number, 0 or more, got {shown(value)}")
     return float(value)
 
 
@@ -326,7 +326,7 @@ def _half_waves(args: Any, floor: float, count: float, name: str) -> str:
     if count == 1.0:
         return _fall(args, "cosine", floor)
     if count < 1.0 or count != int(count) or steps % int(count):
-        _fail(name, f"{short(count)} half waves over {steps} steps would turn between two steps, which no text says")
+        _fail(name, f"{short(count)} half waves over {steps} steps would turn between two steps, which has no equivalent here")
     return waves(args.learning_rate, floor, steps // int(count), steps)
 
 

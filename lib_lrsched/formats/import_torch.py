@@ -33,10 +33,10 @@ def from_torch_class(name: str, arguments: Mapping[str, Any], base: float | None
     if known == "ReduceLROnPlateau":
         raise ImportFormatError(f"{known} has to be stepped with a loss, which this program does not do; its text is plateau(...)")
     if known not in _READERS:
-        raise ImportFormatError(f"no text says what {brief(name)} does; these of torch can be read: {', '.join(_READERS)}")
+        raise ImportFormatError(f"{brief(name)} has no equivalent here; these of torch can be read: {', '.join(_READERS)}")
     given = {key: value for key, value in arguments.items() if value is not None}
     if given.pop("last_epoch", -1) != -1:
-        raise ImportFormatError(f"{known}: last_epoch starts in the middle of a schedule, which no text does")
+        raise ImportFormatError(f"{known}: last_epoch starts in the middle of a schedule, which has no equivalent here")
     params = Params(known, given, base, ignored={"verbose"})
     text = _READERS[known](params, total)
     params.check_all_read()

@@ -51,7 +51,7 @@ class Params:
 
     def __init__(self, name: str, given: Any, base: float | None, ignored: Collection[str] = ()) -> None:
         if not isinstance(given, Mapping):
-            raise ImportFormatError(f"{name}: params is an object, got {shown(given)}")
+            raise ImportFormatError(f"{name}: params: expected an object, got {shown(given)}")
         self.name, self._given, self._read, self.base = name, given, set(ignored), base
 
     def base_rate(self) -> float:
@@ -63,25 +63,25 @@ class Params:
     def rate(self, name: str, default: float | None = None) -> float:
         value = self.value(name, default)
         if not is_number(value) or value < 0:
-            self.fail(f"{name} is a finite number, 0 or more, got {shown(value)}")
+            self.fail(f"{name}: expected a finite number, 0 or more, got {shown(value)}")
         return float(value)
 
     def whole(self, name: str, default: int | None = None, low: int = 1) -> int:
         value = self.value(name, default)
         if type(value) is not int or not low <= value < MOST_STEPS:
-            self.fail(f"{name} is a whole number from {low}, got {shown(value)}")
+            self.fail(f"{name}: expected a whole number from {low}, got {shown(value)}")
         return value
 
     def flag(self, name: str, default: bool) -> bool:
         value = self.value(name, default)
         if type(value) is not bool:
-            self.fail(f"{name} is true or false, got {shown(value)}")
+            self.fail(f"{name}: expected true or false, got {shown(value)}")
         return value
 
     def word(self, name: str, default: str, words: Collection[str]) -> str:
         value = self.value(name, default)
         if type(value) is not str or value not in words:
-            self.fail(f"{name} is {' or '.join(words)}, got {shown(value)}")
+            self.fail(f"{name}: expected {' or '.join(words)}, got {shown(value)}")
         return value
 
     def value(self, name: str, default: Any = None) -> Any:
@@ -90,7 +90,7 @@ class Params:
         if value is None:
             self.fail(f"{name} is missing")
         if isinstance(value, list):
-            self.fail(f"{name} has a rate for each parameter group; a text has one")
+            self.fail(f"{name} has a rate for each parameter group; a schedule has one")
         return value
 
     def wholes(self, name: str) -> list[int]:
@@ -98,7 +98,7 @@ class Params:
         self._read.add(name)
         values = self._given.get(name)
         if not isinstance(values, (list, tuple)) or not all(type(v) is int and 1 <= v < MOST_STEPS for v in values):
-            self.fail(f"{name} is a list of whole numbers from 1, got {shown(values)}")
+            self.fail(f"{name}: expected a list of whole numbers from 1, got {shown(values)}")
         return list(values)
 
     def has(self, name: str) -> bool:

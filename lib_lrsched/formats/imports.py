@@ -39,9 +39,9 @@ def import_text(text: str, kind: str, *, base: float | None = None, steps_per_ep
     if kind not in KINDS:
         raise ImportFormatError(f"no format `{brief(kind)}`; there are {', '.join(KINDS)}")
     if base is not None and not (isfinite(base) and base > 0):
-        raise ImportFormatError(f"the base rate is a finite number above 0, got {base:g}")
+        raise ImportFormatError(f"expected a finite number above 0 as the base rate, got {base:g}")
     if steps_per_epoch is not None and steps_per_epoch < 1:
-        raise ImportFormatError(f"steps per epoch are a whole number from 1, got {steps_per_epoch}")
+        raise ImportFormatError(f"expected a whole number from 1 as the steps per epoch, got {steps_per_epoch}")
     text = text.removeprefix("\ufeff")  # some editors write this mark before everything else
     found = from_kohya(text, base, steps_per_epoch) if kind == "kohya" else KINDS[kind](text, base)
     try:
@@ -81,7 +81,7 @@ def from_a1111(text: str, base: float | None = None) -> Imported:
         if end <= last:
             raise ImportFormatError(
                 f"`{brief(item)}` ends at {brief(str(end))}, not after the item before it ({brief(str(last))}); "
-                "how long the WebUI keeps it is a matter of chance"
+                "how long the WebUI keeps it is undefined"
             )
         items.append(f"{_rate(rate, item)}:{end}")
         last = end

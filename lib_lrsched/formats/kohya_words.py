@@ -32,7 +32,7 @@ def words_of_command(text: str) -> list[str]:
     try:
         return shlex.split(CONTINUED.sub(" ", text), comments=True)
     except ValueError as error:
-        raise ImportFormatError(f"this is not a command line: {error}") from None
+        raise ImportFormatError(f"not a valid command line: {error}") from None
 
 
 def words_of_toml(text: str, check: Callable[[str, Any], None]) -> list[str]:
@@ -45,11 +45,11 @@ def words_of_toml(text: str, check: Callable[[str, Any], None]) -> list[str]:
     try:
         values = reader.loads(text)
     except reader.TOMLDecodeError as error:
-        raise ImportFormatError(f"this is no TOML: {error}") from None
+        raise ImportFormatError(f"not valid TOML: {error}") from None
     except ValueError:  # of int()
         raise ImportFormatError(TOO_LONG) from None
     except RecursionError:
-        raise ImportFormatError("this is no TOML: its brackets are nested too deeply") from None
+        raise ImportFormatError("not valid TOML: its brackets are nested too deeply") from None
     words = []
     for name, value in values.items():
         for key, one in value.items() if isinstance(value, dict) else [(name, value)]:

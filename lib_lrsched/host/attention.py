@@ -34,7 +34,7 @@ def trouble(model: Any, device: torch.device) -> str:
     if right is None or not right.any() or not right.isfinite().all():
         return ""
     if found is None or not found.any():
-        return f"{name} passes no gradient to the prompt, so nothing would be learned"
+        return f"{name} does not propagate gradients to the prompt, so nothing would be learned"
     cosine = float(torch.nn.functional.cosine_similarity(found, right, dim=0))
     if not cosine >= LEAST_COSINE:
         return f"{name} passes a wrong gradient to the prompt (its cosine with the right one is {cosine:.2f})"

@@ -134,7 +134,7 @@ class Checkpointing:
             what = f'set {NAME} to "off" and start it again'
             if self._hook is not None:
                 what = f'start it again, with checkpointing this time ({NAME} set to "off" keeps it on after a restart as well)'
-            self._tell(f"CUDA ran out of memory {failures} times while gradient checkpointing was left out: if training broke off, "
+            self._tell(f"CUDA ran out of memory {failures} times while gradient checkpointing was left out: if training failed, "
                        f"{what}")
 
     def has_been_left(self) -> bool:

@@ -140,8 +140,8 @@ def check_numbers(kind: str, name: str, thing: Any) -> None:
     """
     tensors = [thing.vec] if kind == "embedding" else list(thing.weights()) if hasattr(thing, "weights") else []
     if not is_finite([tensor.detach() for tensor in tensors if hasattr(tensor, "detach")]):
-        raise InputError(f"the {kind} {name!r} holds numbers that are not finite, and no training mends that: put an earlier file "
-                         f"in its place, such as {name}.pt.bak or a copy from the log directory, or create it anew")
+        raise InputError(f"the {kind} {name!r} contains NaN or infinity, and training cannot fix that: put an earlier file in its "
+                         f"place, such as {name}.pt.bak or a copy from the log directory, or create it again")
 
 
 def check_design(host: Host, kind: str, name: str, thing: Any) -> None:
@@ -156,7 +156,7 @@ def check_design(host: Host, kind: str, name: str, thing: Any) -> None:
     if has and there and not has & there:
         ours, theirs = (", ".join(map(str, sorted(one))) for one in (has, there))
         raise InputError(
-            f"the hypernetwork {name!r} works on vectors of {ours} numbers, and the loaded model has none of those but {theirs}: "
+            f"the hypernetwork {name!r} works on vectors of {ours} numbers, but the loaded model has only {theirs}: "
             "nothing would be learned; create one with these Modules, or load the model that it was made for"
         )
 
@@ -217,7 +217,7 @@ def _check_name(host: Host, kind: str, name: str) -> None:
         raise InputError(f"there is no embedding {name!r}: create it first, or refresh the list")
     if embedding.step is None:
         raise InputError(
-            f"the embedding {name!r} has no step count and the training cannot count on from it (a file made elsewhere, often "
+            f"the embedding {name!r} has no step count, so training cannot continue from it (a file made elsewhere, often "
             f".safetensors); create a new embedding with {name!r} as its initialization text and train that one"
         )
 

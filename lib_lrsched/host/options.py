@@ -24,22 +24,25 @@ def register() -> None:
                             "off: the WebUI's own schedules are in force; takes effect at the next training"),
         "lrsched_exact_clip": (default.exact_clip, "Clip true gradients",
                                "off: the WebUI's own clipping, which on CUDA clips gradients while they are still scaled"),
-        "lrsched_freeze": (default.freeze, "Leave out gradients that nobody uses",
+        "lrsched_freeze": (default.freeze, "Skip unused gradients",
                            "faster, less memory, same result: the WebUI computes gradients for the whole model at every update"),
         "lrsched_free_memory": (default.free_memory, "Use free memory for speed",
-                                ("leaves out gradient checkpointing, which saves memory by computing the forward pass twice; auto: "
+                                ("skips gradient checkpointing, which saves memory by computing the forward pass twice; auto: "
                                  "where there is room; the result is the same to about six digits, with off to the last bit")),
-        "lrsched_autosave_every": (default.autosave_every, "Save the state of a run every N updates",
-                                   "weights, optimizer, random numbers, place in the data: to go on exactly; 0: never"),
-        "lrsched_autosave_minutes": (default.autosave_minutes, "Save it also after this many minutes", "0: never"),
+        "lrsched_autosave_every": (default.autosave_every, "Save a snapshot every N updates",
+                                   "weights, optimizer, random numbers, data position: to resume exactly; 0: never"),
+        "lrsched_autosave_minutes": (default.autosave_minutes, "Also save one every N minutes", "0: never"),
         "lrsched_guard": (default.guard, "Rescue a run that goes wrong",
                           "after a NaN or an exploding loss: back to the last good state, at a lower rate from there on"),
         "lrsched_guard_loss": (default.guard_loss, "A loss has exploded at this many times the highest of the last 200",
                                ("three losses in a row, or a level that has risen so much; one alone only at the square of it; "
-                                "0: only a loss that is not a number counts")),
+                                "0: only a loss of NaN or infinity counts")),
         "lrsched_guard_factor": (default.guard_factor, "A rescue multiplies the rate by", "above 0, at most 1"),
         "lrsched_guard_rescues": (default.guard_rescues, "Rescues of a run before it is stopped",
                                   "it stops at its last good state"),
+        "lrsched_progress_every": (default.progress_every, "Measure progress every N updates",
+                                   ("how much of the loss is gone, on the same noise: one more pass through the model each time; "
+                                    "1, 2, 4, 8 or 16 are usual; 0: never")),
         "lrsched_state_dir": (default.state_dir, "Folder for run state and history",
                               "empty: the folder lrsched beside the WebUI's own data; never the embeddings folder"),
     }

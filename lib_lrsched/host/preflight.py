@@ -64,7 +64,7 @@ def log_folder(case: Case) -> Iterator[Finding]:
         if trouble:
             yield Finding(ERROR, "log_directory", trouble)
         elif not Path(folder).exists() and path_hint(folder):
-            yield Finding(WARNING, "log_directory", f"the log directory {folder!r} will be made{path_hint(folder)}")
+            yield Finding(WARNING, "log_directory", f"the log directory {folder!r} will be created{path_hint(folder)}")
     elif any(case.whole(name) for name in every):
         yield Finding(ERROR, "log_directory", "no log directory is given, and copies or images are to be saved there: name one")
     elif isinstance(case.inputs.get("log_directory"), str):
@@ -80,7 +80,7 @@ def folder_trouble(folder: str) -> str:
     if path.is_dir() and os.access(path, os.W_OK):
         return ""
     why = "not a folder" if not path.is_dir() else "not writable"
-    return f"the log directory {folder!r} does not exist and cannot be made: {path} is {why}"
+    return f"the log directory {folder!r} does not exist and cannot be created: {path} is {why}"
 
 
 def images(case: Case) -> Iterator[Finding]:
@@ -148,7 +148,7 @@ _A = {"embedding": "an embedding", "hypernetwork": "a hypernetwork"}
 
 
 def ends_early(stop: int, total: int) -> str:
-    return f"the schedule ends at step {stop} of {total}, and training with it; leave out the last end to go on at the last rate"
+    return f"the schedule ends at step {stop} of {total}, and training with it; leave out the last end to continue at the last rate"
 
 
 def same_words(case: Case) -> Iterator[Finding]:

@@ -42,7 +42,7 @@ def template(case: Case) -> Iterator[Finding]:
 def template_lines(path: str) -> tuple[list[str], Trouble | None]:
     """The lines as the host reads them, in the encoding of the locale, and what is wrong with them."""
     if is_pipe(path):
-        return [], Trouble(True, "is a pipe (FIFO), on which the WebUI would wait for ever: put a text file in its place")
+        return [], Trouble(True, "is a pipe (FIFO), on which the WebUI would wait forever: put a text file in its place")
     try:
         with open(path) as file:  # noqa: PTH123 as the host does
             encoding = file.encoding
@@ -66,8 +66,8 @@ def _misread(path: str, encoding: str) -> Trouble | None:
         data.decode("utf-8")
     except UnicodeDecodeError:
         return None
-    return Trouble(False, f"is UTF-8, and the WebUI reads templates as {encoding} here, which makes other letters of those beyond "
-                          f"ASCII: save it as {encoding}")
+    return Trouble(False, f"is UTF-8, but the WebUI reads templates as {encoding} here, so non-ASCII letters change: save it as "
+                          f"{encoding}")
 
 
 def _names_the_embedding(case: Case, file_name: str, lines: list[str]) -> Iterator[Finding]:
@@ -82,7 +82,7 @@ def _names_the_embedding(case: Case, file_name: str, lines: list[str]) -> Iterat
     what = f"{line!r}" if line else "an empty line, which counts as a prompt"
     if named and "[filewords]" in line:
         yield Finding(WARNING, "template", f"{named} of {len(captions)} captions name {case.name!r}, and line {number} of the "
-                                           f"prompt template {file_name} does not: an update with the other prompts alone learns "
+                                           f"prompt template {file_name} does not: an update that uses only such prompts learns "
                                            "nothing, and on CUDA it ends the training; put [name] into that line")
     elif len(lacking) == len(lines) and not named:
         yield Finding(ERROR, "template", f"no line of the prompt template {file_name} has [name] in it, so no prompt names "
@@ -90,7 +90,7 @@ def _names_the_embedding(case: Case, file_name: str, lines: list[str]) -> Iterat
                                          "subject_filewords.txt")
     else:
         yield Finding(WARNING, "template", f"{len(lacking)} of {len(lines)} lines of the prompt template {file_name} lack [name], "
-                                           f"line {number} is {what}: an update with such prompts alone learns nothing, and on "
+                                           f"line {number} is {what}: an update that uses only such prompts learns nothing, and on "
                                            "CUDA it ends the training; put [name] into them")
 
 
@@ -150,7 +150,7 @@ def data_files(case: Case) -> Iterator[Finding]:
 
 def _of_pipe(entry: os.DirEntry[str]) -> Finding:
     return Finding(ERROR, "data_root", f"{entry.name!r} in the data set directory is a pipe (FIFO), on which the WebUI would wait "
-                                       "for ever: take it out of the folder")
+                                       "forever: remove it from the folder")
 
 
 def is_pipe(path: str, entry: os.DirEntry[str] | None = None) -> bool:

@@ -32,29 +32,29 @@ def architecture(case: Case) -> Iterator[Finding]:
     key = getattr(model.model, "conditioning_key", None)
     channels = getattr(getattr(model.model, "diffusion_model", None), "in_channels", INPAINTING_CHANNELS)
     if key in ("hybrid", "concat") and case.kind == "hypernetwork":
-        yield Finding(ERROR, "model", "the loaded model wants an image beside the prompt (inpainting), which the training of a "
-                                      "hypernetwork does not give it: load a model without that")
+        yield Finding(ERROR, "model", "the loaded model also needs an image (inpainting), which the training of a hypernetwork "
+                                      "does not supply: load a model without that")
     elif (key in ("hybrid", "concat") and channels != INPAINTING_CHANNELS) or key in ("adm", "hybrid-adm", "crossattn-adm"):
-        yield Finding(ERROR, "model", f"the loaded model wants more than a prompt (its conditioning is {key}), which training does "
-                                      "not give it: load a model without that")
+        yield Finding(ERROR, "model", f"the loaded model needs more than a prompt (its conditioning is {key}), which training does "
+                                      "not supply: load a model without that")
 
 
 def network(case: Case) -> Iterator[Finding]:
     """Another network stands in for the UNet."""
     label = case.host.replaced_unet()
     if label:
-        yield Finding(ERROR, "unet", f"{label} stands in for the model's UNet, and no gradient passes through it: "
-                                     "set SD Unet to None in the settings and make one image, so that it is taken out")
+        yield Finding(ERROR, "unet", f"{label} replaces the model's UNet and does not propagate gradients: "
+                                     "set SD Unet to None in the settings and make one image to unload it")
 
 
 def offloading(case: Case) -> Iterator[Finding]:
     """Weights that are moved away between the forward and the backward pass."""
     uses_cpu = getattr(getattr(case.host.shared, "device", None), "type", "") == "cpu"
     if case.flag("lowvram") and not (case.starts and uses_cpu):
-        yield Finding(ERROR, "lowvram", "the WebUI runs with --lowvram, which takes weights away before the backward pass needs "
+        yield Finding(ERROR, "lowvram", "the WebUI runs with --lowvram, which moves weights away before the backward pass needs "
                                         "them: start it without that, or with --medvram")
     elif case.flag("medvram") and case.kind == "embedding" and not uses_cpu:
-        breaks = " With --no-half it is missed there and training breaks off at its first update." if case.flag("no_half") else ""
+        breaks = " With --no-half training fails at its first update, where it is missing." if case.flag("no_half") else ""
         yield Finding(WARNING, "medvram", "the WebUI runs with --medvram: the text encoder is moved off the GPU and back at each "
                                           f"update, which is slow.{breaks} Start the WebUI without it if the memory allows")
 

@@ -43,7 +43,7 @@ def snapshots_json(store: Store, run_id: str) -> list[dict[str, Any]]:
             # A list must not read hundreds of megabytes: of large ones the header says enough.
             entry |= {"size_bytes": size_bytes, **_described((read if size_bytes <= LARGE_BYTES else peek)(path))}
             entry["good"] = number > state.floor
-            entry["message"] = "" if entry["good"] else "of a future that was given up: the run went back to an earlier step"
+            entry["message"] = "" if entry["good"] else "discarded: the run went back to an earlier step"
         except (RunStateError, OSError) as error:
             entry["message"] = str(error)
         found.append(entry)
@@ -73,7 +73,7 @@ def delete(store: Store, live: Collection[str], run_id: str) -> None:
     holder = locks.holder(store.root, state.kind, state.name)
     is_resumed = holder is not None and holder.run == run_id  # by another process, which is still preparing
     if run_id in live or is_resumed or state.state in ("pending", "running"):
-        raise ConflictError(f"{run_id} is going on; interrupt it first, then delete it")
+        raise ConflictError(f"{run_id} is still running; interrupt it first, then delete it")
     store.delete(run_id)
 
 
@@ -96,9 +96,9 @@ def import_run(host: Host | NoTraining, store: Store, live: Collection[Any], sou
         OSError: it cannot be written.
     """
     if isinstance(host, NoTraining):
-        raise RequestError(f"nothing can be trained here, so no run is taken in: {host.why}")
+        raise RequestError(f"this WebUI cannot train, so no run can be imported: {host.why}")
     if live:
-        why = "a training is going on or being prepared, and new files would be loaded in its middle"
+        why = "a training is running or being prepared, and new files would be loaded during it"
         raise ConflictError(f"{why}; wait until it has ended")
     with tempfile.TemporaryDirectory(prefix="lrsched-") as folder:
         unpacked = archive.Unpacked(source, Path(folder))
@@ -161,7 +161,7 @@ def write_unsaved(host: Host, store: Store, name: str, now: Known, state: RunSta
         save_whole(str(file), thing.save, backup=True)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         why, mend = disk_errors.why(error), disk_errors.mend(error)
-        message = f"the run is at its end, and {file.name} cannot be written: {why}. To have it written by another try, {mend}"
+        message = f"the run is complete, but {file.name} cannot be written: {why}. To write it, {mend}, then try again"
         raise InputError(message) from error
     known = replace(now, mtime_ns=file_time(file))
     ended = replace(state, main_digest=now.digest, next_digest="", known=trimmed((*state.known, known), now.digest),
@@ -169,20 +169,20 @@ def write_unsaved(host: Host, store: Store, name: str, now: Known, state: RunSta
     with suppress(OSError):  # the file is there; the store keeps the state in memory and writes it when that can be done
         store.save(ended)
     what = "what is in memory" if snapshot is None else "its snapshot"
-    say(f"LR Schedule: the run had reached step {now.step} when it was cut off; {file.name} is written from {what}")
+    say(f"LR Schedule: the run had reached step {now.step} when it was interrupted; {file.name} is written from {what}")
 
 
 def _free_file(host: Host, kind: str, name: str) -> Path:
     """Where a thing of that name goes; never outside the host's folder for its kind."""
     plain = "".join(c for c in name if c.isalnum() or c in "._- ").strip()
     if name != plain or name.startswith(".") or not 0 < len(name) <= 100:
-        raise RequestError(f"a name has 1 to 100 letters, digits, and . _ - between them, got {name!r}")
+        raise RequestError(f"expected a name of 1 to 100 letters, digits and . _ -, got {name!r}")
     folder = host.embeddings_dir() if kind == "embedding" else host.hypernetworks_dir()
     file = Path(folder) / f"{name}.pt"
     taken = host.embedding(name) is not None if kind == "embedding" else host.hypernetwork_file(name) is not None
     if taken or file.exists():
         article = "an" if kind == "embedding" else "a"
-        raise ConflictError(f"there is {article} {kind} {name!r} already, and it stays as it is: give the run another name")
+        raise ConflictError(f"there is {article} {kind} {name!r} already: give the run another name")
     return file
 
 

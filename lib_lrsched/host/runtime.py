@@ -216,7 +216,7 @@ class Runtime:
             self._choices[kind, name] = choice
 
     def chosen(self, kind: str, name: str) -> str:
-        """What was chosen for the next training of this name; the plan goes on where nobody chose."""
+        """What was chosen for the next training of this name; the plan continues where nobody chose."""
         with self._lock:
             return self._choices.get((kind, name), "continue")
 

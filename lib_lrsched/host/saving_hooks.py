@@ -5,7 +5,8 @@ While a training of ours is live in the calling thread they go through its sessi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -35,6 +36,8 @@ class SavingHooks:
         ]
         if host.images is not None:
             seams.append(Seam(host.images, "save_image", self._save_image))
+        if hasattr(host.ti, "tensorboard_add"):
+            seams.append(Seam(host.ti, "tensorboard_add", self._tensorboard_add))
         if hasattr(host.ti, "insert_image_data_embed"):
             seams.append(Seam(host.ti, "insert_image_data_embed", self._insert_image_data_embed))
         return seams
@@ -46,13 +49,27 @@ class SavingHooks:
             if session is not None and session.run.is_live:
                 with session.held:
                     values = session.reporter.protect(lambda: session.updated(step, values)) or values
+                values = _as_in_file(log_directory, filename, values)
                 try:
                     return original(log_directory, filename, step, epoch_len, values)
                 except OSError as error:  # the disk is full, or the folder gone: that is no reason to stop training
-                    return session.reporter.tell_once(f"the loss cannot be written to {filename}, training goes on: {error}")
+                    return session.reporter.tell_once(f"the loss cannot be written to {filename}, training continues: {error}")
             return original(log_directory, filename, step, epoch_len, values)
 
         return write_loss
+
+    def _tensorboard_add(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Beside the loss, which the host adds after its update was reported, the progress at the same step."""
+        @wraps(original)
+        def tensorboard_add(tensorboard_writer: Any, loss: Any, global_step: int, *args: Any, **kwargs: Any) -> Any:
+            answer = original(tensorboard_writer, loss, global_step, *args, **kwargs)
+            session = self._session()
+            if session is not None and session.run.is_live and session.progress.newest is not None:
+                progress = session.progress.newest
+                session.reporter.protect(lambda: tensorboard_writer.add_scalar("Progress/train", progress, global_step))
+            return answer
+
+        return tensorboard_add
 
     def _save_image(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
@@ -63,7 +80,7 @@ class SavingHooks:
             try:
                 return original(*args, **kwargs)
             except OSError as error:
-                session.reporter.tell_once(f"preview images cannot be saved, training goes on: {error.strerror or error}")
+                session.reporter.tell_once(f"preview images cannot be saved, training continues: {error.strerror or error}")
                 return "not saved", None  # a path and that of a text file; the loops show the first
 
         return save_image
@@ -83,7 +100,7 @@ class SavingHooks:
                     save(*where, **how)
                 except OSError as error:
                     why = error.strerror or error
-                    session.reporter.tell_once(f"images with the embedding in them cannot be saved, training goes on: {why}")
+                    session.reporter.tell_once(f"images with the embedding in them cannot be saved, training continues: {why}")
 
             image.save = save_or_say
             return image
@@ -125,3 +142,16 @@ class SavingHooks:
                     self._after_last_save(session)
 
         return save_hypernetwork
+
+
+def _as_in_file(folder: Any, filename: Any, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values that the CSV file has columns for: the host writes a header into a new file only, and adds rows blindly."""
+    path = os.path.join(folder, filename)  # noqa: PTH118 as the host does
+    if "progress" not in values or not os.path.exists(path):  # noqa: PTH110 the same
+        return values
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            names = file.readline().decode("utf-8", "replace").strip().split(",")
+    except OSError:
+        return values  # the host's own writing fails next, and says why
+    return values if "progress" in names else {name: value for name, value in values.items() if name != "progress"}

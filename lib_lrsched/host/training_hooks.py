@@ -154,12 +154,12 @@ class TrainingHooks:
         """
         messages, name = [], request.name
         if request.kind == "embedding" and choice == "file" and not self._read_anew(call):
-            messages = [f"{name} is trained as it is in memory: its file is not read anew while others train"]
+            messages = [f"{name} is trained as it is in memory: its file is not reloaded while another training runs"]
         elif request.kind == "embedding" and choice != "file" and (ahead := self._file_ahead(name)) is not None:
             if not self._read_anew(call):
-                raise InputError(f"another process has trained {name} to step {ahead}, and its file is not read "
-                                 "anew while others train here: start again when they have ended")
-            messages = [f"{name} was read anew: another process has trained it to step {ahead}"]
+                raise InputError(f"another process has trained {name} to step {ahead}, and its file is not "
+                                 "reloaded while another training runs; try again afterwards")
+            messages = [f"{name} was reloaded: another process has trained it to step {ahead}"]
         now = self.runtime.lookup(request.kind, request.name)
         return None if now is None else Known(*now), messages
 

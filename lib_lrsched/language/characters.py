@@ -69,11 +69,11 @@ def _message(found: _Found, more: int) -> str:
         text = f"expected `{found.meant}`, got {character(found.char)}"
         text += "" if found.char.isascii() else ", which looks like it"
     elif found.meant is None:
-        text = f"{character(found.char)} has no place in a schedule"
+        text = f"{character(found.char)} is not allowed in a schedule"
     elif found.char in _QUOTES:
-        text = f"a schedule stands without quotes, got {character(found.char)}"
+        text = f"a schedule is written without quotes, got {character(found.char)}"
     else:
-        text = f"there is {character(found.char)} here, which is not seen: delete it"
+        text = f"there is {character(found.char)} here, which is invisible: delete it"
     return text + (f" (and {more} more such characters)" if more > 1 else " (and one more such character)" if more else "")
 
 

@@ -84,7 +84,7 @@ def _value(tokens: Tokens, depth: int) -> Quantity | Call:
     tokens.position += 1
     _check_length(tokens, text, span)
     if tokens.kind == "%":
-        tokens.fail("a rate has no unit; a time such as 20% stands after a colon", (span[0], tokens.span[1]))
+        tokens.fail("a rate has no unit; a time such as 20% goes after a colon", (span[0], tokens.span[1]))
     return Quantity(text, "", False, span)
 
 

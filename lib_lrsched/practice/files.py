@@ -54,7 +54,7 @@ def load_pt(path: PathLike) -> Any:
     except DAMAGE as error:
         raise ValueError(
             f"{os.fspath(path)} cannot be read: expected a .pt file with tensors, numbers and text only; "
-            "it is damaged or holds code, put a sound copy in its place"
+            "it is damaged or holds code, put an intact copy in its place"
         ) from error
 
 

@@ -70,8 +70,10 @@ class DiffusionWrapper(nn.Module):
         super().__init__()
         self.diffusion_model = diffusion_model
 
-    def forward(self, x: Tensor, t: Tensor, c_concat: list[Tensor] | None = None, c_crossattn: list[Tensor] | None = None) -> Tensor:
-        """Predicted velocity [B, C, H, W] for noisy latents x [B, C, H, W]; with the key "hybrid" c_concat lies behind their channels."""
+    def forward(
+        self, x: Tensor, t: Tensor, c_concat: list[Tensor] | None = None, c_crossattn: list[Tensor] | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Predicted velocity [B, C, H, W] for noisy latents; with the key "hybrid" c_concat lies behind their channels."""
         assert c_crossattn is not None, "this network attends to a context"
         if self.conditioning_key == "hybrid":
             x = torch.cat([x, *(c_concat or [])], dim=1)
@@ -155,12 +157,15 @@ class PracticeModel(nn.Module):
             loss = plain(pred, target, mean=False) * w
             return loss.mean() if mean else loss
 
-        plain = self.get_loss
+        plain, own = self.get_loss, vars(self).get("get_loss")
         self.get_loss = weighted  # type: ignore[method-assign]
         try:
             return self.forward(x, c)
         finally:
-            self.get_loss = plain  # type: ignore[method-assign]
+            if own is None:
+                del self.get_loss
+            else:
+                self.get_loss = own  # type: ignore[method-assign]
 
     def loss_at(self, x: Tensor, c: Cond, t: Tensor, noise: Tensor) -> Tensor:
         """The scalar loss for given timesteps int64 [B] and noise (the shape of x): nothing is drawn."""

@@ -34,7 +34,7 @@ def check_new_name(name: str) -> None:
     if not plain.strip(" ."):
         raise ValueError(f"a name has letters or digits in it; got {name!r}")
     if plain != name:
-        raise ValueError(f"the host would save {name!r} as {plain!r}: take {plain!r}, or another name of letters, digits, and ._- ")
+        raise ValueError(f"{name!r} would be saved as {plain!r}: take {plain!r}, or another name of letters, digits, and ._- ")
 
 
 def check_length(name: str, folder: Path) -> None:
@@ -95,7 +95,7 @@ def check_free(kind: str, name: str, *, fresh: bool) -> None:
     if fresh or not target.exists():
         return
     check_readable(kind, target)
-    raise ValueError(f"{target} is there already, and the host does not list it as {name!r}: choose another name")
+    raise ValueError(f"{target} is there already, but is not listed as {name!r}: choose another name")
 
 
 def check_readable(kind: str, path: Path | None) -> int:
@@ -110,7 +110,7 @@ def check_readable(kind: str, path: Path | None) -> int:
         _check_width(kind, thing)
         return int(thing.step or 0)
     except files.UNREADABLE as error:
-        way = f"put {path.name}{BACKUP}" if has_backup(path) else "put a sound copy"
+        way = f"put {path.name}{BACKUP}" if has_backup(path) else "put an intact copy"
         known = isinstance(error, ValueError) and str(path) in str(error)  # the loader's own words for any damage
         detail = "it is damaged or holds something else" if known else _first_line(error)
         raise ValueError(f"{path} cannot be read as {_a(kind)}: {detail}; {way} in its place, or move it away") from error

@@ -151,7 +151,7 @@ def _as_threshold(result: dict[str, Any]) -> None:
     result["momentum"] = None
     ends = [w for w in result["warnings"] if w["message"].startswith(STOPS)]
     others = [w for w in result["warnings"] if not w["message"].startswith((STOPS, JUMPS))]
-    message = f"this ends at step {result['stop']}; from there on its last threshold holds"
+    message = f"this ends at step {result['stop']}; after that the last threshold stays in force"
     result["warnings"] = others + [w | {"message": message} for w in ends]
 
 
@@ -207,7 +207,7 @@ def resume_lints(made: Plan, initial: int, past: Sequence[PastLeg] = (), origin:
     whole, own = (0, len(made.text)), initial - origin
     if own >= made.stop:
         end = origin + made.stop
-        return [Lint(f"the run goes on at step {initial} and the plan ends at {end}: nothing is left to train", whole)]
+        return [Lint(f"the run resumes at step {initial}, but the plan ends at {end}: nothing is left to train", whole)]
     found = []
     jump = _stretch(made, initial, past, origin)
     if jump is not None:
@@ -215,7 +215,7 @@ def resume_lints(made: Plan, initial: int, past: Sequence[PastLeg] = (), origin:
     same_length = bool(past) and past[-1].total_steps - past[-1].origin == made.total_steps
     stretched = None if same_length or own == 0 else _first_stretched(made, own)
     if stretched is not None:
-        message = "this stretches with max steps: the run has begun, and its rate jumps when max steps changes"
+        message = "this item scales with max steps: changing max steps makes the rate jump"
         found.append(Lint(message, stretched.item.span))
     before, now = _planned(past, initial), made.value(own)
     if before is not None and abs(before - now) > 1e-9 * max(before, now):

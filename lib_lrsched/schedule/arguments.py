@@ -22,7 +22,7 @@ def build(call: Call, length: int, before: float | None, clock: Clock) -> tuple[
     values: Mapping[str, Any] = {p.name: value_of(p, given.get(p.name), length, clock) for p in shape.params}
     if shape.joins and values["a"] is None:
         if before is None:
-            clock.fail(f"no segment before this one hands over a rate; give both, as in {shape.example}", call.span)
+            clock.fail(f"no previous segment provides a rate; give both, as in {shape.example}", call.span)
         values = {**values, "a": before}
         _check_range(shape.params[0], before, clock, call.span)
     try:

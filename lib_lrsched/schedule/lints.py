@@ -104,7 +104,7 @@ def _short(tree: Schedule, laid: list[Segment], total: int) -> list[Lint]:
     fix = tree.source[: last.item.value.span[1]] + tree.source[end.span[1] :]
     if last.shape == "repeat":
         return [Lint(f"{STOPS} at step {last.stop} of {total}", end.span)]
-    return [Lint(f"{STOPS} at step {last.stop} of {total}; without an end the last item goes on", end.span, fix)]
+    return [Lint(f"{STOPS} at step {last.stop} of {total}; without an end, the last item continues", end.span, fix)]
 
 
 def _jumps(laid: list[Segment], total: int, rate: Piecewise) -> list[Lint]:

@@ -240,5 +240,5 @@ def _positive(name: str, number: int) -> int:
 def _check_finite(segments: tuple[Segment, ...], total: int, clock: Clock) -> None:
     for segment in segments:
         if segment.built is not None and not is_finite(segment.built, min(segment.stop, total) - segment.start - 1):
-            message = "this rate grows beyond every number before its segment ends"
+            message = "this rate overflows before its segment ends"
             raise ScheduleError(message, clock.source, segment.item.value.span)

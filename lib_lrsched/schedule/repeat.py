@@ -174,7 +174,7 @@ def _inner(
         segment = Segment(start, start + steps, steps, item, value.name, values, built)
         opening = _Opening(steps, built.curve)
     if segment.built is not None and not is_finite(segment.built, steps - 1):
-        clock.fail("this rate grows beyond every number within its segment", item.span)
+        clock.fail("this rate overflows within its segment", item.span)
     return segment, opening
 
 

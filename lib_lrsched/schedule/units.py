@@ -67,7 +67,7 @@ def time(value: Quantity, clock: Clock, whole: int | None) -> int:
         integer(value, clock)
     steps = floor(_exact(value.text) * _scale(value, clock, whole) + Fraction(1, 2))
     if steps > FURTHEST:
-        clock.fail(f"{value.text}{value.unit} is further than any run goes", value.span)
+        clock.fail(f"{value.text}{value.unit} exceeds the longest possible run", value.span)
     if steps == 0:
         clock.fail(f"{value.text}{value.unit} comes to 0 steps; a time is 1 step or more", value.span)
     return steps

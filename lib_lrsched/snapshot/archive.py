@@ -4,6 +4,7 @@
     history.jsonl          its numbers
     data.safetensors       prompts and latents of its data set
     bundle.safetensors     its newest good snapshot, see `snapshot`
+    baseline.safetensors   what it started from, see `baseline`
 
 A file from somebody else is believed nothing: no other name is looked at, sizes are bounded, every field is checked as
 when it is read from the own disk, and what is kept is written anew.
@@ -28,13 +29,13 @@ from lib_lrsched.storage.history import MAX_STEP, History
 from lib_lrsched.storage.run_state import RunState, from_json, state_dict
 from lib_lrsched.storage.store import Store, stamped
 
-from . import data_set, snapshot
+from . import baseline, data_set, snapshot
 from .snapshot import Snapshot
 
 T = TypeVar("T")
 
-STATE, HISTORY, DATA, SNAPSHOT = "run.json", "history.jsonl", "data.safetensors", "bundle.safetensors"
-LARGEST_BYTES = {STATE: 4 << 20, HISTORY: 1 << 30, DATA: 2 << 30, SNAPSHOT: 4 << 30}
+STATE, HISTORY, DATA, SNAPSHOT, BASELINE = "run.json", "history.jsonl", "data.safetensors", "bundle.safetensors", baseline.NAME
+LARGEST_BYTES = {STATE: 4 << 20, HISTORY: 1 << 30, DATA: 2 << 30, SNAPSHOT: 4 << 30, BASELINE: 64 << 20}
 """What each member may be, unpacked."""
 
 UNPACKED_BYTES, UNPACKED_TIMES = 64 << 20, 20
@@ -61,7 +62,7 @@ def pack(store: Store, run_id: str, target: BinaryIO) -> None:
     """
     state = store.load(run_id)
     if state.state in ("pending", "running"):
-        raise ConflictError(f"{run_id} is going on; it can be exported when it has ended")
+        raise ConflictError(f"{run_id} is still running; it can be exported when it has ended")
     folder = snapshot.Folder(store.snapshots_path(run_id), run_id)
     number, found, passed = folder.newest(state.floor)
     if found is None:
@@ -70,7 +71,7 @@ def pack(store: Store, run_id: str, target: BinaryIO) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as file:
         file.write(history.with_name(STATE), STATE)
         file.write(dict(folder.numbered())[number], SNAPSHOT)
-        for path, name in ((history, HISTORY), (data, DATA)):
+        for path, name in ((history, HISTORY), (data, DATA), (store.baseline_path(run_id), BASELINE)):
             if path.exists():
                 file.write(path, name)
 
@@ -96,6 +97,8 @@ class Unpacked:
             _named(HISTORY, lambda: History.open(folder / HISTORY, append=False, every_value=True))
         if DATA in names:
             _named(DATA, lambda: data_set.check(folder / DATA))
+        if BASELINE in names:
+            _named(BASELINE, lambda: baseline.read(folder / BASELINE, self.snapshot.trained))
         facts = self.snapshot.facts
         if (facts.run, facts.kind, facts.name) != (self.state.id, self.state.kind, self.state.name):
             raise RunStateError(f"{SNAPSHOT} belongs to {facts.kind} {facts.name!r} of run {facts.run!r}, not to {STATE}'s")
@@ -107,7 +110,7 @@ class Unpacked:
         Raises:
             OSError: what was written so far is to be deleted.
         """
-        paths = {HISTORY: store.history_path(state.id), DATA: store.data_path(state.id)}
+        paths = {HISTORY: store.history_path(state.id), DATA: store.data_path(state.id), BASELINE: store.baseline_path(state.id)}
         for name, path in paths.items():
             if name in self._names:
                 data = self._folder / name

@@ -115,18 +115,18 @@ def place_from_parts(parts: Any, data: Any, batches: int) -> Place:
         ValueError: says what does not fit.
     """
     if not isinstance(parts, dict) or set(parts) != {"groups", "batches", "taken"}:
-        raise ValueError("the place in the epoch has not the fields groups, batches and taken")
+        raise ValueError("the place in the epoch lacks the fields groups, batches and taken")
     groups, chosen, taken = parts["groups"], parts["batches"], parts["taken"]
     if not (_is_lists(groups) and _is_lists(chosen) and type(taken) is int):
         raise ValueError("the place in the epoch is not lists of image numbers")
     if [sorted(group) for group in groups] != [sorted(group) for group in data.groups]:
-        raise ValueError("the images fall into other groups of one size")
+        raise ValueError("the images form different groups by size")
     known = {index for group in groups for index in group}
     size = int(data.batch_size)
     if len(chosen) != batches or not 0 < taken <= batches or not all(set(one) <= known and len(one) == size for one in chosen):
-        raise ValueError("the epoch has other batches")
+        raise ValueError("the epoch has different batches")
     if taken % int(data.gradient_step):
-        raise ValueError("it stood in the middle of an update")
+        raise ValueError("it was saved in the middle of an update")
     return Place(groups, chosen, taken)
 
 

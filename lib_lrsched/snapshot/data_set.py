@@ -99,7 +99,7 @@ def restore_into(path: Path, data: Any, now: Mapping[str, Any], encode: Encode |
     """
     stored, latents = _read(path)
     if digest(stored) != wanted:
-        raise RunStateError("it belongs to another stretch of the run", path)
+        raise RunStateError("it belongs to another leg of the run", path)
     names = [image["name"] for image in stored["pictures"]]
     settings = stored["settings"]
     around = [_changed(name, settings, now["settings"]) for name in ALSO_COMPARED if settings.get(name) is not None]
@@ -129,7 +129,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     data = checked(value, {"lrsched_data": COUNT, "settings": SCALARS, "lines": TEXTS, "pictures": LIST}, path)
     data["pictures"] = [checked(one, _IMAGE, path, f"pictures[{n}].") for n, one in enumerate(data["pictures"])]
     if len({image["name"] for image in data["pictures"]}) != len(data["pictures"]):
-        raise RunStateError("pictures: expected names that differ", path)
+        raise RunStateError("pictures: expected distinct names", path)
     return data, latents
 
 

@@ -38,19 +38,19 @@ def find(store: Store, kind: str, name: str, now: Known | None, choice: str,
     if state is None:
         return Resumption(choice, messages=_missed(store, kind, name, now)), None
     if state.state in ("pending", "running"):
-        return Resumption(choice, messages=(f"the run {state.id} of {name} seems to be going on: this one starts anew",)), None
+        return Resumption(choice, messages=(f"run {state.id} of {name} seems to be still running: a new run starts",)), None
     _, snapshot, passed = Folder(store.snapshots_path(state.id), state.id).newest(state.floor, read)
     messages = tuple(passed)
     if snapshot is None:
         return Resumption(choice, state, messages=messages, multiplier=state.multiplier), None
     facts = snapshot.facts
     if snapshot.parts and not is_finite(snapshot.parts["trained"]):
-        bad = f"the state saved after update {facts.step} is not finite: it is not used"
+        bad = f"the snapshot after update {facts.step} contains NaN or infinity and is not used"
         return Resumption(choice, state, messages=(*messages, bad), multiplier=state.multiplier), None
     is_it = (facts.step, facts.digest) == (now.step, now.digest)
     is_ahead = facts.step > now.step and now.digest in (state.main_digest, state.next_digest)
     if (facts.kind, facts.name) != (kind, name) or not (is_it or is_ahead):
-        old = f"the state saved after update {facts.step} is not that of {name} as it is now, at {now.step}: it is not used"
+        old = f"the snapshot after update {facts.step} does not belong to {name} as it is now (step {now.step}) and is not used"
         return Resumption(choice, state, messages=(*messages, old), multiplier=state.multiplier), None
     try:
         watch = plateau.from_parts(snapshot.parts.get("watch"))
@@ -67,7 +67,7 @@ def _missed(store: Store, kind: str, name: str, now: Known) -> tuple[str, ...]:
             _, snapshot, _ = Folder(store.snapshots_path(state.id), state.id).newest(state.floor, peek)
             if snapshot is not None and snapshot.facts.step > now.step:
                 step = snapshot.facts.step
-                return (f"a run of {name} broke off at step {step}, but the file has been written since: this one starts anew",)
+                return (f"a run of {name} ended at step {step}, but its file was written since: a new run starts",)
     return ()
 
 
@@ -79,8 +79,8 @@ def restore(tensors: Sequence[Tensor], snapshot: Snapshot) -> None:
     """
     kept = snapshot.trained
     if [tuple(t.shape) for t in tensors] != [tuple(k.shape) for k in kept]:
-        shapes = f"{_shapes(tensors)} and the saved ones {_shapes(kept)}"
-        raise RunStateError(f"the saved weights are of another design: those of {snapshot.facts.name} now are {shapes}")
+        shapes = f"{snapshot.facts.name} now has {_shapes(tensors)}, the snapshot has {_shapes(kept)}"
+        raise RunStateError(f"the saved weights have other shapes: {shapes}")
     with torch.no_grad():
         for tensor, saved in zip(tensors, kept, strict=True):
             tensor.copy_(saved)

@@ -72,10 +72,15 @@ PARTS: dict[str, tuple[type, ...]] = {
     "order": (dict, type(None)),
     "watch": (tuple, type(None)),
     "guard": (dict, type(None)),
+    "progress": (dict, type(None)),
     "extra": (dict,),
 }
 """The parts of a snapshot: what is trained, the optimizer's and GradScaler's state_dict, the generators, the place in the
-epoch, the state of shapes that look at the loss, the guard's state, and what the kind of thing needs to be made anew."""
+epoch, the state of shapes that look at the loss, the guard's state, the measured progress, and what the kind of thing needs to be
+made anew."""
+
+ADDED = ("progress",)
+"""Parts that snapshots of an earlier version lack; they mean None."""
 
 
 @dataclass(frozen=True)
@@ -211,11 +216,11 @@ class Folder:
             try:
                 snapshot = read(path)
             except RunStateError as error:
-                passed.append(f"{error}; it is passed over")
+                passed.append(f"{error}; it is skipped")
                 continue
             if snapshot.facts.run == self.run:
                 return number, snapshot, passed
-            passed.append(f"{path}: belongs to the run {snapshot.facts.run!r}; it is passed over")
+            passed.append(f"{path}: belongs to the run {snapshot.facts.run!r}; it is skipped")
         return 0, None, passed
 
     def add(self, snapshot: Snapshot) -> Path:
@@ -237,8 +242,11 @@ class Folder:
 def _parts(data: Any, tensors: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise RunStateError("parts: expected an object", path)
-    found = {}
+    found: dict[str, Any] = {}
     for name, types in PARTS.items():
+        if name not in data and name in ADDED:
+            found[name] = None
+            continue
         if name not in data:
             raise RunStateError(f"parts.{name}: expected {name}, but the field is missing", path)
         try:

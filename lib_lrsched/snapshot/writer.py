@@ -79,7 +79,7 @@ class Writer(Generic[T]):
             self._is_writing = False
 
     def _trouble(self, error: Exception) -> None:
-        message = f"the state of the run cannot be saved, training goes on: {disk_errors.why(error)}"
+        message = f"the snapshot cannot be saved; training continues: {disk_errors.why(error)}"
         with self._changed:
             if message not in self._told:
                 self._told.add(message)

@@ -10,17 +10,17 @@ import errno
 import os
 import re
 
-_ROOM, _RIGHT = "make room", "give the user that runs this the right to read and write there"
+_ROOM, _RIGHT = "make room", "give the user who runs this read and write access there"
 _MENDS = {
     errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM, errno.EFBIG: _ROOM,
     errno.EACCES: _RIGHT, errno.EPERM: _RIGHT,
     errno.EROFS: "make the disk writable, or choose another folder",
     errno.ENAMETOOLONG: "choose a shorter name",
-    errno.ENOENT: "make the folder again",
-    errno.ENOTDIR: "move away the file that stands where a folder is expected",
-    errno.EEXIST: "move away the file that stands where a folder is expected",
-    errno.EISDIR: "move away the folder that stands where the file is expected",
-    errno.EIO: "see whether the disk is still there and sound",
+    errno.ENOENT: "create the folder again",
+    errno.ENOTDIR: "move the file that is where a folder is expected",
+    errno.EEXIST: "move the file that is where a folder is expected",
+    errno.EISDIR: "move the folder that is where the file is expected",
+    errno.EIO: "check that the disk is connected and works",
 }  # fmt: skip
 _NUMBERS = {os.strerror(number): number for number in _MENDS}
 
@@ -53,4 +53,4 @@ def why(error: BaseException) -> str:
 
 def mend(error: BaseException) -> str:
     """What to do about it; begins in lower case."""
-    return _MENDS.get(number_of(error), "mend that")
+    return _MENDS.get(number_of(error), "fix the cause")

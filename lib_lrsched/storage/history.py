@@ -93,7 +93,7 @@ class History:
         history = cls(path if append else None, recent=recent, clock=clock)
         if history._replay(path, every_value=every_value):
             step = history.last_step
-            history.event(0 if step is None else step, "note", "the last line of the history was cut off; it is left out")
+            history.event(0 if step is None else step, "note", "the last line of the history was incomplete; it is left out")
         return history
 
     @property
@@ -149,7 +149,7 @@ class History:
             except OSError as error:
                 self._keep(batch, error)
             if self._file.was_deleted and not self.trouble:
-                self.trouble = f"{self.path} was deleted while the run went on: it begins anew here, and what it held is lost"
+                self.trouble = f"{self.path} was deleted during the run: recording starts again, and the earlier history is lost"
 
     def sync(self) -> None:
         """Flushes and brings the file to the disk: what is saved after this stands on these lines. Any thread may call it."""

@@ -15,7 +15,17 @@ FORMAT = 1
 
 
 class HistoryRow(NamedTuple):
-    """One update: 0-based step, planned and applied rate, loss, gradient norm, unix time in seconds."""
+    """One update. Every column is a number or null.
+
+    Attributes:
+        step: 0-based.
+        planned, actual: the schedule's rate, and that which was applied.
+        loss: of the update; NaN where it is not known.
+        grad_norm: of the gradients before clipping.
+        time_s: unix time in seconds.
+        baseline_loss: the loss of what the run started from, with the same noise; null where it was not measured.
+        progress: the share of the loss that is gone over the window of updates that ends here; null where none was measured.
+    """
 
     step: int
     planned: float
@@ -23,6 +33,8 @@ class HistoryRow(NamedTuple):
     loss: float
     grad_norm: float | None
     time_s: float
+    baseline_loss: float | None = None
+    progress: float | None = None
 
 
 COLUMNS = HistoryRow._fields

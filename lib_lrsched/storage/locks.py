@@ -113,12 +113,13 @@ class Claim:
         try:
             self._fd = self._opened()
         except OSError as error:  # a folder that cannot be written must not keep anybody from training
-            self.trouble = f"{self._path}: cannot be locked, another process could train the same: {error.strerror or error}"
+            what = "another process could train the same embedding or hypernetwork"
+            self.trouble = f"{self._path}: cannot be locked, {what}: {error.strerror or error}"
             return
         self._describe()
 
     def _opened(self) -> int:
-        failed = OSError(errno.EAGAIN, "the lock file changes all the time")
+        failed = OSError(errno.EAGAIN, "the lock file keeps changing")
         for _ in range(_TRIES):
             try:
                 self._make_folders()

@@ -111,7 +111,7 @@ def _checked_preset(name: str, text: str, note: str) -> Preset:
 
 def _refuse_builtin(name: str) -> None:
     if any(one.name == name for one in BUILTIN):
-        message = f"the preset {name!r} comes with the extension and stays as it is; save under another name"
+        message = f"the preset {name!r} comes with the extension and cannot be changed; save under another name"
         raise PresetError(message, "conflict")
 
 

@@ -23,9 +23,9 @@ CHOICES: tuple[str, ...] = get_args(Choice)
 
 SAID = {
     "start": "starts",
-    "continue": "goes on",
+    "continue": "resumes",
     "new": "resumes with a new schedule from here",
-    "restart": "goes on and restarts the schedule over the remaining steps",
+    "restart": "resumes and restarts the schedule over the remaining steps",
     "file": "starts",
 }
 

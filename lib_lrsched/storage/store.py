@@ -170,6 +170,14 @@ class Store:
         """
         return self._state_path(run_id).with_name("data.safetensors")
 
+    def baseline_path(self, run_id: str) -> Path:
+        """Where the run keeps what it started from.
+
+        Raises:
+            UnknownRunError: it can be no id.
+        """
+        return self._state_path(run_id).with_name("baseline.safetensors")
+
     def newest_snapshot(self, run_id: str) -> int:
         """The number of the newest snapshot, good or not; 0 where there is none."""
         there = numbered(self.snapshots_path(run_id), ".safetensors")
@@ -211,7 +219,7 @@ class Store:
         if state.state not in ("pending", "running") or self._is_running(state):
             return state
         is_own = process.is_own(state.pid, state.process)
-        why = "the training has ended, and that could not be saved" if is_own else "the WebUI went away while the run was going on"
+        why = "the training ended, but this could not be saved" if is_own else "the WebUI ended during the run"
         message = state.message or why
         # The state on disk is some seconds old; the history knows better how far the run came.
         step = max(state.step, last_step(self.history_path(state.id)) + 1)
@@ -293,7 +301,7 @@ class Store:
             state, source = rebuilt
             if damage is not None:
                 self._said.set_aside(path, damage)
-            why = "was gone" if damage is None else "was damaged"
+            why = "was missing" if damage is None else "was damaged"
             state = replace(state, message=f"recovered from {source.name}, after update {state.step}: run.json {why}")
             self._said.say(f"{path.parent}: the run is {state.message}")
             try:
@@ -306,7 +314,7 @@ class Store:
         """A folder without a state is nothing yet, was said when its state was set aside, or is said now."""
         left = [name for name in ("bundles", "history.jsonl") if path.with_name(name).exists()]
         if left and not path.with_name(f"{path.name}.damaged-1").exists():
-            what = f"is gone, and no whole snapshot is there to recover the run from; left is {' and '.join(left)}"
+            what = f"is missing, and no intact snapshot exists to recover it; left is {' and '.join(left)}"
             self._said.say(f"{path}: {what}")
 
 

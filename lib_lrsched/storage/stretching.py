@@ -39,14 +39,14 @@ class Stretch(NamedTuple):
     fixed: str | None
 
     def message(self, what: str = "the rate") -> str:
-        """Both values, the cause and the ways out."""
+        """Both values, the cause and the options."""
         if self.old_step == self.step:
-            values = f"{what} at step {self.step} was planned as {self.before:g} and is {self.now:g}"
+            values = f"{what} at step {self.step} was planned as {self.before:g} and is now {self.now:g}"
         else:
-            values = f"{what} was {self.before:g} at step {self.old_step} and is {self.now:g} at step {self.step}"
+            values = f"{what} was {self.before:g} at step {self.old_step} and is now {self.now:g} at step {self.step}"
         keep = "" if self.fixed is None else f"write absolute ends, `{self.fixed}`; "
-        return (f"{values}: {self.why}, and the schedule stretches with that. Ways out: {keep}restart the schedule over the "
-                "remaining steps (--go-on restart), or write another one from here (--go-on new)")
+        return (f"{values}: {self.why}, and the schedule stretches with that. Options: {keep}restart the schedule over the "
+                "remaining steps, or write a new one from here")
 
 
 def planned_before(leg: Leg) -> Plan | None:
@@ -92,12 +92,12 @@ def find_stretch(then: Plan, made: Plan, step: int, origin: int) -> Stretch | No
 
 def _why(then: Plan, made: Plan, origin: int) -> str:
     if then.total_steps != made.total_steps:
-        return f"max steps was {origin + then.total_steps} and is {origin + made.total_steps}"
+        return f"max steps was {origin + then.total_steps} and is now {origin + made.total_steps}"
     if then.steps_per_epoch != made.steps_per_epoch:
-        return f"an epoch was {then.steps_per_epoch} updates and is {made.steps_per_epoch}"
+        return f"an epoch was {then.steps_per_epoch} updates and is now {made.steps_per_epoch}"
     if then.images_per_step != made.images_per_step:
-        return f"an update was {then.images_per_step} images and is {made.images_per_step}"
-    return "it was planned by another version"
+        return f"an update was {then.images_per_step} images and is now {made.images_per_step}"
+    return "another version planned it"
 
 
 def _fixed(then: Plan, made: Plan) -> str | None:

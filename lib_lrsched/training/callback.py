@@ -4,9 +4,11 @@
     at the first apply():
         on_start(session)                   what is trained, its optimizer and its data are there
     for each update:
-        before_forward(batch)               timesteps and noise may be looked at or replaced
+        before_forward(batch)               timesteps and noise may be looked at or replaced; once for each micro-batch
+        after_forward(batch)                its loss is there, and its gradient is not yet
         before_step(update)                 gradients are there, unscaled: clip, norms
         on_update(update)                   the update was made: step, loss, rate, norm, skipped or not
+    on_rollback(parts)                      an earlier state has been put back
     on_save(save)                           the host writes what is trained
     on_end(outcome)                         however the loop ended
 
@@ -26,11 +28,12 @@ from torch import Tensor
 from lib_lrsched.snapshot.snapshot import PARTS
 
 from .host import Host
+from .loss_seam import Batch
 from .reporter import Reporter
 from .run import TrainingRun
 from .trainee import Trainee
 
-EVENTS = ("on_start", "before_forward", "before_step", "on_update", "on_save", "on_end")
+EVENTS = ("on_start", "before_forward", "after_forward", "before_step", "on_update", "on_rollback", "on_save", "on_end")
 
 OBSERVER = "observer"
 """A callback that only looks on: when it fails it is switched off, and training goes on."""
@@ -55,6 +58,8 @@ class Update:
         was_skipped: GradScaler left the weights as they were.
         is_good: nothing speaks against the weights after it; None where nothing speaks for them either.
         must_save: something has happened that a kill must not undo.
+        baseline_loss: of what the run started from, under the same noise; None where it was not measured.
+        progress: the share of the loss that is gone over the window that ends here; None where nothing in it was measured.
     """
 
     step: int
@@ -65,6 +70,8 @@ class Update:
     late_norm: float | None = None
     is_good: bool | None = True
     must_save: bool = False
+    baseline_loss: float | None = None
+    progress: float | None = None
 
 
 class Save(NamedTuple):
@@ -131,14 +138,20 @@ class Callback:
     def on_start(self, session: Training) -> None:
         """The first update is about to be made."""
 
-    def before_forward(self, batch: Any) -> None:
+    def before_forward(self, batch: Batch) -> None:
         """A micro-batch is about to pass through the model."""
+
+    def after_forward(self, batch: Batch) -> None:
+        """It has passed, and its loss is known."""
 
     def before_step(self, update: Update) -> None:
         """The optimizer is about to step."""
 
     def on_update(self, update: Update) -> None:
         """An update was made."""
+
+    def on_rollback(self, parts: Mapping[str, Any]) -> None:
+        """The state with these parts has been put back into what is trained; the step goes on counting."""
 
     def on_save(self, save: Save) -> None:
         """The host has written what is trained."""
@@ -200,9 +213,9 @@ class Callbacks:
     def _failed(self, callback: Callback, error: Exception) -> None:
         name = type(callback).__name__
         self._reporter.failed(error)
-        self.failed = self.failed or f"a part of the hooks failed in the training before: {name}"
+        self.failed = self.failed or f"a hook failed in the previous training: {name}"
         if callback.on_failure == OBSERVER:
             self.active.remove(callback)
             self._sort()
         elif callback.on_failure == ESSENTIAL:
-            self._stop(f"{name} failed, and the training cannot go on as it was asked for; the traceback is on the console")
+            self._stop(f"{name} failed, and training cannot continue as requested; the traceback is on the console")

@@ -29,8 +29,8 @@ def even_weights(data: Any) -> str:
             names.append(Path(entry.filename).name)
     if not names:
         return ""
-    return (f"the alpha channel of {listed(names, len(data.dataset))} is the same everywhere. As a loss weight that is 0 / 0, and "
-            "the WebUI would train it to NaN: here every place counts the same, as in an image without alpha")
+    return (f"the alpha channel of {listed(names, len(data.dataset))} is the same everywhere. Used as a loss weight this gives "
+            "0/0 (NaN in the WebUI): all pixels get the same weight instead")
 
 
 def no_numbers(data: Any) -> str:
@@ -38,8 +38,8 @@ def no_numbers(data: Any) -> str:
     names = [Path(entry.filename).name for entry in data.dataset if not _is_finite(entry)]
     if not names:
         return ""
-    return (f"the VAE makes numbers that are not finite of {listed(names, len(data.dataset))}, and training on them would end in "
-            "NaN: start the WebUI with --no-half-vae, or take them out of the data set")
+    return (f"the VAE produces NaN or infinity for {listed(names, len(data.dataset))}, and training on them would end in NaN: "
+            "start the WebUI with --no-half-vae, or remove them from the data set")
 
 
 def listed(names: Sequence[str], total: int) -> str:

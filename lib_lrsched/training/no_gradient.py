@@ -7,7 +7,7 @@ from collections.abc import Iterable
 SEVERAL = 10
 """After this many updates from the start without any gradient it is said."""
 
-_ATTENTION = 'the attention in use passes no gradient on (switch off "Use cross attention optimizations while training")'
+_ATTENTION = 'the attention in use does not propagate gradients (switch off "Use cross attention optimizations while training")'
 WHY = {
     "embedding": f"no prompt names it (look at the prompts, and at [name] in the prompt template), or {_ATTENTION}",
     "hypernetwork": f"{_ATTENTION}, or none of its modules is one of the loaded model's",
@@ -55,5 +55,5 @@ def same_words_as(name: str, names: Iterable[str]) -> list[str]:
 
 def shared_words(name: str, same_words: list[str]) -> str:
     others = ", ".join(map(repr, same_words))
-    return (f"There is {others} beside {name!r}: prompts know no capitals, so that only one of them is put in, and the other "
-            "learns nothing. Rename one, and refresh the list")
+    return (f"Besides {name!r} there is also {others}: prompts ignore capitals, so only one of them is used and the other learns "
+            "nothing. Rename one, and refresh the list")

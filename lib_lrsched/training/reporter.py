@@ -40,7 +40,7 @@ class Reporter:
         self._said.add(message)
         self._run.note(f"a hook failed: {message}", "error")
         whole = "".join(traceback.format_tb(error.__traceback__)).rstrip()
-        self.say(f"LR Schedule: a hook failed, training goes on: {message}\n{whole}")
+        self.say(f"LR Schedule: a hook failed, training continues: {message}\n{whole}")
 
     def say_troubles(self) -> None:
         """What went wrong with the run's files, each thing once."""

@@ -63,6 +63,17 @@ class TrainingRun:
         """Where the snapshots of this run go; it has begun."""
         return self._store.snapshots_path(self.id)
 
+    @property
+    def baseline_path(self) -> Path | None:
+        """Where this run keeps what it started from; None where it cannot be kept."""
+        return self._store.baseline_path(self.id) if self.id else None
+
+    @property
+    def is_at_start(self) -> bool:
+        """Whether no update of this run lies before this training."""
+        legs = self._state.legs
+        return not legs or legs[0].start_step == self.initial_step
+
     def data_path(self, run_id: str) -> Path:
         """Where a run keeps its data set's prompts and latents."""
         return self._store.data_path(run_id)
@@ -86,15 +97,18 @@ class TrainingRun:
         self.planned.watch = plateau.advance(before, plateau.segment_at(self.planned.plan, own), own, loss)
         cuts_before = before.plateau.cuts if before.start == self.planned.watch.start else 0
         if self.planned.watch.plateau.cuts > cuts_before:
-            self.note(f"the loss stands still: the rate is cut to {self.planned.watch.plateau.rate:g}", "plateau")
+            self.note(f"the loss no longer improves: the rate is cut to {self.planned.watch.plateau.rate:g}", "plateau")
 
-    def record(self, step: int, actual: float, loss: float, grad_norm: float | None) -> None:
-        """One update was made at ``step`` (0-based) with the rate ``actual``."""
+    def record(self, step: int, actual: float, loss: float, grad_norm: float | None, *, baseline_loss: float | None = None,
+               progress: float | None = None) -> None:
+        """One update was made at ``step`` (0-based) with the rate ``actual``; see HistoryRow for the rest."""
         now = self._clock()
         if self._planned_now[0] != step:
             self.look(step, loss)
-        planned = self._planned_now[1]
-        self.history.record(HistoryRow(step=step, planned=planned, actual=actual, loss=loss, grad_norm=grad_norm, time_s=now))
+        self.history.record(HistoryRow(
+            step=step, planned=self._planned_now[1], actual=actual, loss=loss, grad_norm=grad_norm, time_s=now,
+            baseline_loss=baseline_loss, progress=progress,
+        ))
         if not 0 <= now - self._saved_s < STATE_EVERY_S:
             self._save(now)
 
@@ -102,8 +116,8 @@ class TrainingRun:
         """An update was made at ``step``, and its loss is not known."""
         if self.history.last_step != step:
             planned = self.planned.planned_at(step) if step < self.planned.stop else float("nan")
-            loss, now = float("nan"), self._clock()
-            self.history.record(HistoryRow(step=step, planned=planned, actual=actual, loss=loss, grad_norm=grad_norm, time_s=now))
+            self.history.record(HistoryRow(step=step, planned=planned, actual=actual, loss=float("nan"), grad_norm=grad_norm,
+                                           time_s=self._clock()))
         self.counted(step + 1)
 
     def counted(self, step: int) -> None:
@@ -223,7 +237,7 @@ class TrainingRun:
         event = "leg" if found is None else "resume"
         said = f"{resume.SAID[mode]} at step {self.initial_step} of {request.total_steps} with `{request.rate_text}`"
         times = self.planned.multiplier
-        self.note(said if times == 1.0 else f"{said}, times {times:g} since the guard stepped in", event)
+        self.note(said if times == 1.0 else f"{said}, times {times:g} after a rescue", event)
         for message in resumed.messages:
             self.note(message)
 
@@ -252,17 +266,17 @@ class TrainingRun:
 
     def _open_history(self) -> History:
         path = self._store.history_path(self.id)
-        lost = "the history recorded so far is lost, what was trained is not"
+        lost = "the earlier history is lost; the trained weights are not"
         try:
             history = History.open(path)
         except RunStateError as error:
             try:
-                self._trouble(f"{error}: {lost}; it is set aside as {set_aside(path).name}")
+                self._trouble(f"{error}: {lost}. The file is set aside as {set_aside(path).name}")
             except OSError as trouble:
                 self._trouble_on_disk(trouble)
             return History(path)
         if history.last_step is None and self._state.legs[0].start_step < self.initial_step:
-            self._trouble(f"{path} is gone or empty: {lost}")
+            self._trouble(f"{path} is missing or empty: {lost}")
         return history
 
     def _save(self, now: float) -> None:
@@ -270,6 +284,10 @@ class TrainingRun:
         self._state = replace(self._state, step=self._step, updated_s=now)
         if self._state.id:
             self._try(lambda: self._store.save(self._state))
+
+    def try_on_disk(self, action: Callable[[], None]) -> None:
+        """Do something with the run's files; where the disk refuses, it is reported and training continues."""
+        self._try(action)
 
     def _try(self, action: Callable[[], None]) -> None:
         """Files may fail; training goes on."""
@@ -282,8 +300,8 @@ class TrainingRun:
 
     def _trouble_on_disk(self, error: OSError) -> None:
         folder, why, mend = self._store.root, disk_errors.why(error), disk_errors.mend(error)
-        self.disk_trouble = (f"the run cannot be kept in {folder}: {why}. Training goes on, with the guard in memory; "
-                             f"to be able to resume it, {mend}")
+        self.disk_trouble = (f"the run cannot be kept in {folder}: {why}. Training continues, with the guard in memory only; "
+                             f"to make it resumable, {mend}")
         self._trouble(self.disk_trouble)
 
     def _trouble(self, message: str) -> None:

@@ -39,10 +39,12 @@ from .callbacks.folder_watch import FolderWatch
 from .callbacks.freezing import Freezing
 from .callbacks.guard import Guard
 from .callbacks.history import RecordHistory
+from .callbacks.progress import Progress
 from .callbacks.rate_and_clip import RateAndClip
 from .callbacks.snapshots import Snapshots, When
 from .host import Checks, Host, InputError
 from .interrupts import Held
+from .loss_seam import LossSeam
 from .reporter import Reporter
 from .run import TrainingRun
 from .schedulers import ClipScheduler, RateScheduler
@@ -84,15 +86,17 @@ class Session:
         self._warnings = list(warnings)
         self._reported = -1
         self._stopped = ""
+        self._seam: LossSeam | None = None
         self.rate_and_clip = RateAndClip(self)
+        self.progress = Progress(self, settings.progress_every)
         self.history = RecordHistory(self)
         self.guard = Guard(self)
         self.snapshots = Snapshots(self, When(settings.autosave_every, settings.autosave_minutes), snapshot)
         self.file_saving = FileSaving(self, checks)
         freezing = Freezing()
         self.callbacks = Callbacks(
-            [freezing, *host_callbacks(freezing), self.rate_and_clip, self.history, self.guard, self.snapshots, self.file_saving,
-             FolderWatch()],
+            [freezing, *host_callbacks(freezing), self.rate_and_clip, self.progress, self.history, self.guard, self.snapshots,
+             self.file_saving, FolderWatch()],
             self.reporter, self.give_up,
         )  # fmt: skip
 
@@ -192,7 +196,7 @@ class Session:
         if run.request.clip_mode != "disabled":
             by = f"gradient clipping by {run.request.clip_mode}"
             run.note(f"{by}, exact: on true, unscaled gradients" if run.exact_clip
-                     else f"{by}, the host's own: on gradients as they are scaled")
+                     else f"{by}, the WebUI's own: on scaled gradients")
         self.reporter.say_troubles()
 
     def attach(self, optimizer: Any) -> None:
@@ -203,7 +207,15 @@ class Session:
         self.reporter.protect(lambda: self._drop_foreign_state(optimizer))
         self.reporter.protect(self._load_states)
         self.callbacks.call("on_start", self)
+        self.reporter.protect(self._look_at_batches)
         self.reporter.protect(self._say_how_it_resumes)
+
+    def _look_at_batches(self) -> None:
+        """From here on callbacks see each batch on its way through the model."""
+        model = self.host.shared.sd_model
+        if self._seam is None and hasattr(model, "p_losses"):
+            self._seam = LossSeam(model, lambda batch: self.callbacks.call("before_forward", batch),
+                                  lambda batch: self.callbacks.call("after_forward", batch))
 
     def before_step(self) -> None:
         """The optimizer is about to step: gradients are there, unscaled."""
@@ -216,7 +228,7 @@ class Session:
         self._reported = steps_done
         update = self.rate_and_clip.take(steps_done - 1, float(values["loss"]))
         self.callbacks.call("on_update", update)
-        return {**values, "learn_rate": update.rate}
+        return {**values, "learn_rate": update.rate, "progress": "" if self.progress.newest is None else f"{self.progress.newest:.7f}"}
 
     @property
     def updates_made(self) -> int:
@@ -230,7 +242,9 @@ class Session:
 
     def roll_back(self) -> int:
         """Restore the last good state in memory; gives its step."""
-        return self.snapshots.roll_back()
+        good = self.snapshots.roll_back()
+        self.callbacks.call("on_rollback", good.parts)
+        return good.facts.step
 
     def saved(self, save: Save) -> None:
         """The host has written what is trained."""
@@ -240,7 +254,7 @@ class Session:
         """What the run, the callbacks and the trainee add to a snapshot."""
         why = self.why_not_exact or self.callbacks.failed
         extra = {**self.trainee.design(), **({WHY: why} if why else {})}
-        return {"watch": self.run.watch, "guard": None, **self.callbacks.state_dict(), "extra": extra}
+        return {"watch": self.run.watch, "guard": None, "progress": None, **self.callbacks.state_dict(), "extra": extra}
 
     # The end ------------------------------------------------------------------------------------
 
@@ -252,8 +266,10 @@ class Session:
             broken_by: what is being raised through the host's loop, if anything is; it swallows what is an Exception.
         """
         self.has_ended = True
+        if self._seam is not None:
+            self.reporter.protect(self._seam.undo)
         ended = self.reporter.protect(lambda: self._finish(others, broken_by))
-        outcome = ended or Outcome("failed", "the end of the training could not be noted; the traceback is on the console")
+        outcome = ended or Outcome("failed", "the end of the training could not be recorded; the traceback is on the console")
         self.callbacks.call("on_end", outcome)
         self.run.end(*outcome)
         self.reporter.say_troubles()
@@ -301,9 +317,9 @@ class Session:
             return
         is_counted, is_new = (thing.step or 0) != snapshots.moment.step, hook.made != snapshots.moment.made
         if not hook.is_whole or snapshots.is_torn:
-            self._take_back(thing, "the optimizer broke off in the middle of an update")
+            self._take_back(thing, "the optimizer was stopped in the middle of an update")
         elif is_new and not is_counted and snapshots.is_scaled:  # GradScaler may or may not have drawn its conclusions
-            self._take_back(thing, "the loop broke off before an update was counted")
+            self._take_back(thing, "the loop ended before an update was counted")
         elif is_new or is_counted:
             self._take_in(thing)
         self._replace_ruins(thing)
@@ -315,7 +331,7 @@ class Session:
             return
         if is_finite(good.parts["trained"]):  # else it is not saved, see callbacks/file_saving.py
             self._put_back(thing, good)
-            message = f"what was trained is not finite: the last good state, after update {thing.step}, is saved instead"
+            message = f"the result contains NaN or infinity: the last good state, after update {thing.step}, is saved instead"
             self.reporter.tell(message)
             self._ruin = "" if self.guard.has_diverged else message  # a range test is meant to get there
 
@@ -328,7 +344,7 @@ class Session:
 
     def _take_back(self, thing: Any, why: str) -> None:
         self._put_back(thing, None)
-        self.reporter.tell(f"{why}: back to the state after update {thing.step}")
+        self.reporter.tell(f"{why}: restored the state after update {thing.step}")
 
     def _take_in(self, thing: Any) -> None:
         """An update was made, and the host did not come to report it: all is known of it but its loss."""
@@ -340,11 +356,11 @@ class Session:
         self.run.unreported(thing.step - 1, step_hook.read_rate(hook.optimizer) if rate is None else rate,
                             None if norm is None else float(norm))
         if thing.step == moment.step + 1 and self._reported != thing.step:
-            why = f"the loop broke off after update {thing.step - 1} and before its loss was reported: "
-            why += "the guard and a plateau have not seen it"
+            why = f"training ended after update {thing.step - 1}, before its loss was reported: "
+            why += "the guard and any plateau did not see it"
         else:  # nobody looked at the generators at the right time
-            why = f"what had to be noted after update {thing.step - 1} was not: "
-            why += "random numbers and place in the data may be others"
+            why = f"update {thing.step - 1} was not recorded completely: "
+            why += "random numbers and data position may differ"
         self.why_not_exact = why
         self.snapshots.boundary(thing.step, made=hook.made, disturbed=False, is_good=None)
         self.reporter.tell(why)
@@ -435,7 +451,7 @@ class Session:
         belongs_to = self.run.knows_optimizer(file_time(path))
         if belongs_to is not None and belongs_to != step_hook.digest(self.trainee.tensors()):
             optimizer.state.clear()
-            self.reporter.tell(f"the optimizer's state in {path.name} belongs to other weights: it starts anew")
+            self.reporter.tell(f"the optimizer's state in {path.name} belongs to other weights: it starts over")
 
     def _say_how_it_resumes(self) -> None:
         """After the state was put back: what the run resumes with, and what it could not."""
@@ -444,7 +460,7 @@ class Session:
             return
         model: Any = getattr(self.host.shared.sd_model, "model", None)
         if getattr(model, "conditioning_key", None) in ("hybrid", "concat"):
-            snapshots.not_exact("the image that an inpainting model wants beside the prompt is encoded anew, by other draws")
+            snapshots.not_exact("the inpainting image is encoded again with different random numbers")
         why = snapshots.snapshot.parts["extra"].get(WHY)
         if isinstance(why, str):
             snapshots.not_exact(why)
@@ -452,15 +468,14 @@ class Session:
             self.reporter.tell(message)
         state, request = planned.resumed.state, run.request
         clipped = state is not None and (state.clip_mode, state.clip_text) == (request.clip_mode, request.clip_text)
-        back = "weights, optimizer, random numbers and place in the data are back"
+        back = "weights, optimizer, random numbers and data position are restored"
         if snapshots.is_exact and self.host.settings().free_memory == "auto":
-            run.note(f"{back}; the last digits may be others, for {FREE_MEMORY} is on auto and decides anew")
+            run.note(f"{back}; results may differ in the last digits, because {FREE_MEMORY} is on auto")
         elif snapshots.is_exact:
             is_as_planned = planned.continues and clipped and planned.has_same_past(self.initial_step)
-            run.note(f"exactly as if there had been no break: {back}" if is_as_planned else back)
+            run.note(f"resumed exactly: {back}" if is_as_planned else back)
         else:
-            self.reporter.tell(
-                "weights and step are back; because of what is named above the run is not exactly what it would have been")
+            self.reporter.tell("weights and step are restored, but the run is not exact (see above)")
 
     def _describe(self) -> str:
         request, planned = self.run.request, self.run.planned
@@ -468,7 +483,8 @@ class Session:
         text = f"Training with the schedule `{request.rate_text}`: "
         text += f"from step {self.initial_step} at {first:g} to {planned.stop} at {last:g}"
         if request.clip_mode != "disabled":
-            text += f"; clipping by {request.clip_mode}, {'exact' if self.run.exact_clip else 'the host’s own'}"
+            own = "exact" if self.run.exact_clip else "the WebUI's own"
+            text += f"; clipping by {request.clip_mode}, {own}"
         return text
 
 
@@ -479,4 +495,4 @@ def _make_log_folder(folder: Any) -> None:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"the log directory {folder!r} cannot be made: {error.strerror or error}") from error
+        raise InputError(f"the log directory {folder!r} cannot be created: {error.strerror or error}") from error

@@ -26,6 +26,7 @@ class Settings:
         guard_loss: losses this many times the highest of the recent ones count as wrong, see `guard`; 0 for never.
         guard_factor: what the rate is multiplied by when that happens.
         guard_rescues: after this many times the run is stopped at its last good state.
+        progress_every: compare with what the run started from at every so many updates; 0 for never.
         state_dir: folder of run state; empty for the default beside the host's other data.
     """
 
@@ -40,3 +41,4 @@ class Settings:
     guard_loss: float = 10.0
     guard_factor: float = 0.5
     guard_rescues: int = 3
+    progress_every: int = 8

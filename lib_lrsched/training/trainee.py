@@ -5,12 +5,14 @@ Everything in which the two differ during a training is here.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from lib_lrsched.optimizer import step_hook
@@ -21,6 +23,7 @@ from lib_lrsched.storage.run_state import Known
 
 from . import no_gradient
 from .host import Host
+from .loss_seam import Batch
 
 DESIGN = (
     "layer_structure", "activation_func", "weight_init", "add_layer_norm", "use_dropout", "activate_output", "last_layer_dropout",
@@ -60,6 +63,20 @@ class Trainee(Protocol):
     def saving_optimizer(self, optimizer: Any, *, is_wanted: bool) -> Any:
         """A context in which the object carries its optimizer's state, where it has to for a copy."""
 
+    needs_baseline: bool
+    """Whether what the run started from has to be kept for ``baseline_loss``."""
+
+    def baseline_loss(self, batch: Batch, model: Any, start: Sequence[Tensor]) -> Tensor | None:
+        """The loss of what the run started from, a float scalar, with the batch's own noise and prompts.
+
+        Args:
+            model: the host's loaded model.
+            start: what was kept; see ``needs_baseline``.
+
+        Returns:
+            None where the batch's prompts are not known.
+        """
+
     def why_no_gradient(self) -> str:
         """Why its gradient may be 0."""
 
@@ -75,6 +92,7 @@ class EmbeddingTrainee:
 
     kind = "embedding"
     is_saved_in_loop = True
+    needs_baseline = True
 
     def __init__(self, host: Host, name: str) -> None:
         self._host = host
@@ -102,6 +120,18 @@ class EmbeddingTrainee:
     def saving_optimizer(self, optimizer: Any, *, is_wanted: bool) -> Iterator[None]:  # noqa: ARG002 its save takes the optimizer
         yield
 
+    def baseline_loss(self, batch: Batch, model: Any, start: Sequence[Tensor]) -> Tensor | None:
+        """The text encoder's answer to the same prompts, with the start vectors in the embedding's place."""
+        if not batch.prompts:
+            return None
+        vec, self.thing.vec = self.thing.vec, start[0]
+        try:
+            with torch.no_grad():
+                context = model.cond_stage_model(list(batch.prompts))
+        finally:
+            self.thing.vec = vec
+        return batch.loss_with(context)
+
     def why_no_gradient(self) -> str:
         return no_gradient.why_not(self.kind, self.name, self._names())
 
@@ -126,6 +156,7 @@ class HypernetworkTrainee:
 
     kind = "hypernetwork"
     is_saved_in_loop = False
+    needs_baseline = False
 
     def __init__(self, host: Host, name: str) -> None:
         self._host = host
@@ -162,6 +193,14 @@ class HypernetworkTrainee:
         finally:
             self.thing.optimizer_state_dict = None
 
+    def baseline_loss(self, batch: Batch, model: Any, start: Sequence[Tensor]) -> Tensor | None:  # noqa: ARG002 see Trainee
+        """The model without it: in this thread alone, for another may train beside it."""
+        layers, self.thing.layers = self.thing.layers, _HiddenHere(self.thing.layers)
+        try:
+            return batch.loss_with()
+        finally:
+            self.thing.layers = layers
+
     def why_no_gradient(self) -> str:
         return no_gradient.why_not(self.kind, self.name, ())
 
@@ -170,6 +209,17 @@ class HypernetworkTrainee:
 
     def let_go(self, *, is_shared: bool) -> None:
         """The host does what there is to do."""
+
+
+class _HiddenHere(dict[Any, Any]):
+    """A hypernetwork's layers by context width, which the thread that made this does not find."""
+
+    def __init__(self, layers: Mapping[Any, Any]) -> None:
+        super().__init__(layers)
+        self._thread = threading.get_ident()
+
+    def get(self, width: Any, default: Any = None) -> Any:
+        return default if threading.get_ident() == self._thread else super().get(width, default)
 
 
 def trainee_of(host: Host, kind: str, name: str) -> Trainee:

@@ -70,7 +70,7 @@ class Route(APIRoute):
                 # A mistake of ours, at the boundary to the host's server: said once, with all that finds it.
                 logger.exception("LR Schedule: %s %s failed", request.method, request.url.path)
                 what = f"{type(error).__name__}: {error}"[:200]
-                why = f"the request failed by a mistake of the extension ({what}); its traceback is on the console"
+                why = f"the request failed because of a bug in the extension ({what}); its traceback is on the console"
                 return error_answer(500, why)
 
         return guarded
@@ -100,7 +100,7 @@ class BoundedRequest(Request):
             async for block in super().stream():
                 yield block
         except ClientDisconnect as error:
-            raise HTTPException(400, "the request broke off before its end") from error
+            raise HTTPException(400, "the request was interrupted before its end") from error
 
     async def body(self) -> bytes:
         """Its bytes.
@@ -129,7 +129,7 @@ class BoundedRequest(Request):
         except RecursionError as error:
             raise too_deep from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise HTTPException(400, f"{requests.NO_OBJECT}, got no JSON: {error}") from error
+            raise HTTPException(400, f"{requests.NO_OBJECT}, not valid JSON: {error}") from error
         if _is_deeper(value, DEEPEST):
             raise too_deep
         if not isinstance(value, dict):  # pydantic 1 would make one of a list of pairs

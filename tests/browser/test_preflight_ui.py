@@ -35,7 +35,7 @@ def test_a_folder_without_images_is_said_before_the_click_and_until_it_is_mended
     good = train_tab.input_value(FOLDER)
     train_tab.fill(FOLDER, str(tmp_path))
     lines = train_tab.locator(f"{LIST} li")
-    words = f"Would not start: no file in {str(tmp_path)!r} can be read as an image; captions (.txt) beside images do not count"
+    words = f"Error: no file in {str(tmp_path)!r} can be read as an image; captions (.txt) beside images do not count"
     expect(lines).to_have_text([words])
     above, below = train_tab.locator(LIST).bounding_box(), train_tab.locator("#train_train_embedding").bounding_box()
     assert above is not None
@@ -51,9 +51,9 @@ def test_errors_come_before_what_is_to_be_minded(train_tab: Page) -> None:
     train_tab.fill(RATE, "0.005:50")
     lines = train_tab.locator(f"{LIST} li")
     expect(lines).to_have_count(2)
-    expect(lines.nth(0)).to_contain_text(f"Would not start: the log directory {NO_FOLDER!r} does not exist and cannot be made")
+    expect(lines.nth(0)).to_contain_text(f"Error: the log directory {NO_FOLDER!r} does not exist and cannot be created")
     expect(lines.nth(1)).to_have_text(
-        "Mind: the schedule ends at step 50 of 100, and training with it; leave out the last end to go on at the last rate"
+        "Warning: the schedule ends at step 50 of 100, and training with it; leave out the last end to continue at the last rate"
     )
 
 
@@ -67,8 +67,8 @@ def test_of_two_kinds_each_finding_names_its_own(train_tab: Page) -> None:
     train_tab.fill(RATE, "0.005:50")
     lines = train_tab.locator(f"{LIST} li")
     expect(lines).to_have_count(2)
-    expect(lines.nth(0)).to_contain_text("Would not start: the log directory")
-    expect(lines.nth(1)).to_contain_text("Embedding, mind: the schedule ends at step 50")
+    expect(lines.nth(0)).to_contain_text("Error: the log directory")
+    expect(lines.nth(1)).to_contain_text("Embedding, warning: the schedule ends at step 50")
 
 
 def test_without_a_name_nothing_is_asked(page: Page) -> None:

@@ -41,10 +41,10 @@ def ahead(page: Page) -> tuple[list[int], list[int]]:
 def test_after_a_crash_the_offer_says_that_the_file_is_behind(page: Page) -> None:
     offer = open_train(page, "fallen")
     expect(offer).to_contain_text(f"Continues at step {SAVED_AT} of {STEPS} with{TEXT}exactly where it was saved.")
-    expect(offer).to_contain_text("The file holds no update, because the WebUI went away before it could save. ")
-    expect(offer).to_contain_text("Training goes on from the snapshot.")
+    expect(offer).to_contain_text("The file holds no update, because the WebUI ended before it could save. ")
+    expect(offer).to_contain_text("Training resumes from the snapshot.")
     expect(offer.locator("select")).to_have_value("continue")
-    expect(page.locator(CAPTION)).to_have_text(f"Up to step {SAVED_AT} as it was planned; from there the plan goes on.")
+    expect(page.locator(CAPTION)).to_have_text(f"Up to step {SAVED_AT} as it was planned; from there the plan continues.")
     coming, past = ahead(page)
     assert (past[0], past[-1], coming[0], coming[-1]) == (0, SAVED_AT - 1, SAVED_AT, STEPS - 1)
 
@@ -59,14 +59,14 @@ def test_each_way_is_said_and_drawn_as_one_types(page: Page) -> None:
     offer = open_train(page, "paused")
     caption, hint = page.locator(CAPTION), offer.locator(".lrsched-muted").first
     begin = f"Up to step {INTERRUPTED_AT} as it was planned; from there "
-    expect(caption).to_have_text(f"{begin}the plan goes on.")
+    expect(caption).to_have_text(f"{begin}the plan continues.")
     expect(hint).to_be_empty()
     page.fill(RATE, OTHER)
     expect(hint).to_contain_text("it will be a new schedule from here, in force from step 20 on.")
     expect(caption).to_have_text(f"{begin}a new schedule is in force.")
     offer.locator("select").select_option("restart")
     expect(hint).to_have_text("The text's step 0 will be step 20.")
-    expect(caption).to_have_text(f"{begin}the schedule begins anew, over the steps that are left.")
+    expect(caption).to_have_text(f"{begin}the schedule restarts over the remaining steps.")
     assert [steps[0] for steps in ahead(page)] == [INTERRUPTED_AT, 0]
     assert page.evaluate("lrsched.helpers.helps[0].chart.data.series.find(({look}) => look === 0).y[0]") == 0.004
     page.fill(RATE, TEXT)
@@ -75,7 +75,7 @@ def test_each_way_is_said_and_drawn_as_one_types(page: Page) -> None:
     expect(caption).to_have_text(f"{begin}a new schedule is in force.")
     offer.locator("select").select_option("continue")
     expect(hint).to_be_empty()
-    expect(caption).to_have_text(f"{begin}the plan goes on.")
+    expect(caption).to_have_text(f"{begin}the plan continues.")
 
 
 def test_the_file_as_it_is_can_be_chosen_and_left_again(page: Page) -> None:
@@ -102,7 +102,7 @@ def test_error_a_choice_that_the_server_does_not_take_is_taken_back(page: Page) 
 def test_a_choice_holds_for_one_training(page: Page) -> None:
     offer = open_train(page, "over", OTHER, 32)
     offer.locator("select").select_option("restart")
-    expect(page.locator(CAPTION)).to_contain_text("begins anew")
+    expect(page.locator(CAPTION)).to_contain_text("the schedule restarts over")
     train(page, OTHER, 32)
     expect(page.locator("#ti_output textarea")).to_have_value(re.compile("^Training finished at 32 steps"), timeout=60_000)
     expect(offer).to_contain_text(f"Continues at step 32 of 32 with{OTHER}")
@@ -160,7 +160,7 @@ def test_a_crashed_run_is_planned_from_where_its_state_was_saved(page: Page) -> 
     show_run(page, "fallen")
     expect(run_row(page, "fallen").locator(".lrsched-state")).to_have_text("crashed")
     page.click("#lrsched_run_continue")
-    expect(page.locator("#lrsched_run_note")).to_contain_text(f"Goes on at step {SAVED_AT} of {STEPS}.")
+    expect(page.locator("#lrsched_run_note")).to_contain_text(f"Resumes at step {SAVED_AT} of {STEPS}.")
     expect(page.locator("#lrsched_chart .lrsched-mark-label")).to_have_text(f"continues at {SAVED_AT}")
 
 
@@ -170,7 +170,7 @@ def test_a_plan_is_sent_with_the_way_in_which_the_run_goes_on(page: Page) -> Non
     page.click("#lrsched_run_continue")
     page.select_option("#lrsched_run_way", "restart")
     page.click("#lrsched_send_embedding")
-    expect(page.locator("#lrsched_transfer_said")).to_contain_text("how paused goes on.")
+    expect(page.locator("#lrsched_transfer_said")).to_contain_text("the resume mode of paused.")
     choose_tab(page, "Train")
     choose(page, page.locator("#train_embedding input"), "paused")
     choice = page.locator(f"{OFFER} select")
@@ -188,14 +188,14 @@ def test_a_rescue_is_marked_and_told(page: Page) -> None:
     place = page.locator("#lrsched_run_rate .lrsched-mark-rescue").evaluate("line => Number(line.getAttribute('x1'))")
     page.locator("#lrsched_run_rate").hover(position={"x": place, "y": 60})
     rate = "from here on the rate is the planned one times 0.5"
-    words = f"rescue: update 12: the loss is nan. Back to the state after update 10; {rate}"
+    words = f"rescue: update 12: the loss is nan. Restored the state after update 10; {rate}"
     expect(page.locator("#lrsched_run_rate .lrsched-tip-note").first).to_have_text(words)
     expect(page.locator("#lrsched_run_numbers > div").nth(1)).to_contain_text("times 0.5 since a rescue")
     expect(page.locator("#lrsched_run_events_title")).to_have_text("Events, 1 rescue")
     page.click("#lrsched_run_events_title")
     expect(page.locator("#lrsched_run_events .lrsched-is-bad")).to_contain_text(words)
     page.click("#lrsched_run_continue")
-    expect(page.locator("#lrsched_run_note")).to_contain_text("At 0.5 times the planned rate, since the guard stepped in.")
+    expect(page.locator("#lrsched_run_note")).to_contain_text("At 0.5 times the planned rate, after a rescue.")
 
 
 def test_legs_that_did_not_go_on_as_before_are_named(page: Page) -> None:

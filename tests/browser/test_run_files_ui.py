@@ -33,7 +33,7 @@ def test_saved_states_are_shown_and_a_damaged_one_with_what_is_wrong(page: Page,
     expect(page.locator(f"{STATES} td:first-child")).to_have_text(["20", "10"])
     first = page.locator(STATES).first
     expect(first).to_contain_text(re.compile(r"[\d.]+ kB"))
-    expect(first).to_contain_text("weights (1x64 float32), optimizer (AdamW), random numbers, place in the data (8 of 12 batches)")
+    expect(first).to_contain_text("weights (1x64 float32), optimizer (AdamW), random numbers, data position (8 of 12 batches)")
     expect(first.locator("td:last-child")).to_have_text("good")
     expect(page.locator("#lrsched_run_export")).to_have_attribute("href", re.compile("/lrsched/v1/runs/.*spoilt/file$"))
     files = sorted(folder.glob("lrsched/runs/*spoilt/bundles/*.safetensors"))
@@ -66,7 +66,7 @@ def test_a_run_that_goes_on_can_be_neither_exported_nor_deleted(page: Page) -> N
     train(page, TEXT, 5000)
     choose_tab(page, "LR Schedule")
     expect(run_row(page, "busy").locator(".lrsched-state")).to_have_text("running")
-    words = "It is going on: it can be exported and deleted when it has ended."
+    words = "The run is in progress; export and delete are available when it ends."
     expect(page.locator("#lrsched_run_export_why")).to_have_text(words)
     expect(page.locator("#lrsched_run_delete")).to_be_disabled()
     choose_tab(page, "Train")
@@ -118,13 +118,13 @@ def test_a_run_is_exported_deleted_and_imported_again_by_keyboard(page: Page, tm
     expect(page.locator(".lrsched-run[aria-current=true]")).to_be_focused()
 
     hand_in(page, file)
-    taken = "there is an embedding 'parcel' already, and it stays as it is: give the run another name"
+    taken = "there is an embedding 'parcel' already: give the run another name"
     expect(page.locator(SAID)).to_have_text(f"{file.name}: {taken}")
     name = page.locator("#lrsched_run_import_name")
     expect(name).to_be_focused()
     page.keyboard.type("../parcel")
     page.keyboard.press("Enter")
-    expect(page.locator(SAID)).to_contain_text("a name has 1 to 100 letters, digits, and . _ - between them, got '../parcel'")
+    expect(page.locator(SAID)).to_contain_text("expected a name of 1 to 100 letters, digits and . _ -, got '../parcel'")
     name.fill("second parcel")
     page.keyboard.press("Enter")
     imported = 'Imported "second parcel" (embedding, step 20 of 20). The Train tab lists it.'
@@ -177,7 +177,7 @@ def test_an_import_says_how_far_it_is_and_can_be_stopped(page: Page, tmp_path: P
     slow = tmp_path / "slow.zip"
     slow.write_bytes(bytes(5000))
     hand_in(page, slow)
-    expect(page.locator(SAID)).to_contain_text(re.compile(r"slow\.zip: (sending, \d+ % of 5 kB|sent, the server looks at it)\."))
+    expect(page.locator(SAID)).to_contain_text(re.compile(r"slow\.zip: (sending, \d+ % of 5 kB|sent, the server is checking it)\."))
     expect(page.locator("#lrsched_run_import")).to_be_disabled()
     stop = page.locator("#lrsched_run_import_stop")
     expect(stop).to_have_text("Stop")

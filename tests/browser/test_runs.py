@@ -61,7 +61,7 @@ def test_the_continuation_of_a_run_is_drawn_after_what_was_trained(page: Page) -
     expect(page.locator("#lrsched_run_title")).to_have_text("longer (embedding, finished)")
     page.click("#lrsched_run_continue")
     expect(page.locator("#lrsched_text")).to_have_value("0.005:10, 0.001")
-    expect(page.locator("#lrsched_run_note")).to_contain_text("Goes on at step 20 of 20.")
+    expect(page.locator("#lrsched_run_note")).to_contain_text("Resumes at step 20 of 20.")
     page.fill("#lrsched_steps", "60")
     write(page, "0.005:10, 0.002")
     expect(page.locator("#lrsched_chart .lrsched-mark-resume")).to_be_attached()

@@ -37,7 +37,7 @@ def test_eval_prints_the_values_asked_for_in_that_order(capsys: pytest.CaptureFi
 
 def test_eval_stops_with_the_plan_and_warns(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = evaluate(capsys, "0.5:3", "--steps", "6", "--json")
-    message = "the schedule stops the run at step 3 of 6; without an end the last item goes on"
+    message = "the schedule stops the run at step 3 of 6; without an end, the last item continues"
     assert code == 0
     assert json.loads(out) == {"stop": 3, "values": [0.5] * 3, "warnings": [{"message": message, "span": [4, 5], "fix": "0.5"}]}
 
@@ -73,7 +73,7 @@ def test_error_text_is_shown_with_its_place(capsys: pytest.CaptureFixture[str]) 
 def test_error_with_a_fix_prints_the_whole_text_mended(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = evaluate(capsys, "cosin(1,\n 0)\t", "--steps", "10")
     assert (code, out) == (2, "")
-    assert err.splitlines()[-2:] == ["did you mean: cosine(1,", " 0) "]
+    assert err.splitlines()[-2:] == ["corrected: cosine(1,", " 0) "]
 
 
 def test_error_text_as_json(capsys: pytest.CaptureFixture[str]) -> None:

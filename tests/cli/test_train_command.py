@@ -88,7 +88,7 @@ def test_error_a_name_that_the_host_would_change(ground, train, kind, name, plai
     before = stored(ground)
     ended = train(kind, 9, name=name)
     assert ended.code == 2
-    assert f"the host would save {name!r} as {plain!r}" in ended.err
+    assert f"{name!r} would be saved as {plain!r}" in ended.err
     assert train(kind, 9, "--fresh", name=name).code == 2
     assert stored(ground) == before
 
@@ -101,7 +101,7 @@ def test_error_the_page_creates_nothing_under_another_name(ground, kind):
     before = ground.listing()
     for name in ("mi/ne", "!!!"):
         _, said, error = train_panel.create(kind, name, 1 if kind == "embedding" else "1, 2, 1")
-        assert (said, "a name has" in error or "the host would save" in error) == ("", True)
+        assert (said, "a name has" in error or " would be saved as " in error) == ("", True)
     assert ground.listing() == before
 
 
@@ -251,7 +251,7 @@ def test_error_a_path_for_a_name(ground, train, kind):
 
 @pytest.mark.parametrize(("name", "said"), [
     ("\ud800", "a name has letters or digits in it; got '\\ud800'"),
-    ("mine\ud800", "the host would save 'mine\\ud800' as 'mine': take 'mine', or another name of letters, digits, and ._- "),
+    ("mine\ud800", "'mine\\ud800' would be saved as 'mine': take 'mine', or another name of letters, digits, and ._- "),
 ])
 def test_error_a_name_with_half_a_character(train, name, said):
     ended = train("embedding", 3, name=name)
@@ -293,7 +293,7 @@ def test_nothing_left_of_a_file_without_a_stored_run(ground, train):
 @pytest.mark.parametrize("option", ["--lr", "--clip"])
 def test_error_of_a_schedule_has_its_fix_in_both_forms(train, option):
     ended = train("embedding", 4, option, "cosin(0.005, 1e-5)")
-    assert (ended.code, ended.err.splitlines()[-1]) == (2, "did you mean: cosine(0.005, 1e-5)")
+    assert (ended.code, ended.err.splitlines()[-1]) == (2, "corrected: cosine(0.005, 1e-5)")
     error = json.loads(train("embedding", 4, option, "cosin(0.005, 1e-5)", "--json").out)["error"]
     assert (error["span"], error["fix"]) == ([0, 5], "cosine(0.005, 1e-5)")
 
@@ -322,8 +322,8 @@ def test_a_result_for_which_there_is_no_room_is_said_in_the_runs_words_with_its_
         ended = train(kind, 6)
     assert ended.code == 1
     assert ended.err.splitlines()[-1] == (
-        "the training failed: mine.pt cannot be saved: No space left on device. Make room, then train it again with the same max "
-        "steps: it is saved, or resumed from where it was")
+        "the training failed: mine.pt cannot be saved: No space left on device. Make room, then train again with the same max "
+        "steps: the result is saved, or the run resumes from its snapshot")
     assert f"{kind}: {ground.root}/{kind}s/mine.pt" in ended.out
     assert (train(kind, 6).code, step_of(ground, kind)) == (0, 6)
 
@@ -336,7 +336,7 @@ def test_a_disk_that_is_full_before_the_start_is_a_failure_and_no_wrong_input(gr
     with monkeypatch.context() as patch:
         patch.setattr(module, name, full)
         ended = train(kind, 3)
-    said = f"a file below {ground.root} cannot be written: No space left on device; make room, then give the same command again"
+    said = f"a file below {ground.root} cannot be written: No space left on device; make room, then run the same command again"
     assert (ended.code, ended.err.splitlines()[-1]) == (1, said)
     assert train(kind, 3).code == 0
 
@@ -427,16 +427,17 @@ def test_a_schedule_that_stretches_is_told_with_both_rates_before_and_at_the_sta
     train(kind, 10, lr=text)
     before, now = plan(text, total_steps=10).value(9), plan(text, total_steps=20).value(10)
     ended = train(kind, 20, lr=text)
-    said = (f"the rate was {before:g} at step 9 and is {now:g} at step 10: max steps was 10 and is 20, and the schedule stretches "
-            "with that. Ways out: write absolute ends, `cosine(0.005, 1e-5):10, 0.000132`; restart the schedule over the remaining "
-            "steps (--go-on restart), or write another one from here (--go-on new)")
+    said = (f"the rate was {before:g} at step 9 and is now {now:g} at step 10: max steps was 10 and is now 20, and the schedule "
+            "stretches with that. Options: write absolute ends, `cosine(0.005, 1e-5):10, 0.000132`; restart the schedule over the "
+            "remaining steps, or write a new one from here")
     assert (ended.code, ended.err.count(said)) == (0, 1)
+    assert f"{said}\nchoose one of the last two with --go-on restart or --go-on new\n" in ended.err
     assert ended.err.index(said) < ended.err.index("Training with")
     (history,) = (ground.root / "lrsched" / "runs").glob("*/history.jsonl")
     log = [json.loads(line) for line in history.read_text().splitlines()[1:]]
     messages = [one["message"] for one in log if isinstance(one, dict)]
     assert said in messages
-    assert not any("no break" in message for message in messages)
+    assert not any("resumed exactly" in message for message in messages)
 
 
 @pytest.mark.parametrize(
@@ -452,13 +453,13 @@ def test_a_schedule_that_keeps_its_rates_is_as_if_there_had_been_no_break(ground
     train("embedding", 10, lr="0.005:4, 1e-3")
     assert "stretches" not in train("embedding", 20, lr="0.005:4, 1e-3").err
     (history,) = (ground.root / "lrsched" / "runs").glob("*/history.jsonl")
-    assert "exactly as if there had been no break" in history.read_text()
+    assert "resumed exactly: " in history.read_text()
 
 
 def test_a_clip_threshold_that_stretches_is_told_too(ground, train):
     train("embedding", 10, "--clip", "linear(1, 0.1)")
     ended = train("embedding", 20, "--clip", "linear(1, 0.1)")
-    assert "the clip threshold was 0.19 at step 9 and is 0.55 at step 10" in ended.err
+    assert "the clip threshold was 0.19 at step 9 and is now 0.55 at step 10" in ended.err
 
 
 # Consoles --------------------------------------------------------------------------------------------

@@ -280,7 +280,7 @@ def test_a_set_parameter_says_its_value_and_goes_back_to_its_default(text: str, 
         try:
             back = edit(after, "unset", number, param=param["name"])
         except ScheduleError as error:
-            assert "hands over a rate" in error.message or "exp" in texts_of(text)[number]  # noqa: PT017
+            assert "provides a rate" in error.message or "exp" in texts_of(text)[number]  # noqa: PT017
             return
         assert values_of(back, number) == values_of(after, number) | {param["name"]: None}
         assert_only_changed(text, back, {number})
@@ -293,7 +293,7 @@ def test_another_shape_plans_and_leaves_the_rest(text: str, shape: str, data: st
     try:
         after = edit(text, "shape", number, shape=shape)
     except ScheduleError as error:
-        assert "plateau" in text or shape == "plateau" or "hands over" in error.message  # noqa: PT017
+        assert "plateau" in text or shape == "plateau" or "provides a rate" in error.message  # noqa: PT017
         return
     assert describe_items(after)[number]["shape"] == shape
     assert_only_changed(text, after, {number})
@@ -452,7 +452,7 @@ def test_error_an_edit_whose_text_cannot_be_planned_is_refused():
 def test_error_a_unit_that_the_run_does_not_know():
     with pytest.raises(RequestError) as caught:
         edit_answer(EditRequest(text="1:50", edit={"do": "unit", "item": [0], "unit": "ep"}, total_steps=100))
-    assert caught.value.message == "50 steps cannot be said in ep: the data set's size is not known"
+    assert caught.value.message == "50 steps cannot be written in ep: the data set's size is not known"
 
 
 @pytest.mark.parametrize(("text", "param", "value", "after"), [

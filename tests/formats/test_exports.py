@@ -637,7 +637,7 @@ def test_arguments_of_sd_scripts_are_one_line():
 # What cannot be said ----------------------------------------------------------------------------
 
 MOMENTUM = "drives momentum too, and {} cannot; write cycle_momentum=no to export the rate alone"
-CURVE = "is a curve, and diffusers has constant phases only; give an error such as 2% to say it in phases"
+CURVE = "is a curve, and diffusers has constant phases only; give an error such as 2% to approximate it by phases"
 AFTER = MOMENTUM.format("DeepSpeed's OneCycle after its cycle")
 LOOKS = "`plateau` looks at the loss, and"
 TORCH = "drives momentum, which torch has for one shape over the whole run only; write cycle_momentum=no to export the rate alone"
@@ -704,12 +704,12 @@ def test_restarts_that_floats_miss_are_left_to_torch():
     ("to", "options", "message"),
     [
         ("json", {}, "no format `json`; there are a1111, pytorch, diffusers, deepspeed, kohya"),
-        ("pytorch", {"error": 0.1}, "pytorch takes no error: it says a plan exactly or not at all"),
+        ("pytorch", {"error": 0.1}, "pytorch takes no error: it expresses a plan exactly or not at all"),
         ("a1111", {"base": 0.1}, "a1111 takes no base rate"),
-        ("a1111", {"error": 1.0}, "the error is a part from 0 to below 1, such as 0.02 or 2%, got 1"),
-        ("a1111", {"error": math.nan}, "the error is a part from 0 to below 1, such as 0.02 or 2%, got nan"),
-        ("diffusers", {"base": 0.0}, "the base rate is a finite number above 0, got 0"),
-        ("diffusers", {"base": math.inf}, "the base rate is a finite number above 0, got inf"),
+        ("a1111", {"error": 1.0}, "expected an error from 0 to below 1, such as 0.02 or 2%, got 1"),
+        ("a1111", {"error": math.nan}, "expected an error from 0 to below 1, such as 0.02 or 2%, got nan"),
+        ("diffusers", {"base": 0.0}, "expected a finite number above 0 as the base rate, got 0"),
+        ("diffusers", {"base": math.inf}, "expected a finite number above 0 as the base rate, got inf"),
     ],
 )
 def test_error_options_that_a_format_does_not_take(to: str, options: dict[str, float], message: str):

@@ -196,7 +196,8 @@ def test_one_cycle_is_a_triangle_and_then_its_lowest_rate():
     assert rates_of(found.text) == pytest.approx(wanted, rel=1e-12)
     made = plan(found.text, total_steps=STEPS)
     assert [made.momentum(k) for k in (0, 50, 140)] == pytest.approx([0.9, 0.8, None])
-    assert found.note == "DeepSpeed also sets Adam's beta2 to 0.99, and leaves beta1 at 0.9 after the cycle; a text does neither"
+    assert found.note == ("DeepSpeed also sets Adam's beta2 to 0.99, and leaves beta1 at 0.9 after the cycle; "
+                          "neither has an equivalent here")
 
 
 def test_one_cycle_without_momentum_has_no_note():
@@ -438,9 +439,9 @@ MULTIPLIERS = ("finds the size of its steps itself: these rates are multipliers 
          "--learning-rate was read as --learning_rate; --max-train-steps was read as --max_train_steps"),
         ("--learning_rate=1 —max_train_steps=9", "—max_train_steps was read as --max_train_steps"),
         ("--LearningRate=1 --max_train_steps=9", "--LearningRate was read as --learning_rate"),
-        ("--learning_rate=1 --max_train_steps=9 --unet-lr=1e-5", "--unet_lr is another rate, which the text does not have"),
+        ("--learning_rate=1 --max_train_steps=9 --unet-lr=1e-5", "--unet_lr is a second rate, which has no equivalent here"),
         ("--learning_rate=1 --max_train_steps=9 --learning_rate_te1=1e-5",
-         "--learning_rate_te1 is another rate, which the text does not have"),
+         "--learning_rate_te1 is a second rate, which has no equivalent here"),
         ("--num_processes=2 --learning_rate=1 --max_train_steps=9",
          "with 2 processes sd-scripts counts the steps of all of them; the text is that of one"),
         ("--config_file=my --learning_rate=1 --max_train_steps=9",
@@ -468,7 +469,7 @@ COMMAND = """accelerate launch --num_processes 1 train_network.py --output_name 
         ("--learning_rate 1e-4", "0.0001", 1600, "without --max_train_steps sd-scripts takes 1600"),
         ("--lr_scheduler=constant --max_train_steps=9", "2e-6", 9, "without --learning_rate sd-scripts takes 2e-6"),
         ("--learning_rate=1e-4 --max_train_steps=300 --unet_lr=1e-5", "0.0001", 300,
-         "--unet_lr is another rate, which the text does not have"),
+         "--unet_lr is a second rate, which has no equivalent here"),
         ("--learning_rate=1 --lr_scheduler=linear --lr_warmup_steps=0.255 --max_train_steps=10",
          "linear(0, 1):2, linear(1, 0):10", 10, ""),
         ("--learning_rate=1 --lr_scheduler=linear --lr_warmup_steps=20% --max_train_steps=10",
@@ -521,49 +522,50 @@ THOUSANDS = "this TOML has a number with thousands of digits; expected one that 
         ("a1111", "-1e-3:10", "`-1e-3:10`: expected a rate, a finite number of 0 or more, got `-1e-3`"),
         ("a1111", "1e-3:1e2", "`1e-3:1e2`: expected a whole number of steps, got `1e2`"),
         ("a1111", "1e-3:500, 1e-4:100",
-         "`1e-4:100` ends at 100, not after the item before it (500); how long the WebUI keeps it is a matter of chance"),
+         "`1e-4:100` ends at 100, not after the item before it (500); how long the WebUI keeps it is undefined"),
         ("a1111", LONG, f"this comes to `{LONG}`, which cannot be planned: a number has at most 40 characters, this one has 52"),
         ("diffusers", "1:10,0.1", "diffusers' rules are multipliers: give the optimizer's rate as the base rate"),
-        ("deepspeed", "{", "this is no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("deepspeed", "{", "not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
         ("deepspeed", "[]", "expected a JSON object with a scheduler section"),
         ("deepspeed", '{"scheduler": {"type": "CosineLR"}}', f"{TYPES}, got 'CosineLR'"),
-        ("deepspeed", '{"type": "WarmupLR", "params": 3}', "WarmupLR: params is an object, got 3"),
+        ("deepspeed", '{"type": "WarmupLR", "params": 3}', "WarmupLR: params: expected an object, got 3"),
         ("deepspeed", section("WarmupLR"), "WarmupLR: warmup_max_lr is missing"),
         ("deepspeed", section("WarmupLR", warmup_max_lr="auto"),
-         "WarmupLR: warmup_max_lr is a finite number, 0 or more, got 'auto'"),
+         "WarmupLR: warmup_max_lr: expected a finite number, 0 or more, got 'auto'"),
         ("deepspeed", section("WarmupLR", warmup_max_lr=[0.1]),
-         "WarmupLR: warmup_max_lr has a rate for each parameter group; a text has one"),
+         "WarmupLR: warmup_max_lr has a rate for each parameter group; a schedule has one"),
         ("deepspeed", section("WarmupLR", warmup_max_lr=0.1, warmup_num_steps=-1),
-         "WarmupLR: warmup_num_steps is a whole number from 0, got -1"),
+         "WarmupLR: warmup_num_steps: expected a whole number from 0, got -1"),
         ("deepspeed", section("WarmupLR", warmup_max_lr=0.1, warmup_type="cosine"),
-         "WarmupLR: warmup_type is log or linear, got 'cosine'"),
+         "WarmupLR: warmup_type: expected log or linear, got 'cosine'"),
         ("deepspeed", section("WarmupLR", warmup_max_lr=0.1, steps=3), "WarmupLR: it has no parameter 'steps'"),
         ("deepspeed", section("WarmupDecayLR"), "WarmupDecayLR: total_num_steps is missing"),
         ("deepspeed", section("WarmupCosineLR", total_num_steps=900).replace("Cosine", "Decay").replace("900", str(2**62)),
-         f"WarmupDecayLR: total_num_steps is a whole number from 1, got {2**62}"),
+         f"WarmupDecayLR: total_num_steps: expected a whole number from 1, got {2**62}"),
         ("deepspeed", section("WarmupCosineLR", total_num_steps=900),
          "WarmupCosineLR: its numbers are ratios; give the optimizer's rate as the base rate"),
         ("deepspeed", section("OneCycle", cycle_min_lr=1e-5, cycle_max_lr=1e-3, cycle_momentum="no"),
-         "OneCycle: cycle_momentum is true or false, got 'no'"),
+         "OneCycle: cycle_momentum: expected true or false, got 'no'"),
         ("deepspeed", section("OneCycle", cycle_min_lr=1e-5, cycle_max_lr=1e-3, cycle_first_stair_count=3),
-         "OneCycle: cycle_first_stair_count: releases of DeepSpeed do not agree on stairs, and no text says them; leave it at 0"),
+         ("OneCycle: cycle_first_stair_count: releases of DeepSpeed do not agree on stairs, which have no equivalent here; "
+          "leave it at 0")),
         ("deepspeed", section("OneCycle", cycle_min_lr=1e-5, cycle_max_lr=1e-3, decay_lr_rate=0.1, decay_step_size=10),
-         "OneCycle: decay_lr_rate: its fall by 1 / (1 + rate x steps) is not a shape of a text; leave it at 0"),
+         "OneCycle: decay_lr_rate: its fall by 1 / (1 + rate x steps) has no equivalent here; leave it at 0"),
         ("deepspeed", section("OneCycle", cycle_min_lr=1e-5, cycle_max_lr=1e-3, decay_mom_rate=0.1),
-         "OneCycle: decay_mom_rate: momentum after the cycle is not scheduled by a text; leave it at 0"),
+         "OneCycle: decay_mom_rate: momentum after the cycle has no equivalent here; leave it at 0"),
         ("json", "", "no format `json`; there are a1111, diffusers, deepspeed, kohya"),
         # What a reader does not expect: other types, numbers beyond floats and ints, deep nesting, endless words.
         ("deepspeed", '{"type": ["WarmupLR"]}', f"{TYPES}, got a list"),
         ("deepspeed", '{"type": {"WarmupLR": 1}}', f"{TYPES}, got an object"),
-        ("deepspeed", "[" * 100_000, "this is not a configuration: its brackets are nested too deeply"),
-        ("deepspeed", '{"type": ' + '{"a": ' * 100_000, "this is not a configuration: its brackets are nested too deeply"),
+        ("deepspeed", "[" * 100_000, "not a configuration: its brackets are nested too deeply"),
+        ("deepspeed", '{"type": ' + '{"a": ' * 100_000, "not a configuration: its brackets are nested too deeply"),
         ("deepspeed", f'{{"steps": {MANY}}}', "a whole number has at most 40 characters, this one has 5000"),
         ("deepspeed", section("WarmupLR", warmup_max_lr=10**39).replace("0}", "e999999999}"),
-         "WarmupLR: warmup_max_lr is a finite number, 0 or more, got inf"),
+         "WarmupLR: warmup_max_lr: expected a finite number, 0 or more, got inf"),
         ("deepspeed", section("WarmupLR", warmup_max_lr={"a": 1}),
-         "WarmupLR: warmup_max_lr is a finite number, 0 or more, got an object"),
+         "WarmupLR: warmup_max_lr: expected a finite number, 0 or more, got an object"),
         ("deepspeed", section("WarmupLR", warmup_max_lr=0.1, warmup_type={"log": 1}),
-         "WarmupLR: warmup_type is log or linear, got an object"),
+         "WarmupLR: warmup_type: expected log or linear, got an object"),
         ("deepspeed", section("LRRangeTest", lr_range_test_min_lr=1e308, lr_range_test_step_rate=1e308),
          ("this comes to `linear(1e308, inf):10000000`, which cannot be planned: a rate is a finite number, 0 or more, "
          "got inf")),
@@ -578,16 +580,16 @@ THOUSANDS = "this TOML has a number with thousands of digits; expected one that 
         ("kohya", "--lr_scheduler_args T_max=" + "[" * 100_000, f"{VALUE} 'T_max={'[' * 14}...'"),
         ("kohya", "--lr_scheduler_args T_max=" + "-" * 90_000 + "1", f"{VALUE} 'T_max={'-' * 14}...'"),
         ("kohya", "--lr_scheduler_args T_max=" + "[" * 900, f"{VALUE} 'T_max={'[' * 14}...'"),
-        ("kohya", "a = " + "[" * 100_000, "this is no TOML: its brackets are nested too deeply"),
+        ("kohya", "a = " + "[" * 100_000, "not valid TOML: its brackets are nested too deeply"),
         ("kohya", "learning_rate = [1]", "argument --learning_rate: expected a number in TOML; got a list"),
         ("kohya", "learning_rate = '1e-3'", "argument --learning_rate: expected a number in TOML; got '1e-3'"),
         ("kohya", "lr-scheduler = ['cosine']", "argument --lr_scheduler: expected a text in TOML; got a list"),
         ("kohya", "lr_scheduler_args = 'T_max=3'", "argument --lr_scheduler_args: expected a list of texts in TOML; got 'T_max=3'"),
         ("kohya", """lr_scheduler_type = 'CosineAnnealingLR'\nlr_scheduler_args = ["T_max=9", "eta_min='1e-6'"]""",
-         "CosineAnnealingLR: eta_min is a finite number, 0 or more, got '1e-6'"),
+         "CosineAnnealingLR: eta_min: expected a finite number, 0 or more, got '1e-6'"),
         ("kohya", f"learning_rate = {'9' * 5000}", THOUSANDS), ("kohya", f"a = 0x{'f' * 5000}", THOUSANDS),
         ("kohya", f"--lr_scheduler=polynomial --lr_scheduler_args lr_end=0x{'f' * 5000}",
-         "argument --lr_scheduler_args: lr_end is a finite number, 0 or more, got a number with hundreds of digits"),
+         "argument --lr_scheduler_args: lr_end: expected a finite number, 0 or more, got a number with hundreds of digits"),
         ("kohya", "--x " * 20_000, "expected at most 2000 words of a command line, got 20000; give those about the rate"),
     ],
 )  # fmt: skip
@@ -602,9 +604,9 @@ def test_error_says_what_was_expected_and_what_came(kind: str, text: str, messag
     [
         ("a1111", "0.1", 0.1, "a1111 strings have absolute rates: leave out the base rate"),
         ("kohya", "", 0.1, "sd-scripts' arguments have an absolute rate, --learning_rate: leave out the base rate"),
-        ("diffusers", "0.1", 0.0, "the base rate is a finite number above 0, got 0"),
-        ("diffusers", "0.1", math.nan, "the base rate is a finite number above 0, got nan"),
-        ("diffusers", "1:10", 0.1, "diffusers wants a bare multiplier at the end; the last one is `1:10`"),
+        ("diffusers", "0.1", 0.0, "expected a finite number above 0 as the base rate, got 0"),
+        ("diffusers", "0.1", math.nan, "expected a finite number above 0 as the base rate, got nan"),
+        ("diffusers", "1:10", 0.1, "diffusers needs a bare multiplier at the end; the last one is `1:10`"),
         ("diffusers", "1,0.1", 0.1, f"{RULE}`1`"),
         ("diffusers", "1:2:3,0.1", 0.1, f"{RULE}`1:2:3`"),
         ("diffusers", "1:x,0.1", 0.1, "`1:x`: expected a whole number of steps, got `x`"),
@@ -615,7 +617,7 @@ def test_error_says_what_was_expected_and_what_came(kind: str, text: str, messag
         ("diffusers", f"1:{MANY},0.1", 0.1, f"`1:{'9' * 58}...`: expected a whole number of steps, got `{QUOTED}`"),
         ("diffusers", "nan", 0.1, "expected a multiplier, a finite number of 0 or more, got `nan`"),
         ("deepspeed", section("WarmupCosineLR", total_num_steps=2000, warmup_type="linear"), 0.1,
-         "WarmupCosineLR: with warmup_type linear its cosine begins one step in, without the peak, which no text says"),
+         "WarmupCosineLR: with warmup_type linear its cosine begins one step in, without the peak, which has no equivalent here"),
     ],
 )  # fmt: skip
 def test_error_says_what_a_base_rate_is_for(kind: str, text: str, base: float, message: str):
@@ -642,7 +644,7 @@ RESTARTS = "--lr_scheduler=cosine_with_restarts"
     [
         ("hello", ARGUMENTS),
         ("", ARGUMENTS),
-        ("--output_name='cat", "this is not a command line: No closing quotation"),
+        ("--output_name='cat", "not a valid command line: No closing quotation"),
         ("--learning_rate", "argument --learning_rate: expected one argument"),
         ("--learning_rate=-1e-3", f"argument --learning_rate: {NUMBER} '-1e-3'"),
         ("--learning_rate=fast", f"argument --learning_rate: {NUMBER} 'fast'"),
@@ -656,12 +658,12 @@ RESTARTS = "--lr_scheduler=cosine_with_restarts"
         ("--max_train_epochs=5",
          ("argument --max_train_epochs: how many steps that is depends on the data set; give the steps per epoch, "
          "or --max_train_steps in its place")),
-        ("--max_train_step=9 --learning_rate=1", "no text says what --max_train_step does"),
-        ("--learning_rate=1 --lr_sched=cosine", "no text says what --lr_sched does"),
-        ("--learning_rate=1 --lr-cycles=3", "no text says what --lr_cycles does"),
+        ("--max_train_step=9 --learning_rate=1", "--max_train_step has no equivalent here"),
+        ("--learning_rate=1 --lr_sched=cosine", "--lr_sched has no equivalent here"),
+        ("--learning_rate=1 --lr-cycles=3", "--lr_cycles has no equivalent here"),
         ("--optimizer_type=Adafactor --learning_rate=1",
-         ("argument --optimizer_type: Adafactor sets the rate itself, which no text "
-         "says; with relative_step=False among the --optimizer_args it follows the schedule")),
+         ("argument --optimizer_type: Adafactor sets the rate itself, which has no equivalent "
+         "here; with relative_step=False among the --optimizer_args it follows the schedule")),
         ("--learning_rate=1 --lr_scheduler_type=CosineAnnealingLR", "CosineAnnealingLR: T_max is missing"),
         ("--learning_rate=1 --lr_scheduler_type=StepLR --lr_scheduler_args step_size=9 gama=1",
          "StepLR: it has no parameter 'gama'"),
@@ -672,14 +674,14 @@ RESTARTS = "--lr_scheduler=cosine_with_restarts"
         ("--learning_rate=1 --lr_scheduler_type=ReduceLROnPlateau",
          "ReduceLROnPlateau has to be stepped with a loss, which this program does not do; its text is plateau(...)"),
         ("--learning_rate=1 --lr_scheduler_type=my.Waves",
-         ("no text says what my.Waves does; these of torch can be read: ConstantLR, LinearLR, PolynomialLR, StepLR, MultiStepLR, "
+         ("my.Waves has no equivalent here; these of torch can be read: ConstantLR, LinearLR, PolynomialLR, StepLR, MultiStepLR, "
          "ExponentialLR, CosineAnnealingLR, CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR")),
-        ("--lr_scheduler_args T_max=9", "argument --lr_scheduler_args: no text says what 'T_max' does with constant"),
-        ("--lr_scheduler_args lr_end=9", "argument --lr_scheduler_args: no text says what 'lr_end' does with constant"),
+        ("--lr_scheduler_args T_max=9", "argument --lr_scheduler_args: 'T_max' with constant has no equivalent here"),
+        ("--lr_scheduler_args lr_end=9", "argument --lr_scheduler_args: 'lr_end' with constant has no equivalent here"),
         ("--lr_scheduler=polynomial --lr_scheduler_args lr_end=inf",
          f"{VALUE} 'lr_end=inf'"),
         ("--lr_scheduler=polynomial --lr_scheduler_args lr_end=1e999",
-         "argument --lr_scheduler_args: lr_end is a finite number, 0 or more, got inf"),
+         "argument --lr_scheduler_args: lr_end: expected a finite number, 0 or more, got inf"),
         ("--lr_scheduler=polynomial --learning_rate=1e-7",
          "argument --learning_rate: polynomial falls to 1e-7, so that it has to be above that"),
         (f"{RESTARTS} --lr_scheduler_num_cycles=1601",
@@ -707,6 +709,6 @@ def test_the_restart_that_sd_scripts_misses_is_at_the_end_of_a_cycle_there():
 
 
 def test_error_another_scheduler_of_sd_scripts_is_answered_with_those_that_can_be_read():
-    message = r"^argument --lr_scheduler: no text says what 'adafactor:1' does; .*cosine_with_restarts"
+    message = r"^argument --lr_scheduler: 'adafactor:1' has no equivalent here; .*cosine_with_restarts"
     with pytest.raises(ImportFormatError, match=message):
         import_text("--lr_scheduler=adafactor:1", "kohya")

@@ -404,7 +404,7 @@ def test_running_out_of_memory_names_the_setting_and_is_remembered(loops, monkey
     monkeypatch.setattr(checkpointing, "_ran_out", threading.Event())
     loops.end(loops.begin("on"))
     assert loops.said[-1].startswith("CUDA ran out of memory 2 times while gradient checkpointing was left out")
-    assert loops.said[-1].endswith('if training broke off, set "Use free memory for speed" to "off" and start it again')
+    assert loops.said[-1].endswith('if training failed, set "Use free memory for speed" to "off" and start it again')
     run = loops.begin("auto")
     loops.loss()
     assert sd_hijack_checkpoint.is_active()

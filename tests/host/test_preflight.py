@@ -108,7 +108,7 @@ def test_error_a_model_that_wants_more_than_a_prompt(ground, key, channels, kind
 def test_error_a_network_in_the_place_of_the_unet(ground):
     severity, message = only(replace(ground.host(), replaced_unet=lambda: "[TRT] v1-5"))
     assert severity == "error"
-    assert message.startswith("[TRT] v1-5 stands in for the model's UNet, and no gradient passes through it: set SD Unet to None")
+    assert message.startswith("[TRT] v1-5 replaces the model's UNet and does not propagate gradients: set SD Unet to None")
 
 
 # Memory savers --------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def test_error_lowvram(ground, monkeypatch, kind):
     monkeypatch.setattr(shared.cmd_opts, "lowvram", True)
     severity, message = only(ground.host(), kind)
     assert severity == "error"
-    assert message == ("the WebUI runs with --lowvram, which takes weights away before the backward pass needs them: "
+    assert message == ("the WebUI runs with --lowvram, which moves weights away before the backward pass needs them: "
                        "start it without that, or with --medvram")
     assert preflight.of_start(ground.host(), kind, NAME, {}) == [], "the API may train on a CPU, where nothing is moved"
     monkeypatch.setattr(shared, "device", CUDA)
@@ -135,7 +135,7 @@ def test_medvram_is_slow_for_embeddings(ground, monkeypatch):
     assert severity == "warning"
     assert "--no-half" not in message
     monkeypatch.setattr(shared.cmd_opts, "no_half", True, raising=False)
-    assert "With --no-half it is missed there" in only(ground.host())[1]
+    assert "With --no-half training fails at its first update" in only(ground.host())[1]
 
 
 def test_a_module_that_is_moved_takes_its_saved_weights_along():
@@ -260,7 +260,7 @@ def test_error_a_hypernetwork_for_another_models_widths(ground, sizes, touches):
     thing = SimpleNamespace(layers=dict.fromkeys(sizes, ()))
     input_checks.check_design(webui, "embedding", "wide", thing)
     listed = ", ".join(map(str, sorted(sizes)))
-    words = f"works on vectors of {listed} numbers, and the loaded model has none of those but 24, 32: nothing would be learned"
+    words = f"works on vectors of {listed} numbers, but the loaded model has only 24, 32: nothing would be learned"
     with nullcontext() if touches else pytest.raises(InputError, match=words):
         input_checks.check_design(webui, "hypernetwork", "wide", thing)
 
@@ -303,7 +303,7 @@ def test_log_folders_that_are_missing(ground, monkeypatch):
     (ground.root / "file").write_text("")
     wanted = str(ground.root / "file" / "log")
     assert only(ground.host(), log_directory=wanted) == (
-        "error", f"the log directory {wanted!r} does not exist and cannot be made: {ground.root / 'file'} is not a folder",
+        "error", f"the log directory {wanted!r} does not exist and cannot be created: {ground.root / 'file'} is not a folder",
     )
     assert only(ground.host(), log_directory="", save_embedding_every=500) == (
         "error", "no log directory is given, and copies or images are to be saved there: name one",
@@ -316,7 +316,7 @@ def test_log_folders_that_are_missing(ground, monkeypatch):
 
 def test_a_schedule_that_ends_early_or_never_begins(ground):
     assert only(ground.host(), learn_rate="0.005:10", steps=100) == (
-        "warning", "the schedule ends at step 10 of 100, and training with it; leave out the last end to go on at the last rate",
+        "warning", "the schedule ends at step 10 of 100, and training with it; leave out the last end to continue at the last rate",
     )
     assert only(ground.host(), learn_rate="0:10, linear(0, 0)", steps=100) == (
         "warning", "the learning rate is 0 at every step, so nothing will be learned: give a rate above 0",
@@ -401,7 +401,8 @@ def test_attention_with_its_own_gradient_is_no_trouble():
     assert attention.trouble(nn.Linear(1, 1), CPU) == ""
 
 
-NO, WRONG = "passes no gradient to the prompt, so nothing would be learned", "passes a wrong gradient to the prompt (its cosine "
+NO = "does not propagate gradients to the prompt, so nothing would be learned"
+WRONG = "passes a wrong gradient to the prompt (its cosine "
 
 
 @pytest.mark.parametrize(("spoil", "message"), [

@@ -194,7 +194,7 @@ def test_error_a_template_that_is_a_pipe(tmp_path):
     os.mkfifo(tmp_path / "f.txt")
     lines, trouble = preflight_data.template_lines(str(tmp_path / "f.txt"))
     assert lines == []
-    assert trouble == (True, "is a pipe (FIFO), on which the WebUI would wait for ever: put a text file in its place")
+    assert trouble == (True, "is a pipe (FIFO), on which the WebUI would wait forever: put a text file in its place")
 
 
 def test_a_template_with_a_byte_order_mark(ground):
@@ -216,7 +216,7 @@ def test_a_template_is_read_in_the_encoding_of_the_locale(ground, monkeypatch):
     template_bytes(ground, "ein schönes [name]\n".encode())
     severity, message = only(ground.host(), template_filename=name)
     assert severity == "warning"
-    assert message.startswith("the prompt template own.txt is UTF-8, and the WebUI reads templates as cp1252 here")
+    assert message.startswith("the prompt template own.txt is UTF-8, but the WebUI reads templates as cp1252 here")
 
 
 def test_lines_of_a_template_are_those_that_the_host_counts(ground):
@@ -269,7 +269,7 @@ def test_a_log_directory_that_would_be_made_with_a_blank_or_quotes_is_a_warning(
     path = f"{ground.root}/new "
     severity, message = only(ground.host(), log_directory=path)
     assert severity == "warning"
-    assert message.startswith(f"the log directory {path!r} will be made; there is a blank at its start or end")
+    assert message.startswith(f"the log directory {path!r} will be created; there is a blank at its start or end")
     Path(path).mkdir()
     assert found(ground.host(), log_directory=path) == []
 
@@ -295,8 +295,8 @@ def test_error_a_pipe_in_the_folder(ground, name):
     assert count_images(ground.data) == 5, "it is not opened"
     severity, message = only(ground.host(), data_root=str(ground.data))
     assert severity == "error"
-    assert message == (f"{name!r} in the data set directory is a pipe (FIFO), on which the WebUI would wait for ever: "
-                       "take it out of the folder")
+    assert message == (f"{name!r} in the data set directory is a pipe (FIFO), on which the WebUI would wait forever: "
+                       "remove it from the folder")
     with pytest.raises(InputError, match="is a pipe"):
         start(ground)
     assert len(host_reads(ground)) == 5, "the practice host does not wait for it"

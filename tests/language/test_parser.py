@@ -181,8 +181,8 @@ REFUSED = [
     ("1;2", "expected `,`, got SEMICOLON (U+003B)", " ^"),
     ("+ 1", "expected a rate such as 0.005 or 1e-3, found `+`", "^"),
     ("0x10", "expected a rate such as 0.005 or 1e-3, found `0x10`", "^^^^"),
-    ("1e-3%", "a rate has no unit; a time such as 20% stands after a colon", "^^^^^"),
-    ("1e-3 %:5", "a rate has no unit; a time such as 20% stands after a colon", "^^^^^^"),
+    ("1e-3%", "a rate has no unit; a time such as 20% goes after a colon", "^^^^^"),
+    ("1e-3 %:5", "a rate has no unit; a time such as 20% goes after a colon", "^^^^^^"),
     ("repeat(2, yes:5)", f"expected a rate or a shape, found `yes`; {_SHAPE}", "          ^^^"),
     # ends
     ("1e-3:", f"{_END} the end of the text", "    ^"),

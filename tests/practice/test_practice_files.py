@@ -141,7 +141,7 @@ def test_error_a_damaged_file_says_so(tmp_path):
         files.load_pt(tmp_path / "x.pt")
     assert str(caught.value) == (
         f"{tmp_path}/x.pt cannot be read: expected a .pt file with tensors, numbers and text only; "
-        "it is damaged or holds code, put a sound copy in its place"
+        "it is damaged or holds code, put an intact copy in its place"
     )
 
 

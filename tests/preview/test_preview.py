@@ -14,7 +14,7 @@ from lib_lrsched.preview.curve import MAX_ROWS, CurveRequest, PastLeg, past_curv
 from lib_lrsched.schedule.counting import Counts, count_steps
 from lib_lrsched.schedule.sampling import WHOLE, sample_steps
 
-_STRETCHES = "this stretches with max steps: the run has begun, and its rate jumps when max steps changes"
+_STRETCHES = "this item scales with max steps: changing max steps makes the rate jump"
 
 
 def ask(text: str = "0.5", total_steps: int = 100, past: tuple[PastLeg, ...] = (), **fields: Any) -> dict[str, Any]:
@@ -122,16 +122,16 @@ def test_a_bad_text_does_not_harm_the_others() -> None:
 
 
 def test_warnings_come_with_span_and_correction() -> None:
-    message = "the schedule stops the run at step 50 of 100; without an end the last item goes on"
+    message = "the schedule stops the run at step 50 of 100; without an end, the last item continues"
     assert ask("1:50")["warnings"] == [{"message": message, "span": (2, 4), "fix": "1"}]
 
 
 def test_a_clip_threshold_may_jump_and_holds_after_its_end() -> None:
     assert messages(ask("1e-3:20, 1:50")) == [
         "the rate jumps from 0.001 to 1 at step 20",
-        "the schedule stops the run at step 50 of 100; without an end the last item goes on",
+        "the schedule stops the run at step 50 of 100; without an end, the last item continues",
     ]
-    assert messages(ask("1e-3:20, 1:50", kind="clip")) == ["this ends at step 50; from there on its last threshold holds"]
+    assert messages(ask("1e-3:20, 1:50", kind="clip")) == ["this ends at step 50; after that the last threshold stays in force"]
     assert not ask("foo(1)", kind="clip")["ok"]
 
 
@@ -166,7 +166,7 @@ def test_nothing_left_to_train_is_said_alone() -> None:
     for text, total, stop in (("0.5:40, 0.25:60", 100, 60), ("cosine(1, 0)", 60, 60)):
         made = plan(text, total_steps=total)
         (found,) = resume_lints(made, 60)
-        assert found.message == f"the run goes on at step 60 and the plan ends at {stop}: nothing is left to train"
+        assert found.message == f"the run resumes at step 60, but the plan ends at {stop}: nothing is left to train"
         assert found.span == (0, len(text))
 
 
@@ -232,7 +232,7 @@ def test_a_run_whose_max_steps_stay_has_nothing_that_stretches() -> None:
     assert resume_lints(made, 50, (leg("cosine(1, 0)"),)) == []
     (found,) = resume_lints(made, 50, (leg("cosine(1, 0)", 0, 80),))
     assert found.message.startswith(
-        f"the rate at step 50 was planned as {0.5 + 0.5 * cos(pi * 50 / 80):g} and is 0.5: max steps was 80 and is 100"
+        f"the rate at step 50 was planned as {0.5 + 0.5 * cos(pi * 50 / 80):g} and is now 0.5: max steps was 80 and is now 100"
     )
     # The text that is offered has the rates that were planned.
     kept = plan(found.fix, total_steps=100)

@@ -250,7 +250,7 @@ def test_error_a_log_folder_that_cannot_be_made(ground, heavy, kind):
     error = refused(ground, heavy, kind, log_directory=str(wanted))
     assert type(error) is InputError
     why = f"{ground.root / 'file'} is not a folder"
-    assert str(error) == f"the log directory {str(wanted)!r} does not exist and cannot be made: {why}"
+    assert str(error) == f"the log directory {str(wanted)!r} does not exist and cannot be created: {why}"
 
 
 @both_kinds
@@ -259,7 +259,7 @@ def test_error_a_log_folder_that_is_not_writable(ground, heavy, kind, monkeypatc
     wanted = str(ground.log / "new")
     error = refused(ground, heavy, kind, log_directory=wanted)
     assert type(error) is InputError
-    assert str(error) == f"the log directory {wanted!r} does not exist and cannot be made: {ground.log} is not writable"
+    assert str(error) == f"the log directory {wanted!r} does not exist and cannot be created: {ground.log} is not writable"
 
 
 @both_kinds
@@ -268,7 +268,7 @@ def test_error_a_file_where_the_dated_folder_goes(ground, heavy, kind):
     day.write_text("no folder")
     error = refused(ground, heavy, kind)
     assert type(error) is InputError
-    assert str(error) == f"the log directory {str(day / NAME)!r} cannot be made: Not a directory"
+    assert str(error) == f"the log directory {str(day / NAME)!r} cannot be created: Not a directory"
 
 
 def test_no_log_folder_is_the_hosts_business(ground, monkeypatch):
@@ -289,7 +289,7 @@ def test_error_an_embedding_without_a_step(ground, heavy):
     error = refused(ground, heavy, "embedding", name="made-elsewhere")
     assert type(error) is InputError
     assert str(error) == (
-        "the embedding 'made-elsewhere' has no step count and the training cannot count on from it (a file made elsewhere, often "
+        "the embedding 'made-elsewhere' has no step count, so training cannot continue from it (a file made elsewhere, often "
         ".safetensors); create a new embedding with 'made-elsewhere' as its initialization text and train that one"
     )
 

@@ -197,7 +197,8 @@ def test_cuts_happen_in_a_run_and_stand_in_its_history(tmp_path):
     assert [record[1] for record in records] == rates == [record[2] for record in records]
     events = [line for line in lines if isinstance(line, dict) and line["event"] == "plateau"]
     assert [event["step"] for event in events] == cuts
-    assert [event["message"] for event in events] == [f"the loss stands still: the rate is cut to {rates[step]:g}" for step in cuts]
+    expected = [f"the loss no longer improves: the rate is cut to {rates[step]:g}" for step in cuts]
+    assert [event["message"] for event in events] == expected
 
 
 @pytest.mark.parametrize("broken_at", [0, 1, 3, 4, 11, 20, 21, 22, 30, 39, 40, 45])

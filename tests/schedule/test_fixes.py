@@ -35,15 +35,15 @@ CHARACTERS = [
      "expected `:`, got FULLWIDTH COLON (U+FF1A), which looks like it (and one more such character)", "0.005:50,1e-3"),
     ("cosine\uff080.005\u30010\uff09", "\uff08",
      "expected `(`, got FULLWIDTH LEFT PARENTHESIS (U+FF08), which looks like it (and 2 more such characters)", "cosine(0.005,0)"),
-    ("\ufeff0.005", "\ufeff", "there is BYTE ORDER MARK (U+FEFF) here, which is not seen: delete it", "0.005"),
-    ("0.005\u200b:10, 1", "\u200b", "there is ZERO WIDTH SPACE (U+200B) here, which is not seen: delete it", "0.005:10, 1"),
-    ("1\x00", "\x00", "there is U+0000 here, which is not seen: delete it", "1"),
+    ("\ufeff0.005", "\ufeff", "there is BYTE ORDER MARK (U+FEFF) here, which is invisible: delete it", "0.005"),
+    ("0.005\u200b:10, 1", "\u200b", "there is ZERO WIDTH SPACE (U+200B) here, which is invisible: delete it", "0.005:10, 1"),
+    ("1\x00", "\x00", "there is U+0000 here, which is invisible: delete it", "1"),
     ("1\u0435-3", "\u0435", "expected `e`, got CYRILLIC SMALL LETTER IE (U+0435), which looks like it", "1e-3"),
     ("0.005:10; 1e-3", ";", "expected `,`, got SEMICOLON (U+003B)", "0.005:10, 1e-3"),
     ("\u201c0.005\u201d", "\u201c",
-     "a schedule stands without quotes, got LEFT DOUBLE QUOTATION MARK (U+201C) (and one more such character)", "0.005"),
-    ("1 \u2192 2", "\u2192", "RIGHTWARDS ARROW (U+2192) has no place in a schedule", None),
-    ("1\ud800", "\ud800", "U+D800 has no place in a schedule", None),
+     "a schedule is written without quotes, got LEFT DOUBLE QUOTATION MARK (U+201C) (and one more such character)", "0.005"),
+    ("1 \u2192 2", "\u2192", "RIGHTWARDS ARROW (U+2192) is not allowed in a schedule", None),
+    ("1\ud800", "\ud800", "U+D800 is not allowed in a schedule", None),
 ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from lib_lrsched import Lint, plan
 from lib_lrsched.schedule.lints import WITH_MOMENTUM, WITHOUT_MOMENTUM
 
-_GOES_ON = "without an end the last item goes on"
+_GOES_ON = "without an end, the last item continues"
 _NEVER = "this never runs: the item before it has no end (the WebUI ignores it silently)"
 _EMPTY = "nothing stands before this comma"
 

@@ -365,7 +365,7 @@ _OPEN_END = "or -1 for the end of the run, got"
 _RATE = "a rate is a finite number, 0 or more, got"
 _REPEAT = "as in repeat(3, cosine(0.005, 1e-5):100)"
 _WHOLE = "steps are counted in whole numbers, got"
-_HANDS = "no segment before this one hands over a rate; give both,"
+_HANDS = "no previous segment provides a rate; give both,"
 
 REFUSED = [
     # the error table of the language
@@ -408,7 +408,7 @@ REFUSED = [
     ("1:nan ep", "a time is a finite number above 0, got nanep", "  ^^^^^^"),
     ("1:1e400img", "a time is a finite number above 0, got 1e400img", "  ^^^^^^^^"),
     ("1:0.4%", "0.4% comes to 0 steps; a time is 1 step or more", "  ^^^^"),
-    ("1:1e300%", "1e300% is further than any run goes", "  ^^^^^^"),
+    ("1:1e300%", "1e300% exceeds the longest possible run", "  ^^^^^^"),
     ("1:5img", "img needs the number of images per step: batch size times accumulation", "  ^^^^"),
     ("step(1, every=1ep)", "epochs need the data set's size: say how many images there are", "              ^^^"),
     # arguments
@@ -527,7 +527,7 @@ REFUSED = [
     ("1:5, repeat(2, exp(1):2, 0:1)", "a is above 0, got 0", "               ^^^^^^"),
     (
         "repeat(2, decay(1, gamma=2):2000)",
-        "this rate grows beyond every number within its segment",
+        "this rate overflows within its segment",
         "          ^^^^^^^^^^^^^^^^^^^^^^",
     ),
     # items that never run are checked as far as that needs no length
@@ -555,7 +555,7 @@ def test_error_epochs_and_images_beyond_any_run() -> None:
     long = "9" * 38
     for unit in ("ep", "img"):
         text = f"1:{long}{unit}"
-        message = f"{long}{unit} is further than any run goes"
+        message = f"{long}{unit} exceeds the longest possible run"
         expected = full_text(text, message, "  " + "^" * (38 + len(unit)))
         if unit == "ep":
             assert refusal(text, steps_per_epoch=1_000) == expected

@@ -412,7 +412,7 @@ GROWS = [
 def test_error_rate_that_grows_beyond_every_number(text: str, total: int) -> None:
     with pytest.raises(ScheduleError) as caught:
         plan(f"0.5:5, {text}", total_steps=total + 5)
-    message = "this rate grows beyond every number before its segment ends"
+    message = "this rate overflows before its segment ends"
     assert str(caught.value) == f"{message}\n    0.5:5, {text}\n           {'^' * len(text)}"
 
 

@@ -129,7 +129,7 @@ def test_an_inpainting_model_makes_no_claim_of_exactness(ground, monkeypatch):
     monkeypatch.setattr(shared.sd_model.model, "conditioning_key", "hybrid", raising=False)
     ground.train("embedding", TEXT, UPDATES)
     said = [message for run in ground.runs() for _, message in ground.events(run)]
-    assert "the image that an inpainting model wants beside the prompt is encoded anew, by other draws" in said
+    assert "the inpainting image is encoded again with different random numbers" in said
     assert not [message for message in said if message.startswith("exactly as if")]
 
 
@@ -147,7 +147,7 @@ def test_an_embedding_file_touched_since_the_crash_is_not_silently_started_anew(
     reload()
     ground.train("embedding", TEXT, 3)
     said = [message for run in ground.runs() for _, message in ground.events(run)]
-    assert "a run of mine broke off at step 8, but the file has been written since: this one starts anew" in said
+    assert "a run of mine ended at step 8, but its file was written since: a new run starts" in said
 
 
 @both_kinds
@@ -156,7 +156,7 @@ def test_a_state_counts_as_good_only_after_the_next_update(ground, kind, monkeyp
     ground.install(autosave_every=4)
     losses_that(monkeypatch, lambda n, loss: loss * NAN if n == 9 else loss)
     ground.train(kind, TEXT, 14)
-    assert "Back to the state after update 4;" in rescues(ground)[0]
+    assert "Restored the state after update 4;" in rescues(ground)[0]
 
 
 @both_kinds

@@ -102,7 +102,7 @@ def test_where_free_memory_decides_anew_no_exactness_is_claimed(ground):
     train_and_die(ground, "embedding", 7)
     ground.train("embedding", TEXT, UPDATES)
     assert EXACTLY not in events(ground)
-    assert [message for message in events(ground) if "is on auto and decides anew" in message]
+    assert [message for message in events(ground) if "results may differ in the last digits" in message]
 
 
 def places() -> Iterator[Any]:

@@ -133,7 +133,7 @@ def test_a_damaged_snapshot_is_passed_over_for_the_one_before(ground):
     path.unlink()
     another_process(ground)
     (run,) = ground.runs()
-    assert (run.state, run.message) == ("crashed", "recovered from 00000002.safetensors, after update 4: run.json was gone")
+    assert (run.state, run.message) == ("crashed", "recovered from 00000002.safetensors, after update 4: run.json was missing")
 
 
 def test_where_nothing_is_whole_that_is_said_and_the_files_stay(ground):
@@ -148,7 +148,7 @@ def test_where_nothing_is_whole_that_is_said_and_the_files_stay(ground):
     with pytest.raises(UnknownRunError):
         ground.runtime.store.load(path.parent.name)
     (message,) = ground.runtime.store.messages
-    what = "is gone, and no whole snapshot is there to recover the run from; left is bundles and history.jsonl"
+    what = "is missing, and no intact snapshot exists to recover it; left is bundles and history.jsonl"
     assert message == f"{path}: {what}"
     assert (path.parent / "history.jsonl").exists()
 
@@ -181,7 +181,7 @@ def test_a_run_of_0_1_0_is_recovered_from_what_its_saved_state_says_of_itself(ki
     store = Store(root / "lrsched", recovery.rebuilt)
     (state,) = store.runs()
     assert (state.id, state.kind, state.name, state.state, state.total_steps) == (before.id, kind, "mine", "crashed", 24)
-    assert state.message == "recovered from 00000002.safetensors, after update 10: run.json was gone"
+    assert state.message == "recovered from 00000002.safetensors, after update 10: run.json was missing"
     facts = snapshot.read(run / "bundles" / "00000002.safetensors").facts
     assert state.knows(10, facts.digest, 0)
     assert state.rate_text == before.rate_text

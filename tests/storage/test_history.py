@@ -529,7 +529,7 @@ def test_a_torn_last_line_is_left_out_and_said(path: Path, torn: bytes):
     whole = path.read_bytes()
     path.write_bytes(whole + torn)
     history = History.open(path, clock=Clock())
-    message = "the last line of the history was cut off; it is left out"
+    message = "the last line of the history was incomplete; it is left out"
     note = {"step": 2, "time_s": 1000.0, "event": "note", "message": message}
     assert history.events() == [note]
     history.record(record(3))

@@ -114,7 +114,7 @@ def test_a_damaged_state_is_shown_as_damaged_and_passed_over(ground):
     trained = ground.train("embedding", TEXT, 10)
     assert [leg.start_step for leg in ground.run().legs] == [0, 3]
     assert trained.step == 10
-    assert any("it is passed over" in message for _, message in ground.events())
+    assert any("it is skipped" in message for _, message in ground.events())
 
 
 def test_a_snapshot_of_another_run_is_passed_over(ground):
@@ -128,7 +128,7 @@ def test_a_snapshot_of_another_run_is_passed_over(ground):
     ground.train("embedding", TEXT, 8)
     (run,) = (run for run in ground.runs() if run.name == NAME)
     assert [leg.start_step for leg in run.legs] == [0, 3]
-    assert any(f"belongs to the run '{runs['other']}'; it is passed over" in message for _, message in ground.events(run))
+    assert any(f"belongs to the run '{runs['other']}'; it is skipped" in message for _, message in ground.events(run))
 
 
 def test_a_run_is_deleted_with_all_its_files(ground):
@@ -250,7 +250,7 @@ def test_error_the_name_is_taken(ground, kind):
     refused = ask(ground.runtime, "POST", "/runs", content=exported(ground.runtime, ground.run().id))
     assert refused.status_code == 409
     article = "an" if kind == "embedding" else "a"
-    words = f"there is {article} {kind} '{NAME}' already, and it stays as it is: give the run another name"
+    words = f"there is {article} {kind} '{NAME}' already: give the run another name"
     assert refused.json()["error"]["message"] == words
     assert ground.listing() == before
 
@@ -460,7 +460,7 @@ def test_error_an_optimizer_s_state_from_outside_that_would_end_each_training(gr
     # In the run itself it is not used, and that is said.
     assert ground.train("embedding", TEXT, 6).step == 6
     if "GradScaler" not in words:
-        assert any("the optimizer's snapshot does not fit and starts anew" in message for _, message in ground.events())
+        assert any("the optimizer's saved state does not fit and starts over" in message for _, message in ground.events())
     elsewhere(ground, tmp_path)
     assert words in refused_import(ground, file)
 
@@ -570,5 +570,5 @@ def test_error_a_design_that_would_not_fit_its_weights(ground, design, words, tm
 
 
 def test_error_nothing_is_taken_in_while_something_is_trained(ground, tmp_path):
-    with pytest.raises(RequestError, match="a training is going on"):
+    with pytest.raises(RequestError, match="a training is running"):
         run_transfer.import_run(ground.host(), ground.install().store, ["a"], tmp_path / "x.zip", "")

@@ -465,7 +465,7 @@ def saved_by_another_process(store: Store, run_id: str, end: str) -> None:
 def test_a_run_whose_process_went_away_is_crashed(store: Store):
     saved_by_another_process(store, "a", "import os; os.kill(os.getpid(), 9)")
     (seen,) = store.runs()
-    assert (seen.state, seen.message) == ("crashed", "the WebUI went away while the run was going on")
+    assert (seen.state, seen.message) == ("crashed", "the WebUI ended during the run")
     assert store.load("a").state == "crashed"
     assert json.loads((store.root / "runs/a/run.json").read_bytes())["state"] == "running"
 
@@ -478,7 +478,7 @@ def test_a_run_of_this_process_is_running_while_it_is_trained(store: Store):
     assert Store(store.root).load("a").state == "running"
     training.is_live = False
     assert (store.load("a").state, store.load("a").message) == (
-        "crashed", "the training has ended, and that could not be saved",
+        "crashed", "the training ended, but this could not be saved",
     )  # fmt: skip
 
 
@@ -550,7 +550,7 @@ def test_presets_are_added_replaced_and_deleted(store: Store):
 
 
 BUILTIN_REFUSED = (
-    f"the preset {BUILTIN[0].name!r} comes with the extension and stays as it is; save under another name"
+    f"the preset {BUILTIN[0].name!r} comes with the extension and cannot be changed; save under another name"
 )
 
 

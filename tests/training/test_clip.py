@@ -199,11 +199,12 @@ def test_the_log_and_the_state_say_which_clipping_is_in_force(ground, kind, mode
     shared.opts.practice_quiet = False
     ground.install(exact_clip=exact)
     ground.train(kind, "0.005", 3, clip_mode=mode, clip="0.1")
-    words = "exact: on true, unscaled gradients" if exact else "the host's own: on gradients as they are scaled"
+    words = "exact: on true, unscaled gradients" if exact else "the WebUI's own: on scaled gradients"
     assert ("note", f"gradient clipping by {mode}, {words}") in ground.events()
     run = ground.run()
     assert (run.clip_mode, run.clip_text, run.clip_exact) == (mode, "0.1", exact)
-    assert f"clipping by {mode}, {'exact' if exact else 'the host’s own'}" in capsys.readouterr().out
+    own = "exact" if exact else "the WebUI's own"
+    assert f"clipping by {mode}, {own}" in capsys.readouterr().out
 
 
 def test_without_clipping_the_log_does_not_speak_of_it(ground):

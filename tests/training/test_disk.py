@@ -27,7 +27,7 @@ from lib_lrsched.storage.history import History  # noqa: E402
 from lib_lrsched.storage.store import Store  # noqa: E402
 from lib_lrsched.training import reporter  # noqa: E402
 
-RIGHT = "give the user that runs this the right to read and write there"
+RIGHT = "give the user who runs this read and write access there"
 
 
 @pytest.fixture
@@ -67,8 +67,8 @@ def assert_rescued(ground: Any, kind: str, monkeypatch: pytest.MonkeyPatch, spok
     assert all(torch.isfinite(weight).all() for weight in weights(trained))
     assert pt_files.load_pt(str(result_folder(kind) / f"{NAME}.pt"))["step"] == 20
     half = "from here on the rate is the planned one times 0.5"
-    assert [line for line in spoken if "Back to" in line] == [
-        f"update 10: the loss is nan. Back to the state after update {good}; {half}"
+    assert [line for line in spoken if "Restored" in line] == [
+        f"update 10: the loss is nan. Restored the state after update {good}; {half}"
     ]
     assert not [line for line in spoken if "hook failed" in line]
 
@@ -81,8 +81,8 @@ def test_the_guard_works_in_memory_where_the_state_folder_may_not_be_looked_into
     with locked(ground.state_dir / where):
         assert_rescued(ground, kind, monkeypatch, spoken)
     about = [line for line in spoken if "cannot be kept" in line or "cannot be saved" in line or "cannot be written" in line]
-    expected = f"the run cannot be kept in {ground.state_dir}: Permission denied. Training goes on, with the guard in memory; "
-    assert about == [f"{expected}to be able to resume it, {RIGHT}"]
+    expected = f"the run cannot be kept in {ground.state_dir}: Permission denied. Training continues, with the guard in "
+    assert about == [f"{expected}memory only; to make it resumable, {RIGHT}"]
 
 
 @both_kinds
@@ -91,7 +91,7 @@ def test_the_guard_works_in_memory_where_a_file_stands_for_the_state_folder(grou
     ground.state_dir.write_text("no folder")
     assert_rescued(ground, kind, monkeypatch, spoken)
     (about,) = [line for line in spoken if "cannot be kept" in line]
-    assert about.endswith("to be able to resume it, move away the file that stands where a folder is expected")
+    assert about.endswith("to make it resumable, move the file that is where a folder is expected")
 
 
 @both_kinds
@@ -119,9 +119,9 @@ def test_saved_states_that_cannot_be_read_do_not_refuse_the_training(ground, kin
     assert (trained.step, ground.run().state) == (20, "finished")
     assert [line for line in spoken if "cannot" in line] == [
         f"the snapshots in {snapshots} cannot be read: Permission denied; {RIGHT}",
-        "the state of the run cannot be saved, training goes on: Permission denied",
+        "the snapshot cannot be saved; training continues: Permission denied",
     ]
-    assert any("Back to the state after update 13" in line for line in spoken)
+    assert any("Restored the state after update 13" in line for line in spoken)
     assert ground.train(kind, "0.01", 24).step == 24, "and afterwards it is resumed"
 
 
@@ -150,7 +150,8 @@ def test_a_folder_that_vanished_is_said_and_the_result_is_saved(ground, kind, wh
     at_micro_batch(monkeypatch, 8, vanish)
     assert ground.train(kind, "0.01", 12).step == 12
     said = {"data": f"the data set directory {str(folder)!r} is gone", "log": "the log directory ",
-            "result": f"the folder {str(folder)!r} was gone, and is made again for the result", "state": "was deleted while"}
+            "result": f"the folder {str(folder)!r} was missing and was created again for the result",
+            "state": "was deleted during the run"}
     assert [line for line in spoken if said[what] in line]
     assert pt_files.load_pt(str(result_folder(kind) / f"{NAME}.pt"))["step"] == 12
     assert ground.run().state == "finished"
@@ -164,7 +165,7 @@ def test_a_state_folder_that_vanished_is_made_again_and_the_run_resumed_exactly(
         at_micro_batch(patch, 6, lambda loss: shutil.rmtree(ground.state_dir) or loss)
         ground.train(kind, "0.01", 10)
     assert same_bits(weights(ground.train(kind, "0.01", 16)), expected)
-    assert any(message.startswith("exactly as if there had been no break") for _, message in ground.events(ground.runs()[0]))
+    assert any(message.startswith("resumed exactly") for _, message in ground.events(ground.runs()[0]))
 
 
 def test_lines_after_a_deleted_file_begin_a_new_one(tmp_path):
@@ -183,7 +184,7 @@ def test_a_history_that_was_deleted_is_said(tmp_path):
     (tmp_path / "h.jsonl").unlink()
     history.event(1, "note", "two")
     history.close()
-    said = "was deleted while the run went on: it begins anew here, and what it held is lost"
+    said = "was deleted during the run: recording starts again, and the earlier history is lost"
     assert history.trouble == f"{tmp_path / 'h.jsonl'} {said}"
     assert [event["message"] for event in History.open(tmp_path / "h.jsonl").events()] == ["two"]
 
@@ -196,7 +197,7 @@ def test_a_history_that_was_deleted_is_said(tmp_path):
     [(errno.ENOSPC, "make room"), (errno.EDQUOT, "make room"), (errno.ENAMETOOLONG, "choose a shorter name"),
      (errno.EACCES, RIGHT),
      (errno.EROFS, "make the disk writable, or choose another folder"),
-     (errno.ENOENT, "make the folder again"), (errno.EBADF, "mend that")],
+     (errno.ENOENT, "create the folder again"), (errno.EBADF, "fix the cause")],
 )  # fmt: skip
 def test_the_advice_follows_the_number_of_the_error(number, advice):
     assert disk_errors.mend(OSError(number, os.strerror(number))) == advice

@@ -482,7 +482,7 @@ def test_a_hook_that_fails_is_said_once_and_kept_in_the_runs_log_and_training_go
     assert trained.step == 4
     failures = [message for message in said if "ZeroDivisionError" in message]
     assert len(failures) == 1
-    assert failures[0].startswith("LR Schedule: a hook failed, training goes on: ZeroDivisionError: division by zero (")
+    assert failures[0].startswith("LR Schedule: a hook failed, training continues: ZeroDivisionError: division by zero (")
     assert any("ZeroDivisionError" in message for _, message in ground.events())
 
 
@@ -499,7 +499,7 @@ def test_a_clip_that_cannot_be_applied_ends_the_training_and_what_was_trained_is
     ground.install()
     trained = ground.train(kind, "0.01", 4, clip_mode="norm", clip="0.1")
     assert (trained.step, ground.run().state) == (2, "failed")
-    assert ground.run().message.startswith("rate or clip threshold could not be applied, so the training was ended")
+    assert ground.run().message.startswith("the rate or the clip threshold could not be applied, so training was stopped")
     assert any("ZeroDivisionError" in message for _, message in ground.events())
 
 

@@ -57,7 +57,7 @@ def test_no_update_says_nothing():
 
 def test_names_that_differ_in_capitals_only_are_the_reason():
     assert same_words_as("Mine", ["mine", "Mine", "mine2", "MINE"]) == ["MINE", "mine"]
-    assert why_not("embedding", "Mine", ["mine", "Mine"]).startswith("There is 'mine' beside 'Mine': prompts know no capitals")
+    assert why_not("embedding", "Mine", ["mine", "Mine"]).startswith("Besides 'Mine' there is also 'mine': prompts ignore capitals")
     assert why_not("embedding", "Mine", ["Mine"]).startswith("Either no prompt names it")
     assert why_not("hypernetwork", "Mine", ["mine"]).startswith("Either the attention in use")
 
@@ -130,7 +130,7 @@ def test_an_embedding_that_another_stands_in_for_is_named(ground, freeze):
     assert torch.equal(ground.host().embedding(loser).vec.detach(), before)
     run = next(run for run in ground.runs() if run.name == loser)
     (twin,) = set(names) - {loser}
-    assert f"There is {twin!r} beside {loser!r}: prompts know no capitals" in run.message
+    assert f"Besides {loser!r} there is also {twin!r}: prompts ignore capitals" in run.message
     assert warned["severity"] == "warning"
     assert warned["message"] in run.message
 

@@ -33,7 +33,7 @@ from lib_lrsched.training.interrupts import Held  # noqa: E402
 from lib_lrsched.training.reporter import Reporter  # noqa: E402
 
 TEXT = "warmup(0.01):4, cosine(0.01, 0.001)"
-NOT_EXACT = "weights and step are back; because of what is named above the run is not exactly what it would have been"
+NOT_EXACT = "weights and step are restored, but the run is not exact (see above)"
 
 
 def interrupt() -> None:
@@ -99,7 +99,7 @@ def test_an_update_that_the_optimizer_broke_off_is_undone_and_what_is_written_is
         break_step(patch, 34, how)
         broken = ground.train(kind, TEXT, 60)
     assert broken.step == back
-    assert f"the optimizer broke off in the middle of an update: back to the state after update {back}" in events(ground)
+    assert f"the optimizer was stopped in the middle of an update: restored the state after update {back}" in events(ground)
     (run,) = (run for run in ground.runs() if run.name == NAME)
     assert (run.state, run.step) == ("failed", back)
     assert pt_files.load_pt(str(main_file(kind)))["step"] == back
@@ -159,7 +159,7 @@ def test_an_update_that_the_host_did_not_come_to_count_is_counted(ground, kind, 
     assert newest(ground).facts.step == 7
     trained = ground.train(kind, TEXT, 16, seed=99)
     assert NOT_EXACT in events(ground)
-    why = "the loop broke off after update 6 and before its loss was reported: the guard and a plateau have not seen it"
+    why = "training ended after update 6, before its loss was reported: the guard and any plateau did not see it"
     assert events(ground).count(why) == 2, "when it broke off, and when it goes on"
     assert same_bits(weights(trained), expected)
     lost = [record for record in ground.records(next(run for run in ground.runs() if run.name == NAME)) if record.step == 6]
@@ -327,7 +327,7 @@ def test_bookkeeping_that_failed_is_not_called_exact(ground, kind, monkeypatch, 
     assert newest(ground).facts.step == 7
     ground.train(kind, TEXT, 16)
     assert NOT_EXACT in events(ground)
-    assert "a part of the hooks failed in the training before: Guard" in events(ground)
+    assert "a hook failed in the previous training: Guard" in events(ground)
 
 
 def test_a_part_that_a_snapshot_has_no_place_for_is_a_failure():
@@ -366,7 +366,7 @@ def test_an_autosave_that_failed_is_tried_again_at_the_next_update(ground, kind,
     ground.train(kind, TEXT, 19)
     assert steps == [6, 7, 9, 15, 19]
     about = [message for message in events(ground) if "cannot be saved" in message]
-    assert about == ["the state of the run cannot be saved, training goes on: No space left on device"]
+    assert about == ["the snapshot cannot be saved; training continues: No space left on device"]
 
 
 @both_kinds

@@ -84,7 +84,7 @@ def test_error_no_run_is_taken_in_while_images_are_prepared(ground, tmp_path):
         trained = ground.train("embedding", TEXT, 6)
     (refused,) = answers
     assert isinstance(refused, ConflictError)
-    assert "a training is going on or being prepared" in str(refused)
+    assert "a training is running or being prepared" in str(refused)
     assert same_bits(weights(trained), expected)
     assert sd_hijack.model_hijack.embedding_db.word_embeddings[NAME] is trained
     assert ground.runtime.import_run(file, "new")
@@ -105,7 +105,7 @@ def test_a_training_from_the_file_does_not_reload_what_another_prepares(ground):
     runs = {run.name: run for run in ground.runs()}
     assert (runs[NAME].state, runs["other"].state) == ("finished", "finished")
     said = [message for _, message in ground.events(runs["other"])]
-    assert "other is trained as it is in memory: its file is not read anew while others train" in said
+    assert "other is trained as it is in memory: its file is not reloaded while another training runs" in said
 
 
 @both_kinds
@@ -177,7 +177,7 @@ def test_an_embedding_that_another_process_has_trained_further_is_read_anew(grou
     (run,) = (run for run in ground.runs() if run.name == NAME)
     assert [leg.start_step for leg in run.legs] == [0, 3, 6]
     assert same_bits(weights(trained), expected)
-    assert f"{NAME} was read anew: another process has trained it to step 6" in [message for _, message in ground.events(run)]
+    assert f"{NAME} was reloaded: another process has trained it to step 6" in [message for _, message in ground.events(run)]
 
 
 def test_error_it_cannot_be_read_anew_while_others_train(ground):

@@ -189,7 +189,7 @@ def test_after_a_nan_the_run_goes_on_from_its_last_good_state_at_half_the_rate(g
     assert trained.step == 20
     assert all(torch.isfinite(weight).all() for weight in weights(trained))
     half = "from here on the rate is the planned one times 0.5"
-    assert rescues(ground) == [f"update 10: the loss is nan. Back to the state after update 8; {half}"]
+    assert rescues(ground) == [f"update 10: the loss is nan. Restored the state after update 8; {half}"]
     run = ground.run()
     assert (run.state, run.multiplier) == ("finished", 0.5)
     records = ground.records()
@@ -216,7 +216,7 @@ def test_the_multiplier_holds_for_the_rest_of_the_run_also_after_a_break(ground,
     with OptimizerSpy() as spy:
         ground.train(kind, TEXT, 14)
     assert spy.rates == [rate * 0.5 for rate in plan(TEXT, total_steps=14).values(range(10, 14)).tolist()]
-    assert any(message.endswith(", times 0.5 since the guard stepped in") for _, message in ground.events())
+    assert any(message.endswith(", times 0.5 after a rescue") for _, message in ground.events())
 
 
 @both_kinds
@@ -238,8 +238,8 @@ def test_after_some_rescues_the_run_stops_at_its_last_good_state(ground, kind, m
     trained = ground.train(kind, TEXT, 40)
     assert len(rescues(ground)) == 4
     assert ground.run().multiplier == 0.125
-    assert "Back to the state after update 8;" in rescues(ground)[0]
-    stopped = "and stopped: 3 rescues did not help. Train again at a lower rate"
+    assert "Restored the state after update 8;" in rescues(ground)[0]
+    stopped = "stopped, after 3 rescues without success. Train again at a lower rate"
     assert rescues(ground)[-1].endswith(stopped)
     assert (ground.run().state, trained.step) == ("failed", 20)
     assert ground.run().message == rescues(ground)[-1]
@@ -255,9 +255,9 @@ def test_no_lower_rate_is_advised_where_no_update_lies_before_the_nan(ground, ki
     first, *again, last = rescues(ground)
     assert "The rate may not be the cause" not in first
     assert all(f". The rate may not be the cause: {NOT_THE_RATE}" in message for message in again)
-    assert last.endswith(f"3 rescues did not help. A lower rate would not help: {NOT_THE_RATE}")
+    assert last.endswith(f"stopped, after 3 rescues without success. A lower rate would not help: {NOT_THE_RATE}")
     assert "Train again at a lower rate" not in ground.run().message
-    assert "Back to the state after update 4" in last
+    assert "Restored the state after update 4" in last
 
 
 @both_kinds
@@ -272,7 +272,7 @@ def test_a_range_test_is_left_to_run_its_course(ground, kind, trouble, monkeypat
     assert (rescues(ground), ground.run().multiplier, ground.run().state, ground.run().message) == ([], 1.0, "finished", "")
     (said,) = [message for event, message in ground.events() if event == "diverged"]
     assert said.startswith("update 30: the loss is ")
-    assert "The range test has come to a rate at which training diverges, " in said
+    assert "The range test reached a rate at which training diverges, " in said
 
 
 @both_kinds
@@ -282,7 +282,7 @@ def test_what_follows_a_range_test_is_guarded_and_nothing_of_its_end_counts_as_g
     ground.train(kind, "range_test(1e-6, 0.1):40, 0.001", 50)
     (only,) = rescues(ground)
     assert only.startswith("update 40: ")
-    assert "Back to the state after update 28;" in only
+    assert "Restored the state after update 28;" in only
     assert ground.run().state == "finished"
 
 
@@ -327,7 +327,8 @@ def test_error_an_image_of_which_the_vae_makes_no_numbers(ground, kind, monkeypa
         return encode(self, given) * (NAN if len(calls) == 2 else 1.0)
 
     monkeypatch.setattr(type(model), "get_first_stage_encoding", broken)
-    with pytest.raises(InputError, match=r"not finite of 1 of 5 images \(.* in NaN: start the WebUI with --no-half-vae"):
+    what = r"the VAE produces NaN or infinity for 1 of 5 images \(.* in NaN: start the WebUI with --no-half-vae"
+    with pytest.raises(InputError, match=what):
         ground.train(kind, "0.01", 5)
 
 
@@ -338,7 +339,7 @@ def test_error_what_is_trained_is_ruined_already(ground, kind):
     path = Path(shared.cmd_opts.embeddings_dir if kind == "embedding" else shared.cmd_opts.hypernetwork_dir) / f"{NAME}.pt"
     ruin(path, kind)
     sd_hijack.model_hijack.embedding_db.load_textual_inversion_embeddings(force_reload=True)
-    with pytest.raises(InputError, match=f"the {kind} '{NAME}' holds numbers that are not finite"):
+    with pytest.raises(InputError, match=f"the {kind} '{NAME}' contains NaN or infinity"):
         ground.train(kind, "0.01", 5)
 
 
@@ -395,7 +396,7 @@ def test_a_skipped_update_proves_nothing(ground, kind, blown, is_loss_finite, mo
     finally:
         hook.remove()
     (rescued,) = rescues(ground)
-    back = int(rescued.split("Back to the state after update ")[1].split(";")[0])
+    back = int(rescued.split("Restored the state after update ")[1].split(";")[0])
     assert 0 <= back < blown, rescued
     assert ground.run().state == "finished"
     assert max(float(weight.abs().max()) for weight in ended) < 1e6

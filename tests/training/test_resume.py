@@ -80,7 +80,7 @@ def test_starting_again_goes_on_at_the_right_step_and_rate(ground, kind, fresh):
     assert (run.id, run.state, run.step, run.total_steps) == (first.id, "finished", 10, 10)
     assert [(leg.start_step, leg.total_steps) for leg in run.legs] == [(0, 6), (6, 10)]
     assert [record.step for record in ground.records()] == list(range(10))
-    assert ("resume", f"goes on at step 6 of 10 with `{CURVED}`") in ground.events()
+    assert ("resume", f"resumes at step 6 of 10 with `{CURVED}`") in ground.events()
 
 
 @both_kinds
@@ -221,7 +221,7 @@ def test_after_a_full_disk_and_reload_ui_the_run_does_not_count_as_running(groun
         host_runtime._stores.clear()
     ground.install()
     assert json.loads(path.read_bytes())["state"] == "running"
-    expected = ("finished", "") if in_memory else ("crashed", "the training has ended, and that could not be saved")
+    expected = ("finished", "") if in_memory else ("crashed", "the training ended, but this could not be saved")
     assert (ground.run().state, ground.run().message, ground.run().step) == (*expected, 6)
     monkeypatch.undo()
     assert (ground.run().state, ground.run().step) == (expected[0], 6)
@@ -255,9 +255,10 @@ def test_raising_max_steps_shows_what_that_does_to_the_curve(ground, reached, mo
     (result,) = preview(request, past_legs(ground.run()))["results"]
     messages = [warning["message"] for warning in result["warnings"]]
     before, after = plan(text, total_steps=10), plan(text, total_steps=40)
-    change = f"the rate was {before.value(9):g} at step 9 and is {after.value(10):g} at step 10: max steps was 10 and is 40"
+    change = f"the rate was {before.value(9):g} at step 9 and is now {after.value(10):g} at step 10: max steps was 10 and is now 40"
     if reached < 10:
-        change = f"the rate at step 6 was planned as {before.value(6):g} and is {after.value(6):g}: max steps was 10 and is 40"
+        change = f"the rate at step 6 was planned as {before.value(6):g} and is now {after.value(6):g}: "
+        change += "max steps was 10 and is now 40"
     assert [message.startswith(change) for message in messages] == [True]
     # The page says it above the buttons as well, and the resumed training in its log.
     found = ground.runtime.findings("embedding", NAME, {"learn_rate": text, "steps": 40, "data_root": str(ground.data)})
@@ -439,7 +440,7 @@ def test_a_plateau_cuts_the_rate_by_the_losses_of_the_run(ground, kind):
     assert spy.rates[-1] < 0.01
     assert [record.planned for record in records] == spy.rates
     cuts = [message for event, message in ground.events() if event == "plateau"]
-    assert cuts[:2] == [f"the loss stands still: the rate is cut to {rate}" for rate in ("0.005", "0.0025")]
+    assert cuts[:2] == [f"the loss no longer improves: the rate is cut to {rate}" for rate in ("0.005", "0.0025")]
 
 
 @both_kinds
@@ -518,8 +519,8 @@ def test_a_damaged_history_is_set_aside_said_once_and_training_goes_on(ground, d
     about = [line for line in said if "set aside" in line]
     assert len(about) == 1
     assert about[0].startswith(f"LR Schedule: {path}: line ")
-    lost = ": the history recorded so far is lost, what was trained is not"
-    assert about[0].endswith(f"{lost}; it is set aside as history.jsonl.damaged-1")
+    lost = ": the earlier history is lost; the trained weights are not"
+    assert about[0].endswith(f"{lost}. The file is set aside as history.jsonl.damaged-1")
     assert (ground.run().id, ground.run().step) == (run_id, 7)
     assert [record.step for record in ground.records()] == list(range(3, 7))
 
@@ -531,7 +532,7 @@ def test_a_history_that_is_gone_is_said_once_and_training_goes_on(ground, said):
     path.unlink()
     for steps in (5, 7):
         ground.train("embedding", "0.01", steps)
-    gone = f"LR Schedule: {path} is gone or empty: the history recorded so far is lost, what was trained is not"
+    gone = f"LR Schedule: {path} is missing or empty: the earlier history is lost; the trained weights are not"
     assert said.count(gone) == 1
     assert [record.step for record in ground.records()] == list(range(3, 7))
 
@@ -567,7 +568,7 @@ def test_a_history_whose_last_line_was_cut_off_goes_on_on_a_line_of_its_own(grou
     path.write_bytes(path.read_bytes() + b"[3, 0.01, 0.0")
     ground.train("embedding", "0.01", 6)
     assert [record.step for record in ground.records()] == list(range(6))
-    assert ("note", "the last line of the history was cut off; it is left out") in ground.events()
+    assert ("note", "the last line of the history was incomplete; it is left out") in ground.events()
     assert not [line for line in said if "set aside" in line]
 
 

@@ -37,7 +37,7 @@ def test_continue_is_the_plan_where_it_was(ground, kind):
     assert rates(ground, kind, OLD, 12) == planned(OLD, 12, range(6, 12))
     run = ground.run()
     assert [leg.mode for leg in run.legs] == ["start", "continue"]
-    assert ("resume", f"goes on at step 6 of 12 with `{OLD}`") in ground.events()
+    assert ("resume", f"resumes at step 6 of 12 with `{OLD}`") in ground.events()
 
 
 @both_kinds
@@ -59,7 +59,7 @@ def test_restart_is_the_whole_text_over_the_steps_that_are_left(ground, kind, te
     run = ground.run()
     assert [(leg.mode, leg.origin) for leg in run.legs] == [("start", 0), ("restart", 6)]
     assert (run.state, run.step) == ("finished", 14)
-    message = f"goes on and restarts the schedule over the remaining steps at step 6 of 14 with `{text}`"
+    message = f"resumes and restarts the schedule over the remaining steps at step 6 of 14 with `{text}`"
     assert ("resume", message) in ground.events()
 
 
@@ -144,8 +144,8 @@ def test_an_older_copy_put_back_is_trained_on_as_it_is(ground, kind):
     assert not same_bits(weights(trained), then)
     run = ground.run()
     assert [leg.start_step for leg in run.legs] == [0, 4]
-    said = [message for _, message in ground.events() if "it is not used" in message]
-    assert said == [f"the state saved after update 9 is not that of {NAME} as it is now, at 4: it is not used"]
+    said = [message for _, message in ground.events() if "is not used" in message]
+    assert said == [f"the snapshot after update 9 does not belong to {NAME} as it is now (step 4) and is not used"]
     assert run.floor > 0
 
 

@@ -303,7 +303,7 @@ def test_a_plateau_cuts_the_rate_while_the_loss_stands_still_and_says_so(store, 
         run.record(step, rates[-1], 0.5, None)
     assert rates == [0.01 * 0.5 ** max(0, (step - 1) // 3) for step in range(30)] + [0.004] * 10
     notes = [line["message"] for line in lines(store, run) if isinstance(line, dict) and line["event"] == "plateau"]
-    assert notes[:2] == [f"the loss stands still: the rate is cut to {rate}" for rate in ("0.005", "0.0025")]
+    assert notes[:2] == [f"the loss no longer improves: the rate is cut to {rate}" for rate in ("0.005", "0.0025")]
     assert len(notes) == 9
 
 

@@ -128,7 +128,7 @@ def test_an_optimizer_state_of_other_weights_is_not_taken_up(ground, capsys):
     finally:
         torch.optim.AdamW.step = original
     assert steps[0] == [1]
-    assert f"the optimizer's state in {NAME}.pt.optim belongs to other weights: it starts anew" in said(ground)
+    assert f"the optimizer's state in {NAME}.pt.optim belongs to other weights: it starts over" in said(ground)
 
 
 # Copies -----------------------------------------------------------------------------------
@@ -181,8 +181,8 @@ def test_a_full_disk_stops_copies_and_not_the_training(ground, kind, monkeypatch
     trained = ground.train(kind, "0.01", 9, copies_every=3)
     assert (trained.step, ground.run().state) == (9, "finished")
     assert copies(ground, kind) == {}
-    about = [message for message in said(ground) if "cannot be saved, training goes on" in message]
-    assert about[0] == f"the copy {NAME}-3.pt cannot be saved, training goes on: [Errno 28] No space left on device"
+    about = [message for message in said(ground) if "cannot be saved, training continues" in message]
+    assert about[0] == f"the copy {NAME}-3.pt cannot be saved, training continues: [Errno 28] No space left on device"
     assert pt_files.load_pt(str(main_file(kind)))["step"] == 9
 
 
@@ -197,9 +197,9 @@ def test_a_full_disk_stops_the_loss_file_and_not_the_training(ground, kind, monk
     monkeypatch.setattr(textual_inversion, "write_loss", full)
     ground.install()
     assert ground.train(kind, "0.01", 5).step == 5
-    about = [message for message in said(ground) if "training goes on" in message]
+    about = [message for message in said(ground) if "training continues" in message]
     assert len(about) == 1
-    assert "_loss.csv, training goes on: [Errno 28] No space left on device" in about[0]
+    assert "_loss.csv, training continues: [Errno 28] No space left on device" in about[0]
 
 
 @both_kinds
@@ -211,8 +211,8 @@ def test_a_full_disk_stops_the_snapshots_and_not_the_training(ground, kind, monk
 
     monkeypatch.setattr(snapshot, "save_file", full)
     assert ground.train(kind, "0.01", 9).step == 9
-    about = [message for message in said(ground) if "the state of the run cannot be saved" in message]
-    assert about == ["the state of the run cannot be saved, training goes on: No space left on device"]
+    about = [message for message in said(ground) if "the snapshot cannot be saved" in message]
+    assert about == ["the snapshot cannot be saved; training continues: No space left on device"]
     assert not list(ground.state_dir.glob("runs/*/bundles/*"))
 
 
@@ -231,7 +231,7 @@ def test_a_full_disk_stops_the_previews_and_not_the_training(ground, kind, monke
     assert ground.run().state == "finished"
     assert tried == [f"{NAME}-{step}" for step in (3, 6, 9)]
     about = [message for message in said(ground) if "preview" in message]
-    assert about == ["preview images cannot be saved, training goes on: No space left on device"]
+    assert about == ["preview images cannot be saved, training continues: No space left on device"]
 
 
 def test_a_full_disk_stops_images_with_the_embedding_in_them_and_not_the_training(ground, monkeypatch):
@@ -250,7 +250,7 @@ def test_a_full_disk_stops_images_with_the_embedding_in_them_and_not_the_trainin
     assert trained.step == 9
     assert len(tried) == 3
     about = [message for message in said(ground) if "images with" in message]
-    assert about == ["images with the embedding in them cannot be saved, training goes on: No space left on device"]
+    assert about == ["images with the embedding in them cannot be saved, training continues: No space left on device"]
 
 
 def test_error_an_image_outside_a_training_cannot_be_saved(ground, monkeypatch):
@@ -291,7 +291,7 @@ def test_a_disk_that_is_full_at_the_end_loses_nothing_that_was_saved_or_is_in_me
                 ground.train(kind, "0.01", 11)
     assert main_file(kind).read_bytes() == before
     (run,) = ground.runs()
-    mend = "Make room, then train it again with the same max steps: it is saved, or resumed from where it was"
+    mend = "Make room, then train again with the same max steps: the result is saved, or the run resumes from its snapshot"
     assert (run.state, run.message) == ("failed", f"{NAME}.pt cannot be saved: No space left on device. {mend}")
     pt_files.save_pt = save_pt
     ground.train(kind, "0.01", 11)
@@ -338,7 +338,7 @@ def test_weights_that_are_not_finite_never_take_the_place_of_good_ones(ground, k
     assert all(torch.isfinite(weight).all() for weight in weights(trained))
     assert trained.step == 6
     assert pt_files.load_pt(str(main_file(kind)))["step"] == 6
-    message = "what was trained is not finite: the last good state, after update 6, is saved instead"
+    message = "the result contains NaN or infinity: the last good state, after update 6, is saved instead"
     assert message in said(ground)
     run = ground.run()
     assert (run.state, run.step, run.message) == ("failed", 6, message)

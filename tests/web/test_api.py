@@ -224,7 +224,7 @@ def test_error_malformed_preview(client: Client, body: Any, said: str):
 def test_error_preview_that_is_not_json(client: Client):
     answer = client.post("/lrsched/v1/preview", content="{", headers={"content-type": "application/json"})
     assert answer.status_code == 400
-    assert message(answer.json()).startswith(f"{NO_OBJECT}, got no JSON: Expecting property name")
+    assert message(answer.json()).startswith(f"{NO_OBJECT}, not valid JSON: Expecting property name")
     answer = client.post("/lrsched/v1/preview", content="[" * 100_000, headers={"content-type": "application/json"})
     assert answer.status_code == 400
     assert message(answer.json()) == "expected JSON that is nested at most 64 deep"
@@ -520,7 +520,7 @@ def test_error_preset_that_cannot_be_planned(client: Client):
 
 def test_error_preset_refused(client: Client):
     name = BUILTIN[0].name
-    taken = f"the preset {name!r} comes with the extension and stays as it is; save under another name"
+    taken = f"the preset {name!r} comes with the extension and cannot be changed; save under another name"
     assert message(post(client, "/presets", {"name": name, "text": "1"}, 409)) == taken
     assert message(post(client, "/presets", {"name": "", "text": "1"}, 400)) == "a preset needs a name of printable characters"
     assert message(post(client, "/presets", {"name": 3, "text": "1"}, 400)) == "name: expected a text, got 3"
@@ -615,7 +615,7 @@ def test_error_a_body_that_is_too_large_is_not_read(client: Client):
     ('{"texts": [' + "[" * 63 + "]" * 63 + "]}", "expected JSON that is nested at most 64 deep"),
     ('{"total_steps": ' + "9" * 301 + "}", "expected numbers of at most 300 digits, got one of 301"),
     ('{"total_steps": ' + "9" * 9_000 + "}", "expected numbers of at most 300 digits, got one of 9000"),
-    (b'{"texts": "\xff"}', f"{NO_OBJECT}, got no JSON: 'utf-8' codec can't decode byte 0xff in position 11: invalid start byte"),
+    (b'{"texts": "\xff"}', f"{NO_OBJECT}, not valid JSON: 'utf-8' codec can't decode byte 0xff in position 11: invalid start byte"),
     ('{"texts": ["1"], "total_steps": 10, "data_root": "a\\u0000b"}',
      'data_root: expected the name of a folder, or null, got "a\\u0000b"'),
     ('{"texts": ["1"], "total_steps": 10, "data_root": "\\ud800"}',
@@ -635,7 +635,7 @@ def test_error_a_mistake_of_ours_has_the_one_form_and_its_traceback_on_the_conso
 
     runtime.host_info = broken  # type: ignore[method-assign]
     said = message(get(client, "/runs", 500))
-    assert said == "the request failed by a mistake of the extension (ZeroDivisionError: oh); its traceback is on the console"
+    assert said == "the request failed because of a bug in the extension (ZeroDivisionError: oh); its traceback is on the console"
     assert "in broken" in caplog.text
 
 

@@ -60,7 +60,7 @@ TOTAL = "total_steps: expected a whole number from 1 to 1000000"
         ({"text": "1", "format": "a1111", "total_steps": 9, "error": "2%"},
          'error: expected a finite number, or null, got "2%"', None),
         ({"text": "1", "format": "a1111", "total_steps": 9, "error": 2},
-         "the error is a part from 0 to below 1, such as 0.02 or 2%, got 2", None),
+         "expected an error from 0 to below 1, such as 0.02 or 2%, got 2", None),
         ({"text": "1", "format": "gif", "total_steps": 9},
          "no format `gif`; there are a1111, pytorch, diffusers, deepspeed, kohya", None),
         ({"text": "1:4, cosin(0)", "format": "a1111", "total_steps": 9}, "no shape `cosin`; did you mean `cosine`?", [5, 10]),

@@ -93,6 +93,6 @@ def test_a_killed_training_goes_on_to_the_same_bits(checkpoint: Path, images: Pa
                 assert "error: None" in api.train(kind, name, TEXT[kind], STEPS, **choices)
                 run, messages = run_of(api, name)
                 assert (run["state"], run["step"]) == ("finished", STEPS)
-                assert any(message.startswith("exactly as if there had been no break") for message in messages), messages
+                assert any(message.startswith("resumed exactly") for message in messages), messages
                 now = tensors(torch.load(api.trained(kind, name)))
                 assert all(torch.equal(a, b) for a, b in zip(whole[kind, word], now, strict=True)), name

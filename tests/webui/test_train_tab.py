@@ -117,9 +117,9 @@ def test_what_would_stop_a_training_is_said_before_the_click_and_refused_after_i
     choose(page, page.locator("#train_template_file input"), "none.txt")
     said = lines.all_inner_texts
     expect(lines).to_have_count(2)
-    assert any(f"Would not start: no file in {str(tmp_path)!r} can be read as an image" in line for line in said()), said()
+    assert any(f"Error: no file in {str(tmp_path)!r} can be read as an image" in line for line in said()), said()
     template = "no line of the prompt template none.txt has [name] in it, so no prompt names 'ahead-by-hand'"
-    assert any(f"Would not start: {template}" in line for line in said()), said()
+    assert any(f"Error: {template}" in line for line in said()), said()
     below = page.locator("#train_train_embedding")
     boxes = [page.locator("#lrsched_preflight").bounding_box(), below.bounding_box()]
     assert boxes[0]["y"] + boxes[0]["height"] <= boxes[1]["y"]

@@ -10,10 +10,10 @@ const LABELS = {
 };
 const MARKS = {start: "continues at", continue: "continues at", new: "new schedule from", restart: "restarts at", file: "new run from"};
 const CAPTIONS = {
-    start: "the plan goes on",
-    continue: "the plan goes on",
+    start: "the plan continues",
+    continue: "the plan continues",
     new: "a new schedule is in force",
-    restart: "the schedule begins anew, over the steps that are left",
+    restart: "the schedule restarts over the remaining steps",
 };
 
 /** What stands at the mark of the step at which a run goes on. */

@@ -37,7 +37,7 @@ export class ItemForm {
             const {shapes} = await request("GET", "shapes");
             return new Map(shapes.map((shape) => [shape.name, shape]));
         } catch (error) {
-            console.info("LR Schedule: the shapes are not known.", error.message);
+            console.info("LR Schedule: the shapes could not be loaded.", error.message);
             return null;
         }
     }

@@ -103,8 +103,8 @@ function label(run) {
 }
 
 function note(run, step) {
-    const times = run.multiplier === 1 ? "" : ` At ${run.multiplier} times the planned rate, since the guard stepped in.`;
-    return `Goes on at step ${formatCount(step)} of ${formatCount(run.total_steps)}.${times}`;
+    const times = run.multiplier === 1 ? "" : ` At ${run.multiplier} times the planned rate, after a rescue.`;
+    return `Resumes at step ${formatCount(step)} of ${formatCount(run.total_steps)}.${times}`;
 }
 
 /** A run's text and numbers, named as the editor's fields. */

@@ -76,7 +76,7 @@ export class Exchange {
             box.select();
             done = document.execCommand("copy");
         }
-        setText(byId("export_said"), done ? "Copied." : "The browser does not allow it: the text is selected, copy it by hand.");
+        setText(byId("export_said"), done ? "Copied." : "Copying was blocked: the text is selected, press Ctrl+C.");
     }
 
     #openImport(format, label) {

@@ -52,10 +52,10 @@ export class Transfer {
             await request("POST", "resume", {kind, name: run.name, way: way.value});
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            return `Sent, but not how ${run.name} goes on: ${error.message}`;
+            return `Sent, but not the resume mode of ${run.name}: ${error.message}`;
         }
         this.onResumeChosen(kind);
-        sent.push(`how ${run.name} goes on`);
+        sent.push(`the resume mode of ${run.name}`);
         return "";
     }
 

@@ -35,7 +35,7 @@ export class RunFiles {
         if (key === this.#key) return;
         this.#key = key;
         byId("run_delete").disabled = isGoingOn;
-        if (isGoingOn) this.#setExport("It is going on: it can be exported and deleted when it has ended.");
+        if (isGoingOn) this.#setExport("The run is in progress; export and delete are available when it ends.");
         if (!isGoingOn || !this.panel.hidden) this.#read(isGoingOn);
     }
 
@@ -56,7 +56,7 @@ export class RunFiles {
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             this.#key = ""; // asked again with the next list
-            this.#setExport(`Its snapshots are not known: ${error.message}`);
+            this.#setExport(`Its snapshots could not be loaded: ${error.message}`);
         }
     }
 
@@ -130,7 +130,7 @@ function row(snapshot) {
         cell("Step", isRead ? formatCount(step) : "–", "lrsched-num"),
         cell("Saved", isRead ? formatMoment(time_s) : "–"),
         cell("Size", size_bytes === undefined ? "–" : formatSize(size_bytes), "lrsched-num"),
-        cell("What is in it", isRead ? content(snapshot) : "–", isRead ? "lrsched-words" : null),
+        cell("Contents", isRead ? content(snapshot) : "–", isRead ? "lrsched-words" : null),
         good ? cell("State", "good", "lrsched-is-good") : cell("State", message, "lrsched-words lrsched-is-bad"));
 }
 
@@ -138,7 +138,7 @@ function row(snapshot) {
 function content({trained, optimizer, batches_taken: taken, batches_per_epoch: all, multiplier}) {
     const more = trained.length - TENSORS_NAMED;
     const shapes = trained.slice(0, TENSORS_NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
-    const place = taken === null ? "" : `, place in the data (${taken} of ${all} batches)`;
+    const place = taken === null ? "" : `, data position (${taken} of ${all} batches)`;
     const times = multiplier === 1 ? "" : `, at ${multiplier} times the planned rate`;
     return `weights (${shapes}), optimizer (${optimizer}), random numbers${place}${times}`;
 }

@@ -4,7 +4,7 @@ import {byId, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatSize} from "../base/format.js";
 import * as fields from "../train/fields.js";
 
-const WANTS_NAME = /give the run another name$|^a name has /; // what the server says where another name would help
+const WANTS_NAME = /give the run another name$|^expected a name of /; // what the server says where another name would help
 
 /** The button, the lines below it and the place to drop a file. `onImported(id)` resolves to the run, or null. */
 export class RunImport {
@@ -119,6 +119,6 @@ export class RunImport {
 }
 
 function progress({name, size}, share) {
-    if (share >= 1) return `${name}: sent, the server looks at it.`;
+    if (share >= 1) return `${name}: sent, the server is checking it.`;
     return `${name}: sending, ${Math.floor(share * 100)} % of ${formatSize(size)}.`;
 }

@@ -6,7 +6,7 @@ import * as fields from "./fields.js";
 const AGAIN_MS = 5000; // a model may be loaded and a folder filled without any field telling
 const PAUSE_MS = 300; // in typing
 const KINDS = {embedding: "Embedding", hypernetwork: "Hypernetwork"};
-const WORDS = {error: "Would not start:", warning: "Mind:"};
+const WORDS = {error: "Error:", warning: "Warning:"};
 const GOING_ON = new Set(["pending", "running"]);
 
 /** The list, and the questions for each kind of which a name is chosen. */

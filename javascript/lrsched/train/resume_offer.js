@@ -29,7 +29,7 @@ export class ResumeOffer {
         });
         this.behind = el("p", {class: "lrsched-resume-row"});
         this.select = resumeModes.fill(el("select", {}), resumeModes.all, (way) => this.#choose(way));
-        this.way = el("label", {class: "lrsched-resume-row lrsched-way"}, el("span", {text: "How it goes on"}), this.select);
+        this.way = el("label", {class: "lrsched-resume-row lrsched-way"}, el("span", {text: "Resume mode"}), this.select);
         this.hint = el("p", {class: "lrsched-resume-row lrsched-muted", role: "status"});
         this.said = el("p", {class: "lrsched-resume-row lrsched-muted", role: "status"});
         this.box = el("div", {class: "lrsched lrsched-inline lrsched-resume", id: `lrsched_resume_${kind}`, hidden: true},
@@ -126,7 +126,7 @@ export class ResumeOffer {
         if (settings?.data_root) set("folder", settings.data_root);
         if (run.clip_mode !== "disabled") set("clip", run.clip_text);
         const moved = await setClipMode(run.clip_mode);
-        setText(this.said, moved ? "Its settings are in the fields." : `In the fields; choose ${run.clip_mode} for Gradient Clipping yourself.`);
+        setText(this.said, moved ? "Fields are set." : `Fields are set; set Gradient Clipping to ${run.clip_mode} yourself.`);
         this.onChange();
     }
 }
@@ -140,7 +140,7 @@ function sentence(answer, isLive, formatCount) {
 }
 
 function tail(answer) {
-    const times = answer?.run && answer.run.multiplier !== 1 ? `at ${answer.run.multiplier} times the planned rate, since the guard stepped in` : "";
+    const times = answer?.run && answer.run.multiplier !== 1 ? `at ${answer.run.multiplier} times the planned rate, after a rescue` : "";
     const parts = [answer?.exact ? "exactly where it was saved" : "", times].filter(Boolean);
     return parts.length ? `${parts.join(", ")}.` : "";
 }
@@ -149,8 +149,8 @@ function behind(answer, formatCount) {
     if (!answer?.run) return "";
     const isBehind = answer.file_step !== null && answer.step > answer.file_step;
     const held = {0: "no update", 1: "only 1 update"}[answer.file_step] ?? `only ${formatCount(answer.file_step)} updates`;
-    const words = `The file holds ${held}, because the WebUI went away before it could save. `
-        + "Training goes on from the snapshot.";
+    const words = `The file holds ${held}, because the WebUI ended before it could save. `
+        + "Training resumes from the snapshot.";
     return [isBehind ? words : "", answer.message].filter(Boolean).join(" ");
 }
 
@@ -158,7 +158,7 @@ function behind(answer, formatCount) {
 function hint({step, way}, mode) {
     const at = formatCount(step);
     if (way === "continue" && mode === "new") {
-        return `The rate field has another text than the run: it will be a new schedule from here, in force from step ${at} on.`;
+        return `The rate field differs from the run's text: it will be a new schedule from here, in force from step ${at} on.`;
     }
     if (mode === "new") return `The text's steps are those of the run's life; it is in force from step ${at} on.`;
     if (mode === "restart") return `The text's step 0 will be step ${at}.`;

@@ -107,7 +107,7 @@ class FileSaving(Callback):
         """What became of a training whose result is not on the disk, and what to do."""
         if not self.trouble:
             return "the loop ended with an exception, and nothing could be saved; its traceback is on the console"
-        mend = f"{self.mend}, then train it again with the same max steps: it is saved, or resumed from where it was"
+        mend = f"{self.mend}, then train again with the same max steps: the result is saved, or the run resumes from its snapshot"
         return f"{self.trouble}. {mend[0].upper()}{mend[1:]}"
 
     # ----------------------------------------------------------------------------------------------
@@ -117,7 +117,8 @@ class FileSaving(Callback):
         session.reporter.protect(session.settle)
         tensors = trained_tensors(thing)
         if not is_finite([tensor.detach() for tensor in tensors]):
-            session.reporter.tell(f"what was trained is not finite: it is not saved, and {Path(filename).name} stays as it was")
+            name = Path(filename).name
+            session.reporter.tell(f"the result contains NaN or infinity: it is not saved, and {name} stays as it was")
             return None
 
         def form(file: Path) -> Known:
@@ -151,18 +152,18 @@ class FileSaving(Callback):
         """The result is worth more than the order in which somebody deleted its folder."""
         if not folder.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            self._session.reporter.tell(f"the folder {str(folder)!r} was gone, and is made again for the result")
+            self._session.reporter.tell(f"the folder {str(folder)!r} was missing and was created again for the result")
 
     def _save_copy(self, thing: Any, filename: str, write: Callable[[str], Any]) -> Any:
         session = self._session
         tensors = trained_tensors(thing)
         if not is_finite([tensor.detach() for tensor in tensors]):
-            session.reporter.tell(f"what is trained is not finite after update {thing.step}: no copy is saved")
+            session.reporter.tell(f"the weights after update {thing.step} contain NaN or infinity: no copy is saved")
             return None
         try:
             answer = save_whole(filename, write, backup=False)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-            session.reporter.tell(f"the copy {Path(filename).name} cannot be saved, training goes on: {error}")
+            session.reporter.tell(f"the copy {Path(filename).name} cannot be saved, training continues: {error}")
             return None
         known = Known(thing.step, step_hook.digest(tensors), file_time(Path(filename)))
         session.reporter.protect(lambda: session.run.saved(known, is_main=False))

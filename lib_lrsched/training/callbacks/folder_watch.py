@@ -11,9 +11,9 @@ LOOK_EVERY = 50
 """Updates between two looks at the folders that a training needs."""
 
 GONE = {
-    "data": "the data set directory {} is gone. This training has its images in memory and does not need it; the next one does",
-    "log": "the log directory {} is gone: make it again, or copies, previews and losses of this training are not kept",
-    "result": "the folder {} is gone, where the result is to be saved. It is made again at the end",
+    "data": "the data set directory {} is gone. This training does not need it; the next one will",
+    "log": "the log directory {} is gone: create it again, or copies, previews and losses of this training are lost",
+    "result": "the folder {} for the result is gone. It will be created again at the end",
 }
 
 

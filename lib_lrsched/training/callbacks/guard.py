@@ -14,7 +14,7 @@ from lib_lrsched.training.callback import Callback, Training, Update
 
 from . import guard_rules
 
-NOT_THE_RATE = ("it happened in the first update from weights that are good. Look for an image or a prompt that gives NaN, or for "
+NOT_THE_RATE = ("it happened in the first update from good weights. Look for an image or a prompt that produces NaN, or for "
                 'a model that overflows in half precision: start the WebUI with --no-half, or switch on "Upcast cross attention '
                 'layer to float32" in its settings')
 """What to do where the numbers are not finite and no update has changed the weights."""
@@ -72,13 +72,13 @@ class Guard(Callback):
         try:
             self._state = guard_rules.from_parts(parts["guard"])
         except ValueError as error:
-            raise ValueError(f"the guard starts anew: {error}") from error
+            raise ValueError(f"the guard starts over: {error}") from error
 
     def _let_diverge(self, step: int, reason: str) -> None:
         """What a range test is made for: it is left to run its course, and nothing it does from here on counts as good."""
         self.has_diverged = True
-        message = f"update {step}: {reason}. The range test has come to a rate at which training diverges, "
-        message += f"{self._session.run.planned.rate_at(step):g}; it is left to run its course"
+        message = f"update {step}: {reason}. The range test reached a rate at which training diverges, "
+        message += f"{self._session.run.planned.rate_at(step):g}; it runs to its end"
         self._session.reporter.tell(message, "diverged")
 
     def _rescue(self, step: int, reason: str, *, is_finite: bool) -> None:
@@ -88,10 +88,10 @@ class Guard(Callback):
         self._made = 0
         run, limits = self._session.run, self._limits
         self._state = self._state._replace(rescues=self._state.rescues + 1)
-        back = f"update {step}: {reason}. Back to the state after update {good}"
+        back = f"update {step}: {reason}. Restored the state after update {good}"
         if self._state.rescues > limits.rescues:
             advice = "Train again at a lower rate" if is_rate else f"A lower rate would not help: {NOT_THE_RATE}"
-            self.stopped = f"{back}, and stopped: {limits.rescues} rescues did not help. {advice}"
+            self.stopped = f"{back}; stopped, after {limits.rescues} rescues without success. {advice}"
             self._session.stop()
             self._tell(self.stopped)
             return

@@ -79,7 +79,7 @@ def judge(state: State, limits: Limits, loss: float, norm: float | None, was_ski
     >>> reason
     'the last 3 losses, 1.1 and more, are more than 10 times the highest of the 20 before them, 0.1'
     >>> judge(state, Limits(), 0.1, float("nan"), False)[1]
-    'the gradients are not finite'
+    'the gradients contain NaN or infinity'
     """
     losses = state.losses
     if was_skipped:
@@ -92,7 +92,7 @@ def judge(state: State, limits: Limits, loss: float, norm: float | None, was_ski
     if not isfinite(loss):
         return state, f"the loss is {loss}"
     if norm is not None and not isfinite(norm):
-        return state, "the gradients are not finite"
+        return state, "the gradients contain NaN or infinity"
     losses = (*losses[1 - RECENT :], loss)
     if limits.loss_factor:
         concerned, reason = _too_high(losses, limits.loss_factor)
@@ -126,7 +126,7 @@ def _too_high(losses: tuple[float, ...], factor: float) -> tuple[int, str]:
     middles = _risen(losses, RISEN, factor)
     if middles is None:
         return 0, ""
-    return RISEN, (f"the losses have risen: the middle of the last {RISEN} is {middles[0]:g}, more than {factor:g} times that of "
+    return RISEN, (f"the losses have risen: the median of the last {RISEN} is {middles[0]:g}, more than {factor:g} times that of "
                    f"those before, {middles[1]:g}")
 
 

@@ -41,7 +41,8 @@ class RecordHistory(Callback):
         if update is None:
             return None
         number = None if update.norm is None else float(update.norm)
-        self._session.run.record(update.step, update.rate, update.loss, number)
+        self._session.run.record(update.step, update.rate, update.loss, number, baseline_loss=update.baseline_loss,
+                                 progress=update.progress)
         if number is not None and self.zero_gradients.look(number):
             why = self._session.trainee.why_no_gradient()
             self._session.reporter.tell(f"nothing has been learned so far: no update had a gradient. {why}")

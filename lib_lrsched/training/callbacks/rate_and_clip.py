@@ -57,7 +57,7 @@ class RateAndClip(Callback):
     def _failed(self, error: Exception) -> None:
         """An update without its clip is another training: what is raised ends the loop, and what was trained is saved."""
         self._session.reporter.failed(error)
-        self._session.give_up("rate or clip threshold could not be applied, so the training was ended; "
+        self._session.give_up("the rate or the clip threshold could not be applied, so training was stopped; "
                               "the traceback is on the console")
 
     def _limit(self) -> tuple[str, float] | None:

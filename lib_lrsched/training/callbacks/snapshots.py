@@ -150,7 +150,7 @@ class Snapshots(Callback):
             try:
                 rest = place_from_parts(self.snapshot.parts["order"], data, len(inner))
             except ValueError as error:
-                self.not_exact(f"the order of the images starts anew: {error}")
+                self.not_exact(f"the order of the images starts over: {error}")
         hooks = Hooks(self._put_draws, self._undo_disturbance, generators.draw_base_seed)
         self._batches = Batches(inner, data, hooks, rest)
         return self._batches
@@ -166,7 +166,7 @@ class Snapshots(Callback):
                 self._is_same_data = not differences.data
             except RunStateError as error:
                 self._is_same_data = False
-                self.not_exact(f"prompts and latents are drawn anew: {error}")
+                self.not_exact(f"prompts and latents are drawn again: {error}")
             described = data_set.with_prompts(described, data)  # what was put back is part of what is written
         self._data = (data, described)
         self._data_digest = data_set.digest(described)
@@ -191,7 +191,7 @@ class Snapshots(Callback):
         if self.snapshot is not None:
             if type(self._optimizer).__name__ != self.snapshot.facts.optimizer:
                 before = self.snapshot.facts.optimizer
-                self.not_exact(f"the optimizer is {type(self._optimizer).__name__}, was {before}: its state starts anew")
+                self.not_exact(f"the optimizer is {type(self._optimizer).__name__}, was {before}: its state starts over")
             else:
                 self._load(self.snapshot.parts)
         self._good_states.begin(self._taken(self._held()))
@@ -246,11 +246,11 @@ class Snapshots(Callback):
         self._good_step = snapshot.facts.step
         self._good_states.offer(snapshot, is_looked_at=self._is_small)
 
-    def roll_back(self) -> int:
-        """Puts the last good state back into what is trained, its optimizer and its GradScaler; gives its step."""
+    def roll_back(self) -> Snapshot:
+        """Puts the last good state back into what is trained, its optimizer and its GradScaler; gives it."""
         good = self._good_states.back()
         self._put_back(good)
-        return good.facts.step
+        return good
 
     def break_off(self, made: int, good: Snapshot | None = None) -> int:
         """The loop ended between two moments: back to the newest one that is in memory, or to this one; gives its step."""
@@ -356,7 +356,7 @@ class Snapshots(Callback):
     def _write(self, snapshot: Snapshot) -> None:
         """In the writer's thread, where there is one."""
         if not is_finite([snapshot.parts["trained"], snapshot.parts["optimizer"]]):
-            raise ValueError(f"what is trained is not finite after update {snapshot.facts.step}: it is not saved")
+            raise ValueError(f"what is trained contains NaN or infinity after update {snapshot.facts.step}")
         facts = replace(snapshot.facts, digest=step_hook.digest(snapshot.trained))
         self._session.run.history.sync()
         if self._folder is None:
@@ -376,9 +376,9 @@ class Snapshots(Callback):
             if enabled and parts["scaler"]:
                 step_hook.load_scaler(self._scaler, parts["scaler"])
             elif enabled or parts["scaler"]:
-                self.not_exact("GradScaler was " + ("off, and is on" if enabled else "on, and is off"))
+                self.not_exact("GradScaler was " + ("off and is now on" if enabled else "on and is now off"))
         except (ValueError, KeyError, TypeError, RuntimeError, IndexError) as error:
-            self.not_exact(f"the optimizer's snapshot does not fit and starts anew: {error}")
+            self.not_exact(f"the optimizer's saved state does not fit and starts over: {error}")
 
     def _put_draws(self) -> None:
         """The first batch is about to be drawn: the generators stand where they stood."""
@@ -389,9 +389,9 @@ class Snapshots(Callback):
             generators.put(draws)
             there = torch.cuda.device_count() if torch.cuda.is_available() else 0
             if len(draws.cuda) > there:
-                self.not_exact(f"random numbers of {len(draws.cuda)} CUDA devices were saved, and {there} are here")
+                self.not_exact(f"random states of {len(draws.cuda)} CUDA devices were saved, {there} are present")
         except (ValueError, TypeError, KeyError, RuntimeError, OverflowError) as error:
-            self.not_exact(f"the random numbers are others: {error}")
+            self.not_exact(f"the random numbers differ: {error}")
 
     def _undo_disturbance(self) -> None:
         if self._disturbed and self.moment.draws is not None:

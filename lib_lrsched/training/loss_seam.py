@@ -1,0 +1,190 @@
+"""A batch's way through the host's diffusion model, as callbacks see it.
+
+The host's model draws timesteps in `forward` and hands them to `p_losses(x_start, cond, t, noise=None)`, which draws the noise,
+asks `apply_model` for a prediction and `get_loss` for its error (ldm/models/diffusion/ddpm.py). For the length of a training
+`p_losses` is wrapped on the model's instance; the prompts are seen as they reach the text encoder.
+
+Two trainings in two threads share one model: each sees its own batches only. Passes without gradient, such as previews and
+those of `Batch.loss_with`, go through untouched.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(eq=False)
+class Batch:
+    """One micro-batch of a training, before and after it has passed through the model.
+
+    Attributes:
+        latents: float [B, C, h, w].
+        cond: what conditions the prediction: contexts [B, T, D], or an inpainting model's dict with the lists c_concat and
+            c_crossattn.
+        timesteps: int64 [B]. A callback may put others here before the pass.
+        prompts: the texts [B] that the loop had encoded just before; empty where it had none encoded.
+        keeps_noise: set by a callback before the pass that looks at it again after it.
+        noise: float, the shape of the latents, where it is kept; else None. The model draws the same numbers where it is not.
+        loss: of the pass, a float scalar on the model's device, without a graph; None before it.
+        sample_losses: float [B], each sample's own, without a graph; None where it was not asked for or is not known.
+        again: for ``loss_with``: the loss with another cond and this noise, while the batch is on its way.
+    """
+
+    latents: Tensor
+    cond: Any
+    timesteps: Tensor
+    prompts: Sequence[str]
+    keeps_noise: bool = False
+    keeps_sample_losses: bool = False
+    noise: Tensor | None = None
+    loss: Tensor | None = None
+    sample_losses: Tensor | None = None
+    again: Callable[[Any, Tensor], Tensor] | None = field(default=None, repr=False)
+
+    def loss_with(self, context: Tensor | None = None) -> Tensor:
+        """The loss of the same latents, timesteps and noise, with what conditions them replaced; no gradient, nothing is drawn.
+
+        Args:
+            context: float [B, T, D]; None leaves the context as it was.
+        """
+        assert self.again is not None, "it is over"
+        assert self.noise is not None, "its noise was not kept"
+        cond = self.cond
+        if context is not None:
+            cond = {**cond, "c_crossattn": [context]} if isinstance(cond, Mapping) else context
+        devices = [self.latents.device] if self.latents.is_cuda else []
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):  # dropout would draw
+            return self.again(cond, self.noise).detach()
+
+
+class LossSeam:
+    """Shows one training's batches to its callbacks, until ``undo``.
+
+    Args:
+        model: the host's loaded model.
+        before, after: called in the thread that makes this, with each batch on its way; they do not raise.
+
+    Raises:
+        AttributeError: the model has no `p_losses`, or no text encoder where the host's has it.
+    """
+
+    def __init__(self, model: nn.Module, before: Callable[[Batch], None], after: Callable[[Batch], None]) -> None:
+        self._before, self._after = before, after
+        self._prompts: Sequence[str] = ()
+        self._thread = threading.get_ident()
+        with _lock:
+            wrapped = _wrapped.get(id(model))
+            if wrapped is None:
+                wrapped = _wrapped[id(model)] = _Wrapped(model)
+            wrapped.seams[self._thread] = self
+        self._wrapped: _Wrapped | None = wrapped
+
+    def undo(self) -> None:
+        """Shows nothing more; the last one on a model puts back what was there. A second call does nothing."""
+        wrapped, self._wrapped = self._wrapped, None
+        if wrapped is None:
+            return
+        with _lock:
+            if wrapped.seams.get(self._thread) is self:
+                del wrapped.seams[self._thread]
+            if not wrapped.seams:
+                _wrapped.pop(id(wrapped.model), None)
+                wrapped.undo()
+
+    def encoded(self, prompts: Sequence[str]) -> None:
+        """The loop has these texts encoded."""
+        self._prompts = prompts
+
+    def pass_through(self, wrapped: _Wrapped, x: Tensor, cond: Any, t: Tensor) -> Any:
+        """One batch; answers as `p_losses`."""
+        batch = Batch(x, cond, t, self._prompts)
+        self._prompts = ()
+        self._before(batch)
+        given = {}
+        if batch.keeps_noise:
+            batch.noise = given["noise"] = torch.randn_like(x)  # as p_losses draws it: the same numbers
+        with wrapped.collecting(batch):
+            answer = wrapped.original(x, cond, batch.timesteps, **given)
+        batch.loss = answer[0].detach()
+        batch.again = lambda other, noise: wrapped.original(x, other, batch.timesteps, noise=noise)[0]
+        self._after(batch)
+        batch.again = None
+        return answer
+
+
+_lock = threading.RLock()
+_wrapped: dict[int, _Wrapped] = {}
+
+
+class _Wrapped:
+    """One model with our `p_losses` in the place of its own."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.seams: dict[int, LossSeam] = {}
+        self.original: Callable[..., Any] = self.model.p_losses
+        self._hook = self.model.cond_stage_model.register_forward_pre_hook(self._encode)
+        self._own = vars(model).get("p_losses")
+        self._ours = self._p_losses  # one object, to be known again by
+        self.model.p_losses = self._ours
+        self._collecting: dict[int, Batch] = {}
+        self._get_loss: Any = None
+        self._had_get_loss = False
+
+    def undo(self) -> None:
+        self._hook.remove()
+        if vars(self.model).get("p_losses") is not self._ours:
+            return  # another extension has wrapped it since, and calls ours: it passes everything through
+        if self._own is None:
+            del self.model.p_losses
+        else:
+            self.model.p_losses = self._own
+
+    def _encode(self, _encoder: nn.Module, args: tuple[Any, ...]) -> None:
+        seam = self.seams.get(threading.get_ident())
+        if seam is not None and torch.is_grad_enabled() and args and not isinstance(args[0], (str, Tensor)):
+            seam.encoded(args[0])
+
+    def _p_losses(self, x_start: Tensor, cond: Any, t: Tensor, *args: Any, **kwargs: Any) -> Any:
+        seam = self.seams.get(threading.get_ident())
+        if seam is None or args or kwargs or not torch.is_grad_enabled():
+            return self.original(x_start, cond, t, *args, **kwargs)
+        return seam.pass_through(self, x_start, cond, t)
+
+    @contextmanager
+    def collecting(self, batch: Batch) -> Iterator[None]:
+        """While a batch passes, `get_loss` shows what it answers for it; the passes of others at the same time keep it there."""
+        if not batch.keeps_sample_losses or not hasattr(self.model, "get_loss"):
+            yield
+            return
+        with _lock:
+            if not self._collecting:
+                # weighted_forward has put one of its own there for its call.
+                self._had_get_loss, self._get_loss = "get_loss" in vars(self.model), self.model.get_loss
+                self.model.get_loss = self._collect
+            self._collecting[threading.get_ident()] = batch
+        try:
+            yield
+        finally:
+            with _lock:
+                del self._collecting[threading.get_ident()]
+                if not self._collecting:
+                    if self._had_get_loss:
+                        self.model.get_loss = self._get_loss
+                    else:
+                        del self.model.get_loss
+                    self._get_loss = None
+
+    def _collect(self, *args: Any, **kwargs: Any) -> Any:
+        answer = self._get_loss(*args, **kwargs)
+        batch = self._collecting.get(threading.get_ident())
+        if batch is not None and batch.sample_losses is None and isinstance(answer, Tensor) and answer.shape == batch.latents.shape:
+            batch.sample_losses = answer.detach().flatten(1).mean(1)
+        return answer
