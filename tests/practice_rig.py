@@ -56,6 +56,8 @@ GLOBALS: tuple[tuple[Any, str], ...] = (
     (dataset, "GroupedBatchSampler"),
     (textual_inversion, "write_loss"),
     (textual_inversion, "save_embedding"),
+    (textual_inversion, "insert_image_data_embed"),
+    (textual_inversion, "tensorboard_add"),
     (hypernetwork, "save_hypernetwork"),
     (sd_hijack_checkpoint, "add"),
     (sd_hijack_checkpoint, "remove"),

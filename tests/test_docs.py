@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import re
@@ -18,7 +19,7 @@ from lib_lrsched.language.parser import parse
 from lib_lrsched.language.tree import unparse
 from lib_lrsched.preview.forms import describe_shapes
 from lib_lrsched.schedule.shapes import ENTRIES
-from lib_lrsched.web.endpoints import PREFIX
+from lib_lrsched.web.endpoints import PREFIX, ROUTERS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -140,7 +141,7 @@ def anchors(page: Path) -> list[str]:
     return [re.sub(r"[^a-z0-9_ -]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
-@pytest.mark.parametrize("path", sorted(DOCS.glob("*.md")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path):
     for target in re.findall(r"\]\(([^)\s]+)\)", read(path)):
         if target.startswith("http"):
@@ -156,11 +157,84 @@ def test_every_page_is_in_the_index():
     assert {path.name for path in DOCS.glob("*.md")} - {"README.md"} == set(re.findall(r"\]\(([a-z-]+\.md)\)", index))
 
 
-def test_the_endpoints_are_described_field_by_field():
+@pytest.mark.parametrize("page", ["architecture.md", "contributing.md"])
+def test_every_file_that_is_named_is_there(page: str):
+    folders = (ROOT, ROOT / "lib_lrsched")
+    named = re.findall(r"`((?:[\w.]+/)+[\w.]*)`", read(DOCS / page))
+    named = [path for path in named if not re.search(r"(?<![A-Z])(NAME|FAMILY|KIND|NNNN)", path)]
+    assert len(named) > 20
+    assert [path for path in named if not any((folder / path).exists() for folder in folders)] == []
+
+
+def test_the_callbacks_events_are_those_of_the_code():
+    from lib_lrsched.training.callback import EVENTS
+
+    told = read(DOCS / "architecture.md").partition("callback is told, in order:")[2].partition(".")[0]
+    assert tuple(re.findall(r"`(\w+)`", told)) == EVENTS
+
+
+def replaced(source: str) -> list[str]:
+    """The names of the globals for which a file makes a Seam."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return [ast.literal_eval(call.args[1]) for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Seam"]
+
+
+def test_the_table_of_seams_has_what_is_replaced():
+    section_text = read(DOCS / "architecture.md").partition("\n## The seams\n")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", section_text, re.MULTILINE)
+    told = [name.split(".")[-1] for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+    made = [name for path in (ROOT / "lib_lrsched" / "host").glob("*.py") for name in replaced(read(path))]
+    assert len(told) == len(set(told))
+    assert set(told) == set(made)
+
+
+def test_every_endpoint_has_its_heading_and_no_other():
     page = read(DOCS / "api.md")
-    for path in ("POST /lrsched/v1/export", "GET /lrsched/v1/shapes"):
-        assert f"## {path}\n" in page
-        assert PREFIX in path
+    routes = [f"{method} {route.path}" for router in ROUTERS for route in router.routes for method in route.methods]
+    told = re.findall(r"^#+ ([A-Z]+ /.*)$", page, re.MULTILINE)
+    assert sorted(told) == sorted(re.sub(r"\{(?:run_)?(\w+)(?::path)?\}", r"{\1}", route) for route in routes)
+    assert f"below `{PREFIX}`" in page
+
+
+def test_the_fields_of_a_preview_are_those_of_the_code():
+    from lib_lrsched.preview.curve import MAX_POINTS, MAX_ROWS, MAX_TEXTS, CurveRequest, preview
+    from lib_lrsched.web.requests import PreviewRequest
+
+    text = read(DOCS / "api.md").partition("### POST /preview\n")[2].partition("\n### ")[0]
+    fields = set(re.findall(r"`(\w+)`", text)) | set(re.findall(r'"(\w+)"', text))
+    answer = preview(CurveRequest(["0.005", "x"], total_steps=100, images=5))
+    (good, bad) = answer["results"]
+    sent = json.loads(blocks(text, "json")[0])
+    assert sent.keys() == PreviewRequest.__annotations__.keys()
+    assert {*sent, *answer, *good, *bad, *bad["error"], *good["segments"][0]} <= fields
+    for number in (MAX_TEXTS, MAX_POINTS, MAX_ROWS):
+        assert str(number) in text
+
+
+def test_the_fields_of_a_run_are_those_of_the_code():
+    from lib_lrsched.preview.run_view import run_json
+    from lib_lrsched.storage.history_row import COLUMNS
+    from lib_lrsched.storage.metrics import SHOWN
+    from lib_lrsched.storage.run_state import Leg, RunState
+
+    leg = Leg(0, 0.0, 9, "1", None, None, 1)
+    shown = run_json(RunState("a", "embedding", "a", "finished", 9, 9, 0.0, 0.0, "1", legs=(leg,)))
+    text = read(DOCS / "api.md").partition("### GET /runs\n")[2].partition("/bundles")[0]
+    for field in (*shown, *shown["legs"][0], *SHOWN):
+        assert f"`{field}`" in text or f'"{field}"' in text, field
+    assert f"`[{', '.join(COLUMNS)}]`" in read(DOCS / "architecture.md")
+
+
+def test_the_files_of_an_exported_run_are_named():
+    pytest.importorskip("torch")
+    from lib_lrsched.snapshot.archive import LARGEST_BYTES
+
+    text = read(DOCS / "api.md").partition("/file\n")[2].partition("\n### ")[0]
+    assert set(re.findall(r"`([a-z]+\.[a-z]+)`", text)) == set(LARGEST_BYTES)
+
+
+def test_export_and_shapes_are_described_field_by_field():
+    page = read(DOCS / "api.md")
     shape = describe_shapes()[0]
     for field in ("text", "total_steps", "format", "error", "base", "note", "worst_error", *shape, *shape["params"][0]):
         assert f"`{field}`" in page or f'"{field}"' in page
@@ -168,6 +242,18 @@ def test_the_endpoints_are_described_field_by_field():
         assert f"`{name}`" in page
     for block in blocks(page, "json"):
         json.loads(block)
+
+
+PYTHON = [(path.name, text) for path in PAGES for text in blocks(read(path), "python")]
+
+
+@pytest.mark.parametrize(("page", "text"), PYTHON, ids=[f"{page}-{number}" for number, (page, _) in enumerate(PYTHON)])
+def test_python_on_a_page_runs_and_gives_what_it_says(page: str, text: str):
+    torch = pytest.importorskip("torch")
+    names = {"optimizer": torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0), "loader": range(2)}
+    exec(text, names)
+    for expression, value in re.findall(r"^(\S.*?) +# ('.*'|[\d.]+)", text, re.MULTILINE):
+        assert eval(expression, names) == ast.literal_eval(value)
 
 
 def test_every_format_has_its_section():

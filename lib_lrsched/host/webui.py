@@ -25,7 +25,7 @@ class Host:
     """The seams of one host, and the few things to ask it.
 
     Attributes:
-        ti, hn, dataset, checkpoint: the modules whose globals are the seams; see the README.
+        ti, hn, dataset, checkpoint: the modules whose globals are the seams; see docs/architecture.md.
         shared: has ``state.interrupted``, ``opts``, ``cmd_opts``, ``hypernetworks``.
         images: the module whose ``save_image`` writes the preview images, or None.
         embedding: the loaded embedding object of a name, or None.

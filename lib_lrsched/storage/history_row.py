@@ -1,8 +1,8 @@
-"""One row of a history: its columns are described here and nowhere else.
+"""One row of a history: the only place that lists its columns in order. Others name them.
 
-To add a column, add a field with a default at the end of HistoryRow. A file says in its header which columns its rows have, so
-that a file of another version is read by their names: columns that this version does not know are skipped, and those that the
-file lacks are null.
+To add a column, add a field with a default at the end of HistoryRow. Its values are numbers, or None; a file with anything else is
+read as damaged. A file says in its header which columns its rows have, so that a file of another version is read by their names:
+columns that this version does not know are skipped, and those that the file lacks are null.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class HistoryRow(NamedTuple):
         grad_norm: of the gradients before clipping.
         time_s: unix time in seconds.
         baseline_loss: the loss of what the run started from, with the same noise; null where it was not measured.
-        progress: the share of the loss that is gone over the window that ends here; null where nothing in it was measured.
+        progress: the share of the loss that is gone over the window of updates that ends here; null where none was measured.
     """
 
     step: int

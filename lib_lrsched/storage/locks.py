@@ -1,6 +1,6 @@
 """Who trains what: one training at a time of an embedding or hypernetwork, among all processes that share a state folder.
 
-    ROOT/locks/KIND-NAME.lock    held from the check of the inputs until the training function has returned
+    ROOT/locks/KIND-NAME-HASH.lock    held from the check of the inputs until the training function has returned
 
 The file says who trains and since when. What excludes is the system's lock on it, which is gone with its process however
 that ends. Where a file system has no locks, the process that the file names decides.

@@ -25,6 +25,8 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
+from lib_lrsched.snapshot.snapshot import PARTS
+
 from .host import Host
 from .loss_seam import Batch
 from .reporter import Reporter
@@ -158,7 +160,7 @@ class Callback:
         """The loop is over."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What of it belongs into a snapshot: parts by name, see snapshot.PARTS."""
+        """What of it belongs into a snapshot: parts by their names in snapshot.PARTS, and no others."""
         return {}
 
     def load_state_dict(self, parts: Mapping[str, Any]) -> None:
@@ -202,7 +204,10 @@ class Callbacks:
         """The parts of all of them."""
         parts: dict[str, Any] = {}
         for callback in self.active:
-            parts |= callback.state_dict()
+            own = callback.state_dict()
+            unknown = own.keys() - PARTS.keys()
+            assert not unknown, f"{type(callback).__name__}: without a place in snapshot.PARTS it would not be written: {unknown}"
+            parts |= own
         return parts
 
     def _failed(self, callback: Callback, error: Exception) -> None:

@@ -27,8 +27,10 @@ from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import sd_hijack, shared, textual_inversion  # noqa: E402
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork  # noqa: E402
 from lib_lrsched.snapshot import snapshot  # noqa: E402
+from lib_lrsched.training.callback import Callback, Callbacks  # noqa: E402
 from lib_lrsched.training.callbacks.guard import Guard  # noqa: E402
 from lib_lrsched.training.interrupts import Held  # noqa: E402
+from lib_lrsched.training.reporter import Reporter  # noqa: E402
 
 TEXT = "warmup(0.01):4, cosine(0.01, 0.001)"
 NOT_EXACT = "weights and step are restored, but the run is not exact (see above)"
@@ -327,6 +329,17 @@ def test_bookkeeping_that_failed_is_not_called_exact(ground, kind, monkeypatch, 
     ground.train(kind, TEXT, 16)
     assert NOT_EXACT in events(ground)
     assert "a hook failed in the previous training: Guard" in events(ground)
+
+
+def test_a_part_that_a_snapshot_has_no_place_for_is_a_failure():
+    """Else it would silently not be written."""
+
+    class Forgetful(Callback):
+        def state_dict(self) -> dict[str, Any]:
+            return {"watch": None, "seen": 1}
+
+    with pytest.raises(AssertionError, match=r"Forgetful: .* would not be written: {'seen'}"):
+        Callbacks([Forgetful()], Reporter(None, None), print).state_dict()
 
 
 # A save that fails ------------------------------------------------------------------------------

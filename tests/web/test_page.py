@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from lib_lrsched import plan
+from lib_lrsched.formats.exports import FORMATS
+from lib_lrsched.formats.imports import KINDS
 from lib_lrsched.web import page
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -57,6 +59,19 @@ def test_every_id_that_a_script_asks_for_is_in_the_markup() -> None:
     asked = {name for script in SCRIPTS for name in re.findall(r'byId\("(\w+)"\)', script.read_text())}
     assert len(asked) > 20
     assert {f"lrsched_{name}" for name in asked} <= ids
+
+
+def test_the_menus_offer_every_format_in_its_order() -> None:
+    assert [name for name, _ in page.EXPORTS] == list(FORMATS)
+    assert [name for name, _ in page.IMPORTS] == list(KINDS)
+    assert dict(page.IMPORTS).items() <= dict(page.EXPORTS).items()
+
+
+@pytest.mark.parametrize(("option", "place"), [("error", "WITH_ERROR = "), ("base", "WITH_BASE = {export: ")])
+def test_an_options_field_is_shown_for_the_formats_that_take_it(option: str, place: str) -> None:
+    source = (REPOSITORY / "javascript" / "lrsched" / "planner" / "exchange.js").read_text()
+    names = re.findall(r'"(\w+)"', source.partition(f"{place}new Set([")[2].partition("]")[0])
+    assert names == [name for name, (_, takes) in FORMATS.items() if option in takes]
 
 
 def test_a_label_from_outside_is_escaped() -> None:

@@ -5,11 +5,11 @@ To add a shape:
 1. Write its entry in the file of its family: the curve, the same formula in plain Python, and a ``Shape`` with every field.
    ``entry.py`` says what the fields mean.
 2. Add it to ``ENTRIES`` below. The buttons of the tab follow this order.
-3. Write its section on the page that the entry names, with an image from ``docs/make_images.py``; ``docs/make_tables.py``
+3. Write its section on the page that the entry names, with an image from ``docs/make_plots.py``; ``docs/make_tables.py``
    fills in the table of parameters. Add it to the tables of shapes in ``docs/README.md`` and where the language is described.
 
-The planner, error texts, forms, buttons, chart handles, exports and tables read the entries. ``tests/test_shape_entries.py``
-names whatever an entry lacks.
+The planner, error texts, forms, buttons, chart handles, exports and tables read the entries.
+``tests/schedule/test_shape_entries.py`` names whatever an entry lacks; docs/contributing.md has the whole list, with the tests.
 """
 
 from __future__ import annotations

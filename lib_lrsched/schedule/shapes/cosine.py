@@ -287,7 +287,7 @@ ONECYCLE = Shape(
     summary="One rise, one fall to almost nothing",
     params=(
         Param("max_lr", "rate", REQUIRED, "highest rate"),
-        Param("pct_start", "number", 0.3, "part of the segment that climbs", high=1.0, open_low=True, open_high=True),
+        Param("pct_start", "number", 0.3, "fraction of the segment that climbs", high=1.0, open_low=True, open_high=True),
         Param("div_factor", "number", 25.0, "max_lr divided by this is the first rate", open_low=True),
         Param("final_div_factor", "number", 1e4, "the first rate divided by this is the last one", open_low=True),
         Param("anneal", "word", "cos", "form of the ramps", choices=("cos", "linear")),
