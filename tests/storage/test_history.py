@@ -31,7 +31,7 @@ HEADER = b'{"lrsched_history": 1, "columns": ["step", "planned", "actual", "loss
 """Of files before progress was measured."""
 
 OWN_HEADER = (b'{"lrsched_history": 1, "columns": ["step", "planned", "actual", "loss", "grad_norm", "time_s", "baseline_loss", '
-              b'"progress"]}\n')
+              b'"progress", "clip_share", "vector_norm", "vector_distance", "vector_mean_abs"]}\n')
 
 
 def record(step: int, loss: float = 0.1, *, rate: float = 0.005, grad_norm: float | None = 1.5) -> HistoryRow:
@@ -60,7 +60,7 @@ def path(tmp_path: Path) -> Path:
 def test_points_hold_what_was_recorded():
     history = History(None)
     history.record(HistoryRow(0, 0.005, 0.004, 0.25, None, 7.5))
-    history.record(HistoryRow(1, 0.005, 0.005, 0.5, 2.0, 8.5, 0.625, 0.125))
+    history.record(HistoryRow(1, 0.005, 0.005, 0.5, 2.0, 8.5, 0.625, 0.125, 0.25, 0.75, 0.5, 0.0625))
     smooth = (SMOOTHING * 0.02 * 0.25 + 0.02 * 0.5) / (1 - SMOOTHING**2)
     assert history.since(0) == {
         "step": [0, 1],
@@ -72,6 +72,10 @@ def test_points_hold_what_was_recorded():
         "time_s": [7.5, 8.5],
         "baseline_loss": [None, 0.625],
         "progress": [None, 0.125],
+        "clip_share": [None, 0.25],
+        "vector_norm": [None, 0.75],
+        "vector_distance": [None, 0.5],
+        "vector_mean_abs": [None, 0.0625],
     }
     assert history.last_step == 1
 
@@ -435,8 +439,7 @@ OTHER_FILES = {
     "fewer": (["step", "planned", "actual", "loss"], lambda row: row[:4]),
     "more": ([*COLUMNS, "lr_scale"], lambda row: [*row, 0.5]),
     "more, with texts": ([*COLUMNS, "note", "parts"], lambda row: [*row, "a, [b]", [1, {"c": None}]]),
-    "between": (["x", "step", "planned", "actual", "y", "loss", "grad_norm", "time_s", "baseline_loss", "progress"],
-                lambda row: [7, *row[:3], None, *row[3:]]),
+    "between": (["x", *COLUMNS[:3], "y", *COLUMNS[3:]], lambda row: [7, *row[:3], None, *row[3:]]),
     "another order": (list(reversed(COLUMNS)), lambda row: row[::-1]),
     "without a loss": (["step", "time_s"], lambda row: [row[0], row[5]]),
     "the step alone": (["step"], lambda row: row[:1]),
