@@ -98,9 +98,10 @@ class Session:
         self.snapshots = Snapshots(self, When(settings.autosave_every, settings.autosave_minutes), snapshot)
         self.file_saving = FileSaving(self, checks)
         freezing = Freezing()
+        limit = [NormLimit(self, settings.max_norm)] if settings.max_norm > 0 else []
         self.callbacks = Callbacks(
-            [freezing, *host_callbacks(freezing), self.rate_and_clip, NormLimit(self, settings.max_norm), self.progress,
-             Strength(self), self.history, self.guard, self.snapshots, self.file_saving, FolderWatch()],
+            [freezing, *host_callbacks(freezing), self.rate_and_clip, *limit, self.progress, Strength(self), self.history, self.guard,
+             self.snapshots, self.file_saving, FolderWatch()],
             self.reporter, self.give_up,
         )  # fmt: skip
 

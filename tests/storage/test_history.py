@@ -238,8 +238,9 @@ def test_the_file_is_lines_of_json(path: Path):
     history.event(0, "leg", "0.005")
     history.record(HistoryRow(0, 0.005, 0.005, math.nan, None, 3.5))
     history.close()
+    nulls = b", null" * (len(COLUMNS) - 6)
     assert path.read_bytes() == OWN_HEADER + (
-        b'{"step": 0, "time_s": 1000.0, "event": "leg", "message": "0.005"}\n[0, 0.005, 0.005, null, null, 3.5, null, null]\n'
+        b'{"step": 0, "time_s": 1000.0, "event": "leg", "message": "0.005"}\n[0, 0.005, 0.005, null, null, 3.5' + nulls + b"]\n"
     )
 
 
@@ -346,7 +347,9 @@ def test_records_among_events_are_read_as_their_lines_are(path: Path, monkeypatc
             step = max(0, step - 30) if rng.random() < 0.01 else step + 1
     history.close()
     if seed > 3:
-        path.write_bytes(path.read_bytes() + b"[%d,1,1,1,1,1,1,1]\n" % step + b" [%d, 1, 1, 1, 1, 1, 1, 1]\n" % (step + 1) * 2)
+        others = len(COLUMNS) - 1
+        foreign = b"[%d%s]\n" % (step, b",1" * others) + b" [%d%s]\n" % (step + 1, b", 1" * others) * 2
+        path.write_bytes(path.read_bytes() + foreign)
     losses = read_losses(path, 10**9)
     whole = in_blocks(path, monkeypatch, 4_000, 10**6)
     assert read_losses(path, 10**9) == losses
@@ -451,6 +454,7 @@ def other_file(path: Path, columns: list[str], values: Callable[[list[Any]], lis
     """A file of another version, with an event in its middle."""
     rows = [[n, 0.5 / (1 + n), 0.25, 0.1 + n % 7 / 100, None if n % 3 else 1.5, 1_000.5 + n, None if n % 8 else 0.2, n / 1_000]
             for n in range(steps)]
+    rows = [row + [1.0 / column for column in range(len(row), len(COLUMNS))] for row in rows]
     entries = [{"lrsched_history": 1, "columns": columns, "made_by": "another version"}, *map(values, rows)]
     entries.insert(steps // 2, {"step": 3, "time_s": 1.0, "event": "note", "message": "x", "more": 1})
     path.parent.mkdir(exist_ok=True)

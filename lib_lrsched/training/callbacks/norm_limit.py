@@ -25,7 +25,7 @@ INSIDE = 1.0 - 1e-6
 
 
 class NormLimit(Callback):
-    """See the module; ``times`` 0 for no limit. The references are part of a snapshot."""
+    """See the module; ``times`` is above 0. The references are part of a snapshot."""
 
     on_failure = ESSENTIAL
 
@@ -36,8 +36,6 @@ class NormLimit(Callback):
         self._limits: Tensor | None = None  # float32 [n], on the device of the vectors; None where the limit is off
 
     def on_start(self, session: Training) -> None:
-        if self._times <= 0:
-            return
         vectors = session.trainee.vectors()
         if vectors is None:
             session.reporter.tell("the limit of the norm is for embeddings, a hypernetwork has no vectors: it is off")
