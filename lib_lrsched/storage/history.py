@@ -19,11 +19,11 @@ import numpy as np
 
 from lib_lrsched.errors import RunStateError
 
+from ._metrics import Metrics, Points, points, thinned
 from .atomic_files import LineFile
 from .history_blocks import MOST_BREAKS, Lines, RowLines, blocks, read_lines
 from .history_lines import MAX_STEP, Event, header, header_of, layout_of, line, parsed, read_losses
 from .history_row import COLUMNS, HistoryRow, Layout
-from .metrics import Metrics, Points, points, thinned
 
 __all__ = ["MAX_STEP", "Event", "History", "HistoryRow", "Points", "read_losses"]
 

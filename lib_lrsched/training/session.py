@@ -32,7 +32,8 @@ from lib_lrsched.storage.model_files import file_time
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import Known
 
-from . import data_faults
+from . import _data_faults
+from ._interrupts import Held
 from .callback import Callback, Callbacks, Outcome, Save, Update
 from .callbacks.file_saving import FileSaving
 from .callbacks.folder_watch import FolderWatch
@@ -45,7 +46,6 @@ from .callbacks.rate_and_clip import RateAndClip
 from .callbacks.snapshots import Snapshots, When
 from .callbacks.strength import Strength
 from .host import Checks, Host, InputError
-from .interrupts import Held
 from .loss_seam import LossSeam
 from .reporter import Reporter
 from .run import TrainingRun
@@ -164,10 +164,10 @@ class Session:
         Raises:
             InputError: the VAE made something of an image that is not finite.
         """
-        trouble = data_faults.no_numbers(data)
+        trouble = _data_faults.no_numbers(data)
         if trouble:
             raise InputError(trouble)
-        mended = data_faults.even_weights(data)
+        mended = _data_faults.even_weights(data)
         if mended:
             self.warn(mended)
 

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from lib_lrsched.errors import RunStateError
 from lib_lrsched.schedule.running_average import SMOOTHING
 from lib_lrsched.storage import atomic_files, history_blocks, history_lines
+from lib_lrsched.storage._metrics import Metrics, Overview, thinned
 from lib_lrsched.storage.history import History, HistoryRow, read_losses
 from lib_lrsched.storage.history_lines import last_step
 from lib_lrsched.storage.history_row import COLUMNS, Layout
-from lib_lrsched.storage.metrics import Metrics, Overview, thinned
 
 HEADER = b'{"lrsched_history": 1, "columns": ["step", "planned", "actual", "loss", "grad_norm", "time_s"]}\n'
 """Of files before progress was measured."""
