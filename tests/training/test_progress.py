@@ -205,7 +205,8 @@ def test_a_run_without_what_it_started_from_says_so(ground):
     ground.train("embedding", "0.01", 6)
     assert [row["baseline_loss"] is None for row in rows(ground)] == [False] * 3 + [True] * 3
     (said,) = [text for text in events(ground) if "progress" in text]
-    assert said == "progress is not measured: this run began without it, and what it started from is not known"
+    assert said == ("progress and the distance from the start are not measured: this run began without them, and what it started "
+                    "from is not known")
 
 
 def test_a_damaged_baseline_is_named_and_training_continues(ground):
@@ -216,7 +217,7 @@ def test_a_damaged_baseline_is_named_and_training_continues(ground):
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     ground.train("embedding", "0.01", 6)
     assert ground.run().state == "finished"
-    assert any("progress is not measured" in text and "digest" in text for text in events(ground)), events(ground)
+    assert any(text.startswith("progress and the distance") and "digest" in text for text in events(ground)), events(ground)
 
 
 def test_a_new_run_from_the_file_has_a_baseline_of_its_own(ground):
