@@ -34,6 +34,7 @@ from lib_lrsched.storage.run_state import Known
 
 from . import _data_faults
 from ._interrupts import Held
+from ._run_start import find_start
 from .callback import Callback, Callbacks, Outcome, Save, Update
 from .callbacks.file_saving import FileSaving
 from .callbacks.folder_watch import FolderWatch
@@ -49,7 +50,6 @@ from .host import Checks, Host, InputError
 from .loss_seam import LossSeam
 from .reporter import Reporter
 from .run import TrainingRun
-from .run_start import find_start
 from .schedulers import ClipScheduler, RateScheduler
 from .settings import FREE_MEMORY
 from .trainee import optimizer_file, trainee_of
@@ -100,8 +100,8 @@ class Session:
         freezing = Freezing()
         limit = [NormLimit(self, settings.max_norm)] if settings.max_norm > 0 else []
         self.callbacks = Callbacks(
-            [freezing, *host_callbacks(freezing), self.rate_and_clip, *limit, self.progress, Strength(self), self.history, self.guard,
-             self.snapshots, self.file_saving, FolderWatch()],
+            [freezing, *host_callbacks(freezing), self.rate_and_clip, *limit, self.progress, Strength(self), self.history,
+             self.guard, self.snapshots, self.file_saving, FolderWatch()],
             self.reporter, self.give_up,
         )  # fmt: skip
 
