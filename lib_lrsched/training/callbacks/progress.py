@@ -21,12 +21,9 @@ from lib_lrsched.errors import RunStateError
 from lib_lrsched.optimizer.step_hook import to_cpu
 from lib_lrsched.snapshot import baseline
 from lib_lrsched.storage import disk_errors
+from lib_lrsched.storage.history_row import PROGRESS_WINDOW as WINDOW
 from lib_lrsched.training.callback import Callback, Training, Update
 from lib_lrsched.training.loss_seam import Batch
-
-WINDOW = 50
-"""Updates over which the losses are added up."""
-
 
 class Measured(NamedTuple):
     """One update: 0-based step, its loss, and the baseline's under the same noise."""
