@@ -233,7 +233,8 @@ def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runt
     state, message = ("finished", nothing_left) if nothing_left or run is None else (run.state, run.message)
     first_step = step if run is None else run.initial_step
     report = {"files": {name: str(files[name]) for name in order if name in files}, "first_step": first_step, "rates": rates}
-    return {**report, "progress": progress, "learning": None if learning is None else learning._asdict(), "state": state, "step": step, "message": message}
+    in_words = None if learning is None else learning._asdict()
+    return {**report, "progress": progress, "learning": in_words, "state": state, "step": step, "message": message}
 
 
 def _drawn(args: argparse.Namespace, root: Path, points: Any, said: str, history_path: Path) -> dict[str, Path]:

@@ -35,7 +35,7 @@ FELL = 3.0
 """So many standard errors below an earlier level, and it is falling."""
 
 ROSE, SLOWER = 1.0, 2.0
-"""A stretch gains nothing where its slope is within so many standard errors of 0, and so many below three quarters of the pace before."""
+"""A stretch gains nothing where its slope is at most so many standard errors above 0, and so many below most of the pace before."""
 
 NO_NOTE = "progress was off, or the run is of a version without it"
 
@@ -122,20 +122,21 @@ def has_fallen(shares: Floats, noise: float) -> int | None:
 
 
 def gained_nothing(steps: Floats, shares: Floats, noise: float) -> int:
-    """For how many windows, 2 or more, nothing was gained; 0 where it goes on or cannot be told.
+    """For how many updates, 100 or more, nothing was gained; 0 where it goes on or cannot be told.
 
-    A stretch is flat where its slope is within the noise of 0, and where going on at the run's earlier pace can be ruled out: little
-    data is no standstill. The longest such stretch counts.
+    A stretch is flat where its slope is within the noise of 0, it begins at its own level, and going on at the run's earlier pace can
+    be ruled out: little data is no standstill. The longest such stretch counts.
     """
     found = 0
-    for count in range(2, len(shares)):
+    for count in range(3, len(shares)):
         tail, x = shares[-count:], np.arange(count) - (count - 1) / 2
         spread = float(x @ x)
         slope, error = float(x @ tail) / spread, noise / sqrt(spread)
         centre = (steps[-1] + steps[-count]) / 2 / WINDOW
         pace = float(tail.mean()) / centre
-        if slope <= ROSE * error and slope + SLOWER * error < 0.75 * pace:
-            found = count
+        is_level = slope <= ROSE * error and tail[0] >= tail.mean() - noise
+        if is_level and slope + SLOWER * error < 0.75 * pace:
+            found = int(steps[-1] - steps[-count])
     return found
 
 
@@ -163,7 +164,7 @@ def _trend_in_words(steps: Floats, shares: Floats, noise: float) -> str:
         width = max(2, len(shares) // 8)
         return f"; falling: it was {percent(float(shares[fallen - width : fallen].mean()))} at step {int(steps[fallen - 1]):,}"
     flat = gained_nothing(steps, shares, noise)
-    return f"; nothing gained for the last {WINDOW * flat:,} updates" if flat else ""
+    return f"; nothing gained for the last {flat:,} updates" if flat else ""
 
 
 def _not_measured(last_step: int | None, *, is_over: bool, why_not: str) -> str:

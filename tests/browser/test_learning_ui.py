@@ -18,15 +18,18 @@ STEPS = 40
 PROGRESS, RATE, PICKED = "#lrsched_run_progress", "#lrsched_run_rate", "#lrsched_run_picked"
 CHOICE = "#lrsched_run_picked_choice"
 RUN = {
-    "id": "made", "kind": "embedding", "name": "made", "state": "interrupted", "step": STEPS, "initial_step": 0, "total_steps": STEPS,
-    "created_s": 1.7e9, "updated_s": 1.7e9, "rate_text": "0.1", "clip_text": "", "clip_mode": "disabled", "clip_exact": False,
+    "id": "made", "kind": "embedding", "name": "made", "state": "interrupted", "step": STEPS, "initial_step": 0,
+    "total_steps": STEPS, "created_s": 1.7e9, "updated_s": 1.7e9, "rate_text": "0.1",
+    "clip_text": "", "clip_mode": "disabled", "clip_exact": False,
     "batch": 1, "accumulate": 1, "pictures": 2, "steps_per_epoch": 2, "message": "", "multiplier": 1.0, "origin": 0,
     "legs": [{"start_step": 0, "mode": "start", "rate_text": "0.1"}],
 }  # fmt: skip
 BASE = ("planned", "actual", "loss", "smooth")
 
 
-def show(page: Page, said: str = "nothing is learned yet", run: dict[str, Any] | None = None, **columns: Sequence[float | None]) -> None:
+def show(
+    page: Page, said: str = "nothing is learned yet", run: dict[str, Any] | None = None, **columns: Sequence[float | None],
+) -> None:  # fmt: skip
     """Opens the tab on a run with these columns beside those of every run."""
     steps = len(next(iter(columns.values()), [0.0] * STEPS))
     points = {"step": [*range(steps)], **{name: [0.1] * steps for name in BASE}, "grad_norm": [None] * steps,
@@ -146,7 +149,9 @@ def test_the_choice_and_its_axis_are_remembered(page: Page) -> None:
 
 
 @pytest.mark.parametrize(("mode", "exact", "names"), [
-    ("norm", True, ["before clipping", "clip threshold"]), ("value", True, ["before clipping"]), ("norm", False, ["before clipping"]),
+    ("norm", True, ["before clipping", "clip threshold"]),
+    ("value", True, ["before clipping"]),
+    ("norm", False, ["before clipping"]),
 ])  # fmt: skip
 def test_the_threshold_is_drawn_where_it_is_one_of_the_norm(page: Page, mode: str, exact: bool, names: list[str]) -> None:
     def plan(route: Route) -> None:

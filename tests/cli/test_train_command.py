@@ -497,7 +497,8 @@ def test_a_run_without_progress_is_drawn_without_its_chart(tmp_path):
     from PIL import Image
 
     points = {name: [1.0] for name in ("step", "planned", "actual", "loss", "smooth")}
-    heights = [Image.open(run_image.draw_run(points | {"progress": [share]}, "", "", tmp_path / "run.png")).height for share in (None, 0.1)]
+    path = tmp_path / "run.png"
+    heights = [Image.open(run_image.draw_run(points | {"progress": [share]}, "", "", path)).height for share in (None, 0.1)]
     assert heights[0] < heights[1]
 
 

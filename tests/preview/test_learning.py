@@ -44,7 +44,8 @@ def shaped(steps: int, *points: tuple[int, float]) -> Any:
 
 def test_the_share_that_is_gone_is_told_with_its_error():
     found = learning(measured(shaped(300, (0, 0), (299, 0.4))), last_step=299, is_over=True)
-    assert found.share is not None and found.error is not None
+    assert found.share is not None
+    assert found.error is not None
     assert found.share == pytest.approx(0.37, abs=3 * found.error)
     assert found.said == f"{percent(found.share)} of the loss is gone, on the same noise"
 
@@ -60,9 +61,9 @@ def test_a_run_that_goes_on_learning_is_seldom_called_flat(every: int, steps: in
 @pytest.mark.parametrize("every", [1, 8])
 def test_a_run_that_gains_nothing_more_is_seen(every: int):
     found = [said(shaped(600, (0, 0), (200, 0.4)), every=every, seed=seed) for seed in SEEDS]
-    flat = [int(one.split("nothing gained for the last ")[1].split()[0]) for one in found if "nothing gained" in one]
+    flat = [int(one.split("for the last ")[1].split()[0]) for one in found if "nothing gained" in one]
     assert len(flat) >= 16
-    assert 350 <= np.median(flat) <= 500
+    assert 300 <= np.median(flat) <= 450
     assert min(flat) >= 100
 
 

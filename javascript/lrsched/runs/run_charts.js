@@ -17,7 +17,7 @@ const CHOICES = [
     {key: "progress_band", label: "Progress by timestep", format: formatPercent, lines: bands("progress_band")},
     {key: "grad_norm", label: "Gradient norm", threshold: true, lines: [["grad_norm", "before clipping", 0, "thin"]]},
     {key: "clip_share", label: "Clipped share", format: formatPercent, lines: [["clip_share", "of the gradient norm", 0, "thin"]]},
-    {key: "strength", label: "Strength", lines: [["vector_norm", "norm", 0, "thick"], ["vector_distance", "distance from the start", 1, "thick"]]},
+    {key: "strength", label: "Strength", lines: [["vector_norm", "largest norm", 0, "thick"], ["vector_distance", "distance from the start", 1, "thick"]]},
     {key: "mean_abs", label: "Mean strength", lines: [["vector_mean_abs", "mean |v|", 0, "thick"]]},
 ];
 

@@ -25,6 +25,7 @@ from lib_lrsched.storage.history_row import PROGRESS_WINDOW as WINDOW
 from lib_lrsched.training.callback import Callback, Training, Update
 from lib_lrsched.training.loss_seam import Batch
 
+
 class Measured(NamedTuple):
     """One update: 0-based step, its loss, and the baseline's under the same noise."""
 
