@@ -295,6 +295,16 @@ def bench_keeping() -> list[Line]:
     ]
 
 
+def bench_progress() -> list[Line]:
+    lines = []
+    for kind in ("embedding", "hypernetwork"):
+        for how, free_memory, limit in (("with checkpointing", "off", 1.10), ("without checkpointing", "on", 1.15)):
+            with_s, without_s = bench_keepings.progress(kind, free_memory)
+            lines.append(Line(f"update with progress: {kind}, {how}", with_s * 1e3, "ms", None, without_s * 1e3, "without progress",
+                              with_s / without_s, limit))
+    return lines
+
+
 def bench_plan_lr() -> list[Line]:
     ours, theirs = small_optimizer()[1], small_optimizer()[1]
     scheduler, reference = PlanLR(ours, CURVE, total_steps=MILLION), LambdaLR(theirs, by_hand)
@@ -363,7 +373,7 @@ def bench_import() -> list[Line]:
 
 
 BENCHES = (bench_values, bench_shapes, bench_value, bench_plan, bench_loop, bench_plan_lr, bench_preview, bench_import,
-           bench_keeping)
+           bench_keeping, bench_progress)
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from lib_lrsched.optimizer.codec import copied
+from lib_lrsched.storage.history import History
 from lib_lrsched.storage.store import Store
 from lib_lrsched.training.callbacks.snapshots import Snapshots, When
 from lib_lrsched.training.run import Request, TrainingRun
@@ -91,8 +92,8 @@ def practice(folder: Path) -> Iterator[Any]:
 
     service.open_at(folder)
     shared.opts.practice_quiet = True
-    settings = {"every": 0}
-    hooks.install(practice_host(folder, lambda: Settings(autosave_every=settings["every"], autosave_minutes=0.0)))
+    settings: dict[str, Any] = {"autosave_every": 0, "autosave_minutes": 0.0, "progress_every": 0}
+    hooks.install(practice_host(folder, lambda: Settings(**settings)))
     try:
         yield service, settings
     finally:
@@ -120,10 +121,40 @@ def whole_run() -> tuple[float, float, float]:
                 service.create("embedding", f"every{every}")
             for leg in range(1, UPDATES // LEG + 1):
                 for every, found in times.items():
-                    settings["every"] = every
+                    settings["autosave_every"] = every
                     begin = time.perf_counter()
                     service.train("embedding", f"every{every}", "0.005", leg * LEG, seed=leg)
                     found.append((time.perf_counter() - begin) / LEG)
         finally:
             Snapshots._save = save  # type: ignore[method-assign]
     return statistics.median(times[50]), statistics.median(times[0]), spent / (sum(times[50]) * LEG)
+
+
+def progress(kind: str, free_memory: str, legs: int = 6, leg: int = 48) -> tuple[float, float]:
+    """Seconds per update of two practice runs, with progress at its default and without, in legs by turns.
+
+    The time is that between the first and the last update of a leg, as the runs' histories have it.
+
+    Args:
+        free_memory: "off" with gradient checkpointing, "on" without.
+    """
+    from lib_lrsched.training.settings import Settings
+
+    times: dict[int, list[float]] = {0: [], Settings.progress_every: []}
+    with tempfile.TemporaryDirectory() as folder, practice(Path(folder)) as (service, settings):
+        settings |= {"free_memory": free_memory, "guard": False}
+        for every in times:
+            service.create(kind, f"every{every}")
+        for number in range(1, legs + 1):
+            for every, found in times.items():
+                settings["progress_every"] = every
+                service.train(kind, f"every{every}", "0.0005", number * leg, seed=number)
+                found.append(_pace(Path(folder), f"every{every}", leg))
+    return statistics.median(times[Settings.progress_every]), statistics.median(times[0])
+
+
+def _pace(folder: Path, name: str, updates: int) -> float:
+    """Seconds per update over the newest updates of the run of this name."""
+    (path,) = folder.glob(f"lrsched/runs/*-{name}/history.jsonl")
+    times = History.open(path, append=False).since(0, 10**6)["time_s"][-updates:]
+    return (times[-1] - times[0]) / (len(times) - 1)

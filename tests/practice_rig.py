@@ -193,6 +193,10 @@ class Record(NamedTuple):
     time_s: float
     baseline_loss: float | None
     progress: float | None
+    clip_share: float | None
+    vector_norm: float | None
+    vector_distance: float | None
+    vector_mean_abs: float | None
 
 
 @contextlib.contextmanager

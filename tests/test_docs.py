@@ -220,8 +220,8 @@ def test_the_fields_of_a_preview_are_those_of_the_code():
 
 def test_the_fields_of_a_run_are_those_of_the_code():
     from lib_lrsched.preview.run_view import run_json
+    from lib_lrsched.storage._metrics import SHOWN
     from lib_lrsched.storage.history_row import COLUMNS
-    from lib_lrsched.storage.metrics import SHOWN
     from lib_lrsched.storage.run_state import Leg, RunState
 
     leg = Leg(0, 0.0, 9, "1", None, None, 1)

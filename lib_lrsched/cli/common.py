@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,17 @@ def positive(text: str) -> int:
 def count(text: str) -> int:
     """A whole number from 0."""
     return 0 if text.strip() == "0" else positive(text)
+
+
+def amount(text: str) -> float:
+    """A number from 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < inf:
+        raise argparse.ArgumentTypeError(f"expected a number from 0, got {short(text)!r}")
+    return value
 
 
 def folder(text: str) -> Path:

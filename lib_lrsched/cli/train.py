@@ -15,7 +15,7 @@ from lib_lrsched import console
 from lib_lrsched.errors import RunStateError, ScheduleError, short
 from lib_lrsched.storage import disk_errors
 
-from .common import FAILED, FINISHED, INTERRUPTED, WRONG, add_out, count, folder, on_full_disk, positive, refuse, usable
+from .common import FAILED, FINISHED, INTERRUPTED, WRONG, add_out, amount, count, folder, on_full_disk, positive, refuse, usable
 
 SAMPLES = 6
 
@@ -39,6 +39,8 @@ def add(commands: Any) -> None:
     command.add_argument("--autosave-every", type=count, metavar="N", help="save a snapshot every N updates; 0: never")
     command.add_argument("--progress-every", type=count, metavar="N",
                          help="compare with what the run started from, on the same noise, every N updates (default 8); 0: never")
+    command.add_argument("--max-norm", type=amount, metavar="M",
+                         help="hold the norm of each vector of an embedding at most M times that of the start; 0 (default): off")
     command.add_argument("--json", action="store_true", help="print files and rates as JSON at the end")
     command.set_defaults(run=run)
 
@@ -193,6 +195,8 @@ def _settings(args: argparse.Namespace) -> Any:
         given |= {} if args.autosave_every else {"autosave_minutes": 0.0}
     if args.progress_every is not None:
         given |= {"progress_every": args.progress_every}
+    if args.max_norm is not None:
+        given |= {"max_norm": args.max_norm}
     return Settings(**given)
 
 

@@ -16,12 +16,12 @@ from typing import Any, NoReturn
 
 from lib_lrsched.errors import short as cut
 
+from ._kohya_words import EXAMPLE, is_toml, words_of_command, words_of_toml
 from .export_kohya import END, LONGEST
 from .exported import short, tidy
 from .import_diffusers import from_diffusers
 from .import_torch import from_torch_class
 from .imported import MOST_STEPS, Imported, ImportFormatError, brief, is_number, shown, waves
-from .kohya_words import EXAMPLE, is_toml, words_of_command, words_of_toml
 
 MOST_CYCLES = 1_000_000
 

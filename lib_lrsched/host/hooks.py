@@ -1,14 +1,14 @@
 """Hooks on a host's training: install(host) and uninstall(host).
 
-What is replaced is in training_hooks.py and saving_hooks.py, how it is put back exactly in seams.py.
+What is replaced is in _training_hooks.py and _saving_hooks.py, how it is put back exactly in seams.py.
 """
 
 from __future__ import annotations
 
 import threading
 
+from ._training_hooks import TrainingHooks
 from .runtime import Runtime
-from .training_hooks import TrainingHooks
 from .webui import Host, NoTraining
 
 _lock = threading.Lock()

@@ -43,6 +43,9 @@ def register() -> None:
         "lrsched_progress_every": (default.progress_every, "Measure progress every N updates",
                                    ("how much of the loss is gone, on the same noise: one more pass through the model each time; "
                                     "1, 2, 4, 8 or 16 are usual; 0: never")),
+        "lrsched_max_norm": (default.max_norm, "Limit the norm of an embedding's vectors",
+                             ("each is held at most at so many times its norm at the start of the run, or times 0.05 * sqrt(width) "
+                              "if that is more; 2 to 4 are usual; 0: no limit; hypernetworks have none")),
         "lrsched_state_dir": (default.state_dir, "Folder for run state and history",
                               "empty: the folder lrsched beside the WebUI's own data; never the embeddings folder"),
     }

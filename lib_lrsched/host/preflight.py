@@ -17,10 +17,10 @@ from lib_lrsched.schedule.plan import Plan, plan
 from lib_lrsched.schedule.sampling import sample_steps
 from lib_lrsched.training.no_gradient import same_words_as, shared_words
 
+from ._preflight_data import data_files, data_trouble, path_hint, template
+from ._preflight_model import OF_MODEL, gradient, gradient_ahead
 from .images import count_images
 from .preflight_case import ERROR, WARNING, Case, Finding, look
-from .preflight_data import data_files, data_trouble, path_hint, template
-from .preflight_model import OF_MODEL, gradient, gradient_ahead
 from .webui import Host, NoTraining
 
 MANY_POINTS = 2000

@@ -1,6 +1,6 @@
 """What an installation on a host knows, asked by the JSON endpoints and by the hooks: runs, files, choices.
 
-The endpoints call from the server's threads. It replaces nothing in the host: training_hooks.py and saving_hooks.py do.
+The endpoints call from the server's threads. It replaces nothing in the host: _training_hooks.py and _saving_hooks.py do.
 """
 
 from __future__ import annotations

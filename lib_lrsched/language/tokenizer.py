@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from lib_lrsched.errors import ScheduleError
 
-from .characters import check_characters
+from ._characters import check_characters
 from .tree import Span
 
 MAX_SOURCE_CHARS = 400_000

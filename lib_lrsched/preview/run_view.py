@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -11,8 +12,8 @@ from typing import Any
 from lib_lrsched.storage.history import MAX_STEP, Event, History
 from lib_lrsched.storage.run_state import Leg, RunState
 
+from ._learning import Learning, learning
 from .curve import PastLeg
-from .learning import Learning, learning
 
 POINTS = 2000
 """Most points of a curve in one answer."""
@@ -21,8 +22,8 @@ ENDED = ("finished", "interrupted", "failed", "crashed")
 OPEN_HISTORIES = 8
 """Histories of ended runs that are kept in memory between two requests."""
 
-NOT_MEASURED = "progress is not measured: "
-"""So the log of a run begins to say why."""
+_WHY_NOT = re.compile(r"progress\b.* not measured[^:]*: (.+?)(?:\. Training continues)?$")
+"""How the log of a run says why its progress is not measured."""
 
 _RUN_FIELDS = (
     "id", "kind", "name", "state", "step", "initial_step", "total_steps", "created_s", "updated_s", "rate_text",
@@ -79,9 +80,8 @@ def run_answer(state: RunState, history: History, since: int) -> dict[str, Any]:
 
 def learning_of(history: History, events: Sequence[Event] = (), *, is_over: bool) -> Learning:
     """Whether a run learns, in words; the command line says the same as the tab."""
-    told = [one["message"] for one in events if one["message"].startswith(NOT_MEASURED)]
-    why_not = told[-1].removeprefix(NOT_MEASURED) if told else ""
-    return learning(history.compared(), last_step=history.last_step, is_over=is_over, why_not=why_not)
+    told = [found[1] for found in (_WHY_NOT.match(one["message"]) for one in events) if found]
+    return learning(history.compared(), last_step=history.last_step, is_over=is_over, why_not=told[-1] if told else "")
 
 
 class Histories:

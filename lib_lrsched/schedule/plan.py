@@ -17,7 +17,7 @@ import numpy as np
 from lib_lrsched.errors import ScheduleError
 from lib_lrsched.language.tree import Schedule
 
-from .binding import lay_out
+from ._binding import lay_out
 from .commas import check_decimal_commas, meant_by
 from .curves import FAR
 from .lints import Lint, lint, momentum_lints

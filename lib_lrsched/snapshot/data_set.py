@@ -30,6 +30,9 @@ PersonalizedBase, the model, and the setting that changes the order of a sum."""
 ALSO_COMPARED = ("hypernetworks", "attention", "torch", "device")
 """What else moves the bits of an update, and not what is drawn for an image."""
 
+IF_ON = ("max_norm",)
+"""Of these, one that is off is not written: so runs of versions that did not have it are the same without it."""
+
 SHOWN = 3
 """So many names are in a message; of the rest, the number."""
 
@@ -41,6 +44,7 @@ Encode = Callable[[str], Tensor]
 def describe(data: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The data set as JSON: its images in order, with digests of their files, and what its batches depend on."""
     settings = {name: arguments.get(name) for name in (*COMPARED, *ALSO_COMPARED)}
+    settings |= {name: arguments[name] for name in IF_ON if arguments.get(name)}
     settings |= {"batch size": int(data.batch_size), "accumulation": int(data.gradient_step)}
     images = [
         {"name": Path(entry.filename).name, "digest": _file_digest(entry.filename), "text": str(entry.filename_text or ""),
@@ -103,6 +107,7 @@ def restore_into(path: Path, data: Any, now: Mapping[str, Any], encode: Encode |
     names = [image["name"] for image in stored["pictures"]]
     settings = stored["settings"]
     around = [_changed(name, settings, now["settings"]) for name in ALSO_COMPARED if settings.get(name) is not None]
+    around += [_changed(name, *({name: one.get(name, "off")} for one in (settings, now["settings"]))) for name in IF_ON]
     differences = Differences(_differences(stored, now), [one for one in around if one])
     if sorted(names) == sorted(image["name"] for image in now["pictures"]):
         _reorder(data, names, [image["name"] for image in now["pictures"]])
@@ -144,7 +149,7 @@ def _differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
         _listed("with another caption", [name for name in both if old[name]["text"] != new[name]["text"]]),
     ]
     settings = stored["settings"]
-    found += [_changed(name, settings, now["settings"]) for name in now["settings"] if name not in ALSO_COMPARED]
+    found += [_changed(name, settings, now["settings"]) for name in now["settings"] if name not in (*ALSO_COMPARED, *IF_ON)]
     if stored["lines"] != now["lines"]:
         found.append("the prompt template has changed")
     return [one for one in found if one]

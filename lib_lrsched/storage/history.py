@@ -19,13 +19,13 @@ import numpy as np
 
 from lib_lrsched.errors import RunStateError
 
+from ._metrics import Compared, Metrics, Points, points, thinned
 from .atomic_files import LineFile
 from .history_blocks import MOST_BREAKS, Lines, RowLines, blocks, read_lines
 from .history_lines import MAX_STEP, Event, header, header_of, layout_of, line, parsed, read_losses
 from .history_row import COLUMNS, HistoryRow, Layout
-from .metrics import Compared, Metrics, Points, points, thinned
 
-__all__ = ["MAX_STEP", "Event", "History", "HistoryRow", "Points", "read_losses"]
+__all__ = ["MAX_STEP", "Compared", "Event", "History", "HistoryRow", "Points", "read_losses"]
 
 FLUSH_S = 1.0
 """Lines wait in memory for this long at most while records come in."""

@@ -29,6 +29,10 @@ class HistoryRow(NamedTuple):
         time_s: unix time in seconds.
         baseline_loss: the loss of what the run started from, with the same noise; null where it was not measured.
         progress: the share of the loss that is gone over the window of updates that ends here; null where none was measured.
+        clip_share: how much of the gradient norm was cut, 0 to 1; null where we do not clip or did not look.
+        vector_norm: the largest L2 norm of an embedding's vectors before the update; this and the next two null for hypernetworks.
+        vector_distance: the largest L2 distance of one of them from what the run started from; null where that is not known.
+        vector_mean_abs: their mean |v|.
     """
 
     step: int
@@ -39,9 +43,22 @@ class HistoryRow(NamedTuple):
     time_s: float
     baseline_loss: float | None = None
     progress: float | None = None
+    clip_share: float | None = None
+    vector_norm: float | None = None
+    vector_distance: float | None = None
+    vector_mean_abs: float | None = None
 
 
 COLUMNS = HistoryRow._fields
+
+
+def rounded(value: float) -> float:
+    """What is measured in float32, to the digits that mean something.
+
+    >>> rounded(0.12345678901)
+    0.123457
+    """
+    return float(f"{value:.6g}")
 
 
 class Layout(NamedTuple):

@@ -27,11 +27,11 @@ from weakref import WeakValueDictionary
 from lib_lrsched.errors import RunStateError
 
 from . import process
+from ._preset_store import PresetError, PresetStore
 from .atomic_files import numbered, write_whole
 from .checked_fields import OtherVersionError
 from .history_lines import last_step
 from .messages import Messages
-from .preset_store import PresetError, PresetStore
 from .run_state import Known, Leg, RunState, from_json, to_json
 
 __all__ = ["Known", "Leg", "PresetError", "RunState", "RunStateError", "Store", "UnknownRunError"]

@@ -7,6 +7,7 @@
         before_forward(batch)               timesteps and noise may be looked at or replaced; once for each micro-batch
         after_forward(batch)                its loss is there, and its gradient is not yet
         before_step(update)                 gradients are there, unscaled: clip, norms
+        after_step()                        the weights are new, and the update has not ended: until here it can be undone
         on_update(update)                   the update was made: step, loss, rate, norm, skipped or not
     on_rollback(parts)                      an earlier state has been put back
     on_save(save)                           the host writes what is trained
@@ -19,12 +20,13 @@ that it needs, a line in Session.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
+from lib_lrsched.optimizer.step_hook import Clipped
 from lib_lrsched.snapshot.snapshot import PARTS
 
 from .host import Host
@@ -33,7 +35,9 @@ from .reporter import Reporter
 from .run import TrainingRun
 from .trainee import Trainee
 
-EVENTS = ("on_start", "before_forward", "after_forward", "before_step", "on_update", "on_rollback", "on_save", "on_end")
+EVENTS = (
+    "on_start", "before_forward", "after_forward", "before_step", "after_step", "on_update", "on_rollback", "on_save", "on_end",
+)
 
 OBSERVER = "observer"
 """A callback that only looks on: when it fails it is switched off, and training goes on."""
@@ -60,6 +64,8 @@ class Update:
         must_save: something has happened that a kill must not undo.
         baseline_loss: of what the run started from, under the same noise; None where it was not measured.
         progress: the share of the loss that is gone over the window that ends here; None where nothing in it was measured.
+        clipped: how its gradients were clipped by us; None where they were not.
+        measured: what else its row of the history holds, by HistoryRow's columns.
     """
 
     step: int
@@ -72,6 +78,8 @@ class Update:
     must_save: bool = False
     baseline_loss: float | None = None
     progress: float | None = None
+    clipped: Clipped | None = None
+    measured: dict[str, float | None] = field(default_factory=dict)
 
 
 class Save(NamedTuple):
@@ -95,6 +103,7 @@ class Training(Protocol):
     Attributes:
         initial_step: updates that were made before this training.
         scaler: the loop's GradScaler, or None.
+        start: what the run started from, on the device; None where it is not known, or of no use.
         why_not_exact: why a snapshot of this training cannot be resumed exactly; empty where it can.
     """
 
@@ -105,6 +114,7 @@ class Training(Protocol):
     initial_step: int
     optimizer: Any
     scaler: Any
+    start: list[Tensor] | None
     why_not_exact: str
 
     def attach(self, optimizer: Any) -> None:
@@ -112,6 +122,12 @@ class Training(Protocol):
 
     def before_step(self) -> None:
         """The optimizer is about to step."""
+
+    def after_step(self) -> None:
+        """It has stepped."""
+
+    def not_exact(self, why: str) -> None:
+        """What was saved is taken up, and the run is not what it would have been."""
 
     @property
     def updates_made(self) -> int:
@@ -146,6 +162,9 @@ class Callback:
 
     def before_step(self, update: Update) -> None:
         """The optimizer is about to step."""
+
+    def after_step(self) -> None:
+        """It has stepped. What is changed now is part of the update; nothing has seen its weights yet."""
 
     def on_update(self, update: Update) -> None:
         """An update was made."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-SEVERAL = 10
-"""After this many updates from the start without any gradient it is said."""
+SEVERAL = 5
+"""After this many updates in a row without a gradient it is said."""
+
+NOTHING = 1e-9
+"""A clip threshold below this leaves nothing: Adam divides by what is left plus 1e-8."""
 
 _ATTENTION = 'the attention in use does not propagate gradients (switch off "Use cross attention optimizations while training")'
 WHY = {
@@ -18,16 +21,31 @@ class ZeroGradients:
     """Of one training: how many updates it has made, and whether any had a gradient."""
 
     def __init__(self) -> None:
-        self._updates = 0
+        self._updates = self._in_a_row = 0
+        self._patience = SEVERAL
         self.has_moved = False
 
     def look(self, norm: float) -> bool:
-        """Takes the gradient norm of an update; whether it is time to say that there has been none. NaN counts as one."""
-        if self.has_moved:
-            return False
+        """Takes the gradient norm of an update; whether it is time to say that several in a row had none. NaN counts as one.
+
+        It is said once of each such stretch; after each the next has to be twice as long, for a run whose prompts name an
+        embedding only now and then is none that has stopped learning.
+        """
         self._updates += 1
-        self.has_moved = norm != 0.0
-        return not self.has_moved and self._updates == SEVERAL
+        if norm != 0.0:
+            self.has_moved = True
+            if self._in_a_row >= self._patience:
+                self._patience *= 2
+            self._in_a_row = 0
+            return False
+        self._in_a_row += 1
+        return self._in_a_row == self._patience
+
+    def warning(self, why: str) -> str:
+        """What to say when it is time."""
+        if not self.has_moved:
+            return f"nothing has been learned so far: no update had a gradient. {why}"
+        return f"nothing is learned any more: the last {self._in_a_row} updates had no gradient. {why}"
 
     def message(self, why: str) -> str:
         """What to say at the end; empty where anything was learned, or nothing tried."""
@@ -46,6 +64,11 @@ def why_not(kind: str, name: str, names: Iterable[str]) -> str:
     if same_words:
         return shared_words(name, same_words)
     return f"Either {WHY[kind]}"
+
+
+def why_cut(threshold: float) -> str:
+    """Of a clip threshold below NOTHING."""
+    return f"The gradient clip threshold is {threshold:g}, which leaves nothing: raise it, or switch gradient clipping off."
 
 
 def same_words_as(name: str, names: Iterable[str]) -> list[str]:

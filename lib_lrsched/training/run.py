@@ -99,25 +99,25 @@ class TrainingRun:
         if self.planned.watch.plateau.cuts > cuts_before:
             self.note(f"the loss no longer improves: the rate is cut to {self.planned.watch.plateau.rate:g}", "plateau")
 
-    def record(self, step: int, actual: float, loss: float, grad_norm: float | None, *, baseline_loss: float | None = None,
-               progress: float | None = None) -> None:
+    @property
+    def expected_rate(self) -> float:
+        """What the optimizer should have held at the update that was looked at last; NaN behind the end of the plan."""
+        return self._planned_now[1] * self.planned.multiplier
+
+    def record(self, step: int, actual: float, loss: float, grad_norm: float | None, **measured: float | None) -> None:
         """One update was made at ``step`` (0-based) with the rate ``actual``; see HistoryRow for the rest."""
         now = self._clock()
         if self._planned_now[0] != step:
             self.look(step, loss)
-        self.history.record(HistoryRow(
-            step=step, planned=self._planned_now[1], actual=actual, loss=loss, grad_norm=grad_norm, time_s=now,
-            baseline_loss=baseline_loss, progress=progress,
-        ))
+        self.history.record(HistoryRow(step, self._planned_now[1], actual, loss, grad_norm, now, **measured))
         if not 0 <= now - self._saved_s < STATE_EVERY_S:
             self._save(now)
 
-    def unreported(self, step: int, actual: float, grad_norm: float | None) -> None:
+    def unreported(self, step: int, actual: float, grad_norm: float | None, **measured: float | None) -> None:
         """An update was made at ``step``, and its loss is not known."""
         if self.history.last_step != step:
             planned = self.planned.planned_at(step) if step < self.planned.stop else float("nan")
-            self.history.record(HistoryRow(step=step, planned=planned, actual=actual, loss=float("nan"), grad_norm=grad_norm,
-                                           time_s=self._clock()))
+            self.history.record(HistoryRow(step, planned, actual, float("nan"), grad_norm, self._clock(), **measured))
         self.counted(step + 1)
 
     def counted(self, step: int) -> None:

@@ -32,18 +32,21 @@ from lib_lrsched.storage.model_files import file_time
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import Known
 
-from . import data_faults
+from . import _data_faults
+from ._interrupts import Held
+from ._run_start import find_start
 from .callback import Callback, Callbacks, Outcome, Save, Update
 from .callbacks.file_saving import FileSaving
 from .callbacks.folder_watch import FolderWatch
 from .callbacks.freezing import Freezing
 from .callbacks.guard import Guard
 from .callbacks.history import RecordHistory
+from .callbacks.norm_limit import NormLimit
 from .callbacks.progress import Progress
 from .callbacks.rate_and_clip import RateAndClip
 from .callbacks.snapshots import Snapshots, When
+from .callbacks.strength import Strength
 from .host import Checks, Host, InputError
-from .interrupts import Held
 from .loss_seam import LossSeam
 from .reporter import Reporter
 from .run import TrainingRun
@@ -78,6 +81,7 @@ class Session:
         self.initial_step = 0
         self.optimizer: Any = None
         self.scaler: Any = None
+        self.start: list[torch.Tensor] | None = None
         self.why_not_exact = self._ruin = ""
         self.pid = os.getpid()  # a forked child has its parent's sessions in memory, and they are not its own
         self.is_restored = self.has_begun = self.has_ended = False
@@ -94,9 +98,10 @@ class Session:
         self.snapshots = Snapshots(self, When(settings.autosave_every, settings.autosave_minutes), snapshot)
         self.file_saving = FileSaving(self, checks)
         freezing = Freezing()
+        limit = [NormLimit(self, settings.max_norm)] if settings.max_norm > 0 else []
         self.callbacks = Callbacks(
-            [freezing, *host_callbacks(freezing), self.rate_and_clip, self.progress, self.history, self.guard, self.snapshots,
-             self.file_saving, FolderWatch()],
+            [freezing, *host_callbacks(freezing), self.rate_and_clip, *limit, self.progress, Strength(self), self.history,
+             self.guard, self.snapshots, self.file_saving, FolderWatch()],
             self.reporter, self.give_up,
         )  # fmt: skip
 
@@ -159,10 +164,10 @@ class Session:
         Raises:
             InputError: the VAE made something of an image that is not finite.
         """
-        trouble = data_faults.no_numbers(data)
+        trouble = _data_faults.no_numbers(data)
         if trouble:
             raise InputError(trouble)
-        mended = data_faults.even_weights(data)
+        mended = _data_faults.even_weights(data)
         if mended:
             self.warn(mended)
 
@@ -206,6 +211,7 @@ class Session:
         self.run.learned("optimizer", type(optimizer).__name__)
         self.reporter.protect(lambda: self._drop_foreign_state(optimizer))
         self.reporter.protect(self._load_states)
+        self.start = self.reporter.protect(lambda: find_start(self.run, self.trainee, self.reporter))
         self.callbacks.call("on_start", self)
         self.reporter.protect(self._look_at_batches)
         self.reporter.protect(self._say_how_it_resumes)
@@ -223,6 +229,10 @@ class Session:
         assert hook is not None, "an optimizer steps that is not attached"
         self.callbacks.call("before_step", Update(-1, float("nan"), hook.rate or 0.0, None, was_skipped=False))
 
+    def after_step(self) -> None:
+        """The optimizer has stepped; its update has not ended."""
+        self.callbacks.call("after_step")
+
     def updated(self, steps_done: int, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """One update was made; ``steps_done`` is the host's count after it. Returns what the host shall log."""
         self._reported = steps_done
@@ -236,6 +246,13 @@ class Session:
         """The optimizer's own count of its updates in this training."""
         hook = self.rate_and_clip.hook
         return 0 if hook is None else hook.made
+
+    def not_exact(self, why: str) -> None:
+        """What was saved is taken up, and the run is not what it would have been; said when all of it is known."""
+        if self.snapshots.snapshot is None:
+            self.reporter.tell(why)
+        else:
+            self.snapshots.not_exact(why)
 
     def stop(self) -> None:
         """End the host's loop before its next update."""
@@ -255,7 +272,8 @@ class Session:
         """What the run, the callbacks and the trainee add to a snapshot."""
         why = self.why_not_exact or self.callbacks.failed
         extra = {**self.trainee.design(), **({WHY: why} if why else {})}
-        return {"watch": self.run.watch, "guard": None, "progress": None, **self.callbacks.state_dict(), "extra": extra}
+        off = {"guard": None, "progress": None, "norm_limit": None}
+        return {"watch": self.run.watch, **off, **self.callbacks.state_dict(), "extra": extra}
 
     # The end ------------------------------------------------------------------------------------
 
@@ -353,9 +371,10 @@ class Session:
         assert hook is not None, "there is nothing to take in"
         if (thing.step or 0) == moment.step:
             thing.step = moment.step + 1
-        rate, norm = hook.take()
-        self.run.unreported(thing.step - 1, step_hook.read_rate(hook.optimizer) if rate is None else rate,
-                            None if norm is None else float(norm))
+        rate, norm, clipped = hook.take()
+        number = None if norm is None else float(norm)
+        self.run.unreported(thing.step - 1, step_hook.read_rate(hook.optimizer) if rate is None else rate, number,
+                            clip_share=None if number is None or clipped is None else clipped.share(number))
         if thing.step == moment.step + 1 and self._reported != thing.step:
             why = f"training ended after update {thing.step - 1}, before its loss was reported: "
             why += "the guard and any plateau did not see it"
@@ -398,7 +417,7 @@ class Session:
     def _nothing_learned(self) -> str:
         """Why what was trained is what it was before; empty where it is not."""
         why = self._checks.nothing_learned(self.run)
-        return f"nothing was learned: {why}" if why else self.history.zero_gradients.message(self.trainee.why_no_gradient())
+        return f"nothing was learned: {why}" if why else self.history.zero_gradients.message(self.history.why_no_gradient())
 
     @property
     def _lacks_its_save(self) -> bool:

@@ -27,6 +27,7 @@ class Settings:
         guard_factor: what the rate is multiplied by when that happens.
         guard_rescues: after this many times the run is stopped at its last good state.
         progress_every: compare with what the run started from at every so many updates; 0 for never.
+        max_norm: the norm of each vector of an embedding is at most so many times that of the start; 0 for no limit.
         state_dir: folder of run state; empty for the default beside the host's other data.
     """
 
@@ -42,3 +43,4 @@ class Settings:
     guard_factor: float = 0.5
     guard_rescues: int = 3
     progress_every: int = 8
+    max_norm: float = 0.0

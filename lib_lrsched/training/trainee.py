@@ -63,6 +63,9 @@ class Trainee(Protocol):
     def saving_optimizer(self, optimizer: Any, *, is_wanted: bool) -> Any:
         """A context in which the object carries its optimizer's state, where it has to for a copy."""
 
+    def vectors(self) -> Tensor | None:
+        """What is trained as vectors, float [n, width]; None where it has none."""
+
     needs_baseline: bool
     """Whether what the run started from has to be kept for ``baseline_loss``."""
 
@@ -104,6 +107,9 @@ class EmbeddingTrainee:
 
     def tensors(self) -> list[Tensor]:
         return [] if self.thing is None else [self.thing.vec]
+
+    def vectors(self) -> Tensor | None:
+        return None if self.thing is None else self.thing.vec  # type: ignore[no-any-return]
 
     def known(self, *, is_ahead_of: str | None) -> Known:  # noqa: ARG002 its file is looked at anew by the host
         file = embedding_file(self.thing, self._host.folder_of(self.kind), self.name)
@@ -168,6 +174,9 @@ class HypernetworkTrainee:
 
     def tensors(self) -> list[Tensor]:
         return [] if self.thing is None else list(self.thing.weights())
+
+    def vectors(self) -> Tensor | None:
+        return None
 
     def known(self, *, is_ahead_of: str | None) -> Known:
         file = self._host.hypernetwork_file(self.name)

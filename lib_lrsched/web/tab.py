@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import page
+from . import _page
 
 if TYPE_CHECKING:
     import gradio
@@ -23,7 +23,7 @@ def build_tab() -> gradio.Blocks:
     import gradio as gr
 
     with gr.Blocks(analytics_enabled=False) as blocks:
-        body = gr.HTML(value=page.page(), elem_id="lrsched_body")
+        body = gr.HTML(value=_page.page(), elem_id="lrsched_body")
         # Read by the host when it collects what to keep in ui-config.json.
         body.do_not_save_to_config = True
     return blocks

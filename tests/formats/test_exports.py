@@ -26,7 +26,7 @@ from lib_lrsched.schedule.plan import Plan
 from lib_lrsched.schedule.plateau import advance, rate_at, replay, segment_at
 from lib_lrsched.schedule.segments import Segment
 from lib_lrsched.schedule.shapes import SHAPES, Shape
-from lib_lrsched.storage.presets import BUILTIN
+from lib_lrsched.storage._presets import BUILTIN
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

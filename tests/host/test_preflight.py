@@ -18,13 +18,14 @@ from practice_rig import NAME
 from preflight_steps import found, only, write_template
 from torch import Tensor, nn
 
-from lib_lrsched.host import attention, input_checks, preflight, preflight_model, webui
+from lib_lrsched.host import _preflight_model as preflight_model
+from lib_lrsched.host import attention, input_checks, preflight, webui
 from lib_lrsched.host.input_checks import InputError
 from lib_lrsched.host.webui import NoTraining
 from lib_lrsched.practice import sd_hijack, service, shared
 from lib_lrsched.practice import unet as practice_unet
 from lib_lrsched.schedule.plan import plan
-from lib_lrsched.storage import presets
+from lib_lrsched.storage import _presets as presets
 
 both_kinds = pytest.mark.parametrize("kind", service.KINDS)
 CUDA = torch.device("cuda")

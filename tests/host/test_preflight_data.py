@@ -12,7 +12,9 @@ import pytest
 from practice_rig import NAME, both_kinds
 from preflight_steps import found, only, write_template
 
-from lib_lrsched.host import input_checks, preflight, preflight_data, text_files
+from lib_lrsched.host import _preflight_data as preflight_data
+from lib_lrsched.host import _text_files as text_files
+from lib_lrsched.host import input_checks, preflight
 from lib_lrsched.host.images import count_images
 from lib_lrsched.host.input_checks import InputError
 from lib_lrsched.practice import dataset, shared

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,9 +57,9 @@ def test_the_debug_mode_sees_a_wait():
 def test_no_hook_in_the_loop_waits_for_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, scaled: bool):
     """But for saving: so often as the settings say the state is copied to the host, which nothing else can do."""
     weight = torch.nn.Parameter(torch.full((8, 768), 0.1, device="cuda"))
-    settings = Settings(autosave_every=0, autosave_minutes=0.0, freeze=False, free_memory="off")
-    shared = SimpleNamespace(opts=SimpleNamespace(practice_quiet=True), state=SimpleNamespace(interrupted=False))
-    host: Any = SimpleNamespace(shared=shared, settings=lambda: settings, embeddings_dir=lambda: str(tmp_path))
+    settings = Settings(autosave_every=0, autosave_minutes=0.0, freeze=False, free_memory="off", max_norm=2.0)
+    shared = SimpleNamespace(sd_model=None, opts=SimpleNamespace(practice_quiet=True), state=SimpleNamespace(interrupted=False))
+    host: Any = SimpleNamespace(shared=shared, settings=lambda: settings, folder_of=lambda _: str(tmp_path))
     clip = "" if mode == "disabled" else "0.01"
     asked = Request("embedding", "on_cuda", TEXT, UPDATES, clip_mode=mode, clip_text=clip)
     checks: Any = SimpleNamespace(
@@ -69,7 +69,8 @@ def test_no_hook_in_the_loop_waits_for_the_device(tmp_path: Path, monkeypatch: p
     session = Session(host, TrainingRun(asked, Store(tmp_path)), checks)
     troubles: list[Exception] = []
     monkeypatch.setattr(session.reporter, "failed", troubles.append)  # else it would swallow what is looked for
-    scheduler: Any = session.construct(TEXT, 0, {"embedding": SimpleNamespace(vec=weight, step=0)})
+    embedding = SimpleNamespace(vec=weight, step=0)
+    scheduler: Any = session.construct(TEXT, 0, {"embedding": embedding})
     clipper: Any = session.construct(clip, 0, {}) if clip else None
     session.begin()
     optimizer = torch.optim.AdamW([weight], lr=0.005)
@@ -77,9 +78,11 @@ def test_no_hook_in_the_loop_waits_for_the_device(tmp_path: Path, monkeypatch: p
     wrapped = optimizer.step
 
     for step in range(UPDATES):
-        with no_wait():
+        with no_wait() if step else nullcontext():  # the first one keeps what the run started from
             scheduler.apply(optimizer, step)
         loss = (weight * weight).sum()
+        with no_wait():
+            session.callbacks.call("after_forward", SimpleNamespace(noise=None))
         scaler.scale(loss).backward()
         value = loss.item()  # the loop's own wait
         if clipper is not None:
@@ -89,6 +92,7 @@ def test_no_hook_in_the_loop_waits_for_the_device(tmp_path: Path, monkeypatch: p
         with no_wait():
             wrapped()  # with our hooks; GradScaler's own step() would read whether there was an overflow
         scaler.update()
+        embedding.step += 1
         optimizer.zero_grad(set_to_none=True)
         with no_wait():
             session.updated(step + 1, {"loss": f"{value:.7f}", "learn_rate": scheduler.learn_rate})
@@ -98,6 +102,9 @@ def test_no_hook_in_the_loop_waits_for_the_device(tmp_path: Path, monkeypatch: p
     records = session.run.history.since(0)
     assert len(records["step"]) == UPDATES
     assert all(norm is not None and norm > 0 for norm in records["grad_norm"])
+    assert records["vector_norm"][0] == pytest.approx(0.1 * 768**0.5, rel=1e-5)
+    assert records["vector_distance"][-1] > records["vector_distance"][1] > records["vector_distance"][0] == 0.0
+    assert all((share is None) == (mode == "disabled") for share in records["clip_share"])
 
 
 @pytest.mark.parametrize("mode", ["value", "norm"])

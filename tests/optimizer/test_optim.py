@@ -168,13 +168,14 @@ def test_the_gauge_tells_rate_and_norm_of_an_update_once():
     made = parameters((3,), (4,))
     optimizer = torch.optim.SGD(made, lr=0.125)
     gauge = step_hook.StepHook(optimizer, lambda: None)
-    assert gauge.take() == (None, None)
+    assert gauge.take() == step_hook.Seen()
     expected = norm64([p.grad for p in made])
     optimizer.step()
-    rate, norm = gauge.take()
+    rate, norm, clipped = gauge.take()
+    assert clipped is None
     assert rate == 0.125
     assert float(norm) == pytest.approx(expected, rel=1e-6)
-    assert gauge.take() == (None, None)
+    assert gauge.take() == step_hook.Seen()
 
 
 @pytest.mark.parametrize("mode", ["value", "norm"])
@@ -196,7 +197,7 @@ def test_a_removed_gauge_sees_and_clips_nothing():
     gauge.remove()
     before = made[0].detach().clone()
     optimizer.step()
-    assert gauge.take() == (None, None)
+    assert gauge.take() == step_hook.Seen()
     assert torch.equal(made[0].detach(), before - made[0].grad)
 
 

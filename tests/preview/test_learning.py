@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lib_lrsched.preview.learning import NO_NOTE, WINDOW, Learning, learning, percent, window_noise, windows
+from lib_lrsched.preview._learning import NO_NOTE, WINDOW, Learning, learning, percent, window_noise, windows
 from lib_lrsched.preview.run_view import learning_of, run_answer
-from lib_lrsched.storage.history import History, HistoryRow
-from lib_lrsched.storage.metrics import Compared
+from lib_lrsched.storage.history import Compared, History, HistoryRow
 from lib_lrsched.storage.run_state import RunState
 
 SEEDS = range(20)
@@ -167,8 +166,8 @@ def test_the_answer_of_a_run_has_it_and_a_file_that_was_read_gives_the_same(tmp_
 def test_the_log_says_why_a_run_is_not_measured():
     history = History(None, clock=lambda: 1.0)
     history.record(HistoryRow(0, 0.1, 0.1, 0.1, None, 1.0))
-    history.event(0, "note", "progress is not measured: this run began without it")
-    assert learning_of(history, history.events(), is_over=True).said == "not measured: this run began without it"
+    history.event(0, "note", "progress and the distance from the start are not measured: this file is damaged: its digest")
+    assert learning_of(history, history.events(), is_over=True).said == "not measured: this file is damaged: its digest"
 
 
 def test_what_went_back_is_not_counted():

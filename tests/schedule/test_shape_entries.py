@@ -20,7 +20,7 @@ from lib_lrsched.preview.forms import describe_shapes
 from lib_lrsched.schedule import shapes
 from lib_lrsched.schedule.plan import Plan
 from lib_lrsched.schedule.shapes import ENTRIES, REPEAT, SHAPES, Param, Shape
-from lib_lrsched.web import page
+from lib_lrsched.web import _page as page
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

@@ -22,16 +22,16 @@ from hypothesis import strategies as st
 from lib_lrsched.errors import RunStateError
 from lib_lrsched.schedule.running_average import SMOOTHING
 from lib_lrsched.storage import atomic_files, history_blocks, history_lines
+from lib_lrsched.storage._metrics import Metrics, Overview, thinned
 from lib_lrsched.storage.history import History, HistoryRow, read_losses
 from lib_lrsched.storage.history_lines import last_step
 from lib_lrsched.storage.history_row import COLUMNS, Layout
-from lib_lrsched.storage.metrics import Metrics, Overview, thinned
 
 HEADER = b'{"lrsched_history": 1, "columns": ["step", "planned", "actual", "loss", "grad_norm", "time_s"]}\n'
 """Of files before progress was measured."""
 
 OWN_HEADER = (b'{"lrsched_history": 1, "columns": ["step", "planned", "actual", "loss", "grad_norm", "time_s", "baseline_loss", '
-              b'"progress"]}\n')
+              b'"progress", "clip_share", "vector_norm", "vector_distance", "vector_mean_abs"]}\n')
 
 
 def record(step: int, loss: float = 0.1, *, rate: float = 0.005, grad_norm: float | None = 1.5) -> HistoryRow:
@@ -60,7 +60,7 @@ def path(tmp_path: Path) -> Path:
 def test_points_hold_what_was_recorded():
     history = History(None)
     history.record(HistoryRow(0, 0.005, 0.004, 0.25, None, 7.5))
-    history.record(HistoryRow(1, 0.005, 0.005, 0.5, 2.0, 8.5, 0.625, 0.125))
+    history.record(HistoryRow(1, 0.005, 0.005, 0.5, 2.0, 8.5, 0.625, 0.125, 0.25, 0.75, 0.5, 0.0625))
     smooth = (SMOOTHING * 0.02 * 0.25 + 0.02 * 0.5) / (1 - SMOOTHING**2)
     assert history.since(0) == {
         "step": [0, 1],
@@ -72,6 +72,10 @@ def test_points_hold_what_was_recorded():
         "time_s": [7.5, 8.5],
         "baseline_loss": [None, 0.625],
         "progress": [None, 0.125],
+        "clip_share": [None, 0.25],
+        "vector_norm": [None, 0.75],
+        "vector_distance": [None, 0.5],
+        "vector_mean_abs": [None, 0.0625],
     }
     assert history.last_step == 1
 
@@ -234,8 +238,9 @@ def test_the_file_is_lines_of_json(path: Path):
     history.event(0, "leg", "0.005")
     history.record(HistoryRow(0, 0.005, 0.005, math.nan, None, 3.5))
     history.close()
+    nulls = b", null" * (len(COLUMNS) - 6)
     assert path.read_bytes() == OWN_HEADER + (
-        b'{"step": 0, "time_s": 1000.0, "event": "leg", "message": "0.005"}\n[0, 0.005, 0.005, null, null, 3.5, null, null]\n'
+        b'{"step": 0, "time_s": 1000.0, "event": "leg", "message": "0.005"}\n[0, 0.005, 0.005, null, null, 3.5' + nulls + b"]\n"
     )
 
 
@@ -342,7 +347,9 @@ def test_records_among_events_are_read_as_their_lines_are(path: Path, monkeypatc
             step = max(0, step - 30) if rng.random() < 0.01 else step + 1
     history.close()
     if seed > 3:
-        path.write_bytes(path.read_bytes() + b"[%d,1,1,1,1,1,1,1]\n" % step + b" [%d, 1, 1, 1, 1, 1, 1, 1]\n" % (step + 1) * 2)
+        others = len(COLUMNS) - 1
+        foreign = b"[%d%s]\n" % (step, b",1" * others) + b" [%d%s]\n" % (step + 1, b", 1" * others) * 2
+        path.write_bytes(path.read_bytes() + foreign)
     losses = read_losses(path, 10**9)
     whole = in_blocks(path, monkeypatch, 4_000, 10**6)
     assert read_losses(path, 10**9) == losses
@@ -435,8 +442,7 @@ OTHER_FILES = {
     "fewer": (["step", "planned", "actual", "loss"], lambda row: row[:4]),
     "more": ([*COLUMNS, "lr_scale"], lambda row: [*row, 0.5]),
     "more, with texts": ([*COLUMNS, "note", "parts"], lambda row: [*row, "a, [b]", [1, {"c": None}]]),
-    "between": (["x", "step", "planned", "actual", "y", "loss", "grad_norm", "time_s", "baseline_loss", "progress"],
-                lambda row: [7, *row[:3], None, *row[3:]]),
+    "between": (["x", *COLUMNS[:3], "y", *COLUMNS[3:]], lambda row: [7, *row[:3], None, *row[3:]]),
     "another order": (list(reversed(COLUMNS)), lambda row: row[::-1]),
     "without a loss": (["step", "time_s"], lambda row: [row[0], row[5]]),
     "the step alone": (["step"], lambda row: row[:1]),
@@ -448,6 +454,7 @@ def other_file(path: Path, columns: list[str], values: Callable[[list[Any]], lis
     """A file of another version, with an event in its middle."""
     rows = [[n, 0.5 / (1 + n), 0.25, 0.1 + n % 7 / 100, None if n % 3 else 1.5, 1_000.5 + n, None if n % 8 else 0.2, n / 1_000]
             for n in range(steps)]
+    rows = [row + [1.0 / column for column in range(len(row), len(COLUMNS))] for row in rows]
     entries = [{"lrsched_history": 1, "columns": columns, "made_by": "another version"}, *map(values, rows)]
     entries.insert(steps // 2, {"step": 3, "time_s": 1.0, "event": "note", "message": "x", "more": 1})
     path.parent.mkdir(exist_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lib_lrsched import plan
-from lib_lrsched.storage.presets import BUILTIN, Preset
+from lib_lrsched.storage._presets import BUILTIN, Preset
 
 # What the note of a preset says about the length of its runs; the others fit any.
 STEPS = {"Embedding: seven steps down": 5_000}

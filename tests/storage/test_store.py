@@ -20,8 +20,8 @@ from stored_runs import rewrite
 
 from lib_lrsched.errors import RunStateError
 from lib_lrsched.storage import atomic_files, process
+from lib_lrsched.storage._presets import BUILTIN, Preset
 from lib_lrsched.storage.checked_fields import OtherVersionError, rules_of
-from lib_lrsched.storage.presets import BUILTIN, Preset
 from lib_lrsched.storage.run_state import from_json, to_json
 from lib_lrsched.storage.store import Known, Leg, PresetError, RunState, Store, UnknownRunError
 

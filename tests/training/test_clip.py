@@ -13,6 +13,7 @@ from practice_rig import NAME, OptimizerSpy, both_kinds, norm_of, same_bits, wei
 
 from lib_lrsched import plan  # noqa: E402
 from lib_lrsched.practice import shared  # noqa: E402
+from lib_lrsched.training.callbacks.rate_and_clip import COMPARED_EVERY  # noqa: E402
 
 SCHEDULE = "linear(0.001, 0.0002):4, 0.0005"  # a fifth of the smallest gradient or less: every update has something to cut
 both_modes = pytest.mark.parametrize("mode", ["value", "norm"])
@@ -279,6 +280,48 @@ def test_value_clipping_does_not_hide_an_overflow_from_the_scaler(scaled, kind, 
             scaled.train(kind, "0.005", 4, clip_mode="value", clip="0.01")
         updates[exact] = len(spy.seen)
     assert updates == {False: 4, True: 3}
+
+
+# How much was cut -------------------------------------------------------------------------
+
+
+@both_kinds
+@both_modes
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_history_has_the_share_of_the_norm_that_was_cut(scaled, kind, mode, accumulate):
+    scaled.install()
+    with OptimizerSpy() as spy:
+        scaled.train(kind, "0.005", 9, clip_mode=mode, clip=SCHEDULE, accumulate=accumulate)
+    shares = [record.clip_share for record in scaled.records()]
+    by_hand = [1 - norm_of(clipped(seen.before, mode, limit)) / norm_of(seen.before)
+               for seen, limit in zip(spy.seen, thresholds(SCHEDULE, 9), strict=True)]
+    assert all(0 < one < 1 for one in by_hand)
+    is_measured = [mode == "norm" or kind == "embedding" or k % COMPARED_EVERY == 0 for k in range(9)]
+    assert [share is not None for share in shares] == is_measured
+    assert [one for one in shares if one is not None] == pytest.approx(
+        [one for one, is_there in zip(by_hand, is_measured, strict=True) if is_there], abs=2e-6)
+
+
+@both_modes
+def test_the_share_is_0_where_nothing_is_cut_and_1_where_nothing_is_left(ground, mode):
+    ground.install()
+    ground.train("embedding", "0.005", 4, clip_mode=mode, clip="1e9:2, 0")
+    assert [record.clip_share for record in ground.records()] == [0.0, 0.0, 1.0, 1.0]
+
+
+def test_the_share_is_null_where_we_do_not_clip(ground):
+    ground.install()
+    ground.train("embedding", "0.005", 2)
+    ground.install(exact_clip=False)
+    ground.train("embedding", "0.005", 4, clip_mode="norm", clip="0.001")
+    assert [record.clip_share for record in ground.records()] == [None] * 4
+
+
+def test_the_share_of_an_update_that_the_scaler_skips_is_null(scaled, monkeypatch):
+    overflow_in(monkeypatch, 2)
+    scaled.install()
+    scaled.train("embedding", "0.005", 5, clip_mode="norm", clip="0.001")
+    assert [record.clip_share is None for record in scaled.records()] == [True, True, False, False, False]
 
 
 # Refusals ---------------------------------------------------------------------------------

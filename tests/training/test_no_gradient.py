@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 import practice_rig  # noqa: E402  # torch is optional, see importorskip
 from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402
+from training_steps import losses_that  # noqa: E402
 
 from lib_lrsched.cli.main import main  # noqa: E402
 from lib_lrsched.host import hooks, preflight  # noqa: E402
@@ -39,7 +40,9 @@ def still(monkeypatch: pytest.MonkeyPatch, until: int = 10**9) -> None:
 
 def test_it_is_said_once_after_several_updates_from_the_start_without_a_gradient():
     zero_gradients = ZeroGradients()
+    assert SEVERAL == 5
     assert [zero_gradients.look(0.0) for _ in range(30)] == [n == SEVERAL for n in range(1, 31)]
+    assert zero_gradients.warning("Why.") == "nothing has been learned so far: no update had a gradient. Why."
     assert zero_gradients.message("Why.") == "nothing was learned: none of 30 updates had a gradient. Why."
 
 
@@ -47,8 +50,17 @@ def test_it_is_said_once_after_several_updates_from_the_start_without_a_gradient
 def test_one_gradient_is_enough(norm):
     zero_gradients = ZeroGradients()
     zero_gradients.look(0.0)
-    assert not any([zero_gradients.look(norm), *(zero_gradients.look(0.0) for _ in range(30))])
+    assert not any(zero_gradients.look(one) for one in [norm, 0.0, 0.0, 0.0, 0.0, norm, 0.0])
     assert zero_gradients.message("Why.") == ""
+
+
+def test_in_the_middle_of_a_run_it_is_said_once_of_each_stretch_and_the_next_has_to_be_twice_as_long():
+    zero_gradients = ZeroGradients()
+    norms = [1.0, *[0.0] * 7, 1.0, *[0.0] * 9, 1.0, *[0.0] * 30, 1.0, *[0.0] * 19]
+    found = [zero_gradients.look(norm) for norm in norms]
+    assert [n for n, one in enumerate(found) if one] == [5, 28]
+    zero_gradients.look(0.0)
+    assert zero_gradients.warning("Why.") == "nothing is learned any more: the last 20 updates had no gradient. Why."
 
 
 def test_no_update_says_nothing():
@@ -72,6 +84,36 @@ def test_a_run_without_any_gradient_says_so(ground, kind, steps, monkeypatch):
     assert (run.state, run.message) == ("finished", f"nothing was learned: none of {steps} updates had a gradient. {why}")
     during = [message for message in said(ground) if message.startswith("nothing has been learned so far")]
     assert during == ([f"nothing has been learned so far: no update had a gradient. {why}"] if steps > SEVERAL else [])
+
+
+@both_kinds
+def test_gradients_that_stop_in_the_middle_of_a_run_are_told_once(ground, kind, monkeypatch):
+    ground.install(freeze=False)
+    losses_that(monkeypatch, lambda n, loss: loss * 0 + 0.1 if n > 4 else loss)
+    ground.train(kind, "0.001", 20)
+    assert [record.grad_norm == 0 for record in ground.records()] == [False] * 4 + [True] * 16
+    stopped = f"nothing is learned any more: the last 5 updates had no gradient. {why_not(kind, NAME, [NAME])}"
+    assert [message for message in said(ground) if "no gradient" in message] == [stopped]
+    assert ground.run().message == ""
+
+
+@both_kinds
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize(("clip", "shown"), [("0.1:3, 0", "0"), ("0.1:3, 1e-12", "1e-12")])
+def test_a_clip_threshold_that_leaves_nothing_is_the_first_reason(ground, kind, exact, clip, shown):
+    ground.install(exact_clip=exact)
+    ground.train(kind, "0.001", 10, clip=clip, clip_mode="norm")
+    (found,) = [message for message in said(ground) if message.startswith("nothing is learned any more")]
+    why = f"The gradient clip threshold is {shown}, which leaves nothing: raise it, or switch gradient clipping off."
+    assert found.startswith(f"nothing is learned any more: the last 5 updates had no gradient. {why}")
+    assert found.endswith(why) == (exact or shown != "0"), "gradients of 0 before the clipping have another reason too"
+
+
+def test_a_run_whose_clip_threshold_leaves_nothing_says_so_at_its_end(ground):
+    ground.install()
+    ground.train("embedding", "0.001", 7, clip="1e-12", clip_mode="value")
+    assert ground.run().message == ("nothing was learned: none of 7 updates had a gradient. The gradient clip threshold is 1e-12, "
+                                    "which leaves nothing: raise it, or switch gradient clipping off.")
 
 
 @both_kinds

@@ -27,9 +27,9 @@ from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import sd_hijack, shared, textual_inversion  # noqa: E402
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork  # noqa: E402
 from lib_lrsched.snapshot import snapshot  # noqa: E402
+from lib_lrsched.training._interrupts import Held  # noqa: E402
 from lib_lrsched.training.callback import Callback, Callbacks  # noqa: E402
 from lib_lrsched.training.callbacks.guard import Guard  # noqa: E402
-from lib_lrsched.training.interrupts import Held  # noqa: E402
 from lib_lrsched.training.reporter import Reporter  # noqa: E402
 
 TEXT = "warmup(0.01):4, cosine(0.01, 0.001)"

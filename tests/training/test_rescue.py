@@ -23,8 +23,8 @@ from lib_lrsched.host.input_checks import InputError  # noqa: E402
 from lib_lrsched.practice import sd_hijack, shared  # noqa: E402
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork  # noqa: E402
 from lib_lrsched.storage.resume import Resumption  # noqa: E402
+from lib_lrsched.training.callbacks._guard_rules import LEAST, RECENT, Limits, State, from_parts, is_doubtful, judge, to_parts  # noqa: E402
 from lib_lrsched.training.callbacks.guard import NOT_THE_RATE  # noqa: E402
-from lib_lrsched.training.callbacks.guard_rules import LEAST, RECENT, Limits, State, from_parts, is_doubtful, judge, to_parts  # noqa: E402
 from lib_lrsched.training.request import Request  # noqa: E402
 from lib_lrsched.training.run_plan import RunPlan  # noqa: E402
 

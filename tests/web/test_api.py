@@ -20,8 +20,8 @@ from fastapi import FastAPI
 from lib_lrsched.host.door import Door
 from lib_lrsched.preview.run_view import Histories
 from lib_lrsched.snapshot import find
+from lib_lrsched.storage._presets import BUILTIN
 from lib_lrsched.storage.history import MAX_STEP, History, HistoryRow
-from lib_lrsched.storage.presets import BUILTIN
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.store import Known, Leg, RunState, Store
 from lib_lrsched.web.endpoints import add_routes
@@ -534,7 +534,7 @@ def test_error_disk_full_while_a_preset_is_saved(client: Client, monkeypatch: py
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lib_lrsched.storage.preset_store.write_whole", refuse)
+    monkeypatch.setattr("lib_lrsched.storage._preset_store.write_whole", refuse)
     assert message(post(client, "/presets", {"name": "x", "text": "1"}, 500)) == "[Errno 28] No space left on device"
 
 

@@ -13,7 +13,7 @@ import pytest
 from lib_lrsched import plan
 from lib_lrsched.formats.exports import FORMATS
 from lib_lrsched.formats.imports import KINDS
-from lib_lrsched.web import page
+from lib_lrsched.web import _page as page
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted((REPOSITORY / "javascript" / "lrsched").rglob("*.js"))

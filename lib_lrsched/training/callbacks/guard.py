@@ -1,6 +1,6 @@
 """Steps in where a run has gone wrong: back to the last good state, a lower rate from there on, and at last a stop.
 
-`guard_rules` judges; the session restores the state. The step goes on counting: updates that were undone stay in the history, as
+`_guard_rules` judges; the session restores the state. The step goes on counting: updates that were undone stay in the history, as
 what happened, and the host's counters are left alone.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from lib_lrsched.training.callback import Callback, Training, Update
 
-from . import guard_rules
+from . import _guard_rules
 
 NOT_THE_RATE = ("it happened in the first update from good weights. Look for an image or a prompt that produces NaN, or for "
                 'a model that overflows in half precision: start the WebUI with --no-half, or switch on "Upcast cross attention '
@@ -27,8 +27,8 @@ class Guard(Callback):
         settings = session.host.settings()
         self._session = session
         self._is_on = settings.guard
-        self._limits = guard_rules.Limits(settings.guard_loss, rate_factor=settings.guard_factor, rescues=settings.guard_rescues)
-        self._state = guard_rules.State()
+        self._limits = _guard_rules.Limits(settings.guard_loss, rate_factor=settings.guard_factor, rescues=settings.guard_rescues)
+        self._state = _guard_rules.State()
         self._made = 0  # updates since the training began or went back
         self.has_diverged = False  # in a range test
         self.stopped = ""
@@ -46,7 +46,7 @@ class Guard(Callback):
         if self.has_diverged and planned.is_range_test(step):
             return False
         self.has_diverged = False
-        self._state, reason = guard_rules.judge(self._state, self._limits, loss, norm, update.was_skipped)
+        self._state, reason = _guard_rules.judge(self._state, self._limits, loss, norm, update.was_skipped)
         if reason:
             if not self._is_on or self.stopped:
                 return False
@@ -60,17 +60,17 @@ class Guard(Callback):
         if update.was_skipped:
             return None if isfinite(loss) else False
         self._made += 1
-        return None if guard_rules.is_doubtful(self._state, self._limits) else True
+        return None if _guard_rules.is_doubtful(self._state, self._limits) else True
 
     def state_dict(self) -> dict[str, Any]:
-        return {"guard": guard_rules.to_parts(self._state)}
+        return {"guard": _guard_rules.to_parts(self._state)}
 
     def load_state_dict(self, parts: Mapping[str, Any]) -> None:
         """Goes on judging where the run broke off, unless another schedule begins."""
         if parts["guard"] is None or not self._session.run.planned.continues:
             return
         try:
-            self._state = guard_rules.from_parts(parts["guard"])
+            self._state = _guard_rules.from_parts(parts["guard"])
         except ValueError as error:
             raise ValueError(f"the guard starts over: {error}") from error
 

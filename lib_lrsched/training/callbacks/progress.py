@@ -11,16 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from lib_lrsched.errors import RunStateError
 from lib_lrsched.optimizer.step_hook import to_cpu
-from lib_lrsched.snapshot import baseline
-from lib_lrsched.storage import disk_errors
 from lib_lrsched.storage.history_row import PROGRESS_WINDOW as WINDOW
 from lib_lrsched.training.callback import Callback, Training, Update
 from lib_lrsched.training.loss_seam import Batch
@@ -50,7 +46,6 @@ class Progress(Callback):
     def __init__(self, session: Training, every: int) -> None:
         self._session = session
         self._every = every
-        self._start: list[Tensor] | None = None  # what the run started from
         self._is_on = False
         self._window: tuple[Measured, ...] = ()
         self._step = -1
@@ -58,9 +53,7 @@ class Progress(Callback):
         self._pairs: list[Tensor] = []  # of the micro-batches of update _step: float32 [2], loss and baseline, on the CPU
 
     def on_start(self, session: Training) -> None:
-        if self._every > 0:
-            self._start = self._find_start(session)
-        self._is_on = self._start is not None
+        self._is_on = self._every > 0 and (session.start is not None or not session.trainee.needs_baseline)
 
     def before_forward(self, batch: Batch) -> None:
         step = self._session.trainee.thing.step or 0
@@ -72,12 +65,12 @@ class Progress(Callback):
         if not self._is_on or batch.noise is None or self._step % self._every != 0:
             return
         assert batch.loss is not None, "it has passed"
-        assert self._start is not None, "progress is on"
+        session = self._session
         try:
-            before = self._session.trainee.baseline_loss(batch, self._session.host.shared.sd_model, self._start)
+            before = session.trainee.baseline_loss(batch, session.host.shared.sd_model, session.start or [])
         except torch.cuda.OutOfMemoryError:
             self._is_on = False
-            self._session.reporter.tell("progress is not measured any more: the GPU has no memory left for it. Training continues")
+            session.reporter.tell("progress is not measured any more: the GPU has no memory left for it. Training continues")
             return
         if before is None:
             return
@@ -109,37 +102,6 @@ class Progress(Callback):
         if window is None:
             raise ValueError("progress: its window starts anew, for what was saved of it is damaged")
         self._window = window
-
-    def _find_start(self, session: Training) -> list[Tensor] | None:
-        """What the run started from, from its file; of a new run what is there now, which is written."""
-        trainee, run = session.trainee, session.run
-        if not trainee.needs_baseline:
-            return []
-        tensors = [tensor.detach() for tensor in trainee.tensors()]
-        path = run.baseline_path
-        try:
-            kept = None if path is None else baseline.read(path, tensors)
-        except RunStateError as error:
-            session.reporter.tell(f"progress is not measured: {error}")
-            return None
-        if kept is None and not run.is_at_start:
-            session.reporter.tell("progress is not measured: this run began without it, and what it started from is not known")
-            return None
-        if kept is None:
-            kept = [tensor.clone() for tensor in tensors]
-            self._write(path, kept)
-        return [one.to(tensor.device) for one, tensor in zip(kept, tensors, strict=True)]
-
-
-    def _write(self, path: Path | None, kept: list[Tensor]) -> None:
-        try:
-            if path is not None:
-                baseline.write(path, kept)
-        except OSError as error:
-            if self._session.run.disk_trouble:
-                return  # it has been said that this run cannot be resumed
-            self._session.reporter.tell(f"what the run started from cannot be kept: {disk_errors.why(error)}. Progress is measured "
-                                        "in this training, and not after a resume")
 
 
 def _window(part: Any) -> tuple[Measured, ...] | None:

@@ -8,6 +8,9 @@ from lib_lrsched.optimizer import step_hook
 from lib_lrsched.training.callback import ESSENTIAL, Callback, Training, Update
 from lib_lrsched.training.schedulers import ClipScheduler, RateScheduler
 
+COMPARED_EVERY = 8
+"""What clipping by value leaves of many tensors is measured this often: it takes as long as all else that the hook does."""
+
 
 class RateAndClip(Callback):
     """What stands in for the host's schedulers, and the hook in which gradients are clipped and measured."""
@@ -34,14 +37,16 @@ class RateAndClip(Callback):
         """The optimizer of the loop is known."""
         if self.hook is not None:
             self.hook.remove()
-        self.hook = step_hook.StepHook(optimizer, self._limit, self._session.before_step, self._failed)
+        told = step_hook.Told(self._session.before_step, self._session.after_step, self._failed)
+        self.hook = step_hook.StepHook(optimizer, self._limit, told, self._is_compared)
 
     def take(self, step: int, loss: float) -> Update:
         """The update that was made, as its optimizer saw it."""
         assert self.hook is not None, "an update was made without apply()"
-        rate, norm = self.hook.take()
+        rate, norm, clipped = self.hook.take()
         was_skipped = rate is None
-        return Update(step, loss, step_hook.read_rate(self.hook.optimizer) if rate is None else rate, norm, was_skipped)
+        rate = step_hook.read_rate(self.hook.optimizer) if rate is None else rate
+        return Update(step, loss, rate, norm, was_skipped, clipped=clipped)
 
     def stop(self) -> None:
         """The loop ends before its next update."""
@@ -59,6 +64,9 @@ class RateAndClip(Callback):
         self._session.reporter.failed(error)
         self._session.give_up("the rate or the clip threshold could not be applied, so training was stopped; "
                               "the traceback is on the console")
+
+    def _is_compared(self, count: int) -> bool:
+        return count == 1 or (self.scheduler is not None and self.scheduler.step_number % COMPARED_EVERY == 0)
 
     def _limit(self) -> tuple[str, float] | None:
         run = self._session.run

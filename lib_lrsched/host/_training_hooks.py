@@ -1,4 +1,4 @@
-"""The seams of the training loops, but for those that write; see saving_hooks.py.
+"""The seams of the training loops, but for those that write; see _saving_hooks.py.
 
     validate_train_inputs   the host's own check, then ours: texts, images, folders        -> a pending run
     LearnRateScheduler x2   the plan takes its place, first for the rate, then for the clip
@@ -34,12 +34,12 @@ from lib_lrsched.training.run import TrainingRun
 from lib_lrsched.training.session import Session
 
 from . import input_checks, run_transfer
+from ._saving_hooks import SavingHooks
+from ._training_checks import TrainingChecks
 from .checkpointing import LeaveOutCheckpointing
 from .images import left_out
 from .runtime import Runtime
-from .saving_hooks import SavingHooks
 from .seams import Patches, Seam
-from .training_checks import TrainingChecks
 from .webui import Host, NoTraining
 
 

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from lib_lrsched.errors import RunStateError
 
+from ._presets import BUILTIN, Preset
 from .atomic_files import write_whole
 from .checked_fields import COUNT, LIST, TEXT, OtherVersionError, checked
 from .messages import Messages
-from .presets import BUILTIN, Preset
 
 PRESETS_FORMAT = 1
 MAX_PRESETS = 500

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lib_lrsched.storage.history import Compared
 from lib_lrsched.storage.history_row import PROGRESS_WINDOW as WINDOW
-from lib_lrsched.storage.metrics import Compared
 
 FEWEST_PAIRS = 4
 """With fewer measured updates nothing is said."""
@@ -124,7 +124,7 @@ def has_fallen(shares: Floats, noise: float) -> int | None:
 def gained_nothing(steps: Floats, shares: Floats, noise: float) -> int:
     """For how many updates, 100 or more, nothing was gained; 0 where it goes on or cannot be told.
 
-    A stretch is flat where its slope is within the noise of 0, it begins at its own level, and going on at the run's earlier pace can
+    A stretch is flat where its slope is within the noise of 0, it begins at its own level, and going on at the earlier pace can
     be ruled out: little data is no standstill. The longest such stretch counts.
     """
     found = 0

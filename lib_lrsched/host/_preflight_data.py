@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from ._text_files import Trouble, caption_trouble, likely, unmeant
 from .images import count_images, is_image
 from .preflight_case import ERROR, WARNING, Case, Finding
-from .text_files import Trouble, caption_trouble, likely, unmeant
 from .webui import Host
 
 MANY_FILES, MOST_TROUBLED = 400, 20

@@ -1,0 +1,109 @@
+"""The timesteps of each update and the losses of its samples: four bands of the noise scale, each smoothed by itself.
+
+The loss of an update shows which timestep was drawn. Within a band losses can be compared: each has a smoothed loss, and a progress
+over the samples that were measured. Others find the samples on the batch and on the update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+import torch
+
+from lib_lrsched.training.callback import Callback, Training, Update
+from lib_lrsched.training.loss_seam import Batch
+
+from ._band_rules import BANDS, Sample, band_of
+
+SMOOTHING = 0.95
+"""What a band's averages keep at each of its own samples: about the last 20 count."""
+
+
+class Average:
+    """An exponential average, free of its start at 0."""
+
+    def __init__(self, total: float = 0.0, weight: float = 0.0) -> None:
+        self.total, self.weight = total, weight
+
+    def add(self, value: float) -> None:
+        self.total = SMOOTHING * self.total + (1.0 - SMOOTHING) * value
+        self.weight = SMOOTHING * self.weight + (1.0 - SMOOTHING)
+
+    @property
+    def value(self) -> float | None:
+        return self.total / self.weight if self.weight else None
+
+
+class TimestepLosses(Callback):
+    """Reads timesteps and losses of a batch when it has passed; the loop waits for its loss there anyway."""
+
+    def __init__(self, session: Training) -> None:
+        self._session = session
+        self._step = -1
+        self._samples: list[Sample] = []  # of the micro-batches of update _step
+        self._losses = [Average() for _ in range(BANDS)]
+        self._pairs = [(Average(), Average()) for _ in range(BANDS)]
+
+    def before_forward(self, batch: Batch) -> None:
+        batch.keeps_sample_losses = len(batch.timesteps) > 1
+        step = self._session.trainee.thing.step or 0
+        if step != self._step:
+            self._step, self._samples = step, []
+
+    def after_forward(self, batch: Batch) -> None:
+        assert batch.loss is not None, "it has passed"
+        losses = batch.sample_losses
+        if losses is None:  # one image, or a model that does not say
+            losses = batch.loss.expand(len(batch.timesteps))
+        found, steps = torch.stack([losses.float(), batch.timesteps.float()]).tolist()  # one wait for both
+        total = int(getattr(self._session.host.shared.sd_model, "num_timesteps", 1000))
+        batch.samples = [Sample(band_of(int(t), total), loss) for loss, t in zip(found, steps, strict=True)]
+        self._samples += batch.samples
+
+    def on_update(self, update: Update) -> None:
+        samples, self._samples = self._samples, []
+        if not samples or update.step != self._step:
+            return
+        for one in samples:
+            if isfinite(one.loss):
+                self._losses[one.band].add(one.loss)
+        update.samples = samples
+        bands = {one.band for one in samples}
+        update.measured["band"] = float(*bands) if len(bands) == 1 else None
+        if update.baseline_loss is not None and len(bands) == 1:
+            self._measured(*bands, sum(one.loss for one in samples) / len(samples), update.baseline_loss)
+        for band in range(BANDS):
+            update.measured[f"loss_band_{band}"] = _short(self._losses[band].value)
+            loss, before = (average.total for average in self._pairs[band])
+            update.measured[f"progress_band_{band}"] = _short(1.0 - loss / before) if before > 0 else None
+
+    def _measured(self, band: int, loss: float, before: float) -> None:
+        if isfinite(loss) and isfinite(before):
+            self._pairs[band][0].add(loss)
+            self._pairs[band][1].add(before)
+
+    def state_dict(self) -> dict[str, Any]:
+        averages = [*self._losses, *(average for pair in self._pairs for average in pair)]
+        return {"timesteps": {"averages": [[one.total, one.weight] for one in averages]}}
+
+    def load_state_dict(self, parts: Mapping[str, Any]) -> None:
+        part = parts.get("timesteps")
+        if part is None:
+            return
+        rows = part.get("averages") if isinstance(part, dict) else None
+        if not isinstance(rows, list) or len(rows) != 3 * BANDS or not all(map(_is_pair, rows)):
+            raise ValueError("the smoothed losses of the bands of timesteps start over: what was saved of them is damaged")
+        averages = [Average(*row) for row in rows]
+        self._losses = averages[:BANDS]
+        self._pairs = [(averages[k], averages[k + 1]) for k in range(BANDS, 3 * BANDS, 2)]
+
+
+def _is_pair(row: Any) -> bool:
+    return isinstance(row, list) and len(row) == 2 and all(isinstance(number, float) and isfinite(number) for number in row)
+
+
+def _short(value: float | None) -> float | None:
+    """As many digits as anybody looks at: every row has these numbers."""
+    return None if value is None else float(f"{value:.5g}")
