@@ -497,8 +497,10 @@ def test_a_run_without_progress_is_drawn_without_its_chart(tmp_path):
     from PIL import Image
 
     points = {name: [1.0] for name in ("step", "planned", "actual", "loss", "smooth")}
-    path = tmp_path / "run.png"
-    heights = [Image.open(run_image.draw_run(points | {"progress": [share]}, "", "", path)).height for share in (None, 0.1)]
+    heights = []
+    for share in (None, 0.1):
+        with Image.open(run_image.draw_run(points | {"progress": [share]}, "", "", tmp_path / "run.png")) as drawn:
+            heights.append(drawn.height)
     assert heights[0] < heights[1]
 
 
