@@ -131,7 +131,7 @@ def whole_run() -> tuple[float, float, float]:
 
 
 def progress(kind: str, free_memory: str, legs: int = 6, leg: int = 48) -> tuple[float, float]:
-    """Seconds per update of two practice runs, with progress at its default and without, in legs by turns.
+    """Seconds per update of two practice runs, in legs by turns: with all comparisons with the start at their defaults, and with none.
 
     The time is that between the first and the last update of a leg, as the runs' histories have it.
 
@@ -142,12 +142,12 @@ def progress(kind: str, free_memory: str, legs: int = 6, leg: int = 48) -> tuple
 
     times: dict[int, list[float]] = {0: [], Settings.progress_every: []}
     with tempfile.TemporaryDirectory() as folder, practice(Path(folder)) as (service, settings):
-        settings |= {"free_memory": free_memory, "guard": False}
+        settings["free_memory"] = free_memory
         for every in times:
             service.create(kind, f"every{every}")
         for number in range(1, legs + 1):
             for every, found in times.items():
-                settings["progress_every"] = every
+                settings |= {"progress_every": every, "guard": every > 0}  # the guard compares too
                 service.train(kind, f"every{every}", "0.0005", number * leg, seed=number)
                 found.append(_pace(Path(folder), f"every{every}", leg))
     return statistics.median(times[Settings.progress_every]), statistics.median(times[0])

@@ -74,13 +74,14 @@ PARTS: dict[str, tuple[type, ...]] = {
     "guard": (dict, type(None)),
     "progress": (dict, type(None)),
     "norm_limit": (dict, type(None)),
+    "timesteps": (dict, type(None)),
     "extra": (dict,),
 }
 """The parts of a snapshot: what is trained, the optimizer's and GradScaler's state_dict, the generators, the place in the
 epoch, the state of shapes that look at the loss, the guard's state, the measured progress, the references of the norm's limit, and
 what the kind of thing needs to be made anew."""
 
-ADDED = ("progress", "norm_limit")
+ADDED = ("progress", "norm_limit", "timesteps")
 """Parts that snapshots of an earlier version lack; they mean None."""
 
 

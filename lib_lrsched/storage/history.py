@@ -30,7 +30,7 @@ __all__ = ["MAX_STEP", "Compared", "Event", "History", "HistoryRow", "Points", "
 FLUSH_S = 1.0
 """Lines wait in memory for this long at most while records come in."""
 
-LONG_LINE_BYTES = 200
+LONG_LINE_BYTES = 320
 """A row of ours is shorter than this, so that the newest `recent` rows lie in the last `recent` times as many bytes."""
 
 MAX_EVENTS = 1_000

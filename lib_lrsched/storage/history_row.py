@@ -33,6 +33,9 @@ class HistoryRow(NamedTuple):
         vector_norm: the largest L2 norm of an embedding's vectors before the update; this and the next two null for hypernetworks.
         vector_distance: the largest L2 distance of one of them from what the run started from; null where that is not known.
         vector_mean_abs: their mean |v|.
+        band: the quarter of the timesteps, 0 to 3, in which all images of the update lie; null where they lie in several.
+        loss_band_0 to 3: the smoothed loss of the images in each, the update's own included; null before the first.
+        progress_band_0 to 3: the share of the loss that is gone there, over the measured images; null before the first.
     """
 
     step: int
@@ -47,6 +50,15 @@ class HistoryRow(NamedTuple):
     vector_norm: float | None = None
     vector_distance: float | None = None
     vector_mean_abs: float | None = None
+    band: float | None = None
+    loss_band_0: float | None = None
+    loss_band_1: float | None = None
+    loss_band_2: float | None = None
+    loss_band_3: float | None = None
+    progress_band_0: float | None = None
+    progress_band_1: float | None = None
+    progress_band_2: float | None = None
+    progress_band_3: float | None = None
 
 
 COLUMNS = HistoryRow._fields

@@ -19,7 +19,7 @@ that it needs, a line in Session.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -65,6 +65,7 @@ class Update:
         baseline_loss: of what the run started from, under the same noise; None where it was not measured.
         progress: the share of the loss that is gone over the window that ends here; None where nothing in it was measured.
         clipped: how its gradients were clipped by us; None where they were not.
+        samples: its images, see callbacks/timesteps.py.
         measured: what else its row of the history holds, by HistoryRow's columns.
     """
 
@@ -80,6 +81,7 @@ class Update:
     progress: float | None = None
     clipped: Clipped | None = None
     measured: dict[str, float | None] = field(default_factory=dict)
+    samples: Sequence[Any] = ()
 
 
 class Save(NamedTuple):
@@ -125,6 +127,16 @@ class Training(Protocol):
 
     def after_step(self) -> None:
         """It has stepped."""
+
+    def baseline_loss(self, batch: Batch) -> Tensor | None:
+        """The loss of what the run started from, a float scalar on the device, with the batch's own noise and prompts.
+
+        Worked out once for a batch whose noise is kept; None where it cannot be.
+        """
+
+    @property
+    def can_compare(self) -> bool:
+        """Whether what the run started from is known, and there is memory to compare with it."""
 
     def not_exact(self, why: str) -> None:
         """What was saved is taken up, and the run is not what it would have been."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -34,6 +34,8 @@ class Batch:
         noise: float, the shape of the latents, where it is kept; else None. The model draws the same numbers where it is not.
         loss: of the pass, a float scalar on the model's device, without a graph; None before it.
         sample_losses: float [B], each sample's own, without a graph; None where it was not asked for or is not known.
+        baseline, baseline_samples: as ``loss`` and ``sample_losses``, of what the run started from; None where not compared.
+        samples: the same numbers as plain values, see callbacks/timesteps.py.
         again: for ``loss_with``: the loss with another cond and this noise, while the batch is on its way.
     """
 
@@ -46,6 +48,9 @@ class Batch:
     noise: Tensor | None = None
     loss: Tensor | None = None
     sample_losses: Tensor | None = None
+    baseline: Tensor | None = None
+    baseline_samples: Tensor | None = None
+    samples: Sequence[Any] = ()
     again: Callable[[Any, Tensor], Tensor] | None = field(default=None, repr=False)
 
     def loss_with(self, context: Tensor | None = None) -> Tensor:
@@ -113,7 +118,15 @@ class LossSeam:
         with wrapped.collecting(batch):
             answer = wrapped.original(x, cond, batch.timesteps, **given)
         batch.loss = answer[0].detach()
-        batch.again = lambda other, noise: wrapped.original(x, other, batch.timesteps, noise=noise)[0]
+
+        def again(other: Any, noise: Tensor) -> Tensor:
+            second = replace(batch, sample_losses=None)
+            with wrapped.collecting(second):
+                loss = wrapped.original(x, other, batch.timesteps, noise=noise)[0]
+            batch.baseline_samples = second.sample_losses
+            return loss  # type: ignore[no-any-return]
+
+        batch.again = again
         self._after(batch)
         batch.again = None
         return answer

@@ -46,8 +46,9 @@ from .callbacks.progress import Progress
 from .callbacks.rate_and_clip import RateAndClip
 from .callbacks.snapshots import Snapshots, When
 from .callbacks.strength import Strength
+from .callbacks.timesteps import TimestepLosses
 from .host import Checks, Host, InputError
-from .loss_seam import LossSeam
+from .loss_seam import Batch, LossSeam
 from .reporter import Reporter
 from .run import TrainingRun
 from .schedulers import ClipScheduler, RateScheduler
@@ -90,6 +91,7 @@ class Session:
         self._warnings = list(warnings)
         self._reported = -1
         self._stopped = ""
+        self._has_room = True
         self._seam: LossSeam | None = None
         self.rate_and_clip = RateAndClip(self)
         self.progress = Progress(self, settings.progress_every)
@@ -100,8 +102,8 @@ class Session:
         freezing = Freezing()
         limit = [NormLimit(self, settings.max_norm)] if settings.max_norm > 0 else []
         self.callbacks = Callbacks(
-            [freezing, *host_callbacks(freezing), self.rate_and_clip, *limit, self.progress, Strength(self), self.history,
-             self.guard, self.snapshots, self.file_saving, FolderWatch()],
+            [freezing, *host_callbacks(freezing), self.rate_and_clip, *limit, self.progress, TimestepLosses(self), Strength(self),
+             self.history, self.guard, self.snapshots, self.file_saving, FolderWatch()],
             self.reporter, self.give_up,
         )  # fmt: skip
 
@@ -247,6 +249,22 @@ class Session:
         hook = self.rate_and_clip.hook
         return 0 if hook is None else hook.made
 
+    def baseline_loss(self, batch: Batch) -> torch.Tensor | None:
+        """See Training; after the batch has passed."""
+        if batch.baseline is not None or batch.noise is None or not self.can_compare:
+            return batch.baseline
+        try:
+            batch.baseline = self.trainee.baseline_loss(batch, self.host.shared.sd_model, self.start or [])
+        except torch.cuda.OutOfMemoryError:
+            self._has_room = False
+            self.reporter.tell("progress is not measured any more: the GPU has no memory left for it. Training continues")
+        return batch.baseline
+
+    @property
+    def can_compare(self) -> bool:
+        """Whether what the run started from is known, and there is memory to compare with it."""
+        return self._has_room and (self.start is not None or not self.trainee.needs_baseline)
+
     def not_exact(self, why: str) -> None:
         """What was saved is taken up, and the run is not what it would have been; said when all of it is known."""
         if self.snapshots.snapshot is None:
@@ -272,7 +290,7 @@ class Session:
         """What the run, the callbacks and the trainee add to a snapshot."""
         why = self.why_not_exact or self.callbacks.failed
         extra = {**self.trainee.design(), **({WHY: why} if why else {})}
-        off = {"guard": None, "progress": None, "norm_limit": None}
+        off = {"guard": None, "progress": None, "norm_limit": None, "timesteps": None}
         return {"watch": self.run.watch, **off, **self.callbacks.state_dict(), "extra": extra}
 
     # The end ------------------------------------------------------------------------------------

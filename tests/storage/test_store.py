@@ -584,7 +584,7 @@ def test_error_preset_that_cannot_be_deleted(store: Store):
 
 
 def test_error_too_many_presets(store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lib_lrsched.storage.preset_store.MAX_PRESETS", 2)
+    monkeypatch.setattr("lib_lrsched.storage._preset_store.MAX_PRESETS", 2)
     for name in "ab":
         store.presets.save(name, "1")
     store.presets.save("a", "2")

@@ -682,7 +682,7 @@ def test_a_second_copy_of_the_library_takes_over(ground):
 
 def _second_copy() -> Any:
     """The modules that hook a host, imported anew; the first ones stay where they were."""
-    names = [f"lib_lrsched.host.{name}" for name in ("hooks", "training_hooks", "saving_hooks", "runtime")]
+    names = [f"lib_lrsched.host.{name}" for name in ("hooks", "_training_hooks", "_saving_hooks", "runtime")]
     kept = {name: sys.modules.pop(name) for name in names}
     try:
         return importlib.import_module(names[0])

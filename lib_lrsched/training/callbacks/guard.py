@@ -11,8 +11,9 @@ from math import isfinite
 from typing import Any
 
 from lib_lrsched.training.callback import Callback, Training, Update
+from lib_lrsched.training.loss_seam import Batch
 
-from . import _guard_rules
+from . import _band_rules, _guard_rules
 
 NOT_THE_RATE = ("it happened in the first update from good weights. Look for an image or a prompt that produces NaN, or for "
                 'a model that overflows in half precision: start the WebUI with --no-half, or switch on "Upcast cross attention '
@@ -29,9 +30,25 @@ class Guard(Callback):
         self._is_on = settings.guard
         self._limits = _guard_rules.Limits(settings.guard_loss, rate_factor=settings.guard_factor, rescues=settings.guard_rescues)
         self._state = _guard_rules.State()
+        self._bands = _band_rules.Bands()
+        self._compares = False
+        self._compared: list[tuple[float, float]] = []  # (loss, start's loss) of the micro-batches since the last update
         self._made = 0  # updates since the training began or went back
         self.has_diverged = False  # in a range test
         self.stopped = ""
+
+    def before_forward(self, batch: Batch) -> None:
+        self._compares = self._is_on and not self.has_diverged and self._session.can_compare
+        batch.keeps_noise = batch.keeps_noise or self._compares
+
+    def after_forward(self, batch: Batch) -> None:
+        """A loss that is high in its band of timesteps is compared with the start's at once, on the same noise."""
+        if not self._compares or not batch.samples or not _band_rules.is_high(self._bands, batch.samples):
+            return
+        assert batch.loss is not None, "it has passed"
+        before = self._session.baseline_loss(batch)
+        if before is not None:
+            self._compared.append((float(batch.loss), float(before)))
 
     def on_update(self, update: Update) -> None:
         """Whether nothing speaks against the weights as they are now.
@@ -47,6 +64,7 @@ class Guard(Callback):
             return False
         self.has_diverged = False
         self._state, reason = _guard_rules.judge(self._state, self._limits, loss, norm, update.was_skipped)
+        reason = self._look_at_bands(update) or reason
         if reason:
             if not self._is_on or self.stopped:
                 return False
@@ -60,10 +78,23 @@ class Guard(Callback):
         if update.was_skipped:
             return None if isfinite(loss) else False
         self._made += 1
-        return None if _guard_rules.is_doubtful(self._state, self._limits) else True
+        return None if self._bands.compared or _guard_rules.is_doubtful(self._state, self._limits) else True
+
+    def _look_at_bands(self, update: Update) -> str:
+        """Why the update is far worse than what the run started from; empty where it is not, or was not compared."""
+        compared, self._compared = self._compared, []
+        count = len(compared)
+        pair = (sum(loss for loss, _ in compared) / count, sum(before for _, before in compared) / count) if count else None
+        self._bands, reason = _band_rules.judge(self._bands, pair, self._limits.loss_factor)
+        self._bands = _band_rules.learned(self._bands, () if reason else update.samples)
+        return reason
+
+    def on_rollback(self, parts: Mapping[str, Any]) -> None:
+        """What was usual before the weights that are gone is usual again."""
+        self._bands = _band_rules.from_parts((parts["guard"] or {}).get("bands"))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"guard": _guard_rules.to_parts(self._state)}
+        return {"guard": {**_guard_rules.to_parts(self._state), "bands": _band_rules.to_parts(self._bands)}}
 
     def load_state_dict(self, parts: Mapping[str, Any]) -> None:
         """Goes on judging where the run broke off, unless another schedule begins."""
@@ -71,6 +102,7 @@ class Guard(Callback):
             return
         try:
             self._state = _guard_rules.from_parts(parts["guard"])
+            self._bands = _band_rules.from_parts(parts["guard"].get("bands"))
         except ValueError as error:
             raise ValueError(f"the guard starts over: {error}") from error
 

@@ -53,7 +53,7 @@ class Progress(Callback):
         self._pairs: list[Tensor] = []  # of the micro-batches of update _step: float32 [2], loss and baseline, on the CPU
 
     def on_start(self, session: Training) -> None:
-        self._is_on = self._every > 0 and (session.start is not None or not session.trainee.needs_baseline)
+        self._is_on = self._every > 0 and session.can_compare
 
     def before_forward(self, batch: Batch) -> None:
         step = self._session.trainee.thing.step or 0
@@ -65,13 +65,7 @@ class Progress(Callback):
         if not self._is_on or batch.noise is None or self._step % self._every != 0:
             return
         assert batch.loss is not None, "it has passed"
-        session = self._session
-        try:
-            before = session.trainee.baseline_loss(batch, session.host.shared.sd_model, session.start or [])
-        except torch.cuda.OutOfMemoryError:
-            self._is_on = False
-            session.reporter.tell("progress is not measured any more: the GPU has no memory left for it. Training continues")
-            return
+        before = self._session.baseline_loss(batch)
         if before is None:
             return
         # The loop reads its own loss next, which waits for the device: then the copy is there too.

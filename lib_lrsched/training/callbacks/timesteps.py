@@ -11,6 +11,7 @@ from math import isfinite
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lib_lrsched.training.callback import Callback, Training, Update
 from lib_lrsched.training.loss_seam import Batch
@@ -43,6 +44,7 @@ class TimestepLosses(Callback):
         self._session = session
         self._step = -1
         self._samples: list[Sample] = []  # of the micro-batches of update _step
+        self._compared: list[tuple[Sample, float]] = []  # those that were compared, and the start's loss
         self._losses = [Average() for _ in range(BANDS)]
         self._pairs = [(Average(), Average()) for _ in range(BANDS)]
 
@@ -50,39 +52,41 @@ class TimestepLosses(Callback):
         batch.keeps_sample_losses = len(batch.timesteps) > 1
         step = self._session.trainee.thing.step or 0
         if step != self._step:
-            self._step, self._samples = step, []
+            self._step, self._samples, self._compared = step, [], []
 
     def after_forward(self, batch: Batch) -> None:
         assert batch.loss is not None, "it has passed"
-        losses = batch.sample_losses
-        if losses is None:  # one image, or a model that does not say
-            losses = batch.loss.expand(len(batch.timesteps))
-        found, steps = torch.stack([losses.float(), batch.timesteps.float()]).tolist()  # one wait for both
+        count = len(batch.timesteps)
+        columns = [_each(batch.sample_losses, batch.loss, count), batch.timesteps.float()]
+        if batch.baseline is not None:
+            columns.append(_each(batch.baseline_samples, batch.baseline, count))
+        losses, steps, *before = torch.stack(columns).tolist()  # one wait for all
         total = int(getattr(self._session.host.shared.sd_model, "num_timesteps", 1000))
-        batch.samples = [Sample(band_of(int(t), total), loss) for loss, t in zip(found, steps, strict=True)]
+        batch.samples = [Sample(band_of(int(t), total), loss) for loss, t in zip(losses, steps, strict=True)]
         self._samples += batch.samples
+        self._compared += [(one, start) for column in before for one, start in zip(batch.samples, column, strict=True)]
 
     def on_update(self, update: Update) -> None:
-        samples, self._samples = self._samples, []
+        samples, compared, self._samples, self._compared = self._samples, self._compared, [], []
         if not samples or update.step != self._step:
             return
+        update.samples = samples
         for one in samples:
             if isfinite(one.loss):
                 self._losses[one.band].add(one.loss)
-        update.samples = samples
-        bands = {one.band for one in samples}
-        update.measured["band"] = float(*bands) if len(bands) == 1 else None
-        if update.baseline_loss is not None and len(bands) == 1:
-            self._measured(*bands, sum(one.loss for one in samples) / len(samples), update.baseline_loss)
-        for band in range(BANDS):
-            update.measured[f"loss_band_{band}"] = _short(self._losses[band].value)
-            loss, before = (average.total for average in self._pairs[band])
-            update.measured[f"progress_band_{band}"] = _short(1.0 - loss / before) if before > 0 else None
+        for one, start in compared if update.baseline_loss is not None else ():
+            if isfinite(one.loss) and isfinite(start):
+                self._pairs[one.band][0].add(one.loss)
+                self._pairs[one.band][1].add(start)
+        update.measured |= self._columns({one.band for one in samples})
 
-    def _measured(self, band: int, loss: float, before: float) -> None:
-        if isfinite(loss) and isfinite(before):
-            self._pairs[band][0].add(loss)
-            self._pairs[band][1].add(before)
+    def _columns(self, bands: set[int]) -> dict[str, float | None]:
+        found: dict[str, float | None] = {"band": float(*bands) if len(bands) == 1 else None}
+        for band in range(BANDS):
+            found[f"loss_band_{band}"] = _short(self._losses[band].value)
+            loss, before = (average.total for average in self._pairs[band])
+            found[f"progress_band_{band}"] = _short(1.0 - loss / before) if before > 0 else None
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         averages = [*self._losses, *(average for pair in self._pairs for average in pair)]
@@ -98,6 +102,11 @@ class TimestepLosses(Callback):
         averages = [Average(*row) for row in rows]
         self._losses = averages[:BANDS]
         self._pairs = [(averages[k], averages[k + 1]) for k in range(BANDS, 3 * BANDS, 2)]
+
+
+def _each(own: Tensor | None, mean: Tensor, count: int) -> Tensor:
+    """The losses float32 [count] of a batch's images; one image's is the batch's, and so is that of a model that does not say."""
+    return mean.float().expand(count) if own is None else own.float()
 
 
 def _is_pair(row: Any) -> bool:
