@@ -101,8 +101,8 @@ def test_a_table_that_is_not_the_librarys_is_noticed():
 
 
 def test_every_image_is_small_and_shown():
-    shown = {name for path in PAGES for name in re.findall(r"images/(shape-[a-z_]+\.png)", read(path))}
-    drawn = {path.name for path in (DOCS / "images").glob("shape-*.png")}
+    shown = {name for path in PAGES for name in re.findall(r"images/((?:shape|learning)-[a-z_]+\.png)", read(path))}
+    drawn = {path.name for kind in ("shape", "learning") for path in (DOCS / "images").glob(f"{kind}-*.png")}
     assert drawn == shown
     for name in drawn:
         data = (DOCS / "images" / name).read_bytes()
@@ -118,6 +118,13 @@ def test_images_are_drawn_the_same_every_time(tmp_path: Path):
         first, second = plots.draw(name, tmp_path / "a"), plots.draw(name, tmp_path / "b")
         assert first.read_bytes() == second.read_bytes()
         assert first.stat().st_size < SIZE_BYTES
+
+
+def test_the_table_of_learning_curves_has_the_runs_of_its_plots():
+    pytest.importorskip("torch")
+    plots = script("make_learning_plots")
+    (table,) = (match[0] for match in plots.PLACE.finditer(read(DOCS / "learning.md")))
+    assert re.findall(r"^\| ([^|]+) \| `(.+?)` \|", table, re.MULTILINE) == list(plots.TEXTS.items())
 
 
 def test_the_text_of_the_experiment_is_the_one_in_its_image():

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         for name, path in report["files"].items():
             console.line(f"{name}: {path}")
     if report["progress"]:
-        console.line(_said_of_progress(report["progress"][-1][1]), console.stderr() if args.json else console.stdout())
+        console.line(report["learning"]["said"], console.stderr() if args.json else console.stdout())
     return _ending(args, report)
 
 
@@ -96,13 +96,6 @@ class _Told:
 
     def start(self) -> None:
         self.has_started = True
-
-
-def _said_of_progress(share: float) -> str:
-    """What the share of the loss that is gone means, in a sentence."""
-    if share < 0:
-        return f"the loss is {-100 * share:.1f} % above that of the start, on the same noise: nothing was learned"
-    return f"{100 * share:.1f} % of the loss is gone, on the same noise"
 
 
 def _ending(args: argparse.Namespace, report: dict[str, Any]) -> int:
@@ -218,6 +211,7 @@ def _nothing_left(args: argparse.Namespace, result: Any) -> str:
 def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runtime: Any, nothing_left: str) -> dict[str, Any]:
     """What came of it, for both forms of output."""
     from lib_lrsched.practice import service
+    from lib_lrsched.preview.run_view import learning_of
     from lib_lrsched.storage.history import History
 
     stored = (state for state in runtime.store.runs() if (state.kind, state.name) == (args.kind, args.name))
@@ -225,13 +219,16 @@ def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runt
     files: dict[str, Path] = {}
     rates: Any = []
     progress: list[list[float]] = []
+    learning = None
     if run is not None and run.id:
         try:
-            points = History.open(runtime.store.history_path(run.id), append=False).since(run.initial_step, limit=10**7)
+            history = History.open(runtime.store.history_path(run.id), append=False)
+            points = history.since(run.initial_step, limit=10**7)
+            learning = learning_of(history, history.events(), is_over=True)
             rates = points["actual"]
             measured = zip(points["step"], points["progress"], points["baseline_loss"], strict=True)
             progress = [[step, share] for step, share, before in measured if before is not None]
-            files = _drawn(args, root, points, runtime.store.history_path(run.id))
+            files = _drawn(args, root, points, learning.said, runtime.store.history_path(run.id))
         except (OSError, RunStateError) as error:
             told.tell(f"the run cannot be drawn: {error}")
     files |= {args.kind: result.path if result is not None else service.file_of(args.kind, args.name)}
@@ -240,17 +237,18 @@ def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runt
     state, message = ("finished", nothing_left) if nothing_left or run is None else (run.state, run.message)
     first_step = step if run is None else run.initial_step
     report = {"files": {name: str(files[name]) for name in order if name in files}, "first_step": first_step, "rates": rates}
-    return {**report, "progress": progress, "state": state, "step": step, "message": message}
+    in_words = None if learning is None else learning._asdict()
+    return {**report, "progress": progress, "learning": in_words, "state": state, "step": step, "message": message}
 
 
-def _drawn(args: argparse.Namespace, root: Path, points: Any, history_path: Path) -> dict[str, Path]:
+def _drawn(args: argparse.Namespace, root: Path, points: Any, said: str, history_path: Path) -> dict[str, Path]:
     """The images of the run since it was last started."""
     from lib_lrsched.practice import service
     from lib_lrsched.practice.run_image import draw_run, draw_samples
 
     images = root / "pictures"
     images.mkdir(parents=True, exist_ok=True)
-    chart = draw_run(points, f"{args.name}: {args.lr}", images / f"{args.name}-run.png")
+    chart = draw_run(points, f"{args.name}: {args.lr}", said, images / f"{args.name}-run.png")
     samples = draw_samples(service.sample_concept(args.name, SAMPLES, seed=0), images / f"{args.name}-samples.png")
     return {"picture": chart, "samples": samples, "history": history_path}
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lib_lrsched.storage.history import MAX_STEP, History
+from lib_lrsched.storage.history import MAX_STEP, Event, History
 from lib_lrsched.storage.run_state import Leg, RunState
 
+from ._learning import Learning, learning
 from .curve import PastLeg
 
 POINTS = 2000
@@ -18,6 +21,9 @@ POINTS = 2000
 ENDED = ("finished", "interrupted", "failed", "crashed")
 OPEN_HISTORIES = 8
 """Histories of ended runs that are kept in memory between two requests."""
+
+_WHY_NOT = re.compile(r"progress\b.* not measured[^:]*: (.+?)(?:\. Training continues)?$")
+"""How the log of a run says why its progress is not measured."""
 
 _RUN_FIELDS = (
     "id", "kind", "name", "state", "step", "initial_step", "total_steps", "created_s", "updated_s", "rate_text",
@@ -53,6 +59,7 @@ def run_answer(state: RunState, history: History, since: int) -> dict[str, Any]:
     """A run with its numbers from step `since` on; `next_since` is what to ask for the next time."""
     points = history.since(since, POINTS)
     last = history.last_step
+    events = history.events()
     complete = state.state in ENDED
     pace = history.pace(state.initial_step)
     # A run that went back has fewer steps than were asked for; asking again from there shows it. A step recorded
@@ -62,12 +69,19 @@ def run_answer(state: RunState, history: History, since: int) -> dict[str, Any]:
         "run": run_json(state),
         "settings": state.settings,
         "points": points,
-        "events": history.events(),
+        "events": events,
+        "learning": learning_of(history, events, is_over=complete)._asdict(),
         "next_since": next_since,
         "complete": complete,
         "s_per_step": pace,
         "s_left": None if pace is None or complete else pace * max(0, state.total_steps - state.step),
     }
+
+
+def learning_of(history: History, events: Sequence[Event] = (), *, is_over: bool) -> Learning:
+    """Whether a run learns, in words; the command line says the same as the tab."""
+    told = [found[1] for found in (_WHY_NOT.match(one["message"]) for one in events) if found]
+    return learning(history.compared(), last_step=history.last_step, is_over=is_over, why_not=told[-1] if told else "")
 
 
 class Histories:

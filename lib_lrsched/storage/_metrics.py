@@ -7,7 +7,7 @@ in float64: the running average of the loss and what it has gathered so far, 1 -
 from __future__ import annotations
 
 from math import inf, isfinite, nan
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from lib_lrsched.schedule import running_average
 from .history_row import COLUMNS, HistoryRow
 
 _STEP, _LOSS, _TIME = (COLUMNS.index(name) for name in ("step", "loss", "time_s"))
+_COMPARED = [COLUMNS.index(name) for name in ("step", "loss", "baseline_loss", "progress")]
 _SMOOTH, _WEIGHT, _WIDTH = len(COLUMNS), len(COLUMNS) + 1, len(COLUMNS) + 2
 
 SHOWN = (*COLUMNS[: _LOSS + 1], "smooth", *COLUMNS[_LOSS + 1 :])
@@ -29,6 +30,15 @@ Row = tuple[float, ...]
 Rows = NDArray[np.float64]
 Points = dict[str, list[Any]]
 """Lists of equal length by the names in SHOWN, ready for JSON: what is not finite or not known is None."""
+
+
+class Compared(NamedTuple):
+    """Updates with a progress, in rising order; float64 [k] each. A baseline is NaN between two that were measured."""
+
+    steps: Rows
+    losses: Rows
+    baselines: Rows
+    progress: Rows
 
 
 class ManyRows(Protocol):
@@ -105,6 +115,11 @@ class Metrics:
             return exact[np.searchsorted(exact[:, 0], since) :].copy()
         older = self._overview.rows(since, exact[0, 0] if self._count else inf)
         return np.concatenate([older, exact])
+
+    def compared(self) -> Compared:
+        """What was measured of the progress, as far as it is held."""
+        rows = self.rows(0)[:, _COMPARED]
+        return Compared(*rows[np.isfinite(rows[:, -1])].T)
 
     def pace(self, since: int) -> float | None:
         """Seconds per step over the newest steps from `since` on; None with fewer than two or a clock set back."""

@@ -19,13 +19,13 @@ import numpy as np
 
 from lib_lrsched.errors import RunStateError
 
-from ._metrics import Metrics, Points, points, thinned
+from ._metrics import Compared, Metrics, Points, points, thinned
 from .atomic_files import LineFile
 from .history_blocks import MOST_BREAKS, Lines, RowLines, blocks, read_lines
 from .history_lines import MAX_STEP, Event, header, header_of, layout_of, line, parsed, read_losses
 from .history_row import COLUMNS, HistoryRow, Layout
 
-__all__ = ["MAX_STEP", "Event", "History", "HistoryRow", "Points", "read_losses"]
+__all__ = ["MAX_STEP", "Compared", "Event", "History", "HistoryRow", "Points", "read_losses"]
 
 FLUSH_S = 1.0
 """Lines wait in memory for this long at most while records come in."""
@@ -127,6 +127,12 @@ class History:
         with self._memory_lock:
             self._sort_in()
             return [entry.copy() for entry in self._events]
+
+    def compared(self) -> Compared:
+        """What was measured of the progress: of the whole run thinned, of the newest records exactly."""
+        with self._memory_lock:
+            self._sort_in()
+            return self._metrics.compared()
 
     def pace(self, since: int = 0) -> float | None:
         """Seconds per step over the newest 100 steps from step `since` on; None where that is not known."""

@@ -14,6 +14,10 @@ FORMAT = 1
 """Rows are JSON arrays in the order of the header's columns. Another column does not make another format."""
 
 
+PROGRESS_WINDOW = 50
+"""Progress is measured over so many updates."""
+
+
 class HistoryRow(NamedTuple):
     """One update. Every column is a number or null.
 

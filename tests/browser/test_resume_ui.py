@@ -182,7 +182,7 @@ def test_a_plan_is_sent_with_the_way_in_which_the_run_goes_on(page: Page) -> Non
 def test_a_rescue_is_marked_and_told(page: Page) -> None:
     open_tab(page)
     show_run(page, "rescued")
-    for chart in ("#lrsched_run_rate", "#lrsched_run_loss"):
+    for chart in ("#lrsched_run_rate", "#lrsched_run_picked"):
         expect(page.locator(f"{chart} .lrsched-mark-label-rescue")).to_have_text("rescue")
         expect(page.locator(f"{chart} .lrsched-flag")).to_have_count(1)
     place = page.locator("#lrsched_run_rate .lrsched-mark-rescue").evaluate("line => Number(line.getAttribute('x1'))")

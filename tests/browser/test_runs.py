@@ -27,7 +27,7 @@ def test_a_training_is_seen_live_and_is_still_there_after_a_reload(page: Page) -
     choose_tab(page, "LR Schedule")
     expect(run_row(page, "watched")).to_contain_text("embedding, 40 of 40")
     expect(numbers.nth(1)).to_contain_text("Rate0.000263")
-    for chart, lines in (("#lrsched_run_rate", 2), ("#lrsched_run_loss", 2)):
+    for chart, lines in (("#lrsched_run_rate", 2), ("#lrsched_run_picked", 2)):
         expect(page.locator(f"{chart} .lrsched-lines path")).to_have_count(lines)
         expect(page.locator(f"{chart} .lrsched-lines path").first).to_have_attribute("d", re.compile("^M.{100,}"))
 
@@ -134,7 +134,7 @@ def test_names_from_outside_are_shown_as_text(page: Page) -> None:
     points = {"step": [0], "planned": [0.1], "actual": [0.1], "loss": [0.1], "smooth": [0.1], "grad_norm": [None], "time_s": [1.0]}
     events = [{"step": 2, "time_s": 1.7e9, "event": evil, "message": evil}]
     one = {"run": run, "settings": {}, "points": points, "events": events, "next_since": 1, "complete": True,
-           "s_per_step": None, "s_left": None}
+           "s_per_step": None, "s_left": None, "learning": {"said": evil, "share": None, "error": None}}
 
     def answer(route: Route) -> None:
         listed = {"runs": [run], "active": [], "host": {"name": evil, "hooked": False, "why": evil}}
@@ -148,6 +148,7 @@ def test_names_from_outside_are_shown_as_text(page: Page) -> None:
     expect(page.locator(".lrsched-run-name")).to_have_text(evil)
     expect(page.locator("#lrsched_run_title")).to_have_text(f"{evil} (embedding, failed)")
     expect(page.locator("#lrsched_run_message")).to_have_text(evil)
+    expect(page.locator("#lrsched_run_learning")).to_have_text(evil)
     page.click(".lrsched-events summary")
     expect(page.locator("#lrsched_run_events li")).to_contain_text(evil)
     page.click("#lrsched_run_snapshots_open")

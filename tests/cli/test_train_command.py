@@ -489,8 +489,19 @@ def test_paths_are_shown_without_loss_on_a_console_of_other_letters(ground, comm
 
 
 def test_a_title_may_hold_any_character(tmp_path):
+    points = {name: [1.0] for name in ("step", "planned", "actual", "loss", "smooth", "progress")}
+    assert run_image.draw_run(points, "日本: 0.005 # $x_{ \udcff", "nothing was learned", tmp_path / "run.png").exists()
+
+
+def test_a_run_without_progress_is_drawn_without_its_chart(tmp_path):
+    from PIL import Image
+
     points = {name: [1.0] for name in ("step", "planned", "actual", "loss", "smooth")}
-    assert run_image.draw_run(points, "日本: 0.005 # $x_{ \udcff", tmp_path / "run.png").exists()
+    heights = []
+    for share in (None, 0.1):
+        with Image.open(run_image.draw_run(points | {"progress": [share]}, "", "", tmp_path / "run.png")) as drawn:
+            heights.append(drawn.height)
+    assert heights[0] < heights[1]
 
 
 # Nonsense ----------------------------------------------------------------------------------------------

@@ -17,7 +17,9 @@ from practice_rig import NAME, both_kinds, random_states, same_bits, small_model
 from training_steps import EXACTLY, TEXT, UPDATES, events, history, train_and_die, whole  # noqa: E402
 
 from lib_lrsched.practice import sd_hijack, shared, textual_inversion  # noqa: E402
+from lib_lrsched.preview.run_view import learning_of  # noqa: E402
 from lib_lrsched.snapshot import baseline  # noqa: E402
+from lib_lrsched.storage.history import History  # noqa: E402
 from lib_lrsched.training import loss_seam  # noqa: E402
 from lib_lrsched.training.callbacks.progress import Measured, share  # noqa: E402
 
@@ -35,6 +37,12 @@ def rows(ground: Any) -> list[dict[str, Any]]:
     (header, *lines) = path.read_text().splitlines()
     columns = json.loads(header)["columns"]
     return [dict(zip(columns, row, strict=True)) for row in map(json.loads, lines) if isinstance(row, list)]
+
+
+def in_words(ground: Any, run_id: str) -> str:
+    """What the tab says of a run."""
+    history_ = History.open(ground.runtime.store.history_path(run_id), append=False)
+    return learning_of(history_, history_.events(), is_over=True).said
 
 
 # What it is -----------------------------------------------------------------------------------------------------
@@ -210,6 +218,15 @@ def test_a_run_without_what_it_started_from_says_so(ground):
                     "from is not known")
 
 
+def test_a_run_that_began_without_progress_says_so_in_words(ground):
+    ground.install(progress_every=0)
+    ground.train("embedding", "0.01", 3)
+    ground.runtime.store.baseline_path(ground.run().id).unlink(missing_ok=True)
+    ground.install(progress_every=1)
+    ground.train("embedding", "0.01", 6)
+    assert in_words(ground, ground.run().id) == ("not measured: this run began without them, and what it started from is not known")
+
+
 def test_a_damaged_baseline_is_named_and_training_continues(ground):
     ground.install(progress_every=1)
     ground.train("embedding", "0.01", 3)
@@ -253,6 +270,7 @@ def test_without_memory_for_it_progress_is_off_and_the_run_exact(ground, kind, m
     said = [line["message"] for line in ground.lines(run) if isinstance(line, dict) and "progress" in line["message"]]
     assert said == ["progress is not measured any more: the GPU has no memory left for it. Training continues"]
     assert run.state == "finished"
+    assert in_words(ground, run.id) == "not measured: the GPU has no memory left for it"
 
 
 def test_two_trainings_in_two_threads_see_their_own_batches(ground):

@@ -12,6 +12,14 @@ export function formatRate(value, digits = 4) {
     return `${Number(mantissa)}e${Number(exponent)}`;
 }
 
+/** A share in percent with up to three significant digits, or fewer, and two decimals at most: 38.1 %, −7.32 %, 120 %. */
+export function formatPercent(share, digits = 3) {
+    if (share === null || share === undefined || !Number.isFinite(share)) return "–";
+    const percent = 100 * share;
+    const before = Math.floor(Math.log10(Math.max(Math.abs(percent), 1e-2))) + 1;
+    return `${Number(percent.toFixed(Math.max(0, Math.min(digits - before, 3 - before, 2)))) || 0} %`.replace("-", "−");
+}
+
 export function formatCount(value) {
     return value === null || value === undefined ? "–" : whole.format(value);
 }

@@ -5,7 +5,7 @@ import {formatCount, formatRate} from "../base/format.js";
 import {Crosshair} from "./crosshair.js";
 import {linearAxis, linearScale, logAxis, niceTicks} from "./scale.js";
 
-const DEFAULTS = {label: "", height: 280, compact: false, zero: true, xLabel: "step", axis: "linear"};
+const DEFAULTS = {label: "", height: 280, compact: false, zero: true, xLabel: "step", axis: "linear", least: 0};
 const MARK_ROOM_PX = 5;
 const LABEL_PX = 6.7; // of a character, for labels that would lie over each other
 const LEFT_PX = 54; // charts that stand below each other have their steps below each other
@@ -19,6 +19,8 @@ const LEFT_PX = 54; // charts that stand below each other have their steps below
  *   weight  "thin", "thick", "wide" or nothing
  *   kind    "boundary", "resume", "stop", "rescue" or "event"
  *   shade   [from, to]: steps that are not trained
+ *
+ * Options: `zero` has 0 on the axis, and with it the value `least` at least; `format(value, digits)` writes values.
  */
 export class Chart {
     constructor(host, options = {}) {
@@ -48,6 +50,13 @@ export class Chart {
     show(data) {
         this.data = {marks: [], shade: null, ...data};
         this.ghost = null;
+        this.redraw();
+    }
+
+    /** Changes options; the crosshair says the new label. */
+    setOptions(options) {
+        Object.assign(this.options, options);
+        this.crosshair.describe();
         this.redraw();
     }
 
@@ -109,10 +118,10 @@ export class Chart {
 
     #yAxis(bottom, top) {
         const seen = extent(this.data.series);
-        const {zero, compact} = this.options;
+        const {zero, compact, least} = this.options;
         const format = (value) => this.options.format(value, 3);
         if (this.axis === "log") return logAxis(seen.lowPositive, seen.high, bottom, top, {hasZero: seen.hasZero, format});
-        return linearAxis(seen.low, seen.high, bottom, top, {zero, count: compact ? 3 : 5, format});
+        return linearAxis(seen.low, zero ? Math.max(seen.high, least) : seen.high, bottom, top, {zero, count: compact ? 3 : 5, format});
     }
 
     #shading() {
@@ -137,7 +146,7 @@ export class Chart {
         const down = (step) => svg("line", {class: "lrsched-grid", x1: crisp(x(step)), x2: crisp(x(step)), y1: bottom, y2: bottom + 4});
         return svg("g", {},
             ...minor.map((value) => across(value, "lrsched-grid-minor")),
-            ...yTicks.map((tick) => across(tick.value, "lrsched-grid")),
+            ...yTicks.map((tick) => across(tick.value, tick.value === 0 ? "lrsched-grid lrsched-zero" : "lrsched-grid")),
             ...xTicks.map(down),
             svg("line", {class: "lrsched-base", x1: left, x2: right, y1: crisp(bottom), y2: crisp(bottom)}),
             svg("line", {class: "lrsched-base", x1: crisp(left), x2: crisp(left), y1: top, y2: bottom}));

@@ -21,7 +21,7 @@ export class Crosshair {
         chart.svg.append(this.layer);
         this.tip = el("div", {class: "lrsched-tip", hidden: true, "aria-hidden": "true"});
         chart.host.append(this.tip);
-        this.#describe();
+        this.describe();
         this.#listen();
     }
 
@@ -92,7 +92,8 @@ export class Crosshair {
             (mark.text || mark.label) && Math.abs(x(mark.x) - x(this.step)) <= EVENT_REACH_PX);
     }
 
-    #describe() {
+    /** Writes what the chart is, and that no step is chosen. */
+    describe() {
         const {host, options} = this.chart;
         host.tabIndex = 0;
         host.setAttribute("role", "slider");

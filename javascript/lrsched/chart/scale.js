@@ -26,12 +26,12 @@ export function linearScale(low, high, from, to) {
  */
 export function linearAxis(low, high, from, to, {zero = true, count = 5, format}) {
     let bottom = zero ? Math.min(0, low) : low;
-    let top = high;
+    let top = zero ? Math.max(0, high) : high;
     if (!(top > bottom)) [bottom, top] = widened(bottom, zero);
     const steps = niceTicks(bottom, top, count);
     const room = (top - bottom) * 0.06;
     if (bottom !== 0) bottom -= room;
-    top += room;
+    if (top !== 0) top += room;
     const ticks = steps.map((value) => ({value, label: format(value)}));
     return {toPixel: linearScale(bottom, top, from, to), toValue: linearScale(from, to, bottom, top), ticks, minor: []};
 }

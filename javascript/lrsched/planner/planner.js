@@ -74,7 +74,7 @@ export class Planner {
         const onPick = (step) => this.#pick(step);
         this.chart = new Chart(byId("chart"), {label: "Rate over steps", height: 320, cursors, onPick});
         this.momentum = new Chart(byId("momentum_chart"), {label: "Momentum over steps", height: 130, zero: false, cursors});
-        bindAxis(byId("chart_axis"), this.chart, "chart");
+        bindAxis(byId("chart_axis"), this.chart, () => "chart");
         this.grips = new Grips(byId("grips"), this.chart, this);
     }
 

@@ -1,9 +1,11 @@
 // The points of one run as they come in, piece by piece, from GET runs/{id}?since=STEP.
 
-const COLUMNS = ["step", "planned", "actual", "loss", "smooth", "time_s"];
 const MOST_KEPT = 6000;
 
-/** Collects a run's points and events. `since` is what to ask for next; `generation` changes with the run's leg. */
+/**
+ * Collects a run's points and events. `columns` are those that the server answers, each a list; `since` is what to ask for
+ * next.
+ */
 export class RunPoints {
     constructor(id) {
         this.id = id;
@@ -11,7 +13,7 @@ export class RunPoints {
     }
 
     clear() {
-        this.columns = Object.fromEntries(COLUMNS.map((name) => [name, []]));
+        this.columns = {step: []};
         this.events = [];
         this.since = 0;
         this.leg = null;
@@ -42,11 +44,21 @@ export class RunPoints {
         const known = this.columns.step;
         let keep = known.length;
         while (keep > 0 && known[keep - 1] >= points.step[0]) keep -= 1;
-        for (const name of COLUMNS) {
-            const column = this.columns[name];
+        for (const name of Object.keys(points)) {
+            const column = (this.columns[name] ??= []);
             column.length = keep;
             for (const value of points[name]) column.push(value);
         }
+    }
+
+    /** A column's values; nothing known of it is no number at any step. */
+    column(name) {
+        return this.columns[name] ?? this.columns.step.map(() => null);
+    }
+
+    /** Whether there is a number in a column. */
+    has(name) {
+        return this.columns[name]?.some((value) => value !== null) ?? false;
     }
 
     #note(events) {
@@ -57,6 +69,6 @@ export class RunPoints {
 
     get last() {
         const end = this.columns.step.length - 1;
-        return end < 0 ? null : Object.fromEntries(COLUMNS.map((name) => [name, this.columns[name][end]]));
+        return end < 0 ? null : Object.fromEntries(Object.entries(this.columns).map(([name, column]) => [name, column[end]]));
     }
 }

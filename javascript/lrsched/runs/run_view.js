@@ -1,15 +1,18 @@
-// One run: where it stands, its rate as planned and as the optimizer held it, its loss.
+// One run: where it stands, whether it learns, its rate as planned and as the optimizer held it, and what one picks.
 import {ApiError, request} from "../base/api.js";
 import {byId, el, setHidden, setText} from "../base/dom.js";
-import {formatCount, formatDuration, formatMoment, formatRate} from "../base/format.js";
+import {formatCount, formatDuration, formatMoment, formatPercent, formatRate} from "../base/format.js";
 import {bindAxis} from "../chart/axis_toggle.js";
 import {Chart} from "../chart/chart.js";
 import {CursorGroup} from "../chart/cursor_group.js";
 import {fillLegend} from "../chart/legend.js";
+import {PickedChart} from "./picked_chart.js";
 import {RunPoints} from "./run_points.js";
 
 const EVENT_WORDS = {leg: "start", resume: "continued", skipped: "skipped updates"}; // others are shown as they are
 const LEG_LABELS = {new: "new schedule", restart: "restarted"};
+
+const LEAST_PROGRESS = 0.01; // of the loss: what is much less looks like nothing
 
 const MARKED = new Set(["resume", "rescue"]);
 const BAD = new Set(["rescue", "error", "failed"]);
@@ -20,7 +23,9 @@ export class RunView {
         this.panel = byId("run_view");
         this.points = null;
         this.shown = null;
-        this.plan = new PlanAhead(() => this.shown && this.#drawCharts(this.shown.run));
+        const redraw = () => this.shown && this.#drawCharts(this.shown.run);
+        this.plan = new Planned("rate", redraw);
+        this.threshold = new Planned("clip", redraw);
         byId("run_continue").addEventListener("click", () => this.shown && onContinue(this.shown.run.id));
         byId("run_open").addEventListener("click", () => this.shown && onOpen(this.shown.run, this.shown.settings));
     }
@@ -52,7 +57,9 @@ export class RunView {
         this.#makeCharts();
         this.#drawHead(answer.run);
         this.#drawNumbers(answer);
+        setText(byId("run_learning"), answer.learning.said);
         this.plan.follow(answer.run);
+        this.threshold.follow(answer.run);
         this.#drawCharts(answer.run);
         this.#drawEvents();
     }
@@ -60,12 +67,13 @@ export class RunView {
     #makeCharts() {
         if (this.rate) return;
         const cursors = new CursorGroup();
+        this.progress = new Chart(byId("run_progress"), {
+            label: "Progress of the run over steps", height: 190, xLabel: "", format: formatPercent, least: LEAST_PROGRESS, cursors,
+        });
         this.rate = new Chart(byId("run_rate"), {label: "Rate of the run over steps", height: 190, xLabel: "", cursors});
-        this.loss = new Chart(byId("run_loss"), {label: "Loss of the run over steps", height: 220, zero: false, cursors});
+        this.picked = new PickedChart(cursors);
         fillLegend(byId("run_rate_legend"), [[1, "planned"], [0, "held by the optimizer"]]);
-        fillLegend(byId("run_loss_legend"), [[0, "smoothed"], ["raw", "raw"]]);
-        bindAxis(byId("run_rate_axis"), this.rate, "run_rate");
-        bindAxis(byId("run_loss_axis"), this.loss, "run_loss");
+        bindAxis(byId("run_rate_axis"), this.rate, () => "run_rate");
     }
 
     #drawHead(run) {
@@ -77,12 +85,13 @@ export class RunView {
         byId("run_bar").firstElementChild.style.width = `${done}%`;
     }
 
-    #drawNumbers({run, s_per_step, s_left}) {
+    #drawNumbers({run, learning, s_per_step, s_left}) {
         const last = this.points.last;
         const isOff = last !== null && last.planned !== null && last.actual !== null && last.planned !== last.actual;
         const numbers = [
             ["Step", `${formatCount(run.step)} of ${formatCount(run.total_steps)}`, ""],
             ["Rate", formatRate(last?.actual, 5), isOff || run.multiplier !== 1 ? planned(last, run.multiplier) : ""],
+            ["Loss gone", formatPercent(learning.share, 2), learning.error === null ? "" : `± ${formatPercent(learning.error, 2)}`],
             ["Loss, smoothed", formatRate(last?.smooth, 4), last ? `raw ${formatRate(last.loss, 4)}` : ""],
             ["Time per step", formatDuration(s_per_step), ""],
             ["Time left", run.state === "running" ? formatDuration(s_left) : "–", ""],
@@ -102,17 +111,23 @@ export class RunView {
     }
 
     #drawCharts(run) {
-        const {step, planned, actual, loss, smooth} = this.points.columns;
+        const [step, planned, actual] = ["step", "planned", "actual"].map((name) => this.points.column(name));
         const x = {xLow: 0, xHigh: Math.max(1, run.total_steps, step[step.length - 1] ?? 0), marks: this.#marks(run)};
         const ahead = this.plan.after(step[step.length - 1] ?? -1);
+        this.#drawProgress(x);
         this.rate.show({...x, series: [
             {name: "planned", look: 1, x: step.concat(ahead.x), y: planned.concat(ahead.y)},
             {name: "optimizer", look: 0, weight: "wide", x: step, y: actual},
         ]});
-        this.loss.show({...x, series: [
-            {name: "smoothed", look: 0, weight: "thick", x: step, y: smooth},
-            {name: "raw", look: "raw", weight: "thin", x: step, y: loss},
-        ]});
+        this.picked.show(this.points, x, this.threshold.after((run.legs[run.legs.length - 1]?.start_step ?? 0) - 1));
+    }
+
+    /** A run of which nothing was measured has the words alone. */
+    #drawProgress(x) {
+        const isMeasured = this.points.has("progress");
+        setHidden(byId("run_progress"), !isMeasured);
+        const y = this.points.column("progress");
+        if (isMeasured) this.progress.show({...x, series: [{name: "progress", look: 0, weight: "thick", x: this.points.columns.step, y}]});
     }
 
     #marks(run) {
@@ -134,12 +149,13 @@ export class RunView {
     }
 }
 
-/** What the server plans for the steps that a run has not made yet; asked once for each leg. */
-class PlanAhead {
+/** What the server plans for a run: the rate of the steps that it has not made yet, or its clip threshold. Asked once for each leg. */
+class Planned {
     #key = "";
     #curve = null;
 
-    constructor(onCurve) {
+    constructor(kind, onCurve) {
+        this.kind = kind;
         this.onCurve = onCurve;
     }
 
@@ -151,12 +167,13 @@ class PlanAhead {
 
     async follow(run) {
         const {id, rate_text, total_steps, pictures, batch, accumulate, initial_step, origin} = run;
-        const key = JSON.stringify([id, rate_text, total_steps, pictures, batch, accumulate, initial_step, origin]);
+        const text = this.#textOf(run);
+        const key = JSON.stringify([id, rate_text, text, total_steps, pictures, batch, accumulate, initial_step, origin]);
         if (key === this.#key) return;
         this.#key = key;
         this.#curve = null;
-        if (run.state === "finished") return;
-        const question = {texts: [rate_text], kind: "rate", total_steps, pictures, batch, accumulate, data_root: "", points: 1000};
+        if (!text) return;
+        const question = {texts: [text], kind: this.kind, rate_text, total_steps, pictures, batch, accumulate, data_root: "", points: 1000};
         try {
             const answer = await request("POST", "preview", {...question, id: 0, initial_step, run: id});
             if (key === this.#key && answer.results[0].ok) this.#curve = answer.results[0];
@@ -165,6 +182,12 @@ class PlanAhead {
             this.#key = ""; // asked again with the next numbers
         }
         if (this.#curve) this.onCurve();
+    }
+
+    /** Nothing of a rate that is all there; a threshold only where it is one of the norm, and of true gradients. */
+    #textOf({state, rate_text, clip_text, clip_mode, clip_exact}) {
+        if (this.kind === "rate") return state === "finished" ? "" : rate_text;
+        return clip_mode === "norm" && clip_exact ? clip_text : "";
     }
 }
 

@@ -17,11 +17,9 @@ import torch
 from torch import Tensor
 
 from lib_lrsched.optimizer.step_hook import to_cpu
+from lib_lrsched.storage.history_row import PROGRESS_WINDOW as WINDOW
 from lib_lrsched.training.callback import Callback, Training, Update
 from lib_lrsched.training.loss_seam import Batch
-
-WINDOW = 50
-"""Updates over which the losses are added up."""
 
 
 class Measured(NamedTuple):
