@@ -23,7 +23,7 @@ KEPT = 50
 LEAST, LEAST_OF_ALL = 5, 8
 """With fewer losses in a band those of all bands are taken; with fewer of these nothing is usual yet."""
 
-HIGH = 2.5
+HIGH = 3.0
 """A loss this many times the median of its band is looked into: about one in twenty of a healthy run."""
 
 WATCHED = 8
