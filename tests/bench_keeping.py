@@ -131,7 +131,7 @@ def whole_run() -> tuple[float, float, float]:
 
 
 def progress(kind: str, free_memory: str, legs: int = 6, leg: int = 48) -> tuple[float, float]:
-    """Seconds per update of two practice runs, in legs by turns: with all comparisons with the start at their defaults, and with none.
+    """Seconds per update of two practice runs, by turns: with the default comparisons with the start, and with none.
 
     The time is that between the first and the last update of a leg, as the runs' histories have it.
 

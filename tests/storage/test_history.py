@@ -30,8 +30,7 @@ from lib_lrsched.storage.history_row import COLUMNS, Layout
 HEADER = b'{"lrsched_history": 1, "columns": ["step", "planned", "actual", "loss", "grad_norm", "time_s"]}\n'
 """Of files before progress was measured."""
 
-OWN_HEADER = (b'{"lrsched_history": 1, "columns": ["step", "planned", "actual", "loss", "grad_norm", "time_s", "baseline_loss", '
-              b'"progress", "clip_share", "vector_norm", "vector_distance", "vector_mean_abs"]}\n')
+OWN_HEADER = json.dumps({"lrsched_history": 1, "columns": list(COLUMNS)}).encode() + b"\n"
 
 
 def record(step: int, loss: float = 0.1, *, rate: float = 0.005, grad_norm: float | None = 1.5) -> HistoryRow:
@@ -60,7 +59,7 @@ def path(tmp_path: Path) -> Path:
 def test_points_hold_what_was_recorded():
     history = History(None)
     history.record(HistoryRow(0, 0.005, 0.004, 0.25, None, 7.5))
-    history.record(HistoryRow(1, 0.005, 0.005, 0.5, 2.0, 8.5, 0.625, 0.125, 0.25, 0.75, 0.5, 0.0625))
+    history.record(HistoryRow(1, 0.005, 0.005, 0.5, 2.0, 8.5, 0.625, 0.125, 0.25, 0.75, 0.5, 0.0625, 2.0))
     smooth = (SMOOTHING * 0.02 * 0.25 + 0.02 * 0.5) / (1 - SMOOTHING**2)
     assert history.since(0) == {
         "step": [0, 1],
@@ -76,6 +75,8 @@ def test_points_hold_what_was_recorded():
         "vector_norm": [None, 0.75],
         "vector_distance": [None, 0.5],
         "vector_mean_abs": [None, 0.0625],
+        "band": [None, 2.0],
+        **{f"{what}_band_{band}": [None, None] for what in ("loss", "progress") for band in range(4)},
     }
     assert history.last_step == 1
 
