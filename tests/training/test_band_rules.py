@@ -139,11 +139,11 @@ def test_any_state_survives_json(updates: list[tuple[int, float, float]]):
 
 
 @pytest.mark.parametrize("parts", [
-    {}, {"losses": [], "compared": []}, {"losses": [[1]] * 4, "compared": []}, {"losses": [[0.1]] * 4, "compared": [[0.1]]},
+    3, [], {}, {"losses": [], "compared": []}, {"losses": [[1]] * 4, "compared": []}, {"losses": [[0.1]] * 4, "compared": [[0.1]]},
     {"losses": [[0.1] * 51, [], [], []], "compared": []}, {"losses": [[float("nan")], [], [], []], "compared": []},
     {"losses": [[], [], [], []], "compared": [[0.1, 0.2]] * 9},
 ])  # fmt: skip
-def test_error_parts_that_are_no_state(parts: dict[str, object]):
+def test_error_parts_that_are_no_state(parts: object):
     with pytest.raises(ValueError, match="expected at most"):
         from_parts(parts)
 

@@ -117,7 +117,7 @@ def to_parts(state: Bands) -> dict[str, Any]:
     return {"losses": [list(band) for band in state.losses], "compared": [list(pair) for pair in state.compared]}
 
 
-def from_parts(parts: Mapping[str, Any] | None) -> Bands:
+def from_parts(parts: Any) -> Bands:
     """The state in the parts; None, of a snapshot without them, is the first state.
 
     Raises:
@@ -125,7 +125,7 @@ def from_parts(parts: Mapping[str, Any] | None) -> Bands:
     """
     if parts is None:
         return Bands()
-    losses, compared = parts.get("losses"), parts.get("compared")
+    losses, compared = (parts.get("losses"), parts.get("compared")) if isinstance(parts, Mapping) else (None, None)
     if not isinstance(losses, list) or len(losses) != BANDS or not all(_are_numbers(band, KEPT) for band in losses):
         raise ValueError(f"expected at most {KEPT} finite losses in each of {BANDS} bands")
     if not isinstance(compared, list) or len(compared) > WATCHED or not all(_are_numbers(p, 2) and len(p) == 2 for p in compared):

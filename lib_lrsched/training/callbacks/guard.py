@@ -101,10 +101,11 @@ class Guard(Callback):
         if parts["guard"] is None or not self._session.run.planned.continues:
             return
         try:
-            self._state = _guard_rules.from_parts(parts["guard"])
-            self._bands = _band_rules.from_parts(parts["guard"].get("bands"))
+            state, bands = _guard_rules.from_parts(parts["guard"]), _band_rules.from_parts(parts["guard"].get("bands"))
         except ValueError as error:
-            raise ValueError(f"the guard starts over: {error}") from error
+            self._session.not_exact(f"the guard starts over: {error}")
+        else:
+            self._state, self._bands = state, bands
 
     def _let_diverge(self, step: int, reason: str) -> None:
         """What a range test is made for: it is left to run its course, and nothing it does from here on counts as good."""
