@@ -64,6 +64,22 @@ def test_a_killed_run_taken_up_again_ends_with_the_same_bits(ground, kind, choic
     assert history(ground, NAME) == history(ground, "whole")
 
 
+@both_kinds
+@pytest.mark.parametrize("killed", [3, 7, pytest.param(11, marks=pytest.mark.long)])
+def test_a_run_with_everything_on_ends_with_the_same_bits(ground, kind, killed):
+    choices = {"batch": 2, "accumulate": 2, "clip_mode": "norm", "clip": "1e-2:4, 1e-3", "shuffle_tags": True, "previews_every": 5,
+               "preview_steps": 2}
+    draw_images(ground.data, 7)
+    ground.install(autosave_every=2, progress_every=1, max_norm=1.1)
+    expected = whole(ground, kind, **choices)
+    ground.create(kind, NAME, overwrite=True)
+    train_and_die(ground, kind, killed, **choices)
+    trained = ground.train(kind, TEXT, UPDATES, **{**choices, "seed": 99})
+    assert EXACTLY in events(ground), "; ".join(events(ground))
+    assert same_bits(weights(trained), expected)
+    assert history(ground, NAME) == history(ground, "whole")
+
+
 @pytest.mark.parametrize(
     ("name", "module", "function"), [("attention", attention, "name_in_force"), ("device", step_hook, "device_name")]
 )
