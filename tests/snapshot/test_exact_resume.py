@@ -44,9 +44,9 @@ CHOICES: dict[str, dict[str, Any]] = {
 
 
 def kills() -> Iterator[Any]:
-    """Every choice, kind and update to be killed after. The quick ones: each choice and each update with each kind."""
+    """Every choice, kind and update to be killed after. The quick ones: each choice with one kind, each update with each kind."""
     for (c, (name, choices)), (k, kind), (u, killed) in product(*map(enumerate, (CHOICES.items(), service.KINDS, (3, 7, 11)))):
-        marks = [pytest.mark.long] if u != (c + k) % 3 else []
+        marks = [pytest.mark.long] if u != (c + k) % 3 or c % 2 != k else []
         yield pytest.param(kind, choices, killed, id=f"{killed}-{name}-{kind}", marks=marks)
 
 
@@ -59,6 +59,22 @@ def test_a_killed_run_taken_up_again_ends_with_the_same_bits(ground, kind, choic
     train_and_die(ground, kind, killed, **choices)
     trained = ground.train(kind, TEXT, UPDATES, **{**choices, "seed": 99})
     assert trained.step == UPDATES
+    assert EXACTLY in events(ground), "; ".join(events(ground))
+    assert same_bits(weights(trained), expected)
+    assert history(ground, NAME) == history(ground, "whole")
+
+
+@both_kinds
+@pytest.mark.parametrize("killed", [3, 7, pytest.param(11, marks=pytest.mark.long)])
+def test_a_run_with_everything_on_ends_with_the_same_bits(ground, kind, killed):
+    choices = {"batch": 2, "accumulate": 2, "clip_mode": "norm", "clip": "1e-2:4, 1e-3", "shuffle_tags": True, "previews_every": 5,
+               "preview_steps": 2}
+    draw_images(ground.data, 7)
+    ground.install(autosave_every=2, progress_every=1, max_norm=1.1)
+    expected = whole(ground, kind, **choices)
+    ground.create(kind, NAME, overwrite=True)
+    train_and_die(ground, kind, killed, **choices)
+    trained = ground.train(kind, TEXT, UPDATES, **{**choices, "seed": 99})
     assert EXACTLY in events(ground), "; ".join(events(ground))
     assert same_bits(weights(trained), expected)
     assert history(ground, NAME) == history(ground, "whole")
@@ -106,9 +122,9 @@ def test_where_free_memory_decides_anew_no_exactness_is_claimed(ground):
 
 
 def places() -> Iterator[Any]:
-    """Every update to be killed after and with every autosave interval. The quick ones: each update with each kind."""
+    """Every update to be killed after and with every autosave interval. The quick ones: each update with one kind."""
     for every, killed, (k, kind) in product((1, 3), (4, 5, 6, 7, 8, 9), enumerate(service.KINDS)):
-        marks = [pytest.mark.long] if every != (1, 3)[(killed + k) % 2] else []
+        marks = [pytest.mark.long] if every != (1, 3)[(killed + k) % 2] or killed % 2 != k else []
         yield pytest.param(kind, killed, every, id=f"{every}-{killed}-{kind}", marks=marks)
 
 
