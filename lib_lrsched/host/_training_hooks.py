@@ -107,7 +107,7 @@ class TrainingHooks:
             if self.runtime.hooked and not self.closing and self.runtime.host.settings().enabled:
                 with self.runtime.arrivals:
                     self.runtime.calls[call.thread] = call
-                trial = self.runtime.asked.pop(call.thread, None)
+                trial = self.runtime.asked.get(call.thread)
                 with self._preparing():
                     if trial is None:
                         self.runtime.sessions[call.thread] = self._prepare(call, args, kwargs)
@@ -133,7 +133,7 @@ class TrainingHooks:
         """A pending run, from the host's own inputs."""
         host = self.runtime.host
         assert isinstance(host, Host), "something is trained"
-        if self.runtime.trials:  # it moves the generators that all trainings share
+        if self.runtime.asked:  # a trial moves the generators that all trainings share
             raise InputError("a trial is going on, and no training starts beside it: try again when it has ended")
         run, known, snapshot, warnings = self._planned(call, args, kwargs)
         request, resumed = run.request, run.planned.resumed

@@ -44,7 +44,7 @@ class Runtime:
         self.host = host
         self.hooked = False
         self.sessions: dict[int, Session] = {}
-        self.asked: dict[int, Trial] = {}
+        self.asked: dict[int, Trial] = {}  # by thread, until they are over; none is trained meanwhile
         self.trials: dict[int, TrialSession] = {}
         self._choices: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()

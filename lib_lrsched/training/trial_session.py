@@ -26,6 +26,7 @@ from lib_lrsched.storage.resume import Resumption
 from . import _data_faults
 from . import trial as trials
 from ._interrupts import Held
+from ._run_start import drop_foreign_state
 from .callbacks.freezing import FrozenModel
 from .callbacks.norm_limit import hold, references
 from .host import Checks, Host, InputError
@@ -166,6 +167,8 @@ class TrialSession:
     def _load_states(self, optimizer: Any) -> None:
         """What the training would resume with, beside the weights."""
         if self._snapshot is None:
+            said = drop_foreign_state(self._host, self.run, self._trainee, optimizer)
+            self._trial.messages += [said] if said else []
             return
         parts, scaler = self._snapshot.parts, self._checks.scaler()
         if type(optimizer).__name__ != self._snapshot.facts.optimizer:
