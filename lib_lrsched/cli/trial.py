@@ -92,8 +92,8 @@ def _table(trial: Trial) -> Iterator[str]:
         if row.progress is None:
             yield f"{row.text:{width}}   diverged at update {row.stopped_at}"
             continue
-        low, high = (f"{100 * end:.1f}" for end in (row.low, row.high))  # type: ignore[operator]
-        yield f"{row.text:{width}}   {100 * row.progress:7.1f} %   {low} to {high}"
+        noise = "" if row.low is None or row.high is None else f"{100 * row.low:.1f} to {100 * row.high:.1f}"
+        yield f"{row.text:{width}}   {100 * row.progress:7.1f} %   {noise}".rstrip()
     yield ""
     yield trial.answer.why
     yield "no suggestion" if trial.answer.suggested is None else f"suggested: {trial.answer.suggested}"

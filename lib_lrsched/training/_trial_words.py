@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor, isfinite, log10
+from math import floor, log10
 from typing import NamedTuple
 
 from lib_lrsched.editing.scaling import scaled
@@ -21,7 +21,8 @@ class Row(NamedTuple):
 
     Attributes:
         factor: of the text's highest rate; None in a comparison.
-        progress, low, high: the share of the loss that is gone over the second half of its updates, and the 90 % interval.
+        progress, low, high: the share of the loss that is gone over the second half of its updates, and the 90 % interval, which
+            is None where that half is one update.
         stopped_at: the update, from 1, at which it was ended; None where it was not.
     """
 
@@ -90,7 +91,7 @@ def _unclear(rows: Sequence[Row], courses: Sequence[Course], best: int) -> str:
     if updates < FEWEST:
         return f"{updates} update{'s' * (updates != 1)} cannot tell: {FEWEST} are the fewest, 48 are usual"
     low = rows[best].low
-    if low is None or not isfinite(low) or low <= 0:
+    if low is None or low <= 0:
         return f"nothing learned more than the noise explains in {updates} updates (the best: {_percent(rows[best])})"
     if not any(is_better(courses[best], course) for i, course in enumerate(courses) if i != best):
         return f"the candidates cannot be told apart in {updates} updates"
@@ -98,10 +99,8 @@ def _unclear(rows: Sequence[Row], courses: Sequence[Course], best: int) -> str:
 
 
 def _percent(row: Row) -> str:
-    assert row.progress is not None
-    assert row.low is not None
-    assert row.high is not None
-    if not isfinite(row.low):
+    assert row.progress is not None, "it did not end early"
+    if row.low is None or row.high is None:
         return f"{100 * row.progress:.2g} % of the loss is gone"
     noise = f"{100 * row.low:.2g} to {100 * row.high:.2g} with the noise of the draws"
     return f"{100 * row.progress:.2g} % of the loss is gone, {noise}"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from math import isfinite
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -352,4 +353,5 @@ def _row(candidate: Candidate, course: Course, baseline: Sequence[float]) -> Row
     found = share(course, baseline)
     if found is None:
         return Row(candidate.text, candidate.factor, None, None, None, course.stopped_at)
-    return Row(candidate.text, candidate.factor, found.progress, found.low, found.high, None)
+    low, high = (end if isfinite(end) else None for end in (found.low, found.high))  # of one update there is no interval
+    return Row(candidate.text, candidate.factor, found.progress, low, high, None)
