@@ -64,6 +64,7 @@ class SavingHooks:
             if session is not None and session.run.is_live:
                 with session.held:
                     values = session.reporter.protect(lambda: session.updated(step, values)) or values
+                session.reporter.protect(lambda: _add_progress(session, step))
                 values = _as_in_file(log_directory, filename, values)
                 try:
                     return original(log_directory, filename, step, epoch_len, values)
@@ -74,15 +75,13 @@ class SavingHooks:
         return write_loss
 
     def _tensorboard_add(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Beside the loss, which the host adds after its update was reported, the progress at the same step."""
+        """The host adds the loss before its update is reported: so the progress follows from _write_loss, at the same step."""
         @wraps(original)
-        def tensorboard_add(tensorboard_writer: Any, loss: Any, global_step: int, *args: Any, **kwargs: Any) -> Any:
-            answer = original(tensorboard_writer, loss, global_step, *args, **kwargs)
+        def tensorboard_add(tensorboard_writer: Any, *args: Any, **kwargs: Any) -> Any:
             session = self._session()
-            if session is not None and session.run.is_live and session.progress.newest is not None:
-                progress = session.progress.newest
-                session.reporter.protect(lambda: tensorboard_writer.add_scalar("Progress/train", progress, global_step))
-            return answer
+            if session is not None and session.run.is_live:
+                session.tensorboard_writer = tensorboard_writer
+            return original(tensorboard_writer, *args, **kwargs)
 
         return tensorboard_add
 
@@ -161,6 +160,11 @@ class SavingHooks:
                     self._after_last_save(session)
 
         return save_hypernetwork
+
+
+def _add_progress(session: Session, step: int) -> None:
+    if session.tensorboard_writer is not None and session.newest_progress is not None:
+        session.tensorboard_writer.add_scalar("Progress/train", session.newest_progress, step)
 
 
 def _as_in_file(folder: Any, filename: Any, values: Mapping[str, Any]) -> Mapping[str, Any]:

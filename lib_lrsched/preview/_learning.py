@@ -7,7 +7,7 @@ from how far each loss lies from its baseline times the share that is left.
 
 from __future__ import annotations
 
-from math import inf, sqrt
+from math import inf, isfinite, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -79,7 +79,7 @@ def learning(compared: Compared, *, last_step: int | None, is_over: bool, why_no
         said += _trend_in_words(steps, shares, noise)
     if last_step is not None and last_step - steps[-1] >= WINDOW:
         said = f"measured up to step {int(pairs[-1]):,}: {said}"
-    return Learning(said, share, error)
+    return Learning(said, share, error if isfinite(error) else None)
 
 
 def windows(compared: Compared) -> tuple[Floats, Floats]:
@@ -90,14 +90,15 @@ def windows(compared: Compared) -> tuple[Floats, Floats]:
 
 
 def window_noise(compared: Compared) -> float:
-    """The standard error of the progress of one window, over the newest ones."""
-    is_new = compared.steps > compared.steps[-1] - NOISE_WINDOWS * WINDOW
-    is_pair = np.isfinite(compared.baselines)
-    losses, baselines = compared.losses[is_new & is_pair], compared.baselines[is_new & is_pair]
+    """The standard error of the progress of one window, over the newest ones, and over FEWEST_PAIRS pairs at least."""
+    pairs = np.flatnonzero(np.isfinite(compared.baselines))
+    newest = pairs[compared.steps[pairs] > compared.steps[-1] - NOISE_WINDOWS * WINDOW]
+    newest = newest if len(newest) >= FEWEST_PAIRS else pairs[-FEWEST_PAIRS:]
+    losses, baselines = compared.losses[newest], compared.baselines[newest]
     if len(losses) < 2:
         return inf
     left = losses.sum() / baselines.sum()
-    per_window = min(len(losses), len(losses) * WINDOW / (compared.steps[-1] - compared.steps[is_new & is_pair][0] + 1))
+    per_window = min(len(losses), max(1.0, len(losses) * WINDOW / (compared.steps[-1] - compared.steps[newest[0]] + 1)))
     return float(np.std(losses - left * baselines, ddof=1) / (sqrt(per_window) * baselines.mean()))
 
 
@@ -153,7 +154,7 @@ def _level_in_words(share: float, error: float, *, is_over: bool) -> str:
     if abs(share) <= max(CLEARLY * error, TOO_SMALL):
         return "nothing was learned" if is_over else "nothing is learned yet"
     if share < 0:
-        above = f"{percent(-share)} above it" if share > -1 else f"{1 - share:.1f} times as high"
+        above = f"{percent(-share)} above it" if share > -1 else f"{1 - share:.3g} times as high"
         return f"worse than at the start: the loss is {above}, on the same noise"
     return f"{percent(share)} of the loss is gone, on the same noise"
 

@@ -12,6 +12,7 @@ when it is read from the own disk, and what is kept is written anew.
 
 from __future__ import annotations
 
+import contextlib
 import lzma
 import shutil
 import struct
@@ -71,9 +72,12 @@ def pack(store: Store, run_id: str, target: BinaryIO) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as file:
         file.write(history.with_name(STATE), STATE)
         file.write(dict(folder.numbered())[number], SNAPSHOT)
-        for path, name in ((history, HISTORY), (data, DATA), (store.baseline_path(run_id), BASELINE)):
+        for path, name in ((history, HISTORY), (data, DATA)):
             if path.exists():
                 file.write(path, name)
+        with contextlib.suppress(RunStateError):  # a damaged one would keep the whole run from being imported
+            if baseline.read(store.baseline_path(run_id)) is not None:
+                file.write(store.baseline_path(run_id), BASELINE)
 
 
 class Unpacked:

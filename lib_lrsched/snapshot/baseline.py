@@ -47,4 +47,6 @@ def read(path: Path, like: Sequence[Tensor] | None = None) -> list[Tensor] | Non
     kept = [tensors[name] for name in sorted(tensors, key=int)] if all(name.isdecimal() for name in tensors) else []
     if like is not None and [one.shape for one in kept] != [tensor.shape for tensor in like]:
         raise RunStateError(f"expected tensors of {[tuple(t.shape) for t in like]}, got {[tuple(t.shape) for t in kept]}", path)
+    if not all(one.is_floating_point() and bool(one.isfinite().all()) for one in kept):
+        raise RunStateError("expected finite numbers", path)
     return kept

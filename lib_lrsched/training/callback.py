@@ -136,7 +136,7 @@ class Training(Protocol):
 
     @property
     def can_compare(self) -> bool:
-        """Whether what the run started from is known, and there is memory to compare with it."""
+        """Whether what the run started from is known, and comparing with it has not failed."""
 
     def not_exact(self, why: str) -> None:
         """What was saved is taken up, and the run is not what it would have been."""

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -37,6 +38,7 @@ class Batch:
         sample_losses: float [B], each sample's own, without a graph; None where it was not asked for or is not known.
         baseline, baseline_samples: as ``loss`` and ``sample_losses``, of what the run started from; None where not compared.
         samples: the same numbers as plain values, see callbacks/timesteps.py.
+        is_alone: no other training draws from the same generators at this time.
         again: for ``loss_with``: the loss with another cond and this noise, while the batch is on its way.
     """
 
@@ -52,22 +54,28 @@ class Batch:
     baseline: Tensor | None = None
     baseline_samples: Tensor | None = None
     samples: Sequence[Any] = ()
+    is_alone: bool = True
     again: Callable[[Any, Tensor], Tensor] | None = field(default=None, repr=False)
 
-    def loss_with(self, context: Tensor | None = None) -> Tensor:
-        """The loss of the same latents, timesteps and noise, with what conditions them replaced; no gradient, nothing is drawn.
+    def loss_with(self, context: Callable[[], Tensor] | None = None) -> Tensor:
+        """The loss of the same latents, timesteps and noise, with what conditions them replaced; no gradient, no generator moves.
 
         Args:
-            context: float [B, T, D]; None leaves the context as it was.
+            context: gives float [B, T, D], and may draw as well; None leaves the context as it was.
         """
         assert self.again is not None, "it is over"
         assert self.noise is not None, "its noise was not kept"
-        cond = self.cond
-        if context is not None:
-            cond = {**cond, "c_crossattn": [context]} if isinstance(cond, Mapping) else context
-        devices = [self.latents.device] if self.latents.is_cuda else []
-        with torch.no_grad(), torch.random.fork_rng(devices=devices):  # dropout would draw
+        with torch.no_grad(), self._undrawn():  # dropout would draw
+            cond = self.cond
+            if context is not None:
+                other = context()
+                cond = {**cond, "c_crossattn": [other]} if isinstance(cond, Mapping) else other
             return self.again(cond, self.noise).detach()
+
+    def _undrawn(self) -> AbstractContextManager[None]:
+        """Puts the generators back at its end. Beside another training that would have it draw the same numbers twice."""
+        devices = [self.latents.device] if self.latents.is_cuda else []
+        return torch.random.fork_rng(devices=devices, enabled=self.is_alone)
 
 
 class LossSeam:
@@ -110,7 +118,7 @@ class LossSeam:
 
     def pass_through(self, wrapped: _Wrapped, x: Tensor, cond: Any, t: Tensor) -> Any:
         """One batch; answers as `p_losses`."""
-        batch = Batch(x, cond, t, self._prompts)
+        batch = Batch(x, cond, t, self._prompts, is_alone=len(wrapped.seams) == 1)
         self._prompts = ()
         self._before(batch)
         if batch.keeps_noise and batch.noise is None:
@@ -197,7 +205,9 @@ class _Wrapped:
                     self._get_loss = None
 
     def _collect(self, *args: Any, **kwargs: Any) -> Any:
-        answer = self._get_loss(*args, **kwargs)
+        # Another thread's weighted_forward may have found this one there, and puts it back after we have taken it away.
+        original = self._get_loss or partial(type(self.model).get_loss, self.model)
+        answer = original(*args, **kwargs)
         batch = self._collecting.get(threading.get_ident())
         if batch is not None and batch.sample_losses is None and isinstance(answer, Tensor) and answer.shape == batch.latents.shape:
             batch.sample_losses = answer.detach().flatten(1).mean(1)

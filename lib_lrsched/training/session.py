@@ -84,16 +84,17 @@ class Session:
         self.start: list[torch.Tensor] | None = None
         self.why_not_exact = self._ruin = ""
         self.pid = os.getpid()  # a forked child has its parent's sessions in memory, and they are not its own
+        self.newest_progress: float | None = None  # of the last update; None where that was not measured
+        self.tensorboard_writer: Any = None  # the host's, where it uses one
         self.is_restored = self.has_begun = self.has_ended = False
         self.held = Held()
         self._checks = checks
         self._warnings = list(warnings)
         self._reported = -1
         self._stopped = ""
-        self._has_room = True
+        self._compares = True
         self._seam: LossSeam | None = None
         self.rate_and_clip = RateAndClip(self)
-        self.progress = Progress(self, settings.progress_every)
         self.history = RecordHistory(self)
         self.guard = Guard(self)
         self.snapshots = Snapshots(self, When(settings.autosave_every, settings.autosave_minutes), snapshot)
@@ -101,8 +102,8 @@ class Session:
         freezing = Freezing()
         limit = [NormLimit(self, settings.max_norm)] if settings.max_norm > 0 else []
         self.callbacks = Callbacks(
-            [freezing, *host_callbacks(freezing), self.rate_and_clip, *limit, self.progress, TimestepLosses(self), Strength(self),
-             self.history, self.guard, self.snapshots, self.file_saving, FolderWatch()],
+            [freezing, *host_callbacks(freezing), self.rate_and_clip, *limit, Progress(self, settings.progress_every),
+             TimestepLosses(self), Strength(self), self.history, self.guard, self.snapshots, self.file_saving, FolderWatch()],
             self.reporter, self.give_up,
         )  # fmt: skip
 
@@ -239,7 +240,7 @@ class Session:
         self._reported = steps_done
         update = self.rate_and_clip.take(steps_done - 1, float(values["loss"]))
         self.callbacks.call("on_update", update)
-        progress = self.progress.newest
+        self.newest_progress = progress = None if update.baseline_loss is None else update.progress
         return {**values, "learn_rate": update.rate, "progress": "" if progress is None else f"{progress:.7f}"}
 
     @property
@@ -255,14 +256,20 @@ class Session:
         try:
             batch.baseline = self.trainee.baseline_loss(batch, self.host.shared.sd_model, self.start or [])
         except torch.cuda.OutOfMemoryError:
-            self._has_room = False
-            self.reporter.tell("progress is not measured any more: the GPU has no memory left for it. Training continues")
+            self._compare_no_more("the GPU has no memory left for it")
+        except Exception as error:  # noqa: BLE001 whatever it is, the guard goes on without
+            self.reporter.failed(error)
+            self._compare_no_more("the model failed at a second pass; the traceback is on the console")
         return batch.baseline
+
+    def _compare_no_more(self, why: str) -> None:
+        self._compares = False
+        self.reporter.tell(f"progress is not measured any more: {why}. Training continues")
 
     @property
     def can_compare(self) -> bool:
-        """Whether what the run started from is known, and there is memory to compare with it."""
-        return self._has_room and (self.start is not None or not self.trainee.needs_baseline)
+        """Whether what the run started from is known, and comparing with it has not failed."""
+        return self._compares and (self.start is not None or not self.trainee.needs_baseline)
 
     def not_exact(self, why: str) -> None:
         """What was saved is taken up, and the run is not what it would have been; said when all of it is known."""
@@ -479,6 +486,9 @@ class Session:
                 callback.load_state_dict(snapshot.parts)
             except ValueError as error:  # noqa: PERF203 each says for itself what it does instead
                 self.snapshots.messages.append(str(error))
+            except Exception as error:  # noqa: BLE001 the others have theirs to load
+                self.reporter.failed(error)
+                self.snapshots.not_exact(f"what was saved of {type(callback).__name__} could not be loaded and starts over")
 
     def _drop_foreign_state(self, optimizer: Any) -> None:
         if self.snapshots.snapshot is not None:

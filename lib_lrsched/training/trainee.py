@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from lib_lrsched.optimizer import step_hook
@@ -130,12 +129,14 @@ class EmbeddingTrainee:
         """The text encoder's answer to the same prompts, with the start vectors in the embedding's place."""
         if not batch.prompts:
             return None
-        vec, self.thing.vec = self.thing.vec, start[0]
-        try:
-            with torch.no_grad():
-                context = model.cond_stage_model(list(batch.prompts))
-        finally:
-            self.thing.vec = vec
+
+        def context() -> Tensor:
+            vec, self.thing.vec = self.thing.vec, start[0]
+            try:
+                return model.cond_stage_model(list(batch.prompts))  # type: ignore[no-any-return]
+            finally:
+                self.thing.vec = vec
+
         return batch.loss_with(context)
 
     def why_no_gradient(self) -> str:

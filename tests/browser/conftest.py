@@ -5,10 +5,8 @@ Without chromium the tests are skipped, unless LRSCHED_REQUIRE_BROWSER=1 asks fo
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,17 +19,8 @@ if os.environ.get("LRSCHED_REQUIRE_BROWSER") == "1":
 else:
     playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-START = """
-import sys
-from pathlib import Path
-from lib_lrsched.practice import app
-from lib_lrsched.web import scripts
-if len(sys.argv) > 3:
-    scripts.FOLDER = Path(sys.argv[3])
-app.serve(Path(sys.argv[1]), port=int(sys.argv[2]))
-"""
-START_S = 120
+from standalone_server import REPOSITORY, free_port, serving  # playwright is optional
+
 WAIT_MS = 30_000  # for what the page is to show: a busy machine trains slowly
 ARGUMENTS = [
     "--no-sandbox",
@@ -67,26 +56,6 @@ def server(chromium: str, folder: Path) -> Iterator[str]:
         yield address
 
 
-@contextlib.contextmanager
-def serving(folder: Path, port: int, scripts: Path | None = None) -> Iterator[str]:
-    """A standalone server while the block runs; with ``scripts`` instead of the repository's own."""
-    environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", START, str(folder), str(port), *([] if scripts is None else [str(scripts)])]
-    log = folder.parent / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=output, stderr=output)
-        try:
-            _wait_until_it_listens(process, port, log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
 @pytest.fixture(scope="session")
 def runs_of_all_sorts(server: str, folder: Path) -> None:  # the server first: both would make the folder
     """The runs of practice_runs.py, made by another process than the server; one of them went away without a word."""
@@ -117,25 +86,3 @@ def page(browser: playwright_api.Browser, server: str) -> Iterator[playwright_ap
     yield page
     context.close()
     assert errors == []
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    for _ in range(START_S * 5):
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            pass
-        else:
-            return
-        try:
-            process.wait(timeout=0.2)  # also the pause between two looks
-        except subprocess.TimeoutExpired:
-            continue
-        break
-    pytest.fail(f"the server did not start:\n{log.read_text()[-4000:]}")

@@ -150,8 +150,8 @@ def test_the_choice_and_its_axis_are_remembered(page: Page) -> None:
 
 @pytest.mark.parametrize(("mode", "exact", "names"), [
     ("norm", True, ["before clipping", "clip threshold"]),
-    ("value", True, ["before clipping"]),
-    ("norm", False, ["before clipping"]),
+    pytest.param("value", True, ["before clipping"], marks=pytest.mark.long),
+    pytest.param("norm", False, ["before clipping"], marks=pytest.mark.long),
 ])  # fmt: skip
 def test_the_threshold_is_drawn_where_it_is_one_of_the_norm(page: Page, mode: str, exact: bool, names: list[str]) -> None:
     def plan(route: Route) -> None:

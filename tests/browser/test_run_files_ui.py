@@ -190,8 +190,10 @@ def test_an_import_says_how_far_it_is_and_can_be_stopped(page: Page, tmp_path: P
     expect(page.locator("#lrsched_run_import")).to_be_focused()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize(("width", "theme"), [
+    (400, "light"), (1400, "dark"),
+    pytest.param(400, "dark", marks=pytest.mark.long), pytest.param(1400, "light", marks=pytest.mark.long),
+])  # fmt: skip
 def test_what_is_opened_hangs_over_no_edge(page: Page, theme: str, width: int, tmp_path: Path) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     open_tab(page, f"/?__theme={theme}")

@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from browser_steps import open_tab
-from conftest import REPOSITORY, free_port, serving
 from page_state import STARTED
 from playwright.sync_api import Browser, Page, expect
+from standalone_server import REPOSITORY, free_port, serving
 
 FIRST_CELL = "#lrsched_segments td"
 SIZES = """() => performance.getEntriesByType("resource")

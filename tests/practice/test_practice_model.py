@@ -242,6 +242,7 @@ def test_every_attention_layer_sees_the_loaded_hypernetworks(how: str) -> None:
     assert other.hypernetworks == []
 
 
+@pytest.mark.long
 def test_hypernetwork_lowers_the_held_out_loss(model: PracticeModel, latents: Tensor, held: measure.HeldOut) -> None:
     torch.manual_seed(5)
     width = model.cond_stage_model.context_width

@@ -38,6 +38,22 @@ def shaped(steps: int, *points: tuple[int, float]) -> Any:
     return np.interp(np.arange(steps), *zip(*points, strict=True))
 
 
+def test_with_few_measured_updates_far_apart_the_error_is_a_number():
+    with np.errstate(invalid="ignore"):  # where the window is empty
+        run = measured(shaped(3001, (0, 0), (3000, 0.4)), every=600)
+    found = learning(Compared(*(column[np.isfinite(run.progress)] for column in run)), last_step=3000, is_over=True)
+    assert found.error is not None
+    assert 0 < found.error < 1
+
+
+def test_what_overflows_has_no_error_rather_than_nan():
+    wild = Compared(np.arange(10.0), np.full(10, 1e200), np.full(10, 1e-200), np.full(10, -1e300))
+    with np.errstate(all="ignore"):
+        found = learning(wild, last_step=9, is_over=True)
+    assert found.error is None
+    assert found.said == "worse than at the start: the loss is 1e+300 times as high, on the same noise"
+
+
 # Which curve it is ------------------------------------------------------------------------------
 
 

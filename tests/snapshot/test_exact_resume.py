@@ -44,9 +44,9 @@ CHOICES: dict[str, dict[str, Any]] = {
 
 
 def kills() -> Iterator[Any]:
-    """Every choice, kind and update to be killed after. The quick ones: each choice and each update with each kind."""
+    """Every choice, kind and update to be killed after. The quick ones: each choice with one kind, each update with each kind."""
     for (c, (name, choices)), (k, kind), (u, killed) in product(*map(enumerate, (CHOICES.items(), service.KINDS, (3, 7, 11)))):
-        marks = [pytest.mark.long] if u != (c + k) % 3 else []
+        marks = [pytest.mark.long] if u != (c + k) % 3 or c % 2 != k else []
         yield pytest.param(kind, choices, killed, id=f"{killed}-{name}-{kind}", marks=marks)
 
 
@@ -122,9 +122,9 @@ def test_where_free_memory_decides_anew_no_exactness_is_claimed(ground):
 
 
 def places() -> Iterator[Any]:
-    """Every update to be killed after and with every autosave interval. The quick ones: each update with each kind."""
+    """Every update to be killed after and with every autosave interval. The quick ones: each update with one kind."""
     for every, killed, (k, kind) in product((1, 3), (4, 5, 6, 7, 8, 9), enumerate(service.KINDS)):
-        marks = [pytest.mark.long] if every != (1, 3)[(killed + k) % 2] else []
+        marks = [pytest.mark.long] if every != (1, 3)[(killed + k) % 2] or killed % 2 != k else []
         yield pytest.param(kind, killed, every, id=f"{every}-{killed}-{kind}", marks=marks)
 
 

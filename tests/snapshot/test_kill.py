@@ -87,7 +87,7 @@ def good_snapshots(ground: Any) -> list[int]:
 
 
 @both_kinds
-@pytest.mark.parametrize("kills", [20, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [8, pytest.param(100, marks=pytest.mark.long)])
 def test_a_kill_loses_at_most_the_updates_since_the_last_autosave_and_no_good_file(ground, kind, kills):
     shared.opts.save_optimizer_state = True
     ground.train(kind, "0.005", 2, name="warm", copies_every=9)  # what torch loads with its first optimizer is loaded once

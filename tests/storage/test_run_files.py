@@ -228,6 +228,28 @@ def test_a_run_goes_on_elsewhere_to_the_same_bits(ground, kind, tmp_path):
     assert [record.step for record in ground.records()] == list(range(14))
 
 
+def test_what_a_run_started_from_goes_with_it(ground, tmp_path):
+    ground.install(autosave_every=2, progress_every=1)
+    ground.train("embedding", TEXT, 6)
+    first = ground.records()[0].baseline_loss
+    file = exported(ground.runtime, ground.run().id)
+    elsewhere(ground, tmp_path)
+    assert ask(ground.runtime, "POST", "/runs", content=file).status_code == 200
+    ground.install(progress_every=1)
+    ground.train("embedding", TEXT, 8)
+    assert first is not None
+    assert [record.baseline_loss is None for record in ground.records()] == [False] * 8
+
+
+def test_a_damaged_baseline_does_not_keep_a_run_from_going_elsewhere(ground, tmp_path):
+    ground.install(autosave_every=2)
+    ground.train("embedding", TEXT, 6)
+    ground.runtime.store.baseline_path(ground.run().id).write_bytes(b"damaged")
+    file = exported(ground.runtime, ground.run().id)
+    elsewhere(ground, tmp_path)
+    assert ask(ground.runtime, "POST", "/runs", content=file).status_code == 200
+
+
 @both_kinds
 def test_it_can_be_given_another_name(ground, kind):
     """The placeholder is another word then, so that prompts differ: it goes on, and says so."""

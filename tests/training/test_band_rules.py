@@ -139,14 +139,37 @@ def test_any_state_survives_json(updates: list[tuple[int, float, float]]):
 
 
 @pytest.mark.parametrize("parts", [
-    {}, {"losses": [], "compared": []}, {"losses": [[1]] * 4, "compared": []}, {"losses": [[0.1]] * 4, "compared": [[0.1]]},
+    3, [], {}, {"losses": [], "compared": []}, {"losses": [[1]] * 4, "compared": []}, {"losses": [[0.1]] * 4, "compared": [[0.1]]},
     {"losses": [[0.1] * 51, [], [], []], "compared": []}, {"losses": [[float("nan")], [], [], []], "compared": []},
-    {"losses": [[], [], [], []], "compared": [[0.1, 0.2]] * 9},
+    {"losses": [[], [], [], []], "compared": [[0.1, 0.2]] * 9}, {"losses": [[], [], [], []], "compared": [], "is_armed": 1},
 ])  # fmt: skip
-def test_error_parts_that_are_no_state(parts: dict[str, object]):
-    with pytest.raises(ValueError, match="expected at most"):
+def test_error_parts_that_are_no_state(parts: object):
+    with pytest.raises(ValueError, match="expected"):
         from_parts(parts)
 
 
-def test_a_snapshot_without_them_starts_over():
-    assert from_parts(None) == Bands()
+@pytest.mark.parametrize("first", [0.85, 1.3])
+def test_a_hypernetwork_that_begins_far_worse_than_nothing_is_no_alarm(first: float):
+    state, compared = Bands(is_armed=False), 0
+    for times in (first, *(5.0,) * 50):
+        samples = [Sample(1, 0.1 * times)]
+        pair = (0.1 * times, 0.1) if is_high(state, samples) else None
+        compared += pair is not None
+        state, reason = judge(state, pair, 10.0)
+        assert (reason, state.is_suspicious) == ("", False)
+        state = learned(state, samples)
+    assert compared <= 2 * WATCHED, "each costs a pass, and finds its usual loss"
+
+
+def test_it_is_watched_once_it_has_been_as_good_as_nothing():
+    state = Bands(is_armed=False)
+    for _ in range(WATCHED):
+        state, _ = judge(state, (0.12, 0.1), 10.0)
+    assert state.is_armed
+    assert judge(state, (0.4, 0.1), 10.0)[1]
+
+
+def test_a_hypernetwork_that_begins_as_nothing_is_watched_from_its_first_update():
+    state, _ = judge(Bands(is_armed=False), (0.1001, 0.1), 10.0)
+    assert state.is_armed
+    assert judge(state, (0.4, 0.1), 10.0)[1]

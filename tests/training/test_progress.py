@@ -14,7 +14,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from practice_rig import NAME, both_kinds, random_states, same_bits, small_model, weights  # noqa: E402  # torch is optional
-from training_steps import EXACTLY, TEXT, UPDATES, events, history, train_and_die, whole  # noqa: E402
+from training_steps import EXACTLY, NAN, TEXT, UPDATES, events, history, train_and_die, whole  # noqa: E402
 
 from lib_lrsched.practice import sd_hijack, shared, textual_inversion  # noqa: E402
 from lib_lrsched.preview.run_view import learning_of  # noqa: E402
@@ -236,6 +236,18 @@ def test_a_damaged_baseline_is_named_and_training_continues(ground):
     ground.train("embedding", "0.01", 6)
     assert ground.run().state == "finished"
     assert any(text.startswith("progress and the distance") and "digest" in text for text in events(ground)), events(ground)
+
+
+@pytest.mark.parametrize("change", [lambda kept: kept * NAN, lambda kept: kept.long()], ids=["NaN", "whole numbers"])
+def test_a_baseline_that_holds_no_numbers_is_named_and_training_continues(ground, change):
+    ground.install(progress_every=1, max_norm=1.5)
+    ground.train("embedding", "0.01", 3)
+    path = ground.runtime.store.baseline_path(ground.run().id)
+    baseline.write(path, [change(one) for one in baseline.read(path) or []])
+    ground.train("embedding", "0.01", 6)
+    assert ground.run().state == "finished"
+    assert any(text.startswith("progress and the distance") and "expected finite numbers" in text for text in events(ground))
+    assert [row["baseline_loss"] is None for row in rows(ground)] == [False] * 3 + [True] * 3
 
 
 def test_a_new_run_from_the_file_has_a_baseline_of_its_own(ground):

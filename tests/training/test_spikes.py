@@ -69,6 +69,15 @@ def test_a_healthy_run_is_left_alone(practice, seed):
     assert rescues(practice) == []
 
 
+@pytest.mark.parametrize(("structure", "init", "seed"), [([1, 2, 2, 1], "KaimingNormal", 2), ([1, 4, 4, 1], "KaimingUniform", 2)])
+def test_a_hypernetwork_with_random_layers_is_left_alone(practice, structure, init, seed):
+    """It begins far worse than the model without it, and nothing but training mends that."""
+    torch.manual_seed(seed)
+    service.create("hypernetwork", "mine", weight_init=init, layer_structure=structure)
+    train(practice, "hypernetwork", "0.0005", 12, seed=seed)
+    assert rescues(practice) == []
+
+
 @both_kinds
 def test_what_the_guard_compares_changes_no_bit(ground, kind):
     found = []

@@ -25,7 +25,7 @@ def ask(method: str, path: str, body: Any = None) -> httpx.Response:
     add_routes(app, SimpleNamespace())  # type: ignore[arg-type]
 
     async def go() -> httpx.Response:
-        async with httpx.AsyncClient(app=app, base_url="http://host/lrsched/v1") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://host/lrsched/v1") as client:
             return await client.request(method, path, json=body)
 
     return asyncio.run(go())

@@ -19,7 +19,7 @@ def ask(path: str, body: Any) -> tuple[int, Any]:
     add_routes(app, SimpleNamespace())  # type: ignore[arg-type]
 
     async def go() -> httpx.Response:
-        async with httpx.AsyncClient(app=app, base_url="http://host/lrsched/v1") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://host/lrsched/v1") as client:
             return await client.post(path, json=body)
 
     answer = asyncio.run(go())

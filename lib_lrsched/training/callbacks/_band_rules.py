@@ -33,6 +33,9 @@ CALM = 1.3
 """Over the last CALM_OVER comparisons no more than this many times the start's loss: the suspicion was wrong."""
 CALM_OVER = 3
 
+ALIKE = 0.01
+"""A hypernetwork that begins as nothing gives the start's loss but for this share: what is worse later has become worse."""
+
 
 class Sample(NamedTuple):
     """One image of an update: the band of its timestep, and its loss."""
@@ -42,10 +45,23 @@ class Sample(NamedTuple):
 
 
 class Bands(NamedTuple):
-    """The newest losses of each band, and the (loss, start's loss) of the updates compared in a row, the oldest first."""
+    """What is usual, and what is suspected.
+
+    Attributes:
+        losses: the newest of each band.
+        compared: the (loss, start's loss) of the updates compared in a row, the oldest first.
+        is_armed: what is trained has been about as good as the start, so that it can have become far worse. An embedding begins as
+            the start; a hypernetwork may begin with random layers, far worse than the model without it.
+    """
 
     losses: tuple[tuple[float, ...], ...] = ((),) * BANDS
     compared: tuple[tuple[float, float], ...] = ()
+    is_armed: bool = True
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether the updates compared so far speak against the weights."""
+        return self.is_armed and bool(self.compared)
 
 
 def band_of(timestep: int, num_timesteps: int) -> int:
@@ -73,7 +89,7 @@ def is_high(state: Bands, samples: Sequence[Sample]) -> bool:
 
 def learned(state: Bands, samples: Iterable[Sample]) -> Bands:
     """The state with an update's losses; while a suspicion stands they are not taken for usual."""
-    if state.compared:
+    if state.is_suspicious:
         return state
     losses = list(state.losses)
     for one in samples:
@@ -93,11 +109,13 @@ def judge(state: Bands, compared: tuple[float, float] | None, factor: float) -> 
     >>> reason
     'on the same noise the loss is 5 times that of what the run started from'
     >>> judge(Bands(), (0.11, 0.1), 10.0)
-    (Bands(losses=((), (), (), ()), compared=()), '')
+    (Bands(losses=((), (), (), ()), compared=(), is_armed=True), '')
     """
     if compared is None or not all(map(isfinite, compared)) or not factor:
         return state._replace(compared=()), ""
     pairs = (*state.compared, compared)[-WATCHED:]
+    if not state.is_armed:
+        return _perhaps_armed(state, pairs), ""
     for count, limit in ((1, sqrt(factor)), (3, 2.0), (WATCHED, 1.5)):
         if len(pairs) >= count and (times := _times(pairs[-count:])) > max(limit, 1.5):
             over = "" if count == 1 else f" over the last {count} updates"
@@ -107,6 +125,14 @@ def judge(state: Bands, compared: tuple[float, float] | None, factor: float) -> 
     return state._replace(compared=() if is_calm or len(pairs) >= WATCHED else pairs), ""
 
 
+def _perhaps_armed(state: Bands, pairs: tuple[tuple[float, float], ...]) -> Bands:
+    """After a whole watch that was calm; at once where the first update of all gives the start's loss."""
+    is_first = len(pairs) == 1 and not any(state.losses)
+    is_whole = len(pairs) >= WATCHED
+    is_armed = (is_first and abs(_times(pairs) - 1.0) <= ALIKE) or (is_whole and _times(pairs) <= CALM)
+    return state._replace(is_armed=is_armed, compared=() if is_armed or is_whole else pairs)
+
+
 def _times(pairs: Sequence[tuple[float, float]]) -> float:
     start = sum(before for _, before in pairs)
     return sum(loss for loss, _ in pairs) / start if start > 0 else 0.0
@@ -114,23 +140,25 @@ def _times(pairs: Sequence[tuple[float, float]]) -> float:
 
 def to_parts(state: Bands) -> dict[str, Any]:
     """As plain values."""
-    return {"losses": [list(band) for band in state.losses], "compared": [list(pair) for pair in state.compared]}
+    return {"losses": [list(band) for band in state.losses], "compared": [list(pair) for pair in state.compared],
+            "is_armed": state.is_armed}
 
 
-def from_parts(parts: Mapping[str, Any] | None) -> Bands:
-    """The state in the parts; None, of a snapshot without them, is the first state.
+def from_parts(parts: Any) -> Bands:
+    """The state in the parts.
 
     Raises:
         ValueError: no such state.
     """
-    if parts is None:
-        return Bands()
-    losses, compared = parts.get("losses"), parts.get("compared")
+    parts = parts if isinstance(parts, Mapping) else {}
+    losses, compared, is_armed = parts.get("losses"), parts.get("compared"), parts.get("is_armed")
     if not isinstance(losses, list) or len(losses) != BANDS or not all(_are_numbers(band, KEPT) for band in losses):
         raise ValueError(f"expected at most {KEPT} finite losses in each of {BANDS} bands")
     if not isinstance(compared, list) or len(compared) > WATCHED or not all(_are_numbers(p, 2) and len(p) == 2 for p in compared):
         raise ValueError(f"expected at most {WATCHED} pairs of losses")
-    return Bands(tuple(map(tuple, losses)), tuple((pair[0], pair[1]) for pair in compared))
+    if not isinstance(is_armed, bool):
+        raise ValueError("expected true or false for is_armed")  # noqa: TRY004 of what was read
+    return Bands(tuple(map(tuple, losses)), tuple((pair[0], pair[1]) for pair in compared), is_armed)
 
 
 def _are_numbers(value: Any, most: int) -> bool:

@@ -30,7 +30,7 @@ class Guard(Callback):
         self._is_on = settings.guard
         self._limits = _guard_rules.Limits(settings.guard_loss, rate_factor=settings.guard_factor, rescues=settings.guard_rescues)
         self._state = _guard_rules.State()
-        self._bands = _band_rules.Bands()
+        self._bands = self._first_bands = _band_rules.Bands(is_armed=session.trainee.needs_baseline)
         self._compares = False
         self._compared: list[tuple[float, float]] = []  # (loss, start's loss) of the micro-batches since the last update
         self._made = 0  # updates since the training began or went back
@@ -78,7 +78,7 @@ class Guard(Callback):
         if update.was_skipped:
             return None if isfinite(loss) else False
         self._made += 1
-        return None if self._bands.compared or _guard_rules.is_doubtful(self._state, self._limits) else True
+        return None if self._bands.is_suspicious or _guard_rules.is_doubtful(self._state, self._limits) else True
 
     def _look_at_bands(self, update: Update) -> str:
         """Why the update is far worse than what the run started from; empty where it is not, or was not compared."""
@@ -91,7 +91,7 @@ class Guard(Callback):
 
     def on_rollback(self, parts: Mapping[str, Any]) -> None:
         """What was usual before the weights that are gone is usual again."""
-        self._bands = _band_rules.from_parts((parts["guard"] or {}).get("bands"))
+        self._bands = self._bands_of(parts["guard"] or {})
 
     def state_dict(self) -> dict[str, Any]:
         return {"guard": {**_guard_rules.to_parts(self._state), "bands": _band_rules.to_parts(self._bands)}}
@@ -101,10 +101,15 @@ class Guard(Callback):
         if parts["guard"] is None or not self._session.run.planned.continues:
             return
         try:
-            self._state = _guard_rules.from_parts(parts["guard"])
-            self._bands = _band_rules.from_parts(parts["guard"].get("bands"))
+            state, bands = _guard_rules.from_parts(parts["guard"]), self._bands_of(parts["guard"])
         except ValueError as error:
-            raise ValueError(f"the guard starts over: {error}") from error
+            self._session.not_exact(f"the guard starts over: {error}")
+        else:
+            self._state, self._bands = state, bands
+
+    def _bands_of(self, part: Mapping[str, Any]) -> _band_rules.Bands:
+        """A snapshot of an earlier version has none."""
+        return self._first_bands if part.get("bands") is None else _band_rules.from_parts(part["bands"])
 
     def _let_diverge(self, step: int, reason: str) -> None:
         """What a range test is made for: it is left to run its course, and nothing it does from here on counts as good."""

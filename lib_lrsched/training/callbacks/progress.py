@@ -49,7 +49,6 @@ class Progress(Callback):
         self._is_on = False
         self._window: tuple[Measured, ...] = ()
         self._step = -1
-        self.newest: float | None = None  # of the last update; None where that was not measured
         self._pairs: list[Tensor] = []  # of the micro-batches of update _step: float32 [2], loss and baseline, on the CPU
 
     def on_start(self, session: Training) -> None:
@@ -80,7 +79,6 @@ class Progress(Callback):
                 self._window = (*self._window, Measured(update.step, loss, before))
                 update.baseline_loss = before
         update.progress = share(self._window)
-        self.newest = None if update.baseline_loss is None else update.progress
 
     def on_rollback(self, parts: Mapping[str, Any]) -> None:
         """What was measured since is that of weights that are gone."""

@@ -103,6 +103,10 @@ class TimestepLosses(Callback):
         self._losses = averages[:BANDS]
         self._pairs = [(averages[k], averages[k + 1]) for k in range(BANDS, 3 * BANDS, 2)]
 
+    def on_rollback(self, parts: Mapping[str, Any]) -> None:
+        """What was smoothed since is that of weights that are gone."""
+        self.load_state_dict(parts)
+
 
 def _each(own: Tensor | None, mean: Tensor, count: int) -> Tensor:
     """The losses float32 [count] of a batch's images; one image's is the batch's, and so is that of a model that does not say."""
