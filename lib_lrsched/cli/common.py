@@ -97,6 +97,17 @@ def folder(text: str) -> Path:
     return Path(text)
 
 
+def seed(text: str) -> int:
+    """What torch takes."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 2**64
+    if not -(2**63) <= value < 2**64:
+        raise argparse.ArgumentTypeError(f"expected a whole number from -2**63 to 2**64 - 1, got {short(text)!r}")
+    return value
+
+
 # Answers and refusals --------------------------------------------------------------------------
 
 

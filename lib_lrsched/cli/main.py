@@ -1,4 +1,4 @@
-"""The command line: eval, export, import, train, serve.
+"""The command line: eval, export, import, train, trial, serve.
 
 A file beside this one is a command: ``add`` says what its arguments are, and ``run`` imports what it needs when it runs, so that
 ``eval`` needs numpy alone.
@@ -17,10 +17,10 @@ from typing import Any
 from lib_lrsched import console
 
 from . import eval as eval_
-from . import export, import_, serve, train
+from . import export, import_, serve, train, trial
 from .common import FAILED, INTERRUPTED
 
-COMMANDS = (eval_, export, import_, train, serve)
+COMMANDS = (eval_, export, import_, train, trial, serve)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

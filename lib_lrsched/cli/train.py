@@ -12,10 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from lib_lrsched import console
-from lib_lrsched.errors import RunStateError, ScheduleError, short
+from lib_lrsched.errors import RunStateError, ScheduleError
 from lib_lrsched.storage import disk_errors
 
-from .common import FAILED, FINISHED, INTERRUPTED, WRONG, add_out, amount, count, folder, on_full_disk, positive, refuse, usable
+from .common import (
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    WRONG,
+    add_out,
+    amount,
+    count,
+    folder,
+    on_full_disk,
+    positive,
+    refuse,
+    seed,
+    usable,
+)
 
 SAMPLES = 6
 
@@ -31,7 +45,7 @@ def add(commands: Any) -> None:
     command.add_argument("--clip-mode", choices=("value", "norm"), default="value")
     command.add_argument("--batch", type=positive, default=1, metavar="B")
     command.add_argument("--accumulate", type=positive, default=1, metavar="A")
-    command.add_argument("--seed", type=_seed, metavar="S")
+    command.add_argument("--seed", type=seed, metavar="S")
     add_out(command)
     command.add_argument("--fresh", action="store_true", help="start over; else a run of that name is resumed")
     command.add_argument("--go-on", choices=("continue", "new", "restart"), default="continue",
@@ -251,14 +265,3 @@ def _drawn(args: argparse.Namespace, root: Path, points: Any, said: str, history
     chart = draw_run(points, f"{args.name}: {args.lr}", said, images / f"{args.name}-run.png")
     samples = draw_samples(service.sample_concept(args.name, SAMPLES, seed=0), images / f"{args.name}-samples.png")
     return {"picture": chart, "samples": samples, "history": history_path}
-
-
-def _seed(text: str) -> int:
-    """What torch takes."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 2**64
-    if not -(2**63) <= value < 2**64:
-        raise argparse.ArgumentTypeError(f"expected a whole number from -2**63 to 2**64 - 1, got {short(text)!r}")
-    return value

@@ -26,6 +26,7 @@ class SavingHooks:
 
     def __init__(self, runtime: Runtime, after_last_save: Callable[[Session], None]) -> None:
         self._session = runtime.session
+        self._trial = runtime.trial
         self._after_last_save = after_last_save
 
     def seams(self, host: Host) -> list[Seam]:
@@ -34,6 +35,12 @@ class SavingHooks:
             Seam(host.ti, "save_embedding", self._save_embedding),
             Seam(host.hn, "save_hypernetwork", self._save_hypernetwork),
         ]
+        if hasattr(host.ti, "save_settings_to_file"):
+            seams.append(Seam(host.ti, "save_settings_to_file", self._not_in_a_trial))
+        if hasattr(getattr(host.hn, "saving_settings", None), "save_settings_to_file"):
+            seams.append(Seam(host.hn.saving_settings, "save_settings_to_file", self._not_in_a_trial))  # type: ignore[attr-defined]
+        if hasattr(host.ti, "tensorboard_setup"):
+            seams.append(Seam(host.ti, "tensorboard_setup", self._not_in_a_trial))
         if host.images is not None:
             seams.append(Seam(host.images, "save_image", self._save_image))
         if hasattr(host.ti, "tensorboard_add"):
@@ -41,6 +48,14 @@ class SavingHooks:
         if hasattr(host.ti, "insert_image_data_embed"):
             seams.append(Seam(host.ti, "insert_image_data_embed", self._insert_image_data_embed))
         return seams
+
+    def _not_in_a_trial(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """A trial leaves no file: what the host writes beside its loop is left out."""
+        @wraps(original)
+        def write(*args: Any, **kwargs: Any) -> Any:
+            return None if self._trial() is not None else original(*args, **kwargs)
+
+        return write
 
     def _write_loss(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
@@ -113,6 +128,8 @@ class SavingHooks:
             def write(to: str) -> Any:
                 return original(embedding, optimizer, checkpoint, embedding_name, to, *args, **kwargs)
 
+            if self._trial() is not None:
+                return None
             session = self._session()
             if session is None:
                 return write(filename)
@@ -131,6 +148,8 @@ class SavingHooks:
                 finally:
                     hypernetwork.filename = before
 
+            if self._trial() is not None:
+                return None
             session = self._session()
             if session is None:
                 return original(hypernetwork, checkpoint, hypernetwork_name, filename)

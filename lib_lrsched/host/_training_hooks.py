@@ -26,16 +26,20 @@ from typing import Any
 
 from lib_lrsched.optimizer import step_hook
 from lib_lrsched.snapshot import find
+from lib_lrsched.snapshot.snapshot import Snapshot
 from lib_lrsched.storage.locks import Call
 from lib_lrsched.storage.run_state import Known, trimmed
 from lib_lrsched.training.host import InputError
 from lib_lrsched.training.request import Request
 from lib_lrsched.training.run import TrainingRun
 from lib_lrsched.training.session import Session
+from lib_lrsched.training.trial import Trial
+from lib_lrsched.training.trial_session import TrialSession
 
 from . import input_checks, run_transfer
 from ._saving_hooks import SavingHooks
 from ._training_checks import TrainingChecks
+from ._trial_loop import HostLoop
 from .checkpointing import LeaveOutCheckpointing
 from .images import left_out
 from .runtime import Runtime
@@ -103,8 +107,14 @@ class TrainingHooks:
             if self.runtime.hooked and not self.closing and self.runtime.host.settings().enabled:
                 with self.runtime.arrivals:
                     self.runtime.calls[call.thread] = call
+                trial = self.runtime.asked.get(call.thread)
                 with self._preparing():
-                    self.runtime.sessions[call.thread] = self._prepare(call, args, kwargs)
+                    if trial is None:
+                        self.runtime.sessions[call.thread] = self._prepare(call, args, kwargs)
+                    else:
+                        self._prepare_trial(trial, call, args, kwargs)
+            elif call.thread in self.runtime.asked:
+                raise InputError("a trial cannot be made: the hooks have just been taken off or switched off")
             return answer
 
         return validate_train_inputs
@@ -123,6 +133,42 @@ class TrainingHooks:
         """A pending run, from the host's own inputs."""
         host = self.runtime.host
         assert isinstance(host, Host), "something is trained"
+        if self.runtime.asked:  # a trial moves the generators that all trainings share
+            raise InputError("a trial is going on, and no training starts beside it: try again when it has ended")
+        run, known, snapshot, warnings = self._planned(call, args, kwargs)
+        request, resumed = run.request, run.planned.resumed
+        session = Session(host, run, TrainingChecks(host), snapshot, warnings,
+                          lambda freezing: [LeaveOutCheckpointing(host, freezing)])
+        if request.kind == "embedding" and snapshot is not None:
+            self._restore_embedding(session, request.name)
+        last = known if snapshot is None else Known(snapshot.facts.step, snapshot.facts.digest, 0)
+        if last is not None and last.step >= request.total_steps and (snapshot is not None or request.kind == "embedding"):
+            say = session.reporter.say
+            run_transfer.write_unsaved(host, self.runtime.store, request.name, last, resumed.state, snapshot, say)
+            self.runtime.release(call.thread)  # the host returns at once, and no hook of ours learns of it
+        return session
+
+    def _prepare_trial(self, trial: Trial, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """As a training is prepared, but that nothing of it is stored."""
+        host = self.runtime.host
+        assert isinstance(host, Host), "something is trained"
+        if self.runtime.training_threads() - {call.thread} or self.runtime.trials:
+            raise InputError("another training is going on, and a trial would disturb it: try again when it has ended")
+        run, _, snapshot, warnings = self._planned(call, args, kwargs)
+        trial.messages += [*warnings, *run.planned.resumed.messages]
+
+        def loop() -> HostLoop:
+            return HostLoop(host, run.request.kind, input_checks.caller_locals("clip_grad_mode"))
+
+        session = self.runtime.trials[call.thread] = TrialSession(host, run, TrainingChecks(host), trial, snapshot, loop)
+        if run.request.kind == "embedding":
+            session.restore(host.embedding(run.request.name))
+
+    def _planned(self, call: Call, args: tuple[Any, ...],
+                 kwargs: dict[str, Any]) -> tuple[TrainingRun, Known | None, Snapshot | None, list[str]]:
+        """The run of the host's inputs, what it trains as it is now, what it resumes from, and what to warn of."""
+        host = self.runtime.host
+        assert isinstance(host, Host), "something is trained"
         inputs = input_checks.bind_inputs(args, kwargs)
         request, warnings = input_checks.check_inputs(host, inputs, input_checks.caller_locals("clip_grad_mode"))
         claim = self.runtime.claim(request.kind, request.name, call)
@@ -135,16 +181,7 @@ class TrainingHooks:
         run = TrainingRun(request, self.runtime.store, exact_clip=self.runtime.host.settings().exact_clip, resumed=resumed)
         if known is not None and (request.kind == "embedding" or known.digest):  # else a file that is not loaded yet
             input_checks.check_is_left(run, known.step if resumed.step is None else resumed.step)
-        session = Session(host, run, TrainingChecks(host), snapshot, warnings,
-                          lambda freezing: [LeaveOutCheckpointing(host, freezing)])
-        if request.kind == "embedding" and snapshot is not None:
-            self._restore_embedding(session, request.name)
-        last = known if snapshot is None else Known(snapshot.facts.step, snapshot.facts.digest, 0)
-        if last is not None and last.step >= request.total_steps and (snapshot is not None or request.kind == "embedding"):
-            say = session.reporter.say
-            run_transfer.write_unsaved(host, self.runtime.store, request.name, last, resumed.state, snapshot, say)
-            self.runtime.release(call.thread)  # the host returns at once, and no hook of ours learns of it
-        return session
+        return run, known, snapshot, warnings
 
     def _known(self, request: Request, choice: str, call: Call) -> tuple[Known | None, list[str]]:
         """The form of what is to be trained, read anew where the user wants the file; and what to say of that.
@@ -206,7 +243,7 @@ class TrainingHooks:
             with suppress(OSError):  # the run says it when it begins, and training does not depend on it
                 self.runtime.store.save(replace(state, known=trimmed((*state.known, known), state.main_digest)))
 
-    def _restore_hypernetwork(self, session: Session, thing: Any, filename: str) -> None:
+    def _restore_hypernetwork(self, session: Session | TrialSession, thing: Any, filename: str) -> None:
         assert isinstance(self.runtime.host, Host), "something is trained"
         request = session.run.request
         if request.kind != "hypernetwork" or filename != self.runtime.host.hypernetwork_file(request.name) or session.is_restored:
@@ -226,7 +263,7 @@ class TrainingHooks:
 
             def load(self, filename: Any) -> Any:
                 answer = super().load(filename)
-                session = hooks.runtime.session()
+                session = hooks.runtime.session() or hooks.runtime.trial()
                 # Only what train_hypernetwork loads to train it: images load hypernetworks too, in the same thread.
                 if session is not None and input_checks.caller_locals("hypernetwork_name").get("clip_grad_mode") is not None:
                     hooks._restore_hypernetwork(session, self, str(filename))
@@ -250,7 +287,7 @@ class TrainingHooks:
     def _scheduler(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original, updated=())
         def learn_rate_scheduler(learn_rate: Any, max_steps: int, cur_step: int = 0, verbose: bool = True) -> Any:
-            session = self.runtime.session()
+            session = self.runtime.session() or self.runtime.trial()
             frame = input_checks.caller_locals("clip_grad_mode")
             with self._preparing():
                 ours = None if session is None else session.construct(learn_rate, cur_step, frame)
@@ -262,7 +299,12 @@ class TrainingHooks:
         # The data loader beside it cannot be replaced: the host's class calls super() with its own global name.
         @wraps(original, updated=())
         def personalized_base(*args: Any, **kwargs: Any) -> Any:
-            session = self.runtime.session()
+            session, trial = self.runtime.session(), self.runtime.trial()
+            if trial is not None:
+                with self._preparing():
+                    dataset = original(*args, **kwargs)
+                    trial.data_made(dataset)
+                return dataset
             if session is None or session.has_begun:
                 return original(*args, **kwargs)
             with self._preparing():

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +25,8 @@ from lib_lrsched.training.request import Request
 from lib_lrsched.training.run import TrainingRun
 from lib_lrsched.training.run_plan import RunPlan
 from lib_lrsched.training.session import Session
+from lib_lrsched.training.trial import Trial
+from lib_lrsched.training.trial_session import TrialSession
 
 from . import input_checks, preflight, run_transfer
 from .images import count_images, count_in_time
@@ -41,6 +44,8 @@ class Runtime:
         self.host = host
         self.hooked = False
         self.sessions: dict[int, Session] = {}
+        self.asked: dict[int, Trial] = {}  # by thread, until they are over; none is trained meanwhile
+        self.trials: dict[int, TrialSession] = {}
         self._choices: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
         self.calls: dict[int, Call] = {}
@@ -110,6 +115,31 @@ class Runtime:
     def session(self) -> Session | None:
         """The training of the calling thread, while the host is hooked."""
         return self.sessions.get(threading.get_ident()) if self.hooked else None
+
+    def trial(self) -> TrialSession | None:
+        """The trial of the calling thread, while the host is hooked."""
+        return self.trials.get(threading.get_ident()) if self.hooked else None
+
+    @contextmanager
+    def trying(self, trial: Trial) -> Iterator[None]:
+        """Within it a call of the host's train function, in this thread, is the trial: it trains nothing and writes nothing.
+
+        Raises:
+            InputError: the hooks are not there, or switched off: it would be a training.
+        """
+        if not self.host_info()["hooked"]:
+            raise input_checks.InputError(f"a trial cannot be made: {self.host_info()['why']}")
+        thread = threading.get_ident()
+        self.asked[thread] = trial
+        try:
+            yield
+        finally:
+            self.asked.pop(thread, None)
+            session = self.trials.pop(thread, None)
+            if session is not None:
+                session.end()
+                self.calls.pop(thread, None)
+                self.release(thread)
 
     def own_run(self) -> RunState | None:
         """The training that the calling thread has made last, or makes now; None before its loop has begun."""

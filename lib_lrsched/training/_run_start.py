@@ -1,18 +1,22 @@
-"""What a run started from: the vectors at its first update, kept beside its snapshots."""
+"""What a training starts from: the vectors at its run's first update, kept beside its snapshots; the optimizer's state."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from lib_lrsched.errors import RunStateError
+from lib_lrsched.optimizer import step_hook
 from lib_lrsched.snapshot import baseline
 from lib_lrsched.storage import disk_errors
+from lib_lrsched.storage.model_files import file_time
 
+from .host import Host
 from .reporter import Reporter
 from .run import TrainingRun
-from .trainee import Trainee
+from .trainee import Trainee, optimizer_file
 
 MEASURED = "progress and the distance from the start"
 """What needs it."""
@@ -39,6 +43,21 @@ def find_start(run: TrainingRun, trainee: Trainee, reporter: Reporter) -> list[T
         kept = [tensor.clone() for tensor in tensors]
         _write(path, kept, run, reporter)
     return [one.to(tensor.device) for one, tensor in zip(kept, tensors, strict=True)]
+
+
+def drop_foreign_state(host: Host, run: TrainingRun, trainee: Trainee, optimizer: Any) -> str:
+    """Clear the state that the host has loaded into an optimizer, where it is that of other weights; what to say of it.
+
+    The host tells whose optimizer state a file holds by 16 bits, or by a cache of hashes; here it is a real digest.
+    """
+    path = optimizer_file(host, trainee)
+    if not optimizer.state or not path.exists():
+        return ""
+    belongs_to = run.knows_optimizer(file_time(path))
+    if belongs_to is None or belongs_to == step_hook.digest(trainee.tensors()):
+        return ""
+    optimizer.state.clear()
+    return f"the optimizer's state in {path.name} belongs to other weights: it starts over"
 
 
 def _write(path: Path | None, kept: list[Tensor], run: TrainingRun, reporter: Reporter) -> None:

@@ -33,6 +33,7 @@ class Batch:
         prompts: the texts [B] that the loop had encoded just before; empty where it had none encoded.
         keeps_noise: set by a callback before the pass that looks at it again after it.
         noise: float, the shape of the latents, where it is kept; else None. The model draws the same numbers where it is not.
+            What a callback puts here before the pass is used.
         loss: of the pass, a float scalar on the model's device, without a graph; None before it.
         sample_losses: float [B], each sample's own, without a graph; None where it was not asked for or is not known.
         baseline, baseline_samples: as ``loss`` and ``sample_losses``, of what the run started from; None where not compared.
@@ -120,9 +121,9 @@ class LossSeam:
         batch = Batch(x, cond, t, self._prompts, is_alone=len(wrapped.seams) == 1)
         self._prompts = ()
         self._before(batch)
-        given = {}
-        if batch.keeps_noise:
-            batch.noise = given["noise"] = torch.randn_like(x)  # as p_losses draws it: the same numbers
+        if batch.keeps_noise and batch.noise is None:
+            batch.noise = torch.randn_like(x)  # as p_losses draws it: the same numbers
+        given = {} if batch.noise is None else {"noise": batch.noise}
         with wrapped.collecting(batch):
             answer = wrapped.original(x, cond, batch.timesteps, **given)
         batch.loss = answer[0].detach()

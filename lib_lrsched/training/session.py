@@ -28,13 +28,12 @@ import torch
 from lib_lrsched.optimizer import step_hook
 from lib_lrsched.optimizer.codec import is_finite
 from lib_lrsched.snapshot.snapshot import Snapshot
-from lib_lrsched.storage.model_files import file_time
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import Known
 
 from . import _data_faults
 from ._interrupts import Held
-from ._run_start import find_start
+from ._run_start import drop_foreign_state, find_start
 from .callback import Callback, Callbacks, Outcome, Save, Update
 from .callbacks.file_saving import FileSaving
 from .callbacks.folder_watch import FolderWatch
@@ -53,7 +52,7 @@ from .reporter import Reporter
 from .run import TrainingRun
 from .schedulers import ClipScheduler, RateScheduler
 from .settings import FREE_MEMORY
-from .trainee import optimizer_file, trainee_of
+from .trainee import trainee_of
 
 STOPS = (KeyboardInterrupt, SystemExit)
 """Raised into the loop by somebody who wants it to end; nothing has failed."""
@@ -492,14 +491,11 @@ class Session:
                 self.snapshots.not_exact(f"what was saved of {type(callback).__name__} could not be loaded and starts over")
 
     def _drop_foreign_state(self, optimizer: Any) -> None:
-        """The host tells whose optimizer state a file holds by 16 bits, or by a cache of hashes; here it is a real digest."""
-        path = optimizer_file(self.host, self.trainee)
-        if self.snapshots.snapshot is not None or not optimizer.state or not path.exists():
+        if self.snapshots.snapshot is not None:
             return
-        belongs_to = self.run.knows_optimizer(file_time(path))
-        if belongs_to is not None and belongs_to != step_hook.digest(self.trainee.tensors()):
-            optimizer.state.clear()
-            self.reporter.tell(f"the optimizer's state in {path.name} belongs to other weights: it starts over")
+        said = drop_foreign_state(self.host, self.run, self.trainee, optimizer)
+        if said:
+            self.reporter.tell(said)
 
     def _say_how_it_resumes(self) -> None:
         """After the state was put back: what the run resumes with, and what it could not."""
