@@ -217,6 +217,7 @@ def practice_ground(root: Path, model: PracticeModel, *, captions: bool = True) 
     yield Ground(root, model)
     hooks.uninstall()
     shared.state.end()
+    shared.state.interrupted = False  # which the next test may read before its training begins
     vars(shared.opts).update(before)
     model.zero_grad()
     torch.set_num_threads(threads)
