@@ -144,6 +144,7 @@ def test_the_practice_hosts_data_set_has_as_many(folder, monkeypatch):
     (folder / "broken.png").write_bytes(b"no image")
     (folder / "deeper").mkdir()
     monkeypatch.setattr(shared.opts, "practice_quiet", True)
+    monkeypatch.setattr(shared.state, "interrupted", False)
     template = folder.parent / "template.txt"
     template.write_text("a picture of [name]\n")
     model = practice_rig.small_model()
