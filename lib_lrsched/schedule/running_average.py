@@ -17,8 +17,8 @@ SMOOTHING = 0.98
 Floats = NDArray[np.float64]
 
 
-def add(total: float, weight: float, value: float) -> tuple[float, float]:
-    """Total and weight after one more value.
+def add(total: float, weight: float, value: float, smoothing: float = SMOOTHING) -> tuple[float, float]:
+    """Total and weight after one more value; ``smoothing`` is what is kept of those before it.
 
     >>> total, weight = add(*add(0.0, 0.0, 0.25), 0.5)
     >>> round(total / weight, 6), round(weight, 6)
@@ -28,7 +28,7 @@ def add(total: float, weight: float, value: float) -> tuple[float, float]:
     """
     if not isfinite(value):
         return total, weight
-    return SMOOTHING * total + (1.0 - SMOOTHING) * value, SMOOTHING * weight + (1.0 - SMOOTHING)
+    return smoothing * total + (1.0 - smoothing) * value, smoothing * weight + (1.0 - smoothing)
 
 
 def total_of(mean: float, weight: float) -> float:

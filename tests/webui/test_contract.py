@@ -120,6 +120,47 @@ def test_what_the_host_imports_by_name_the_practice_host_does_too(name, theirs, 
     assert ours is None or name in _imported_names(PRACTICE / ours)
 
 
+DDPM = "repositories/stable-diffusion-stability-ai/ldm/models/diffusion/ddpm.py"
+HIJACK = "modules/sd_hijack.py"
+
+# What is compared under the same noise passes through these: theirs, where, ours, and how many of their parameters we have.
+MODEL = [
+    ("LatentDiffusion.forward", DDPM, "PracticeModel.forward", 3),
+    ("LatentDiffusion.p_losses", DDPM, "PracticeModel.p_losses", 5),
+    ("LatentDiffusion.apply_model", DDPM, "PracticeModel.apply_model", 4),
+    ("DDPM.get_loss", DDPM, "PracticeModel.get_loss", 4),
+    ("DiffusionWrapper.forward", DDPM, "DiffusionWrapper.forward", 5),
+]
+
+# What we count on in the host's own lines.
+LINES = [
+    ("LatentDiffusion.forward", DDPM, "self.p_losses(x, c, t"),
+    ("LatentDiffusion.forward", DDPM, "torch.randint(0, self.num_timesteps, (x.shape[0],)"),
+    ("LatentDiffusion.p_losses", DDPM, "torch.randn_like(x_start)"),
+    ("LatentDiffusion.p_losses", DDPM, "self.apply_model(x_noisy, t, cond)"),
+    ("LatentDiffusion.p_losses", DDPM, "self.get_loss(model_output, target, mean=False)"),
+    ("weighted_forward", HIJACK, "sd_model.get_loss = MethodType(weighted_loss, sd_model)"),
+    ("weighted_forward", HIJACK, "sd_model.forward(x, c, *args, **kwargs)"),
+    ("train_embedding", TI, "shared.sd_model.cond_stage_model(batch.cond_text)"),
+    ("train_embedding", TI, "{'c_concat': [img_c], 'c_crossattn': [c]}"),
+    ("train_hypernetwork", HN, "shared.sd_model.forward(x, c)"),
+    ("EmbeddingsWithFixes.forward", HIJACK, "embedding.vec"),
+    ("apply_single_hypernetwork", HN, "hypernetwork.layers if hypernetwork is not None else {}).get("),
+]
+
+
+@webui
+@pytest.mark.parametrize(("theirs", "file", "ours", "count"), MODEL, ids=[theirs for theirs, *_ in MODEL])
+def test_the_models_methods_have_the_parameters_of_the_hosts(theirs, file, ours, count):
+    assert _names(PRACTICE / "model.py", ours)[:count] == _names(WEBUI / file, theirs)[:count]
+
+
+@webui
+@pytest.mark.parametrize(("function", "file", "line"), LINES, ids=[f"{function}-{n}" for n, (function, *_) in enumerate(LINES)])
+def test_the_host_passes_its_batches_as_we_expect(function, file, line):
+    assert line in ast.unparse(_function(WEBUI / file, function))
+
+
 def test_the_comparison_sees_a_difference(tmp_path):
     (tmp_path / "one.py").write_text("class A:\n    def f(self, a, b=1): ...\n")
     (tmp_path / "two.py").write_text("class A:\n    def f(self, b, a=1): ...\n")

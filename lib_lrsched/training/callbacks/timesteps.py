@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lib_lrsched.schedule import running_average
 from lib_lrsched.training.callback import Callback, Training, Update
 from lib_lrsched.training.loss_seam import Batch
 
@@ -23,14 +24,13 @@ SMOOTHING = 0.95
 
 
 class Average:
-    """An exponential average, free of its start at 0."""
+    """A running average that looks back over fewer values than the loss's."""
 
     def __init__(self, total: float = 0.0, weight: float = 0.0) -> None:
         self.total, self.weight = total, weight
 
     def add(self, value: float) -> None:
-        self.total = SMOOTHING * self.total + (1.0 - SMOOTHING) * value
-        self.weight = SMOOTHING * self.weight + (1.0 - SMOOTHING)
+        self.total, self.weight = running_average.add(self.total, self.weight, value, SMOOTHING)
 
     @property
     def value(self) -> float | None:
