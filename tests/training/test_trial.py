@@ -350,7 +350,9 @@ def test_the_finder_finds_the_rate_of_the_practice_model(real):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("text", ["warmup(0.5):5%, cosine(0.5, 1e-3)", "onecycle(5e-5)", "0.4", "0.3:100, 0.03:200, 0.003"])
-def test_the_finder_finds_it_in_19_of_20_seeds(real, text):
-    peaks = [found_peak(real, text, seed) for seed in range(20)]
-    assert sum(0.004 < peak < 0.06 for peak in peaks) >= 19, peaks
+@pytest.mark.parametrize(("text", "seeds"), [
+    ("warmup(0.5):5%, cosine(0.5, 1e-3)", 20), ("onecycle(5e-5)", 4), ("0.4", 4), ("0.3:100, 0.03:200, 0.003", 4),
+])  # fmt: skip
+def test_the_finder_misses_the_right_rate_at_most_once(real, text, seeds):
+    peaks = [found_peak(real, text, seed) for seed in range(seeds)]
+    assert sum(0.004 < peak < 0.06 for peak in peaks) >= seeds - 1, peaks
