@@ -36,6 +36,19 @@ def add_out(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", type=folder, default=Path("practice-runs"), metavar="DIR")
 
 
+def add_training(command: argparse.ArgumentParser) -> None:
+    """What is to be trained, on what, and below which folder."""
+    command.add_argument("--kind", choices=("embedding", "hypernetwork"), required=True)
+    command.add_argument("--name", required=True, metavar="NAME")
+    command.add_argument("--lr", required=True, metavar="TEXT", help="schedule of the learning rate")
+    command.add_argument("--steps", type=positive, required=True, metavar="N", help="max steps of the run")
+    command.add_argument("--data", type=folder, metavar="DIR", help="folder of images; the sample concept by default")
+    command.add_argument("--batch", type=positive, default=1, metavar="B")
+    command.add_argument("--accumulate", type=positive, default=1, metavar="A")
+    command.add_argument("--seed", type=seed, metavar="S")
+    add_out(command)
+
+
 def usable(out: Path) -> Path:
     """The folder of --out, made where it is missing.
 

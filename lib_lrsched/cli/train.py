@@ -15,38 +15,16 @@ from lib_lrsched import console
 from lib_lrsched.errors import RunStateError, ScheduleError
 from lib_lrsched.storage import disk_errors
 
-from .common import (
-    FAILED,
-    FINISHED,
-    INTERRUPTED,
-    WRONG,
-    add_out,
-    amount,
-    count,
-    folder,
-    on_full_disk,
-    positive,
-    refuse,
-    seed,
-    usable,
-)
+from .common import FAILED, FINISHED, INTERRUPTED, WRONG, add_training, amount, count, on_full_disk, refuse, usable
 
 SAMPLES = 6
 
 
 def add(commands: Any) -> None:
     command = commands.add_parser("train", help="train an embedding or a hypernetwork on the practice host")
-    command.add_argument("--kind", choices=("embedding", "hypernetwork"), required=True)
-    command.add_argument("--name", required=True, metavar="NAME")
-    command.add_argument("--lr", required=True, metavar="TEXT", help="schedule of the learning rate")
-    command.add_argument("--steps", type=positive, required=True, metavar="N", help="max steps of the run")
-    command.add_argument("--data", type=folder, metavar="DIR", help="folder of images; the sample concept by default")
+    add_training(command)
     command.add_argument("--clip", metavar="TEXT", help="schedule of the gradient-clip threshold")
     command.add_argument("--clip-mode", choices=("value", "norm"), default="value")
-    command.add_argument("--batch", type=positive, default=1, metavar="B")
-    command.add_argument("--accumulate", type=positive, default=1, metavar="A")
-    command.add_argument("--seed", type=seed, metavar="S")
-    add_out(command)
     command.add_argument("--fresh", action="store_true", help="start over; else a run of that name is resumed")
     command.add_argument("--go-on", choices=("continue", "new", "restart"), default="continue",
                          help="how to resume: continue the plan, a new schedule from here, or restart it over the remaining steps")

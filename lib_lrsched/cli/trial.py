@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lib_lrsched import console
 from lib_lrsched.errors import RequestError, RunStateError, ScheduleError, short
 
-from .common import FAILED, FINISHED, INTERRUPTED, WRONG, add_out, folder, positive, refuse, seed, usable
+from .common import FAILED, FINISHED, INTERRUPTED, WRONG, add_training, positive, refuse, usable
 
 if TYPE_CHECKING:
     from lib_lrsched.training.trial import Trial
@@ -25,19 +25,11 @@ MOST_GRID, MOST_TEXTS, LARGEST_FILE = 50, 50, 1 << 20
 
 def add(commands: Any) -> None:
     command = commands.add_parser("trial", help="find the rate, or compare schedules, before training; writes nothing")
-    command.add_argument("--kind", choices=("embedding", "hypernetwork"), required=True)
-    command.add_argument("--name", required=True, metavar="NAME")
-    command.add_argument("--lr", required=True, metavar="TEXT", help="schedule that is to be trained with")
-    command.add_argument("--steps", type=positive, required=True, metavar="N", help="max steps of the run")
+    add_training(command)
     what = command.add_mutually_exclusive_group()
     what.add_argument("--grid", type=_grid, metavar="F,F,...", help="factors of the text's highest rate; half decades by default")
     what.add_argument("--texts", type=Path, metavar="FILE", help="compare these schedules instead, one a line")
     command.add_argument("--updates", type=positive, default=48, metavar="N", help="updates of each candidate (default 48)")
-    command.add_argument("--seed", type=seed, metavar="S")
-    command.add_argument("--data", type=folder, metavar="DIR", help="folder of images; the sample concept by default")
-    command.add_argument("--batch", type=positive, default=1, metavar="B")
-    command.add_argument("--accumulate", type=positive, default=1, metavar="A")
-    add_out(command)
     command.add_argument("--json", action="store_true", help="print candidates and suggestion as JSON")
     command.set_defaults(run=run)
 
@@ -119,7 +111,7 @@ def _tried(args: argparse.Namespace) -> Trial:
             service.seed(args.seed)  # a new hypernetwork draws its first weights
         runtime.reserve(args.kind, args.name)
         candidates = len(texts) or len(args.grid or range(9))
-        lines = console.stderr() if args.json or console.stderr().isatty() else console.stdout()
+        lines = console.stderr()  # the table has standard output for itself, also in a pipe
         with service.to_train(args.kind, args.name):
             shared.at_start.clear()  # what is new takes no place in the folder
             with terminal.stoppable(), terminal.progress((candidates + 1) * args.updates, lines), runtime.trying(trial):

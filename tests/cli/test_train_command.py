@@ -10,13 +10,14 @@ import random
 import signal
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
+from ended import Ended  # noqa: E402  # torch is optional
 from practice_rig import both_kinds, draw_images, fail_at, interrupt_at, small_model  # noqa: E402
 
 from lib_lrsched.cli.main import main  # noqa: E402
@@ -30,14 +31,6 @@ from lib_lrsched.practice import (  # noqa: E402
 )
 from lib_lrsched.schedule.plan import plan  # noqa: E402
 from lib_lrsched.storage.store import Store  # noqa: E402
-
-
-class Ended(NamedTuple):
-    """Exit code and output of one command."""
-
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from ended import Ended  # noqa: E402  # torch is optional
 from practice_rig import both_kinds, small_model  # noqa: E402  # torch is optional
 
 from lib_lrsched.cli.main import main  # noqa: E402
 from lib_lrsched.practice import initialize, shared  # noqa: E402
 from lib_lrsched.training import trial as trials  # noqa: E402
-
-
-class Ended(NamedTuple):
-    """Exit code and output of one command."""
-
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture
