@@ -145,7 +145,7 @@ def _save(figure: plt.Figure, charts: Sequence[plt.Axes], name: str, *, legend: 
 
 
 def with_numbers(page: str, runs: dict[str, Run]) -> str:
-    """The page with its table made anew."""
+    """The page with its table made again."""
     rows = "".join(f"| {name} | `{run.text}` | {run.losses.mean():.3f} ± {run.losses.std():.3f} | {run.said} |\n"
                    for name, run in runs.items())
     return PLACE.sub(lambda match: match[1] + HEAD + rows + match[2], page)

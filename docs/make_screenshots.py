@@ -1,7 +1,7 @@
 """The images of the tab in the README, made from the real page: python docs/make_screenshots.py
 
 Serves the standalone page in a folder of its own, trains on it and takes each state in both themes: the page as it is first
-opened, a text with a mistake, a training that goes on, a run after it was taken up again, and a plan beside that run. Needs
+opened, a text with a mistake, a running training, a run after it was resumed, and a plan beside that run. Needs
 chromium and the test extras.
 """
 

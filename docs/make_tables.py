@@ -23,7 +23,7 @@ PLACE = re.compile(r"(<!-- parameters: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL
 
 
 def with_tables(page: str) -> str:
-    """The page with its tables made anew."""
+    """The page with its tables made again."""
     shapes = {shape["name"]: shape["params"] for shape in describe_shapes()}
     return PLACE.sub(lambda match: match[1] + HEAD + "".join(map(_row, shapes[match[2]])) + match[3], page)
 

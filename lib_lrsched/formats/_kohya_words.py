@@ -16,7 +16,7 @@ EXAMPLE = "--learning_rate=0.005 --lr_scheduler=cosine --max_train_steps=2000"
 TOO_LONG = "this TOML has a number with thousands of digits; expected one that a float holds"
 
 CONTINUED = re.compile(r"[ \t]+[\\^`][ \t]*\r?\n")
-"""A line that goes on in the next one, in a Unix shell, in cmd.exe or in PowerShell."""
+"""A line that continues in the next one, in a Unix shell, in cmd.exe or in PowerShell."""
 
 TOML_LINE = re.compile(r"\s*(\[{1,2}[^\[\]=]+\]{1,2}\s*(#.*)?|[\w.\"'-]+\s*=.*)")
 

@@ -15,7 +15,7 @@ from .import_torch import from_torch_class, has_torch_class
 from .imported import Imported, ImportFormatError, Params, is_number, shown
 
 INTERVALS = 1000
-"""How many intervals of a range test the text goes on for, at least: longer than anybody lets a rate rise."""
+"""How many intervals of a range test the text continues for, at least: longer than anybody lets a rate rise."""
 
 MOST_DIGITS = 40
 

@@ -78,7 +78,7 @@ class TrainingHooks:
         self.runtime.hooked = True
 
     def undo(self) -> list[str]:
-        """Put back what was there: at once, or when the trainings that are going on have ended. No new one is hooked."""
+        """Put back what was there: at once, or when the running trainings have ended. No new one is hooked."""
         self.closing = True
         return self._close_when_idle()
 
@@ -134,7 +134,7 @@ class TrainingHooks:
         host = self.runtime.host
         assert isinstance(host, Host), "something is trained"
         if self.runtime.asked:  # a trial moves the generators that all trainings share
-            raise InputError("a trial is going on, and no training starts beside it: try again when it has ended")
+            raise InputError("a trial is running, and no training can start beside it: try again when it has ended")
         run, known, snapshot, warnings = self._planned(call, args, kwargs)
         request, resumed = run.request, run.planned.resumed
         session = Session(host, run, TrainingChecks(host), snapshot, warnings,
@@ -153,7 +153,7 @@ class TrainingHooks:
         host = self.runtime.host
         assert isinstance(host, Host), "something is trained"
         if self.runtime.training_threads() - {call.thread} or self.runtime.trials:
-            raise InputError("another training is going on, and a trial would disturb it: try again when it has ended")
+            raise InputError("another training is running, and a trial would disturb it: try again when it has ended")
         run, _, snapshot, warnings = self._planned(call, args, kwargs)
         trial.messages += [*warnings, *run.planned.resumed.messages]
 
@@ -184,23 +184,23 @@ class TrainingHooks:
         return run, known, snapshot, warnings
 
     def _known(self, request: Request, choice: str, call: Call) -> tuple[Known | None, list[str]]:
-        """The form of what is to be trained, read anew where the user wants the file; and what to say of that.
+        """The form of what is to be trained, reloaded where the user wants the file; and what to say of that.
 
         Raises:
-            InputError: another process has trained the embedding further, and its file cannot be read anew now.
+            InputError: another process has trained the embedding further, and its file cannot be reloaded now.
         """
         messages, name = [], request.name
-        if request.kind == "embedding" and choice == "file" and not self._read_anew(call):
+        if request.kind == "embedding" and choice == "file" and not self._reload(call):
             messages = [f"{name} is trained as it is in memory: its file is not reloaded while another training runs"]
         elif request.kind == "embedding" and choice != "file" and (ahead := self._file_ahead(name)) is not None:
-            if not self._read_anew(call):
+            if not self._reload(call):
                 raise InputError(f"another process has trained {name} to step {ahead}, and its file is not "
                                  "reloaded while another training runs; try again afterwards")
             messages = [f"{name} was reloaded: another process has trained it to step {ahead}"]
         now = self.runtime.lookup(request.kind, request.name)
         return None if now is None else Known(*now), messages
 
-    def _read_anew(self, call: Call) -> bool:
+    def _reload(self, call: Call) -> bool:
         """Have the host read its embeddings; not while others train: theirs would not be those in their prompts any more."""
         assert isinstance(self.runtime.host, Host), "something is trained"
         with self.runtime.arrivals:

@@ -37,7 +37,7 @@ def count_images(folder: str | os.PathLike[str], read: Callable[[str], Any] | No
 
 
 def count_in_time(folder: str | os.PathLike[str], read: Callable[[str], Any] | None, within_s: float) -> int | None:
-    """As count_images, or None where that takes longer; asked again, it goes on where it was.
+    """As count_images, or None where that takes longer; called again, it continues where it was.
 
     Raises:
         OSError: the folder cannot be listed.

@@ -34,7 +34,7 @@ KEPT = (
     "create_image_every", "save_embedding_every", "save_hypernetwork_every", "template_filename",
     "save_image_with_stored_embedding", "preview_from_txt2img",
 )
-"""The inputs of a training that are offered again when it goes on, by the host's parameter names."""
+"""The inputs of a training that are offered again when it resumes, by the host's parameter names."""
 
 
 PARAMETERS = (

@@ -64,7 +64,7 @@ def _described(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def delete(store: Store, live: Collection[str], run_id: str) -> None:
-    """Deletes a run that is not going on.
+    """Deletes a run that is not running.
 
     Raises:
         UnknownRunError, RequestError, OSError: it is still there.
@@ -86,7 +86,7 @@ def import_run(host: Host | NoTraining, store: Store, live: Collection[Any], sou
     """Makes an exported run one of this host's, and what it trains a file of the host's; gives the run's id.
 
     Args:
-        live: the trainings that are prepared or go on in this process; none starts meanwhile.
+        live: the trainings that are prepared or running in this process; none starts meanwhile.
         source: the file.
         name: what it shall be called here; empty for its own name.
 

@@ -38,7 +38,7 @@ _stores: dict[Path, Store] = {}
 
 
 class Runtime:
-    """Of one host: its trainings by thread, its store, and what is asked of them."""
+    """Of one host: its trainings by thread, and its store."""
 
     def __init__(self, host: Host | NoTraining) -> None:
         self.host = host
@@ -71,7 +71,7 @@ class Runtime:
         return {s.run.id: s.run for s in list(self.sessions.values()) if s.run.is_live and s.run.id}
 
     def training_threads(self) -> set[int]:
-        """The threads in which a training is prepared or goes on."""
+        """The threads in which a training is prepared or running."""
         sessions = dict(self.sessions)
         live = {thread for thread, session in sessions.items() if session.run.is_live}
         ended = {thread for thread, session in sessions.items() if session.has_ended}
@@ -94,7 +94,7 @@ class Runtime:
         return claim
 
     def leave(self, call: Call) -> None:
-        """The thread starts anew: what it had pending is dropped, but for what a calling function has reserved."""
+        """The thread starts over: what it had pending is dropped, but for what a calling function has reserved."""
         self.sessions.pop(call.thread, None)
         self.calls.pop(call.thread, None)
         claim = self._claims.get(call.thread)
@@ -212,7 +212,7 @@ class Runtime:
         return 0, "", mtime_ns
 
     def resumption_of(self, kind: str, name: str) -> tuple[tuple[int, str, int] | None, Resumption]:
-        """What the host has under a name, and with which stored run and from which step its next training goes on."""
+        """What the host has under a name, and with which stored run and from which step its next training resumes."""
         now = self.lookup(kind, name)
         found, _ = find.find(self.store, kind, name, None if now is None else Known(*now), self.chosen(kind, name), peek)
         return now, found

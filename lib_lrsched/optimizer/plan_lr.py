@@ -82,7 +82,7 @@ class PlanLR(LRScheduler):
         optimizer: any torch optimizer.
         plan_or_text: a Plan, or a schedule text.
         total_steps, steps_per_epoch, images_per_step: of a text, as for ``lib_lrsched.plan``; a Plan has its own.
-        last_epoch: the last update that was made, as in torch: -1 for none, 99 to go on with value(100). For a plan with a
+        last_epoch: the last update that was made, as in torch: -1 for none, 99 to continue with value(100). For a plan with a
             plateau use ``load_state_dict`` instead, which knows what the plateau has seen.
 
     Attributes:
@@ -157,7 +157,7 @@ class PlanLR(LRScheduler):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken: with its plan, and with its step's rates, which are written at once.
 
-        A warning says so where this scheduler was made with another plan. To go on with another text or longer, make a new
+        A warning says so where this scheduler was made with another plan. To continue with another text or longer, make a new
         PlanLR with ``last_epoch`` instead.
 
         Raises:

@@ -35,7 +35,7 @@ def read_rate(optimizer: torch.optim.Optimizer) -> float:
 def load_state(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
     """Put back what an optimizer has learned, from its state_dict; its hyperparameters stay those it was made with.
 
-    The tensors are copied: an optimizer goes on changing what it is given.
+    The tensors are copied: an optimizer keeps changing what it is given.
 
     Raises:
         ValueError: entries that are not the state of these parameters.

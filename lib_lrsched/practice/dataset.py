@@ -261,14 +261,14 @@ class Batch:
         self._pins_latents = pins_latents
         self.cond_text = [entry.cond_text for entry in entries]
         self.cond = [entry.cond for entry in entries]
-        # A latent drawn anew each time comes as [1, C, h, w], one drawn once as [C, h, w].
+        # A latent drawn again each time comes as [1, C, h, w], one drawn once as [C, h, w].
         latents = [entry.latent_sample for entry in entries if entry.latent_sample is not None]
         self.latent_sample = torch.stack(latents).squeeze(1)
         weights = [entry.weight for entry in entries if entry.weight is not None]
         self.weight = torch.stack(weights).squeeze(1) if len(weights) == len(entries) else None
 
     def pin_memory(self) -> Batch:
-        """Puts the latents where a GPU fetches them faster; as in the host, those drawn anew each time stay."""
+        """Puts the latents where a GPU fetches them faster; as in the host, those drawn again each time stay."""
         if self._pins_latents:
             self.latent_sample = self.latent_sample.pin_memory()
         return self

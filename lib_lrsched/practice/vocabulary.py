@@ -1,6 +1,6 @@
 """What can be drawn and said: the colours, the shapes, and every word the text encoder knows.
 
-The order of WORDS is part of the weights file: new words go to the end, and the weights must then be made anew.
+The order of WORDS is part of the weights file: new words go to the end, and the weights must then be made again.
 """
 
 from __future__ import annotations

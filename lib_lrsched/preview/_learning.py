@@ -123,9 +123,9 @@ def has_fallen(shares: Floats, noise: float) -> int | None:
 
 
 def gained_nothing(steps: Floats, shares: Floats, noise: float) -> int:
-    """For how many updates, 100 or more, nothing was gained; 0 where it goes on or cannot be told.
+    """For how many updates, 100 or more, nothing was gained; 0 where it still gains or cannot be told.
 
-    A stretch is flat where its slope is within the noise of 0, it begins at its own level, and going on at the earlier pace can
+    A stretch is flat where its slope is within the noise of 0, it begins at its own level, and continuing at the earlier pace can
     be ruled out: little data is no standstill. The longest such stretch counts.
     """
     found = 0

@@ -224,7 +224,7 @@ def resume_lints(made: Plan, initial: int, past: Sequence[PastLeg] = (), origin:
 
 
 def _stretch(made: Plan, initial: int, past: Sequence[PastLeg], origin: int) -> Stretch | None:
-    """What becomes of the rate where the text of the last leg goes on under other numbers."""
+    """What becomes of the rate where the text of the last leg continues under other numbers."""
     if not past or past[-1].rate_text.strip() != made.text.strip() or past[-1].origin != origin:
         return None
     try:

@@ -190,7 +190,7 @@ def _check_lines(path: Path, state: RunState) -> None:
 
 
 def _check_learned(made: Snapshot) -> None:
-    """What an optimizer and GradScaler go on with: a wrong step or a missing moment would end each training at once."""
+    """What an optimizer and GradScaler continue with: a wrong step or a missing moment would end each training at once."""
     try:
         step_hook.check_state(made.facts.optimizer, made.parts["optimizer"], made.trained)
         step_hook.check_scaler(made.parts["scaler"])

@@ -7,7 +7,7 @@ The host's loop asks a data loader, which asks this in place of the host's Group
     each next                         the data set draws, for tags and latents
     next number max_steps_per_epoch   fetched, with its draws, and not trained on
 
-A run that goes on in the middle of an epoch does what is left of this, draw for draw, and ends where the epoch would
+A run that resumes in the middle of an epoch does what is left of this, draw for draw, and ends where the epoch would
 have ended: the host counts the batches of the rest from 0 again, and would train on the one too many.
 """
 

@@ -1,7 +1,7 @@
-"""The data set of a run, so that it can be had again: which images, and the prompt and latent drawn for each.
+"""The data set of a run, so that it can be restored: which images, and the prompt and latent drawn for each.
 
 A data set draws a template for every image and, with the usual latent sampling, noise for every latent, once, while
-it is made. A run that goes on must train on the same ones: they are written beside its snapshots when it starts, and
+it is made. A resumed run must train on the same ones: they are written beside its snapshots when it starts, and
 put into the new data set, image by image, wherever the folder's listing has them now.
 """
 

@@ -25,7 +25,7 @@ from .snapshot import Folder, Snapshot, peek, read
 
 def find(store: Store, kind: str, name: str, now: Known | None, choice: str,
          read: Callable[[Path], Snapshot] = read) -> tuple[Resumption, Snapshot | None]:
-    """The stored run that knows the thing as it is now, and the snapshot to go on with.
+    """The stored run that knows the thing as it is now, and the snapshot to resume from.
 
     Args:
         read: reads a snapshot; snapshot.peek where it is only to be shown.

@@ -79,7 +79,7 @@ PARTS: dict[str, tuple[type, ...]] = {
 }
 """The parts of a snapshot: what is trained, the optimizer's and GradScaler's state_dict, the generators, the place in the
 epoch, the state of shapes that look at the loss, the guard's state, the measured progress, the references of the norm's limit, and
-what the kind of thing needs to be made anew."""
+what it takes to create the trained object again."""
 
 ADDED = ("progress", "norm_limit", "timesteps")
 """Parts that snapshots of an earlier version lack; they mean None."""

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Writer(Generic[T]):
-    """The thread starts with the first submission. What ``write`` raises becomes a message; training goes on.
+    """The thread starts with the first submission. What ``write`` raises becomes a message; training continues.
 
     Args:
         write: called in the thread.
@@ -42,7 +42,7 @@ class Writer(Generic[T]):
         """Writes it in the calling thread; it is on the disk when this returns, or has failed."""
         try:
             self._write(thing)
-        except Exception as error:  # noqa: BLE001 whatever a disk or a library does, the training goes on
+        except Exception as error:  # noqa: BLE001 whatever a disk or a library does, training continues
             self._trouble(error)
 
     @property

@@ -243,5 +243,5 @@ def _plain(column: Rows) -> list[float | None]:
 
 
 def _height(row: Row) -> float:
-    """A loss that is not a number counts as the greatest, so that it is kept and shows as a gap."""
+    """A NaN or infinite loss counts as the greatest, so that it is kept and shows as a gap."""
     return row[_LOSS] if isfinite(row[_LOSS]) else inf

@@ -41,7 +41,7 @@ class History:
     """The numbers and events of one run. One thread records, any number read.
 
     Writing never raises into the training: `trouble` holds the first thing that went wrong, the lines wait
-    and are tried again with every flush, and what is in memory goes on.
+    and are tried again with every flush, and what is in memory continues.
 
     Args:
         path: the file to append to; None keeps everything in memory. An existing file is added to, not
@@ -80,7 +80,7 @@ class History:
         cls, path: Path, *, append: bool = True, recent: int = 20_000, clock: Callable[[], float] = time.time,
         every_value: bool = False,
     ) -> History:  # fmt: skip
-        """The history in a file, and goes on appending to it; `append=False` never touches the file.
+        """The history in a file, to which it then appends; `append=False` never touches the file.
 
         A file that does not exist gives an empty history. A record at an earlier step than the one before it
         stands for a run that went back: it replaces what was there from that step on. A last line without

@@ -106,7 +106,7 @@ class Store:
             del self._unsaved[state.id]
 
     def trained_by(self, run_id: str, training: Trains) -> None:
-        """The run counts as going on in this process while that training is live."""
+        """The run counts as running in this process while that training is live."""
         _trained[_key(self._state_path(run_id))] = training
 
     def load(self, run_id: str) -> RunState:

@@ -49,7 +49,7 @@ def listed(names: Sequence[str], total: int) -> str:
 
 
 def _is_finite(entry: Any) -> bool:
-    """Of a latent that is drawn anew each time, what it is drawn from."""
+    """Of a latent that is drawn again each time, what it is drawn from."""
     kept = getattr(entry, "latent_dist", None)
     tensors = (getattr(entry, "latent_sample", None), getattr(kept, "mean", None), getattr(kept, "std", None))
     return all(bool(torch.isfinite(tensor).all()) for tensor in tensors if isinstance(tensor, Tensor))

@@ -67,7 +67,7 @@ def warmed(rate: float, update: int) -> float:
 
 
 def is_ruined(losses: Sequence[float], baseline: Sequence[float]) -> bool:
-    """Whether a candidate need not go on: not finite, or far worse than nothing."""
+    """Whether a candidate need not continue: not finite, or far worse than nothing."""
     if losses and not isfinite(losses[-1]):
         return True
     if len(losses) < LOOK:

@@ -40,7 +40,7 @@ EVENTS = (
 )
 
 OBSERVER = "observer"
-"""A callback that only looks on: when it fails it is switched off, and training goes on."""
+"""A callback that only looks on: when it fails it is switched off, and training continues."""
 
 ESSENTIAL = "essential"
 """A callback without which the training is another one: when it fails the run stops, with a save."""
@@ -182,7 +182,7 @@ class Callback:
         """An update was made."""
 
     def on_rollback(self, parts: Mapping[str, Any]) -> None:
-        """The state with these parts has been put back into what is trained; the step goes on counting."""
+        """The state with these parts has been put back into what is trained; the step count continues."""
 
     def on_save(self, save: Save) -> None:
         """The host has written what is trained."""

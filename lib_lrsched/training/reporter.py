@@ -24,7 +24,7 @@ class Reporter:
         self._said: set[str] = set()
 
     def protect(self, action: Callable[[], T]) -> T | None:
-        """Do something in the host's loop; what it raises is reported once, and training goes on."""
+        """Do something in the host's loop; what it raises is reported once, and training continues."""
         try:
             return action()
         except Exception as error:  # noqa: BLE001 the host swallows exceptions of its loop and skips its final save

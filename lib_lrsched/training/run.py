@@ -26,7 +26,7 @@ from .request import Request as Request
 from .run_plan import RunPlan
 
 STATE_EVERY_S = 10.0
-"""The step in run.json is at most this old while a run goes on; the history is at most a second old."""
+"""The step in run.json is at most this old while a run is running; the history is at most a second old."""
 
 
 class TrainingRun:
@@ -286,7 +286,7 @@ class TrainingRun:
             self._try(lambda: self._store.save(self._state))
 
     def _try(self, action: Callable[[], None]) -> None:
-        """Files may fail; training goes on."""
+        """Files may fail; training continues."""
         try:
             action()
         except OSError as error:

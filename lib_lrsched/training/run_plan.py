@@ -92,7 +92,7 @@ class RunPlan:
         return all(has_same_past(then, now, step - self.origin) for _, then, now in self._then_and_now())
 
     def _then_and_now(self) -> Iterator[tuple[str, Plan, Plan]]:
-        """The plans of rate and clip threshold that the stored run had, where the same texts go on, and those in force."""
+        """The plans of rate and clip threshold that the stored run had, where the same texts continue, and those in force."""
         leg, state = self._last_leg(), self.resumed.state
         if leg is None or state is None or not self.continues or leg.origin != self.origin:
             return

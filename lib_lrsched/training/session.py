@@ -257,7 +257,7 @@ class Session:
             batch.baseline = self.trainee.baseline_loss(batch, self.host.shared.sd_model, self.start or [])
         except torch.cuda.OutOfMemoryError:
             self._compare_no_more("the GPU has no memory left for it")
-        except Exception as error:  # noqa: BLE001 whatever it is, the guard goes on without
+        except Exception as error:  # noqa: BLE001 whatever it is, the guard works without it
             self.reporter.failed(error)
             self._compare_no_more("the model failed at a second pass; the traceback is on the console")
         return batch.baseline
@@ -330,7 +330,7 @@ class Session:
             self.rate_and_clip.let_go()
         known = self._known()
         if known is not None and known.step > 0 and trainee.is_saved_in_loop:
-            # After an exception the host keeps what is advanced in memory and goes on from it.
+            # After an exception the host keeps the newer weights in memory and continues from them.
             self.run.saved(known, is_main=False)
         trainee.let_go(is_shared=any(other.trainee.thing is trainee.thing for other in others))
         return Outcome(*self._outcome(broken_by))

@@ -20,7 +20,7 @@ class Settings:
         exact_clip: clip true, unscaled gradients; off restores the host's own clipping.
         freeze: leave out the gradients that nobody uses, for the length of a run.
         free_memory: leave the host's gradient checkpointing out: where there is memory for it ("auto"), always or never.
-        autosave_every: save all that it takes to go on exactly every so many updates; 0 for never.
+        autosave_every: save a snapshot, all that it takes to resume exactly, every so many updates; 0 for never.
         autosave_minutes: and when this many minutes have passed since the last time; 0 for never.
         guard: go back to the last good state, at a lower rate, where a run has gone wrong.
         guard_loss: losses this many times the highest of the recent ones count as wrong, see `guard`; 0 for never.

@@ -28,7 +28,7 @@ DESIGN = (
     "layer_structure", "activation_func", "weight_init", "add_layer_norm", "use_dropout", "activate_output", "last_layer_dropout",
     "dropout_structure",
 )
-"""What the host's Hypernetwork needs to be made anew, besides its widths."""
+"""What the host's Hypernetwork needs to be created again, besides its widths."""
 
 
 class Trainee(Protocol):
@@ -50,7 +50,7 @@ class Trainee(Protocol):
         """Its present form: step, digest, and the time of its file; 0 where it is ahead of the file with that digest."""
 
     def design(self) -> dict[str, Any]:
-        """What it takes to make it anew, for a snapshot."""
+        """What it takes to create it again, for a snapshot."""
 
     def put_back(self, snapshot: Snapshot, thing: Any) -> None:
         """The snapshot's weights and step, into the host's object.
@@ -110,7 +110,7 @@ class EmbeddingTrainee:
     def vectors(self) -> Tensor | None:
         return None if self.thing is None else self.thing.vec  # type: ignore[no-any-return]
 
-    def known(self, *, is_ahead_of: str | None) -> Known:  # noqa: ARG002 its file is looked at anew by the host
+    def known(self, *, is_ahead_of: str | None) -> Known:  # noqa: ARG002 the host checks its file again
         file = embedding_file(self.thing, self._host.folder_of(self.kind), self.name)
         return Known(self.thing.step or 0, step_hook.digest([self.thing.vec]), file_time(file))
 

@@ -64,5 +64,5 @@ def _rest() -> APIRouter:
 
 
 def _unknown(rest: str) -> Response:
-    """Whatever else is asked for below the prefix."""
+    """Any other path below the prefix."""
     return error_answer(404, f"there is no {PREFIX}/{rest} for this method")

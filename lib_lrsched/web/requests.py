@@ -1,4 +1,4 @@
-"""What the endpoints are asked: one pydantic model for each JSON body and for each set of parameters in an address.
+"""The requests of the endpoints: one pydantic model for each JSON body and for each set of parameters in an address.
 
 FastAPI checks what comes against the model in an endpoint's signature; nothing is checked a second time by hand. Of each field
 the model says in words what it expects (its description), and ``refusal`` makes the message from that:

@@ -33,7 +33,7 @@ _histories = Histories()
 
 @router.get("/runs")
 def runs(runtime: Runtime = RUNTIME) -> Response:
-    """All runs, newest first; the state of those going on comes from memory, of the others from disk."""
+    """All runs, newest first; the state of those running comes from memory, of the others from disk."""
     live = {run_id: one.state() for run_id, one in runtime.active().items()}
     stored = runtime.store.runs()
     states = [*live.values(), *(state for state in stored if state.id not in live)]
@@ -104,7 +104,7 @@ def run(run_id: str, query: RunQuery = Depends(RunQuery), runtime: Runtime = RUN
 
 @router.delete("/runs/{run_id:path}")
 def delete_run(run_id: str, runtime: Runtime = RUNTIME) -> Response:
-    """Deletes a run that is not going on; answers with the new list."""
+    """Deletes a run that is not running; answers with the new list."""
     runtime.delete_run(run_id)
     return runs(runtime)
 

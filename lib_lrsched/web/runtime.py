@@ -15,7 +15,7 @@ from lib_lrsched.storage.store import Store
 
 
 class LiveRun(Protocol):
-    """A run that is going on in this process."""
+    """A run that is running in this process."""
 
     @property
     def history(self) -> History: ...
@@ -33,7 +33,7 @@ class Runtime(Protocol):
         """`{"name", "hooked": bool, "why"}`."""
 
     def active(self) -> Mapping[str, LiveRun]:
-        """The runs that are going on, by id: a snapshot."""
+        """The runs in progress, by id: a copy."""
 
     def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
         """Step, digest and file time (ns) of an embedding or hypernetwork as it is now; None where there is none."""
@@ -42,7 +42,7 @@ class Runtime(Protocol):
         """The same as lookup, and what its next training resumes from, as it is chosen now."""
 
     def choose(self, kind: str, name: str, choice: str) -> None:
-        """How the next training of this name goes on."""
+        """How the next training of this name resumes."""
 
     def chosen(self, kind: str, name: str) -> str:
         """What was chosen for it."""
@@ -51,7 +51,7 @@ class Runtime(Protocol):
         """The snapshots of a run."""
 
     def delete_run(self, run_id: str) -> None:
-        """Deletes a run that is not going on."""
+        """Deletes a run that is not running."""
 
     def export_run(self, run_id: str, target: BinaryIO) -> None:
         """Writes a run as one file."""
@@ -75,7 +75,7 @@ RUNTIME: Any = Depends(_current)
 
 
 def state_of(runtime: Runtime, run_id: str) -> RunState:
-    """The state of a run; of one that is going on as it is in memory.
+    """The state of a run; of a running one as it is in memory.
 
     Raises:
         UnknownRunError: there is no such run.

@@ -16,12 +16,12 @@ const CAPTIONS = {
     restart: "the schedule restarts over the remaining steps",
 };
 
-/** What stands at the mark of the step at which a run goes on. */
+/** What stands at the mark of the step at which a run resumes. */
 export function mark(mode, step) {
     return `${MARKS[mode]} ${formatCount(step)}`;
 }
 
-/** What a chart of a run that goes on shows, as a sentence. */
+/** What a chart of a resumed run shows, as a sentence. */
 export function caption(mode, step) {
     const at = formatCount(step);
     if (mode === "file") return `A new run, which begins at step ${at}.`;

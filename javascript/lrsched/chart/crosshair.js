@@ -115,7 +115,7 @@ export class Crosshair {
     #listen() {
         const {host} = this.chart;
         host.addEventListener("pointermove", (event) => this.follow(event));
-        // A press and its release, since there is no click where the chart was drawn anew between the two.
+        // A press and its release, since no click is sent if the chart was redrawn between the two.
         let pressed = null;
         host.addEventListener("pointerdown", (event) => {
             pressed = event.button === 0 ? event : null;

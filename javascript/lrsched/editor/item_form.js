@@ -54,7 +54,7 @@ export class ItemForm {
         });
     }
 
-    /** What had the focus may be made anew: its successor gets it, or the shape where there is none. */
+    /** What had the focus may have been replaced: its successor gets it, or the shape where there is none. */
     #keepingFocus(draw) {
         const focused = this.host.contains(document.activeElement) ? document.activeElement : null;
         draw();

@@ -1,4 +1,4 @@
-// "Continue a run": the schedule is drawn as the rest of a run that has begun, in one of the ways to go on.
+// "Continue a run": the schedule is drawn as the rest of a run that has begun, in one of the resume modes.
 import {ApiError} from "../base/api.js";
 import {byId, el, setHidden, setText} from "../base/dom.js";
 import {formatCount} from "../base/format.js";
@@ -75,7 +75,7 @@ export class Continuation {
         this.#findStep(run);
     }
 
-    /** Asks at which step a training of this run would go on, when the run has moved. */
+    /** Asks at which step a training of this run would resume, when the run has moved. */
     async #findStep(run) {
         const askedFor = JSON.stringify(run && [run.id, run.state, run.updated_s]);
         if (askedFor === this.#askedFor) return;

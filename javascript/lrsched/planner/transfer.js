@@ -44,7 +44,7 @@ export class Transfer {
         this.#say(trouble || `Sent: ${sent.join(", ")}.`, trouble !== "");
     }
 
-    /** A plan for the rest of a run is only right if that run goes on in the same way. Resolves to what went wrong, or "". */
+    /** A plan for the rest of a run is only right if that run resumes in the same way. Resolves to what went wrong, or "". */
     async #sendWay(kind, sent) {
         const {run, way} = this.planner.continuation;
         if (run?.kind !== kind) return "";

@@ -26,7 +26,7 @@ export class RunFiles {
         });
     }
 
-    /** Takes the run that is shown. The states of one that goes on change all the time: they are read when they are opened. */
+    /** Takes the run that is shown. The snapshots of a running one change all the time: they are read when they are opened. */
     show(run, isActive) {
         if (this.run?.id !== run.id) this.#reset();
         this.run = run;

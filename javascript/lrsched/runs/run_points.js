@@ -51,7 +51,7 @@ export class RunPoints {
         }
     }
 
-    /** A column's values; nothing known of it is no number at any step. */
+    /** A column's values; null at every step where nothing is known of it. */
     column(name) {
         return this.columns[name] ?? this.columns.step.map(() => null);
     }

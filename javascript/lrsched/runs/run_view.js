@@ -196,7 +196,7 @@ function planned(last, multiplier) {
     return [last?.planned ? `planned ${formatRate(last.planned, 5)}` : "", times].filter(Boolean).join(", ");
 }
 
-/** A rescue is named on the chart, and so is a leg that did not go on as before. */
+/** A rescue is named on the chart, and so is a leg that did not continue as before. */
 function markLabel({event, step}, {legs}) {
     if (event === "rescue") return "rescue";
     return event === "resume" ? LEG_LABELS[legs.find((leg) => leg.start_step === step)?.mode] ?? "" : "";

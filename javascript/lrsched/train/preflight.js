@@ -42,7 +42,7 @@ export class Preflight {
         }, pause_ms);
     }
 
-    /** Nothing is to be said of a training that nobody has chosen, nor while one goes on. */
+    /** Nothing is to be said of a training that nobody has chosen, nor while one is running. */
     #isDue(kind) {
         return fields.value(kind) !== "" && !GOING_ON.has(this.resumes[kind].current?.run?.state);
     }

@@ -1,4 +1,4 @@
-// Below the chosen embedding or hypernetwork: where and how its training goes on, and its last settings.
+// Below the chosen embedding or hypernetwork: where and how its training resumes, and its last settings.
 import {ApiError, request} from "../base/api.js";
 import {el, setHidden, setText} from "../base/dom.js";
 import {formatCount} from "../base/format.js";

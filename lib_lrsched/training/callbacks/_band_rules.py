@@ -1,6 +1,6 @@
 """Losses by band of timestep: what is usual in each, and whether an update is far worse than what the run started from.
 
-Pure: floats in, values out. A state is passed in and returned, so that a resumed run goes on judging as if there had been no break.
+Pure: floats in, values out. A state is passed in and returned, so that a resumed run judges as if there had been no break.
 
 The loss of an update depends on its timestep first. In its own band most losses lie close together, but a ruined embedding's are
 only some 5 to 20 times the usual, and one healthy loss in a hundred is as high. So a loss that is high in its band decides nothing:

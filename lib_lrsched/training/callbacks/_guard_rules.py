@@ -1,7 +1,7 @@
 """Whether a run has gone wrong: pure, floats in, a reason or nothing out.
 
 What is looked at after every update: its loss, the norm of its gradients, whether GradScaler skipped it. The state is
-a value that is passed in and returned, so that a resumed run goes on judging as if there had been no break.
+a value that is passed in and returned, so that a resumed run judges as if there had been no break.
 
 The loss of one update says little: it depends on a timestep drawn at random, and the rarest timesteps have losses a hundred
 times the usual. What tells an explosion from one of those is that it stays. So a loss counts as too high

@@ -1,7 +1,7 @@
 """The host's saves during one training: whole files, a backup of the last, true numbers, and nothing good overwritten.
 
     a periodic copy    named -500, the host writes it with 499 updates in it; it is written again one update later
-    a full disk        a copy that cannot be written is said, and training goes on
+    a full disk        a copy that cannot be written is reported, and training continues
     the final save     comes also where the loop raised; weights that are not finite give way to the last good ones
 """
 

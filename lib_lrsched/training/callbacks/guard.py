@@ -1,6 +1,6 @@
 """Steps in where a run has gone wrong: back to the last good state, a lower rate from there on, and at last a stop.
 
-`_guard_rules` judges; the session restores the state. The step goes on counting: updates that were undone stay in the history, as
+`_guard_rules` judges; the session restores the state. The step count continues: updates that were undone stay in the history, as
 what happened, and the host's counters are left alone.
 """
 

@@ -92,7 +92,7 @@ class Progress(Callback):
             return
         window = _window(parts["progress"])
         if window is None:
-            raise ValueError("progress: its window starts anew, for what was saved of it is damaged")
+            raise ValueError("progress: its window starts over, because what was saved of it is damaged")
         self._window = window
 
 

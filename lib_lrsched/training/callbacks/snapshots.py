@@ -60,7 +60,7 @@ class When:
 
 
 class Moment(NamedTuple):
-    """Between two updates: where everything stands that goes on changing before the next one ends.
+    """Between two updates: where everything stands that keeps changing before the next one ends.
 
     ``made`` is the optimizer's own count of updates; ``draws`` is None before the first update of this training. The numbers of
     GradScaler are here, for they change before the next update is counted.
