@@ -15,6 +15,9 @@ from lib_lrsched.schedule.shapes import REQUIRED, SHAPES, Param
 STRETCHING = {"linear", "cosine", "exp", "poly", "rex", "warmup", "onecycle", "wsd", "range_test"}
 """The shapes whose values depend on the length of their segment."""
 
+STRETCHING_PARAMS = {("restarts", "cycles")}
+"""The parameters that make those of another shape depend on it."""
+
 rates = st.one_of(st.sampled_from(["0.005", "1e-3", "0.5", "1", "1e-5"]), st.floats(1e-9, 1e3).map(repr))
 
 
@@ -38,10 +41,15 @@ def argument(p: Param, percent: bool) -> st.SearchStrategy[str]:
 
 
 @st.composite
-def shapes(draw: Callable[[Any], Any], names: tuple[str, ...] = tuple(SHAPES), percent: bool = True) -> str:
-    shape = SHAPES[draw(st.sampled_from(names))]
+def shapes(
+    draw: Callable[[Any], Any], names: tuple[str, ...] = tuple(SHAPES), percent: bool = True, stretching: bool = True,
+) -> str:  # fmt: skip
+    """``stretching``: its values may depend on the length of its segment."""
+    shape = SHAPES[draw(st.sampled_from(names if stretching else tuple(name for name in names if name not in STRETCHING)))]
     words = []
     for p in shape.params:
+        if not stretching and (shape.name, p.name) in STRETCHING_PARAMS:
+            continue
         if p.default is REQUIRED or p.name == "a" or draw(st.booleans()):  # with a, a shape needs no segment before it
             words.append(f"{p.name}={draw(argument(p, percent))}")
     return f"{shape.name}({', '.join(words)})"
@@ -67,7 +75,7 @@ def schedules(draw: Callable[[Any], Any], *, fixed: bool = False) -> str:
         written = draw(value)
         items.append(written if written.startswith("repeat") else f"{written}:{end}")
     if draw(st.booleans()):
-        items.append(draw(st.one_of(rates, shapes(tuple(SHAPES.keys() - STRETCHING), False)) if fixed else value))
+        items.append(draw(st.one_of(rates, shapes(percent=False, stretching=False)) if fixed else value))
     return draw(st.sampled_from([", ", ",", " ,\n"])).join(items)
 
 
