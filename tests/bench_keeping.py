@@ -130,20 +130,20 @@ def whole_run() -> tuple[float, float, float]:
     return statistics.median(times[50]), statistics.median(times[0]), spent / (sum(times[50]) * LEG)
 
 
-def progress(kind: str, free_memory: str, legs: int = 6, leg: int = 96) -> tuple[float, float]:
+def progress(kind: str, speed: str, legs: int = 6, leg: int = 96) -> tuple[float, float]:
     """Seconds per update of two practice runs, by turns: with the default comparisons with the start, and with none.
 
     The time is that of a leg's updates as the runs' histories have it, but for the first 16: the guard compares the first few of a
     training that has no snapshot to resume from.
 
     Args:
-        free_memory: "off" with gradient checkpointing, "on" without.
+        speed: "exact" with gradient checkpointing, "fast" without.
     """
     from lib_lrsched.training.settings import Settings
 
     times: dict[int, list[float]] = {0: [], Settings.progress_every: []}
     with tempfile.TemporaryDirectory() as folder, practice(Path(folder)) as (service, settings):
-        settings["free_memory"] = free_memory
+        settings["training_speed"] = speed
         for every in times:
             service.create(kind, f"every{every}")
         for number in range(1, legs + 1):

@@ -29,8 +29,8 @@ FOLDERS = (
 """The order of the house. ``__init__`` is the package itself, which hands on names of the folders before it."""
 
 USES_TORCH = (
-    "optimizer", "snapshot", "training", "host.attention", "host.checkpointing", "host._training_checks", "host.run_transfer",
-    "practice",
+    "optimizer", "snapshot", "training", "host.attention", "host.checkpointing", "host.fast_attention", "host._training_checks",
+    "host.run_transfer", "practice",
 )  # fmt: skip
 """What imports torch when it is imported: folders, and single files of others."""
 

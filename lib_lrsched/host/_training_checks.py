@@ -9,7 +9,7 @@ import torch
 from lib_lrsched.optimizer import step_hook
 from lib_lrsched.training.run import TrainingRun
 
-from . import attention, input_checks
+from . import fast_attention, input_checks
 from .webui import Host
 
 
@@ -33,8 +33,8 @@ class TrainingChecks:
         loaded = [] if kind == "hypernetwork" else getattr(shared, "loaded_hypernetworks", None) or []
         applied = [f"{getattr(one, 'name', '?')} {step_hook.digest(one.weights())[:16]}" for one in loaded]
         return {
-            "free_memory": self._host.settings().free_memory, "hypernetworks": ", ".join(applied) or "none",
-            "attention": attention.name_in_force(shared.sd_model), "torch": str(torch.__version__),
+            "training_speed": self._host.settings().training_speed, "hypernetworks": ", ".join(applied) or "none",
+            "attention": fast_attention.name_of(self._host), "torch": str(torch.__version__),
             "device": step_hook.device_name(torch.device(shared.device)),
             **({"max_norm": f"{limit:g}"} if limit and kind == "embedding" else {}),
         }

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any
 
+from lib_lrsched.storage.former_settings import FORMER, renamed
 from lib_lrsched.training.settings import CHOICES, Settings
 
 HIGHEST = {"guard_factor": 1.0}
 
 SECTION = ("lrsched", "LR Schedule")
+PREFIX = "lrsched_"
 
 
 def register() -> None:
@@ -26,9 +28,10 @@ def register() -> None:
                                "off: the WebUI's own clipping, which on CUDA clips gradients while they are still scaled"),
         "lrsched_freeze": (default.freeze, "Skip unused gradients",
                            "faster, less memory, same result: the WebUI computes gradients for the whole model at every update"),
-        "lrsched_free_memory": (default.free_memory, "Use free memory for speed",
-                                ("skips gradient checkpointing, which saves memory by computing the forward pass twice; auto: "
-                                 "where there is room; the result is the same to about six digits, with off to the last bit")),
+        "lrsched_training_speed": (default.training_speed, "Training speed",
+                                   ("exact: the WebUI's own bits. fast: torch's scaled_dot_product_attention, and no gradient "
+                                    "checkpointing, which saves memory by computing the forward pass twice; the same to about six "
+                                    "digits. auto: as fast, but without checkpointing only where there is room")),
         "lrsched_autosave_every": (default.autosave_every, "Save a snapshot every N updates",
                                    "weights, optimizer, random numbers, data position: to resume exactly; 0: never"),
         "lrsched_autosave_minutes": (default.autosave_minutes, "Also save one every N minutes", "0: never"),
@@ -49,8 +52,9 @@ def register() -> None:
         "lrsched_state_dir": (default.state_dir, "Folder for run state and history",
                               "empty: the folder lrsched beside the WebUI's own data; never the embeddings folder"),
     }
+    _take_over(shared.opts)
     for key, (value, label, info) in rows.items():
-        words = CHOICES.get(key.removeprefix("lrsched_"))
+        words = CHOICES.get(key.removeprefix(PREFIX))
         component: tuple[Any, Any] = (None, None)
         if words:
             component = (gr.Radio, {"choices": [*words]})
@@ -63,9 +67,16 @@ def read() -> Settings:
     """The settings as they are now."""
     from modules import shared
 
-    default, data = Settings(), shared.opts
-    own = {name: getattr(data, f"lrsched_{name}", getattr(default, name)) for name in Settings.__dataclass_fields__}
-    return checked(own, default)
+    default, names = Settings(), (*Settings.__dataclass_fields__, *FORMER)
+    there = {name: getattr(shared.opts, f"{PREFIX}{name}") for name in names if hasattr(shared.opts, f"{PREFIX}{name}")}
+    return checked({**vars(default), **renamed(there)}, default)
+
+
+def _take_over(opts: Any) -> None:
+    """What was set under a former name, before the page gets a default for the present one."""
+    data = getattr(opts, "data", None) or {}
+    for name, value in renamed(data, PREFIX).items():
+        data.setdefault(name, value)
 
 
 def checked(own: Mapping[str, Any], default: Settings) -> Settings:
