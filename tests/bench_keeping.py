@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from lib_lrsched.optimizer.codec import copied
+from lib_lrsched.snapshot.snapshot import PARTS
 from lib_lrsched.storage.history import History
 from lib_lrsched.storage.store import Store
 from lib_lrsched.training.callbacks.snapshots import Snapshots, When
@@ -24,6 +25,9 @@ from lib_lrsched.training.run import Request, TrainingRun
 
 UPDATES = 2000
 LEG = 250
+OWN = {"trained", "optimizer", "scaler", "random", "order"}
+"""The parts of a snapshot that Snapshots takes by itself; callbacks have the others."""
+WRITTEN_S = 60.0
 
 
 def snapshots_of(folder: Path, tensors: list[torch.Tensor], every: int) -> tuple[Snapshots, torch.optim.Optimizer, Path]:
@@ -35,13 +39,17 @@ def snapshots_of(folder: Path, tensors: list[torch.Tensor], every: int) -> tuple
     optimizer.step()
     session: Any = SimpleNamespace(
         run=run, trainee=SimpleNamespace(tensors=lambda: tensors), scaler=None, optimizer=optimizer,
-        state_dict=lambda: {"watch": None, "guard": None, "extra": {}}, reporter=SimpleNamespace(tell_state_trouble=print),
+        state_dict=lambda: {**dict.fromkeys(PARTS.keys() - OWN), "extra": {}}, reporter=SimpleNamespace(tell_state_trouble=_failed),
     )  # fmt: skip
     snapshots = Snapshots(session, When(every, 0.0), None)
     run.begin(0, None)
     snapshots.begin(0)
     snapshots.on_start(session)
     return snapshots, optimizer, run.snapshots_path
+
+
+def _failed(message: str) -> None:
+    raise AssertionError(message)
 
 
 def embedding_snapshot() -> tuple[float, float]:
@@ -73,6 +81,8 @@ def hypernetwork_snapshot() -> tuple[float, float, float]:
             snapshots.boundary(step, made=step, disturbed=False, is_good=True)
             held.append(time.perf_counter() - begin)
             while len(list(written_to.glob("*.safetensors"))) < min(step, 3) or snapshots.is_writing:
+                snapshots.say_troubles()
+                assert time.perf_counter() - begin < WRITTEN_S, "the snapshot does not come to the disk"
                 time.sleep(0.005)
             written.append(time.perf_counter() - begin)
             begin = time.perf_counter()

@@ -6,10 +6,10 @@ Text in, values out and back; it opens a file only to read its header, its last 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import isfinite, nan
 from pathlib import Path
-from typing import NoReturn, TypedDict
+from typing import Any, NoReturn, TypedDict
 
 from lib_lrsched.errors import RunStateError
 
@@ -113,10 +113,14 @@ def header() -> bytes:
     return json.dumps({"lrsched_history": FORMAT, "columns": COLUMNS}).encode() + b"\n"
 
 
+_AS_JSON: dict[type, Callable[[Any], str]] = {float: float.__repr__, int: int.__repr__}
+
+
 def line(entry: HistoryRow | Event, layout: Layout = OWN) -> bytes:
     if isinstance(entry, HistoryRow):
         values = layout.values(entry)
-        text = json.dumps([None if value is None or not isfinite(value) else value for value in values])
+        numbers = ["null" if v is None or not isfinite(v) else _AS_JSON.get(type(v), json.dumps)(v) for v in values]
+        text = f"[{', '.join(numbers)}]"  # as json.dumps writes all of them, in half the time
     else:
         text = json.dumps(entry)
     return text.encode() + b"\n"

@@ -227,6 +227,8 @@ class Session:
 
     def before_step(self) -> None:
         """The optimizer is about to step: gradients are there, unscaled."""
+        if not self.callbacks.are_told("before_step"):
+            return
         hook = self.rate_and_clip.hook
         assert hook is not None, "an optimizer steps that is not attached"
         self.callbacks.call("before_step", Update(-1, float("nan"), hook.rate or 0.0, None, was_skipped=False))

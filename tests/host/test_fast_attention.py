@@ -25,6 +25,7 @@ from lib_lrsched.practice.model import LATENT_CHANNELS
 from lib_lrsched.training.settings import Settings
 
 FAST = 'attention of the UNet: torch\'s scaled_dot_product_attention, because "Training speed" is fast'
+NOTHING = "does not propagate gradients to the prompt, so nothing would be learned"
 KEPT = "attention of the UNet stays the WebUI's own: "
 
 passes: list[int] = []
@@ -164,8 +165,7 @@ def test_one_that_passes_a_wrong_gradient_is_taken_out_again(trainings):
     trainings.fast = spoilt
     one = trainings.begin("fast")
     assert trainings.is_plain()
-    assert trainings.said == [f"{KEPT}the attention in force (spoilt) does not propagate gradients to the prompt, "
-                              "so nothing would be learned"]
+    assert trainings.said == [f"{KEPT}the attention in force (spoilt) {NOTHING}"]
     one.undo()
 
 
