@@ -114,7 +114,7 @@ def find_webui(settings: Callable[[], Settings] = Settings) -> Host | NoTraining
         reload=_reload, data_dir=data_dir, settings=settings, read_image=getattr(images, "read", None),
         autocast=devices.autocast, model_facts=_model_facts,
         embedding_db=lambda: sd_hijack.model_hijack.embedding_db, loaded_model=_loaded_model,
-        replaced_unet=_replaced_unet, fast_attention=_fast_attention(),
+        replaced_unet=_replaced_unet, fast_attention=fast_attention(),
     )
 
 
@@ -159,7 +159,8 @@ def _replaced_unet() -> str:
     return "" if unet is None else str(getattr(getattr(unet, "option", None), "label", None) or type(unet).__name__)
 
 
-def _fast_attention() -> Callable[..., Any] | None:
+def fast_attention() -> Callable[..., Any] | None:
+    """See Host."""
     try:
         from modules import sd_hijack_optimizations
     except ImportError:
