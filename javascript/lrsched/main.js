@@ -45,7 +45,7 @@ function startHelpers() {
 
 function startTab(page) {
     parts.tab?.watcher.stop();
-    parts.tab?.trials.stop();
+    parts.tab?.trials.end();
     const planner = new Planner();
     const transfer = new Transfer(planner, {onResumeChosen: (kind) => parts.helpers?.resumes[kind].again()});
     const watcher = new RunsWatcher({

@@ -8,7 +8,7 @@ import {StartOptions} from "./start_options.js";
 import {estimated, inputsOf} from "./words.js";
 
 const LOOK_MS = 300; // at the fields, while it is open: gradio's drop-downs tell nobody of a change
-const RETRY_MS = 2000;
+const RETRY_MS = 3000; // what is wrong may be mended without any field telling
 const LABELS = {embedding: "Embedding", hypernetwork: "Hypernetwork"};
 
 /** Why a question cannot even be asked. */
@@ -23,7 +23,8 @@ class NotYet extends Error {}
 export class StartBox {
     #latest = new Latest();
     #asked = "";
-    #due = 0;
+    #due = Infinity;
+    #isAsking = false;
     #timer = null;
 
     constructor(store, {button, kinds, rate = null, texts = null, onStarted}) {
@@ -47,7 +48,7 @@ export class StartBox {
     open() {
         this.#fillKinds();
         this.#asked = "";
-        this.#write("Looks at what there is…", "");
+        this.#write("Estimating…", "", {isReady: false});
         this.#show(true);
         this.#look();
         this.#timer ??= setInterval(() => this.#look(), LOOK_MS);
@@ -89,11 +90,12 @@ export class StartBox {
             if (!(error instanceof NotYet)) throw error;
             this.#asked = "";
             this.#latest.of(() => null); // what was asked before is of no use any more
-            return this.#write("", error.message);
+            return this.#write("", error.message, {isReady: false});
         }
         const asked = JSON.stringify(body);
-        if (asked === this.#asked || performance.now() < this.#due) return;
+        if (this.#isAsking || (asked === this.#asked && performance.now() < this.#due)) return;
         this.#asked = asked;
+        this.#due = Infinity;
         this.#estimate(body);
     }
 
@@ -113,13 +115,17 @@ export class StartBox {
     }
 
     async #estimate(body) {
+        this.#isAsking = true;
         try {
             const answer = await this.#latest.ask("POST", "trials/estimate", body);
             if (answer === null) return;
             const inputs = this.rate === null ? "" : ` ${inputsOf(body.inputs)}`;
-            this.#write(estimated(answer) + inputs, "");
+            this.#write(estimated(answer) + inputs, "", {isReady: true});
         } catch (error) {
-            this.#failed(error);
+            this.#due = performance.now() + RETRY_MS;
+            this.#failed(error, {isReady: false});
+        } finally {
+            this.#isAsking = false;
         }
     }
 
@@ -130,23 +136,19 @@ export class StartBox {
             this.#show(false);
             this.onStarted();
         } catch (error) {
-            this.#failed(error);
+            this.#failed(error, {isReady: true}); // it can be pressed again
         }
     }
 
-    /** Says it; asks again after a while where that may help. */
-    #failed(error) {
+    #failed(error, {isReady}) {
         if (!(error instanceof ApiError || error instanceof NotYet)) throw error;
-        if (error.passing) {
-            this.#asked = "";
-            this.#due = performance.now() + RETRY_MS;
-        }
-        this.#write("", error.passing ? `${error.message} Trying again.` : error.message);
+        const isAskedAgain = error.passing && !isReady;
+        this.#write("", isAskedAgain ? `${error.message} Trying again.` : error.message, {isReady});
     }
 
-    #write(said, trouble) {
+    #write(said, trouble, {isReady}) {
         setText(this.said, said);
         setText(this.trouble, trouble);
-        this.go.disabled = trouble !== "" || said === "";
+        this.go.disabled = !isReady;
     }
 }

@@ -5,6 +5,7 @@ import {cutAtTicks, freeName, sentence} from "./words.js";
 /** `onUse(trial)` writes the text where it is used and resolves to what is said of it; `presets` keeps it. */
 export class Suggestion {
     #drawn = "";
+    #proposed = "";
 
     constructor({onUse, presets}) {
         this.onUse = onUse;
@@ -19,6 +20,7 @@ export class Suggestion {
 
     show(trial) {
         this.trial = trial;
+        this.#proposeName();
         const {id, state, suggested, why} = trial;
         const isDone = state === "finished";
         setHidden(byId("trial_suggestion"), !isDone);
@@ -31,7 +33,13 @@ export class Suggestion {
         setText(byId("trial_suggested"), suggested ?? "");
         byId("trial_why").replaceChildren(...cutAtTicks(sentence(why)).map(([words, isText]) => (isText ? el("code", {text: words}) : words)));
         setHidden(byId("trial_actions"), suggested === null);
-        this.name.value = freeName(`Found for ${trial.name}`, this.presets.names).slice(0, this.name.maxLength);
+    }
+
+    /** Proposes a name that no preset has, unless another one was written. */
+    #proposeName() {
+        const name = freeName(`Found for ${this.trial.name}`, this.presets.names).slice(0, this.name.maxLength);
+        if (this.name.value === "" || this.name.value === this.#proposed) this.name.value = name;
+        this.#proposed = name;
     }
 
     async #keep() {

@@ -16,7 +16,7 @@ export class TrainOffer {
         const button = (text, click) => el("button", {type: "button", class: "lrsched-button", text, on: {click}});
         this.find = button("Find the rate", () => {});
         this.find.title = "Tries rates around the highest one of the schedule in the field; nothing is trained";
-        this.text = el("span", {class: "lrsched-resume-text", role: "status"});
+        this.text = el("span", {class: "lrsched-resume-text"});
         this.code = el("code", {class: "lrsched-resume-rate"});
         this.use = button("Use it", () => setText(this.said, onUse(store.recent(kind))[0]));
         this.stop = button("Stop", () => this.#stop());
@@ -40,6 +40,7 @@ export class TrainOffer {
         const isGoing = recent !== null && isActive(recent);
         const suggested = trial?.state === "finished" ? trial.suggested : null;
         setHidden(this.find, isGoing);
+        this.text.setAttribute("aria-live", isGoing ? "off" : "polite"); // its end is told, not each update
         setText(this.text, trial === null ? "" : said(trial, this.store.trouble));
         setText(this.code, suggested ?? "");
         setHidden(this.code, suggested === null);

@@ -9,6 +9,7 @@ const IDLE_MS = 4000;
 const MOST_PAUSE_MS = 15000;
 const CHECK_MS = 200;
 const STORE = "trial";
+const OF_TAB = {isOfTab: true}; // over a reload, but who comes another day is not shown an old one
 
 /** Polls the list and those of the trials that are looked at; `listen(hears)` for whoever draws them. */
 export class TrialStore {
@@ -25,7 +26,7 @@ export class TrialStore {
     constructor(isWatched) {
         this.isWatched = isWatched;
         this.trials = [];
-        this.chosen = recall(STORE, null);
+        this.chosen = recall(STORE, null, OF_TAB);
         this.trouble = "";
         this.lost = "";
         setInterval(() => this.#check(), CHECK_MS);
@@ -55,17 +56,17 @@ export class TrialStore {
     /** Looks at a trial; null looks at none. Kept over a reload. */
     choose(id) {
         this.chosen = id;
-        keep(STORE, id);
+        keep(STORE, id, OF_TAB);
         this.#soon();
         this.#tell();
     }
 
     async start(body) {
         const {id} = await request("POST", "trials", body);
+        await this.#lists.of(() => null); // a list that is on its way does not know it yet
         this.#seen.add(id);
         this.lost = "";
         this.choose(id);
-        return id;
     }
 
     /** Ends a trial that has not ended, and deletes one that has; it is refused where that has changed meanwhile. */
@@ -129,17 +130,17 @@ export class TrialStore {
     }
 
     #take(trials, {isOurs = false} = {}) {
-        const before = new Map(this.active.map((trial) => [trial.id, trial]));
-        for (const {id} of trials) before.delete(id);
+        const isListed = (wanted) => trials.some(({id}) => id === wanted);
+        const gone = isOurs ? null : this.active.find(({id}) => !isListed(id));
         const begun = trials.find((one) => isActive(one) && !this.#seen.has(one.id));
         for (const one of trials.filter(isActive)) this.#seen.add(one.id);
         this.trials = trials;
         this.#isRead = true;
         if (begun) this.chosen = begun.id;
-        if (!trials.some(({id}) => id === this.chosen)) this.chosen = null;
-        for (const id of this.#details.keys()) if (!trials.some((one) => one.id === id)) this.#details.delete(id);
-        for (const {name} of before.values()) if (!isOurs) this.lost = `The trial for ${name} is gone: the server has been started again. Start it anew.`;
-        keep(STORE, this.chosen);
+        if (!isListed(this.chosen)) this.chosen = null;
+        for (const id of this.#details.keys()) if (!isListed(id)) this.#details.delete(id);
+        if (gone) this.lost = `The trial for ${gone.name} is gone: the server was started again meanwhile. Start it anew.`;
+        keep(STORE, this.chosen, OF_TAB);
         this.#tell();
     }
 

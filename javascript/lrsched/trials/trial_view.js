@@ -23,13 +23,14 @@ export class TrialView {
     /** Draws what has changed; null hides it all. */
     show(trial) {
         setHidden(this.panel, trial === null);
+        if (trial === null) return;
+        this.suggestion.show(trial);
         const key = JSON.stringify(trial);
-        if (trial === null || key === this.#drawn) return;
+        if (key === this.#drawn) return;
         this.#drawn = key;
         this.#drawHead(trial);
         this.#drawChart(trial);
         this.#drawTable(trial);
-        this.suggestion.show(trial);
         this.images.show(trial);
     }
 

@@ -23,7 +23,7 @@ export class TrialsCard {
         this.question = byId("trial_ask");
         this.#makeStarts();
         this.#bind();
-        this.stop = store.listen(() => this.#draw());
+        this.end = store.listen(() => this.#draw());
     }
 
     /** Writes what a trial suggests into the Train tab and into the editor; returns [what is said of it, whether that is bad]. */
@@ -100,8 +100,11 @@ export class TrialsCard {
 
     #draw() {
         const {store} = this;
-        if (this.shown !== store.chosen) setHidden(this.question, true), setText(byId("trial_trouble"), "");
-        this.shown = store.chosen;
+        if (this.shown !== store.chosen) {
+            this.shown = store.chosen;
+            setHidden(this.question, true);
+            setText(byId("trial_trouble"), "");
+        }
         const trouble = [store.trouble, store.lost].filter(Boolean).join(" ");
         setText(byId("trials_trouble"), trouble);
         setHidden(byId("trials_trouble"), trouble === "");

@@ -22,8 +22,8 @@ export function inputsOf({steps, batch_size: batch, gradient_step: accumulate}) 
 }
 
 /** What a trial is about, as a title. */
-export function title({what, kind, name, candidates}) {
-    return `${what === "texts" ? `${candidates.length || ""} schedules`.trim() : "Rates"} for ${name} (${kind})`;
+export function title({what, kind, name}) {
+    return `${what === "texts" ? "Schedules" : "Rates"} for ${name} (${kind})`;
 }
 
 /** How far a trial is; of one that waits, for what. */
