@@ -57,6 +57,7 @@ class TrainingHooks:
         self._forget = forget
         self._patches = Patches()
         self._saving = SavingHooks(runtime, self._after_last_save)
+        runtime.when_tried = self._after_trial
 
     # The seams -----------------------------------------------------------------------------
 
@@ -80,6 +81,7 @@ class TrainingHooks:
     def undo(self) -> list[str]:
         """Put back what was there: at once, or when the running trainings have ended. No new one is hooked."""
         self.closing = True
+        self.runtime.trial_runner.close()
         return self._close_when_idle()
 
     def _close_when_idle(self) -> list[str]:
@@ -88,6 +90,10 @@ class TrainingHooks:
         self.runtime.hooked = False
         self._forget()
         return self._patches.undo()
+
+    def _after_trial(self) -> None:
+        if self.closing:
+            self._close_when_idle()
 
     def _after_last_save(self, session: Session) -> None:
         if session.has_ended:
@@ -180,7 +186,7 @@ class TrainingHooks:
         resumed = replace(resumed, messages=(*resumed.messages, *messages, *([claim.trouble] if claim.trouble else [])))
         run = TrainingRun(request, self.runtime.store, exact_clip=self.runtime.host.settings().exact_clip, resumed=resumed)
         if known is not None and (request.kind == "embedding" or known.digest):  # else a file that is not loaded yet
-            input_checks.check_is_left(run, known.step if resumed.step is None else resumed.step)
+            input_checks.check_is_left(run.planned, known.step if resumed.step is None else resumed.step)
         return run, known, snapshot, warnings
 
     def _known(self, request: Request, choice: str, call: Call) -> tuple[Known | None, list[str]]:
