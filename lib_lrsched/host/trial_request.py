@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from lib_lrsched.errors import ConflictError, RequestError
+from lib_lrsched.errors import ConflictError, RequestError, ScheduleError
 from lib_lrsched.schedule.counting import needs_images
 from lib_lrsched.storage.history_lines import newest_pace
 from lib_lrsched.storage.resume import Resumption
@@ -121,6 +121,10 @@ def checked(there: Installation, asked: Asked) -> Wanted:
         plans_of(asked.spec, _planned(there, asked, arguments))
     except InputError as error:
         raise RequestError(str(error)) from error
+    except ScheduleError as error:
+        if error.source in asked.spec.texts:  # one of many
+            error.add(f", in {error.source}")
+        raise
     _check_findings(there, asked, arguments)
     return Wanted(asked.kind, asked.name, arguments, replace(asked.spec, sample=_sample(asked, arguments)))
 
@@ -160,8 +164,8 @@ def _planned(there: Installation, asked: Asked, arguments: Mapping[str, Any]) ->
     mode = arguments["clip_grad_mode"] if arguments["clip_grad_mode"] in input_checks.CLIPPING else "disabled"
     texts = (arguments["learn_rate"], "" if mode == "disabled" else arguments["clip_grad_value"])
     count = there.count_images(arguments["data_root"]) if needs_images(" ".join((*texts, *asked.spec.texts))) else None
-    request = Request(asked.kind, asked.name, texts[0], arguments["steps"], arguments["batch_size"], arguments["gradient_step"], mode,
-                      texts[1], images=count or None)
+    batch, accumulate = arguments["batch_size"], arguments["gradient_step"]
+    request = Request(asked.kind, asked.name, texts[0], arguments["steps"], batch, accumulate, mode, texts[1], images=count or None)
     planned = RunPlan(request, resumed)
     step = resumed.step if resumed.step is not None else 0 if now is None else now[0]
     if step < request.total_steps:

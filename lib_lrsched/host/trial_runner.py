@@ -20,7 +20,6 @@ from typing import Any, Protocol
 
 from lib_lrsched.errors import ConflictError, ScheduleError
 from lib_lrsched.storage import locks
-from lib_lrsched.storage.store import Store
 from lib_lrsched.storage.trial_store import TrialRecord, TrialStore
 from lib_lrsched.training.run import TrainingRun
 from lib_lrsched.training.trial import Trial, Tried
@@ -284,8 +283,9 @@ class _Job:
         trial, wanted, answer = self.trial, self.wanted, self.trial.answer
         arguments = wanted.arguments
         return TrialRecord(
-            id=self.id, kind=wanted.kind, name=wanted.name, text=arguments["learn_rate"], steps=arguments["steps"], state=self.state,
-            message=waits_for or self.message, messages=list(trial.messages), started_s=self.started_s, ended_s=self.ended_s,
+            id=self.id, kind=wanted.kind, name=wanted.name, text=arguments["learn_rate"], steps=arguments["steps"],
+            state=self.state, message=waits_for or self.message, messages=list(trial.messages),
+            started_s=self.started_s, ended_s=self.ended_s,
             updates=wanted.spec.updates, seed=wanted.spec.seed, made=trial.made, what="texts" if wanted.spec.texts else "rates",
             candidates=[_candidate(one, trial.baseline, is_running=self.ended_s is None) for one in trial.tried],
             suggested=None if answer is None else answer.suggested, why="" if answer is None else answer.why,
@@ -309,9 +309,9 @@ def _candidate(one: Tried, baseline: tuple[float, ...], *, is_running: bool) -> 
     numbers = (None, None, None, None) if row is None else (row.progress, row.low, row.high, row.stopped_at)
     progress, low, high, stopped_at = (value if value is None or isfinite(value) else None for value in numbers)
     return {
-        "text": candidate.text, "factor": candidate.factor, "rate": candidate.rate, "progress": progress, "low": low, "high": high,
-        "stopped_at": stopped_at, "curve": [[*point] for point in one.curve(baseline)],
-        "image": one.image is not None, "running": is_running and row is None,
+        "text": candidate.text, "factor": candidate.factor, "rate": candidate.rate,
+        "progress": progress, "low": low, "high": high, "stopped_at": stopped_at,
+        "curve": [[*point] for point in one.curve(baseline)], "image": one.image is not None, "running": is_running and row is None,
     }  # fmt: skip
 
 

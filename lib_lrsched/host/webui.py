@@ -19,6 +19,7 @@ from lib_lrsched.training.host import Trainer
 from lib_lrsched.training.settings import Settings
 
 from .door import Door, is_this_machine
+from .webui_trainer import WebUITrainer
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def find_webui(settings: Callable[[], Settings] = Settings) -> Host | NoTraining
         reload=_reload, data_dir=data_dir, settings=settings, read_image=getattr(images, "read", None),
         autocast=devices.autocast, model_facts=_model_facts,
         embedding_db=lambda: sd_hijack.model_hijack.embedding_db, loaded_model=_loaded_model,
-        replaced_unet=_replaced_unet,
+        replaced_unet=_replaced_unet, trainer=WebUITrainer(),
     )
 
 

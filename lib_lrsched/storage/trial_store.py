@@ -119,8 +119,8 @@ class TrialStore:
             try:
                 self._write(record, images)
             except OSError as error:
-                why = f"the result is not on the disk, and is gone when the WebUI ends: {disk_errors.why(error)}; " \
-                      f"to keep the next one, {disk_errors.mend(error)}"
+                why = (f"the result is not on the disk, and is gone when the WebUI ends: {disk_errors.why(error)}; "
+                       f"to keep the next one, {disk_errors.mend(error)}")
                 self._unsaved[record.id] = replace(record, messages=[*record.messages, why]), images
                 self._unsaved = dict(list(self._unsaved.items())[-KEPT:])
             with suppress(OSError):

@@ -203,11 +203,11 @@ def check_texts(plans: Sequence[Plan]) -> None:
     """
     if len(plans) < 2 or len({plan.text for plan in plans}) < len(plans):
         raise InputError("a trial compares two different schedules or more")
-    for plan in plans:
-        for segment in plan.segments:
+    for one in plans:
+        for segment in one.segments:
             if segment.entry.is_feedback or segment.entry.is_search:
                 message = f"{segment.shape} cannot be compared in a trial: its rates are not those of a schedule"
-                raise ScheduleError(message, plan.text, segment.item.value.span)
+                raise ScheduleError(message, one.text, segment.item.value.span)
 
 
 def plans_of(spec: Spec, planned: RunPlan) -> list[Plan]:

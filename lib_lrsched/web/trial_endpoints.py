@@ -68,4 +68,5 @@ def _asked(request: TrialRequest) -> Asked:
     images = request.images
     fields = ("prompt", "negative_prompt", "seed", "steps")
     sample = None if images is None else {name: getattr(images, name) for name in fields}
-    return Asked(request.kind, request.name, request.inputs, Spec(tuple(request.texts or ()), grid, request.updates, request.seed), sample)
+    spec = Spec(tuple(request.texts or ()), grid, request.updates, request.seed)
+    return Asked(request.kind, request.name, request.inputs, spec, sample)
