@@ -295,7 +295,7 @@ class _Job:
 
 def _outcome(trial: Trial, *, was_interrupted: bool) -> tuple[str, str]:
     """State and message of one whose call has returned."""
-    if was_interrupted or trial.was_interrupted:
+    if was_interrupted or trial.was_interrupted or (trial.answer is None and trial.is_stopped):  # also before its first update
         return "stopped", ""
     if trial.error is not None:
         return "failed", f"{type(trial.error).__name__}: {trial.error}"

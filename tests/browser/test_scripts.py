@@ -244,6 +244,15 @@ def test_a_trial_that_waits_says_for_what(call):
 
 
 @pytest.mark.parametrize(
+    ("state", "message", "words"),
+    [("failed", "CUDA out of memory", "Failed: CUDA out of memory"), ("stopped", "", "Stopped before its end: nothing is suggested."),
+     ("finished", "", "")],
+)  # fmt: skip
+def test_how_a_trial_ended(call, state, message, words):
+    assert call("trials/words.js", "ending", {"state": state, "message": message}) == words
+
+
+@pytest.mark.parametrize(
     ("candidates", "left", "words"),
     [(0, None, "Measures the start: 30 of 480 updates."), (2, 0.2, "Candidate 2: 30 of 480 updates, 1 s left.")],
 )
