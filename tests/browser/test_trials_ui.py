@@ -172,7 +172,6 @@ def test_without_a_suggestion_the_reason_stands_in_its_place(page: Page) -> None
 def test_one_that_waits_says_for_what_and_one_that_is_gone_is_told(page: Page) -> None:
     show(page, state="waiting", message="waits until the training of 'other' has ended", candidates=[])
     expect(page.locator("#lrsched_trial_standing")).to_have_text("Waits until the training of 'other' has ended.")
-    expect(page.locator("#lrsched_trial_curves")).to_be_hidden()
     refusal = "the trial made is finished by now, not running: nothing was changed"
     serve(page, ONE | MORE | {"state": "running", "made": 4, "seconds_left": 0.4}, refusal)
     expect(page.locator("#lrsched_trial_standing")).to_have_text("Candidate 2: 4 of 6 updates, 1 s left.")
