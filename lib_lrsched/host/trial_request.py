@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from lib_lrsched.errors import ConflictError, RequestError, ScheduleError
+from lib_lrsched.preview.curve import MAX_STEPS
 from lib_lrsched.schedule.counting import needs_images
-from lib_lrsched.storage.history_lines import MAX_STEP, newest_pace
+from lib_lrsched.storage.history_lines import newest_pace
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import RunState, Scalar
 from lib_lrsched.storage.store import Store
@@ -39,6 +40,7 @@ TYPES: Mapping[type, tuple[tuple[type, ...], str]] = {
 }
 """What may come where the host's page has a value of a type."""
 
+MOST = {"batch_size": 10**6, "gradient_step": 10**6, "steps": MAX_STEPS}
 LARGEST_SIDE = 8192
 
 USUAL_PROMPT = {"hypernetwork": "a photo"}
@@ -154,10 +156,8 @@ def _check_needed(host: Host, arguments: Mapping[str, Any]) -> None:
     for name in NEEDED:
         if arguments[name] in (None, ""):
             raise InputError(f"{WORDS[name]} is missing")
-        if isinstance(arguments[name], int) and arguments[name] < 1:
-            raise InputError(f"{WORDS[name]}: expected a whole number from 1, got {arguments[name]}")
-    if arguments["steps"] > MAX_STEP:
-        raise InputError(f"{WORDS['steps']}: expected at most {MAX_STEP}, got {arguments['steps']}")
+        if isinstance(arguments[name], int) and not 1 <= arguments[name] <= MOST[name]:
+            raise InputError(f"{WORDS[name]}: expected a whole number from 1 to {MOST[name]}, got {arguments[name]}")
     name = arguments["template_filename"]
     file = host.ti.textual_inversion_templates.get(name)
     if file is None or not Path(file.path).is_file():

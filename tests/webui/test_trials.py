@@ -54,7 +54,7 @@ def delete(api: Api, trial_id: str, state: str) -> None:
 
 
 def files(api: Api) -> dict[Path, Any]:
-    """What lies below the WebUI's folders, but for our own state; of the data folder with size and time, hashes of files left out."""
+    """What lies below the WebUI's folders, but for our own state; of the data folder with size and time, but for hashes."""
     own, cache = (api.webui.data / name for name in ("lrsched", "cache"))
     data = [path for path in api.webui.data.rglob("*") if own not in (path, *path.parents) and path.is_file()]
     stamps = {path: path.stat() for path in data if cache not in path.parents}
