@@ -406,6 +406,7 @@ def alone(text: str) -> dict[str, list[float]]:
     return worker.train(model, optimizer, batches, lambda loss: loss.backward(), lambda loss: scheduler.step(loss=loss))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("set_up", "text"), [
     ("split", worker.TEXT), ("by hand", worker.TEXT), ("left out", worker.TEXT), ("plateau", worker.PLATEAU),
 ])
