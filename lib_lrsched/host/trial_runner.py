@@ -187,6 +187,7 @@ class TrialRunner:
             job.state, self._called = "running", job
         try:
             self._trainer.train(job.wanted.kind, {**job.wanted.arguments, "id_task": job.task})
+            is_over = bool(self._host.shared.state.interrupted) or job.trial.is_stopped
         except Exception as error:
             if not self._host.shared.state.interrupted and not job.trial.is_stopped:
                 raise
@@ -195,7 +196,7 @@ class TrialRunner:
         finally:
             with self._lock:
                 self._called = None
-        return _outcome(job.trial)
+        return _outcome(job.trial, is_over=is_over)
 
     def _end(self, job: _Job, state: str, message: str) -> None:
         """The lock is held."""
@@ -288,12 +289,14 @@ class _Job:
         )
 
 
-def _outcome(trial: Trial) -> tuple[str, str]:
-    """State and message of one whose call has returned."""
+def _outcome(trial: Trial, *, is_over: bool) -> tuple[str, str]:
+    """State and message of one whose call has returned. ``is_over``: it was to end, if only before the host's first update."""
     if trial.was_interrupted:
         return "stopped", ""
     if trial.error is not None:
         return "failed", f"{type(trial.error).__name__}: {trial.error}"
+    if trial.answer is None and is_over:
+        return "stopped", ""
     if trial.answer is None:
         return "failed", "nothing is left to train: raise max steps"
     return "finished", ""

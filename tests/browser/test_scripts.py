@@ -246,9 +246,12 @@ def test_a_trial_that_waits_says_for_what(call):
 
 @pytest.mark.parametrize(
     ("state", "message", "words"),
-    [("failed", "CUDA out of memory", "Failed: CUDA out of memory"), ("stopped", "", "Stopped before its end: nothing is suggested."),
-     ("finished", "", "")],
-)  # fmt: skip
+    [
+        ("failed", "CUDA out of memory", "Failed: CUDA out of memory"),
+        ("stopped", "", "Stopped before its end: nothing is suggested."),
+        ("finished", "", ""),
+    ],
+)
 def test_how_a_trial_ended(call, state, message, words):
     assert call("trials/words.js", "ending", {"state": state, "message": message}) == words
 

@@ -241,19 +241,22 @@ def test_a_running_trial_that_is_ended_leaves_all_as_it_was(hooked, kind, monkey
     assert not runner.end(answer["id"])
 
 
-def test_one_that_is_ended_while_its_data_set_is_read_does_not_read_on(hooked, monkeypatch):
+@pytest.mark.parametrize("is_last", [False, True])
+def test_one_that_is_ended_while_its_data_set_is_read_does_not_read_on(hooked, is_last, monkeypatch):
     hooked.create("embedding")
     runner, read = hooked.runtime.trial_runner, []
+    at = len([*hooked.data.glob("*.png")]) if is_last else 1
     encode = type(small_model()).encode_first_stage
 
     def encode_first_stage(self: Any, *args: Any) -> Any:
         read.append(1)
-        runner.end(runner.all()[0]["id"])
+        if len(read) == at:
+            runner.end(runner.all()[0]["id"])
         return encode(self, *args)
 
     monkeypatch.setattr(type(small_model()), "encode_first_stage", encode_first_stage)
     answer = run(hooked, "embedding")
-    assert (answer["state"], answer["made"], len(read)) == ("stopped", 0, 1)
+    assert (answer["state"], answer["made"], len(read)) == ("stopped", 0, at)
 
 
 def test_a_trial_that_fails_says_why(hooked, monkeypatch):
