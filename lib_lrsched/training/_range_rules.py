@@ -72,7 +72,7 @@ def judge(pairs: Sequence[Pair]) -> Answer:
         return Answer((), None, f"{updates} cannot tell: {FEWEST} are the fewest, 300 are usual")
     windows = _windows(found)
     points = tuple((window.rate, window.progress) for window in windows)
-    suggested, why = _suggestion(found, _level(windows[0]), ruined)
+    suggested, why = _suggestion(found, _level(found[0], windows[0]), ruined)
     return Answer(points, suggested, why)
 
 
@@ -92,9 +92,10 @@ def _suggestion(found: Sequence[Pair], level: float, ruined: float | None) -> tu
     if not _has_turned(windows, best, bad):
         return None, f"progress has not turned by {found[-1].rate:.2g}, the highest rate that was reached: take a higher `high`"
     half = _first_half(scaled[: best.stop], best.progress)
-    if half == 0:
+    if found[half].rate < windows[0].rate:
         return None, f"it gains most at the lowest rate already, {found[0].rate:.2g}: take a lower `low`"
-    rate = found[half].rate if bad is None else min(found[half].rate, bad / 10 ** (STEP / 2))
+    # A trial holds its rates, and keeps half a step; here the rate has moved on before the loss shows what it did.
+    rate = found[half].rate if bad is None else min(found[half].rate, bad / 10**STEP)
     return two_digits(rate), _reason(two_digits(rate), best, bad)
 
 
@@ -125,9 +126,13 @@ def _window(found: Sequence[Pair], start: int, stop: int) -> _Window:
     return _Window(start, stop, found[(start + stop) // 2].rate, 1.0 - ratio, error)
 
 
-def _level(first: _Window) -> float:
-    """What is left of the loss where the test begins: less than all of it in a run that has learned already."""
-    is_clear = abs(first.progress) > max(CLEARLY * first.error, TOO_SMALL)
+def _level(start: Pair, first: _Window) -> float:
+    """What is left of the loss where the test begins: less than all of it in a run that has learned already.
+
+    The loss of the first update is that of the weights before it: where it is the baseline's, the test began there.
+    """
+    is_there = abs((start.loss or 0.0) - (start.baseline or 0.0)) <= TOO_SMALL * (start.baseline or 0.0)
+    is_clear = abs(first.progress) > max(CLEARLY * first.error, TOO_SMALL) and not is_there
     return 1.0 - first.progress if is_clear and first.progress < 1.0 else 1.0
 
 
