@@ -75,7 +75,7 @@ def test_a_loss_that_is_not_finite_is_harm_too(ruin):
         (climb(300, lambda _: 1e-5, noise=0.0), "nothing was learned at any rate"),
         (climb(300, lambda decade: -3.0 if decade > -2 else 0.0), "nothing was learned at any rate before it does harm"),
         (climb(300, usual, high=0.03), "progress has not turned by 0.03, the highest rate that was reached: take a higher `high`"),
-        (climb(300, lambda d: 0.4 if d < -1 else -3.0, low=0.01), "it gains most at the lowest rate already, 0.01: take a lower `low`"),
+        (climb(300, lambda d: 0.4 if d < -1 else -3.0, low=0.01), "it gains most at the lowest rate already, 0.01: take a lower"),
     ],
 )
 def test_where_it_cannot_tell_nothing_is_suggested_and_it_says_why(pairs, why):
