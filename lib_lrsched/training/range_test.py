@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from math import inf
 from typing import Any, NamedTuple
 
-from lib_lrsched.schedule.plan import Plan
-from lib_lrsched.schedule.segments import Segment
+from lib_lrsched.schedule.searching import has_search, is_search, searches
 from lib_lrsched.storage.history import History
 from lib_lrsched.storage.run_state import Leg, RunState
 from lib_lrsched.storage.stretching import planned_before
@@ -40,35 +39,15 @@ class RangeTest(NamedTuple):
 def range_test_of(state: RunState, history: History) -> RangeTest | None:
     """The newest range test of which an update was made; None where there is none that can be planned."""
     for leg, stop in reversed(list(_with_ends(state.legs))):
-        made = None if "range_test" not in leg.rate_text.lower() else planned_before(leg)
+        made = planned_before(leg) if has_search(leg.rate_text) else None
         if made is None:
             continue
         for start, end in reversed(list(searches(made))):
             first, last = max(leg.start_step, leg.origin + start), min(stop, leg.origin + end)
             pairs = _pairs(history, first, last) if first < last else []
             if pairs:
-                return RangeTest(_answer(pairs), is_rehearsal(made))
+                return RangeTest(_answer(pairs), is_search(leg.rate_text))
     return None
-
-
-def is_rehearsal(plan: Plan) -> bool:
-    """Whether a range test is the whole text."""
-    return len(plan.tree.items) == 1 and plan.segments[0].entry.is_search
-
-
-def searches(plan: Plan) -> Iterator[tuple[int, int]]:
-    """The steps [start, stop) of range tests; of those in a repeat, of the first pass."""
-    for start, stop in _searches(plan.segments, 0):
-        if start < plan.stop:
-            yield start, min(stop, plan.stop)
-
-
-def _searches(segments: Sequence[Segment], offset: int) -> Iterator[tuple[int, int]]:
-    for segment in segments:
-        if segment.entry.is_search:
-            yield offset + segment.start, offset + segment.stop
-        elif segment.passes is not None:
-            yield from _searches(segment.passes.first, offset + segment.start)
 
 
 def _with_ends(legs: Sequence[Leg]) -> Iterable[tuple[Leg, float]]:

@@ -15,12 +15,12 @@ from lib_lrsched.language.tree import names
 from lib_lrsched.schedule import plateau
 from lib_lrsched.schedule.counting import Counts, count_steps
 from lib_lrsched.schedule.plan import Plan, plan
+from lib_lrsched.schedule.searching import is_search
 from lib_lrsched.storage import resume
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import Leg
 from lib_lrsched.storage.stretching import find_stretch, has_same_past, planned_before
 
-from .range_test import is_rehearsal
 from .request import Request
 
 CHUNK = 1024
@@ -149,7 +149,7 @@ class RunPlan:
     @property
     def is_rehearsal(self) -> bool:
         """Whether the whole text is a range test: what is trained is put back at its end, and nothing of it is saved."""
-        return is_rehearsal(self.plan)
+        return is_search(self.request.rate_text)
 
     def end_of_segment(self, step: int) -> int:
         """The step at which the segment in which ``step`` lies ends."""

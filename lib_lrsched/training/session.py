@@ -202,6 +202,8 @@ class Session:
         if self.trainee.thing is not None:  # also where the disk refused the run's files: the guard restores what is in memory
             protect(lambda: self.snapshots.begin(self.initial_step))
         self.reporter.say(self._describe())
+        if run.is_rehearsal:
+            self.reporter.tell("the whole text is a range test: what is trained is put back at its end, and nothing of it is saved")
         for message in (protect(self._cautions) or []):
             self.reporter.tell(message)
         if run.request.clip_mode != "disabled":

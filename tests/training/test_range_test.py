@@ -15,7 +15,8 @@ from practice_rig import NAME, both_kinds, fail_at, interrupt_at, same_bits, wei
 
 from lib_lrsched.practice import sd_hijack, shared  # noqa: E402
 from lib_lrsched.schedule.plan import plan  # noqa: E402
-from lib_lrsched.training.range_test import range_test_of, searches  # noqa: E402
+from lib_lrsched.schedule.searching import searches  # noqa: E402
+from lib_lrsched.training.range_test import range_test_of  # noqa: E402
 
 TEXT = "warmup(0.01):10, cosine(0.01, 1e-4)"
 SEARCH = "range_test(1e-5, 0.3)"
@@ -67,6 +68,7 @@ def test_training_20_a_range_test_and_training_to_60_is_training_to_60(ground, k
     ground.train(kind, SEARCH, 60, batch=2)
     assert files(kind) == there
     assert search_run(ground).initial_step == 21  # the update in which it was pressed is made
+    assert [round(record.actual, 6) for record in ground.records(search_run(ground))][:: 60 - 22] == [1e-5, 0.3]
     resumed = ground.train(kind, TEXT, 60, batch=2)
     assert same_bits(weights(resumed), expected)
     (after,) = (run for run in ground.runs() if run.id == before.id)
