@@ -38,10 +38,10 @@ def files(kind: str) -> dict[str, tuple[bytes, int]]:
 
 
 def half(ground: Any, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train until somebody presses "Interrupt" in the update after the 20th."""
+    """Train until somebody presses "Interrupt" in the update after the 11th."""
     with monkeypatch.context() as patch:
-        interrupt_at(patch, 20)
-        ground.train(kind, TEXT, 60, batch=2)
+        interrupt_at(patch, 11)
+        ground.train(kind, TEXT, 32, batch=2)
 
 
 def search_run(ground: Any) -> Any:
@@ -57,19 +57,19 @@ def said(ground: Any) -> list[str]:
 
 
 @both_kinds
-def test_training_20_a_range_test_and_training_to_60_is_training_to_60(ground, kind, monkeypatch):
+def test_training_12_a_range_test_and_training_to_32_is_training_to_32(ground, kind, monkeypatch):
     ground.install(autosave_every=5)
     shared.opts.save_optimizer_state = True
     ground.create(kind, "whole")
-    expected = weights(ground.train(kind, TEXT, 60, name="whole", batch=2))
+    expected = weights(ground.train(kind, TEXT, 32, name="whole", batch=2))
     half(ground, kind, monkeypatch)
     (before,) = (run for run in ground.runs() if run.name == NAME)
     there = files(kind)
-    ground.train(kind, SEARCH, 60, batch=2)
+    ground.train(kind, SEARCH, 32, batch=2)
     assert files(kind) == there
-    assert search_run(ground).initial_step == 21  # the update in which it was pressed is made
-    assert [round(record.actual, 6) for record in ground.records(search_run(ground))][:: 60 - 22] == [1e-5, 0.3]
-    resumed = ground.train(kind, TEXT, 60, batch=2)
+    assert search_run(ground).initial_step == 12  # the update in which it was pressed is made
+    assert [round(record.actual, 6) for record in ground.records(search_run(ground))][:: 32 - 13] == [1e-5, 0.3]
+    resumed = ground.train(kind, TEXT, 32, batch=2)
     assert same_bits(weights(resumed), expected)
     (after,) = (run for run in ground.runs() if run.id == before.id)
     assert [leg.mode for leg in after.legs] == ["start", "continue"]
