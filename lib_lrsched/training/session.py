@@ -42,6 +42,7 @@ from .callbacks.guard import Guard
 from .callbacks.history import RecordHistory
 from .callbacks.norm_limit import NormLimit
 from .callbacks.progress import Progress
+from .callbacks.putting_back import PutBack
 from .callbacks.rate_and_clip import RateAndClip
 from .callbacks.snapshots import Snapshots, When
 from .callbacks.strength import Strength
@@ -97,13 +98,16 @@ class Session:
         self.rate_and_clip = RateAndClip(self)
         self.history = RecordHistory(self)
         self.guard = Guard(self)
-        self.snapshots = Snapshots(self, When(settings.autosave_every, settings.autosave_minutes), snapshot)
+        when = When(0, 0.0) if run.is_rehearsal else When(settings.autosave_every, settings.autosave_minutes)
+        self.snapshots = Snapshots(self, when, snapshot)
         self.file_saving = FileSaving(self, checks)
         freezing = Freezing()
         limit = [NormLimit(self, settings.max_norm)] if settings.max_norm > 0 else []
+        put_back = [PutBack(self)] if run.is_rehearsal else []
+        files = [self.snapshots, self.file_saving, FolderWatch(), *put_back]
         self.callbacks = Callbacks(
             [freezing, *host_callbacks(freezing), self.rate_and_clip, *limit, Progress(self, settings.progress_every),
-             TimestepLosses(self), Strength(self), self.history, self.guard, self.snapshots, self.file_saving, FolderWatch()],
+             TimestepLosses(self), Strength(self), self.history, self.guard, *files],
             self.reporter, self.give_up,
         )  # fmt: skip
 
@@ -198,6 +202,8 @@ class Session:
         if self.trainee.thing is not None:  # also where the disk refused the run's files: the guard restores what is in memory
             protect(lambda: self.snapshots.begin(self.initial_step))
         self.reporter.say(self._describe())
+        if run.is_rehearsal:
+            self.reporter.tell("the whole text is a range test: what is trained is put back at its end, and nothing of it is saved")
         for message in (protect(self._cautions) or []):
             self.reporter.tell(message)
         if run.request.clip_mode != "disabled":
@@ -370,7 +376,7 @@ class Session:
     def _replace_ruins(self, thing: Any) -> None:
         """Weights that are not finite give way to the last good ones."""
         good = self.snapshots.good
-        if good is None or is_finite([tensor.detach() for tensor in self.trainee.tensors()]):
+        if self.run.is_rehearsal or good is None or is_finite([tensor.detach() for tensor in self.trainee.tensors()]):
             return
         if is_finite(good.parts["trained"]):  # else it is not saved, see callbacks/file_saving.py
             self._put_back(thing, good)
@@ -430,8 +436,8 @@ class Session:
         if self.host.shared.state.interrupted or is_stopped:
             return "interrupted", learned
         if saving.was_rescued:
-            saved = "the loop ended with an exception, and what was trained is saved; the traceback is on the console"
-            return "failed", self._without_gradient(saved)
+            saved = "" if self.run.is_rehearsal else ", and what was trained is saved"
+            return "failed", self._without_gradient(f"the loop ended with an exception{saved}; the traceback is on the console")
         return "failed", self._without_gradient("the loop ended with an exception; its traceback is on the console")
 
     def _without_gradient(self, message: str) -> str:
@@ -481,9 +487,12 @@ class Session:
         snapshot = self.snapshots.snapshot
         if snapshot is None:
             return
+        parts = snapshot.parts
+        if self.run.is_rehearsal:  # it is compared with what it starts from itself
+            parts = {**parts, "progress": None, "timesteps": None}
         for callback in self.callbacks.active:
             try:
-                callback.load_state_dict(snapshot.parts)
+                callback.load_state_dict(parts)
             except ValueError as error:  # noqa: PERF203 each says for itself what it does instead
                 self.snapshots.messages.append(str(error))
             except Exception as error:  # noqa: BLE001 the others have theirs to load
