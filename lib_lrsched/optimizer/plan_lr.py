@@ -70,6 +70,8 @@ class PlanLR(LRScheduler):
         total_steps, steps_per_epoch, images_per_step: of a text, as for ``lib_lrsched.plan``; a Plan has its own.
         last_epoch: the last update that was made, as in torch: -1 for none, 99 to continue with value(100). For a plan with a
             plateau use ``load_state_dict`` instead, which knows what the plateau has seen.
+        keep_plan: ``load_state_dict`` takes the step alone, and training continues with the plans given here: for trainers that
+            load the state by themselves, and a text or a length that has changed.
 
     Attributes:
         plans: the plan in force for each param group.
@@ -88,7 +90,7 @@ class PlanLR(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, plan_or_text: Schedules | None = None, *, path: Paths | None = None,
                  total_steps: int | None = None, steps_per_epoch: int | None = None, images_per_step: int | None = None,
-                 last_epoch: int = -1) -> None:
+                 last_epoch: int = -1, keep_plan: bool = False) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
         given = plan_or_text if path is None else read_texts(path)
@@ -96,12 +98,17 @@ class PlanLR(LRScheduler):
             raise ValueError("expected a plan or a text, or the path of a file with the text, got "
                              f"{'neither' if given is None else 'both'}")
         plans = planned(given, optimizer.param_groups, Numbers(total_steps, steps_per_epoch, images_per_step))
-        _check_start(plans, last_epoch)
         _check_momentum(plans, optimizer)
+        if last_epoch < -1:
+            raise ValueError(f"last_epoch is -1 or more, got {last_epoch}")
         if last_epoch >= 0:
+            if any(track.has_feedback for track in plans.tracks):
+                raise ValueError("a plan with a plateau cannot start in its middle, for the plateau has to know the losses before; "
+                                 "make it without last_epoch and use load_state_dict")
             for group in optimizer.param_groups:
                 group.setdefault("initial_lr", group["lr"])  # the base class asks for it; absolute rates need none
         self._has_warned = False
+        self._keeps_plan = keep_plan
         self._take(plans)
         super().__init__(optimizer, last_epoch)
 
@@ -136,24 +143,25 @@ class PlanLR(LRScheduler):
             self._calls = (self._calls + 1) % calls
             return
         self._part_shared_rates()
-        if self._step_count:  # 0 while the base class makes its first call, before any update
+        if self._has_feedback and self._step_count:  # 0 while the base class makes its first call, before any update
             self._look(metrics if loss is None else loss)
         super().step()
-        self._write_momentum()
+        if self._has_momentum:
+            self._write_momentum()
         if calls > 1:
             self._calls = 1
             self._say_what_counts(calls)
 
     def get_lr(self) -> list[Any]:
         """The rates of the step ``last_epoch``, one float for each param group."""
-        groups, of_group = self.optimizer.param_groups, self._plans.of_group
-        rates = [track.rate(self.last_epoch) for track in self._plans.tracks]
+        groups, (tracks, of_group) = self.optimizer.param_groups, self._plans
         if of_group is None:
-            rate = rates[0]
+            rate = tracks[0].rate(self.last_epoch)
             return [rate * group["lr_scale"] if "lr_scale" in group else rate for group in groups]
         if len(groups) != len(of_group):
             raise ValueError(f"the optimizer has {len(groups)} param groups now, and schedules were given for {len(of_group)}; "
                              "add groups before the scheduler is made, or give one schedule for all")
+        rates = [track.rate(self.last_epoch) for track in tracks]
         return [rates[track] * group.get("lr_scale", 1.0) for track, group in zip(of_group, groups)]
 
     def state_dict(self) -> dict[str, Any]:
@@ -163,12 +171,13 @@ class PlanLR(LRScheduler):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken: with its plans, and with its step's rates, which are written at once.
 
-        A warning says so where this scheduler was made with other plans. To continue with another text or longer, make a new
-        PlanLR with ``last_epoch`` instead.
+        A warning says so where this scheduler was made with other plans. To continue with another text or longer, make it with
+        ``keep_plan=True``, or with ``last_epoch`` and without this.
 
         Raises:
             RunStateError: a field is missing or wrong, or the param groups are others; nothing is changed then.
             ScheduleError: a text cannot be planned any more.
+            ValueError: another plan is kept and has a plateau, which cannot start in its middle.
         """
         state = dict(state_dict)
         head = checked(state, {"planner": COUNT, "last_epoch": COUNT}, None)
@@ -177,8 +186,13 @@ class PlanLR(LRScheduler):
         if head["planner"] != PLANNER_VERSION:
             warnings.warn(f"this state was saved with version {head['planner']} of the planner and is read with version "
                           f"{PLANNER_VERSION}: the same text may give other rates from here on", stacklevel=2)
-        difference = self._difference(plans, head["last_epoch"])
-        if difference is not None:
+        difference = self._difference(plans)
+        if difference is not None and self._keeps_plan:
+            if self._has_feedback and head["last_epoch"]:
+                raise ValueError("the saved plan is another one, and a plan with a plateau cannot start in its middle; leave keep_plan "
+                                 "out to continue with the saved plan")
+            plans = self._plans
+        elif difference is not None:
             warnings.warn(difference, stacklevel=2)
         self._take(plans)
         # The base class's own way to write a step's rates; with a count of 0 it expects no update before it.
@@ -186,7 +200,7 @@ class PlanLR(LRScheduler):
         self.step()
         self._step_count = self.last_epoch + 1
 
-    def _difference(self, saved: GroupPlans, last_epoch: int) -> str | None:
+    def _difference(self, saved: GroupPlans) -> str | None:
         """The first param group whose saved plan is another one than it has here, in words."""
         for index, group in enumerate(self.optimizer.param_groups):
             theirs, ours = saved.track_of(index), self._plans.track_of(index)
@@ -194,8 +208,10 @@ class PlanLR(LRScheduler):
                 continue
             is_one = saved.of_group is None and self._plans.of_group is None
             where = "" if is_one else f" of param group {repr(group['name']) if 'name' in group else index}"
+            is_bound = any(track.has_feedback for track in self._plans.tracks)  # a plateau cannot start in its middle
+            way_out = "" if is_bound else ": to resume with that one, make the scheduler with keep_plan=True"
             return (f"the saved plan{where} is in force now ({_named(theirs.plan)}), not the one that this scheduler was made with "
-                    f"({_named(ours.plan)}){_way_out(self._plans, last_epoch)}")
+                    f"({_named(ours.plan)}){way_out}")
         return None
 
     def _say_what_counts(self, calls: int) -> None:
@@ -208,6 +224,8 @@ class PlanLR(LRScheduler):
 
     def _take(self, plans: GroupPlans) -> None:
         self._plans = plans
+        self._has_feedback = any(track.has_feedback for track in plans.tracks)
+        self._has_momentum = any(track.has_momentum for track in plans.tracks)
         self._calls = 0
 
     def _look(self, loss: SupportsFloat | None) -> None:
@@ -279,23 +297,9 @@ def _add_buffers(optimizer: Optimizer, group: dict[str, Any]) -> None:
             state["momentum_buffer"] = torch.zeros_like(parameter)
 
 
-def _way_out(wanted: GroupPlans, last_epoch: int) -> str:
-    if any(track.has_feedback for track in wanted.tracks):
-        return ""  # a plan with a plateau cannot start in its middle
-    return f": to resume with that one, make the scheduler with last_epoch={last_epoch - 1} and do not load its state"
-
-
 def _named(made: Plan) -> str:
     text = unparse(made.tree)
     return f"`{text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + '...'}` for {made.total_steps} steps"
-
-
-def _check_start(plans: GroupPlans, last_epoch: int) -> None:
-    if last_epoch < -1:
-        raise ValueError(f"last_epoch is -1 or more, got {last_epoch}")
-    if last_epoch >= 0 and any(track.has_feedback for track in plans.tracks):
-        raise ValueError("a plan with a plateau cannot start in its middle, for the plateau has to know the losses before; "
-                         "make it without last_epoch and use load_state_dict")
 
 
 def _check_momentum(plans: GroupPlans, optimizer: Optimizer) -> None:

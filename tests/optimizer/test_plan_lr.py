@@ -245,8 +245,7 @@ def test_a_state_of_several_plans_goes_through_json_and_the_run_goes_on_exactly(
 def test_a_state_of_one_plan_takes_the_place_of_several_and_says_where():
     saved = PlanLR(named("a", "b"), "0.1:3, 0.2", total_steps=20)
     message = ("the saved plan of param group 'b' is in force now (`0.1:3, 0.2` for 20 steps), not the one that this scheduler was "
-               "made with (`0.3` for 20 steps): to resume with that one, make the scheduler with last_epoch=-1 and do not load "
-               "its state")
+               "made with (`0.3` for 20 steps): to resume with that one, make the scheduler with keep_plan=True")
     resumed = PlanLR(named("a", "b"), ["0.1:3, 0.2", "0.3"], total_steps=20)
     with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
         resumed.load_state_dict(saved.state_dict())
@@ -335,11 +334,31 @@ def test_a_saved_plan_that_takes_the_place_of_another_says_so(text, total, named
     walk(saved, 7)
     resumed = PlanLR(adam(), text, total_steps=total)
     message = (f"the saved plan is in force now (`{CURVED}` for 20 steps), not the one that this scheduler was made with "
-               f"({named}): to resume with that one, make the scheduler with last_epoch=6 and do not load its state")
+               f"({named}): to resume with that one, make the scheduler with keep_plan=True")
     with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
         resumed.load_state_dict(saved.state_dict())
     assert resumed.get_last_lr() == saved.get_last_lr()
     assert PlanLR(adam(), CURVED, total_steps=30, last_epoch=6).get_last_lr() == saved.get_last_lr()
+
+
+def test_a_plan_that_is_kept_goes_on_at_the_saved_step():
+    saved = PlanLR(adam(), CURVED, total_steps=20)
+    walk(saved, 7)
+    resumed = PlanLR(adam(), "linear(0.4, 0)", total_steps=40, keep_plan=True)
+    resumed.load_state_dict(saved.state_dict())
+    assert rates(resumed, 3) == resumed.plan.values(range(7, 10)).tolist() == pytest.approx([0.33, 0.32, 0.31])
+
+
+def test_error_a_plateau_that_is_kept_in_place_of_another_plan():
+    saved = PlanLR(adam(), CURVED, total_steps=20)
+    first, resumed = (PlanLR(adam(), "plateau(1e-3)", total_steps=9, keep_plan=True) for _ in range(2))
+    walk(saved, 7)
+    walk(first, 3, [1.0] * 3)
+    resumed.load_state_dict(first.state_dict())  # the same plan continues with what it has seen
+    message = ("the saved plan is another one, and a plan with a plateau cannot start in its middle; leave keep_plan out to continue "
+               "with the saved plan")
+    assert raised(ValueError, lambda: resumed.load_state_dict(saved.state_dict())) == message
+    assert resumed.state_dict() == first.state_dict()
 
 
 def test_last_epoch_goes_on_without_a_state():
