@@ -189,8 +189,8 @@ class PlanLR(LRScheduler):
         difference = self._difference(plans)
         if difference is not None and self._keeps_plan:
             if self._has_feedback and head["last_epoch"]:
-                raise ValueError("the saved plan is another one, and a plan with a plateau cannot start in its middle; leave keep_plan "
-                                 "out to continue with the saved plan")
+                raise ValueError("the saved plan is another one, and a plan with a plateau cannot start in its middle; leave "
+                                 "keep_plan out to continue with the saved plan")
             plans = self._plans
         elif difference is not None:
             warnings.warn(difference, stacklevel=2)

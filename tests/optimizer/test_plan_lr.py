@@ -355,8 +355,8 @@ def test_error_a_plateau_that_is_kept_in_place_of_another_plan():
     walk(saved, 7)
     walk(first, 3, [1.0] * 3)
     resumed.load_state_dict(first.state_dict())  # the same plan continues with what it has seen
-    message = ("the saved plan is another one, and a plan with a plateau cannot start in its middle; leave keep_plan out to continue "
-               "with the saved plan")
+    message = ("the saved plan is another one, and a plan with a plateau cannot start in its middle; leave keep_plan out to "
+               "continue with the saved plan")
     assert raised(ValueError, lambda: resumed.load_state_dict(saved.state_dict())) == message
     assert resumed.state_dict() == first.state_dict()
 
