@@ -46,11 +46,11 @@ types: $(VENV)/.test
 	$(PY) -m mypy
 
 test: $(VENV)/.test lint types
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 3
 
 # What cannot be installed is skipped by its tests, which say so.
 test-long: $(VENV)/.test
-	LRSCHED_LONG=1 $(PY) -m pytest -n 2 -m long
+	LRSCHED_LONG=1 $(PY) -m pytest -n 3 -m long
 	-$(MAKE) trainers
 	test ! -x $(TRAINERS)/bin/python || LRSCHED_LONG=1 $(TRAINERS)/bin/python -m pytest -m long -rs tests/trainers
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,6 +31,7 @@ from lib_lrsched.training.trial_session import TrialSession
 from . import input_checks, preflight, run_transfer
 from .images import count_images, count_in_time
 from .preflight_case import WARNING, Case, Finding
+from .trial_runner import TrialRunner
 from .webui import Host, NoTraining
 
 _stores: dict[Path, Store] = {}
@@ -46,6 +47,8 @@ class Runtime:
         self.sessions: dict[int, Session] = {}
         self.asked: dict[int, Trial] = {}  # by thread, until they are over; none is trained meanwhile
         self.trials: dict[int, TrialSession] = {}
+        self.trial_runner = TrialRunner(self)
+        self.when_tried: Callable[[], None] = lambda: None  # a trial is over, and its thread has nothing more to hook
         self._choices: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
         self.calls: dict[int, Call] = {}
@@ -140,6 +143,7 @@ class Runtime:
                 session.end()
                 self.calls.pop(thread, None)
                 self.release(thread)
+            self.when_tried()
 
     def own_run(self) -> RunState | None:
         """The training that the calling thread has made last, or makes now; None before its loop has begun."""

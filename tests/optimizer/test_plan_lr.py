@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -518,6 +519,55 @@ def test_error_a_state_of_another_scheduler():
     assert raised(RunStateError, lambda: scheduler.load_state_dict(state)) == message
 
 
+# Several processes ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def prepared(monkeypatch) -> type[Any]:
+    """What accelerate makes of a scheduler in the first of three processes; the long tests below have the real one."""
+
+    class AcceleratedScheduler:
+        split_batches, step_with_optimizer = False, True
+
+        def __init__(self, scheduler: PlanLR) -> None:
+            self.scheduler, self.optimizer = scheduler, scheduler.optimizer
+
+        def step(self, *loss: float) -> None:
+            for _ in range(3):
+                self.scheduler.step(*loss)
+
+    state = SimpleNamespace(num_processes=3, is_local_main_process=True)
+    monkeypatch.setitem(sys.modules, "accelerate.state", SimpleNamespace(AcceleratorState=lambda: state))
+    monkeypatch.setitem(sys.modules, "accelerate.scheduler", SimpleNamespace(AcceleratedScheduler=AcceleratedScheduler))
+    return AcceleratedScheduler
+
+
+def test_one_of_accelerates_calls_for_all_processes_counts(prepared):
+    made = PlanLR(adam(), CURVED, total_steps=20)
+    with pytest.warns(UserWarning, match="3 times at every update.* 20 steps are 20 updates") as said:
+        assert rates(prepared(made), 20) == made.plan.values(range(20)).tolist()
+    assert len(said) == 1
+
+
+def test_an_update_whose_loss_is_missing_does_not_count_and_the_next_one_does(prepared):
+    made = PlanLR(adam(), "plateau(0.4, factor=0.5, patience=0)", total_steps=9)
+    scheduler = prepared(made)
+    update(scheduler.optimizer)
+    raised(ValueError, scheduler.step)
+    with pytest.warns(UserWarning, match="one of these counts"):
+        rates(scheduler, 3, [1.0] * 3)
+    assert made.last_epoch == 3
+    assert made.get_last_lr() == [0.1]
+
+
+def test_every_call_counts_where_accelerate_makes_one_for_each_update(prepared):
+    prepared.split_batches = True
+    made = PlanLR(adam(), CURVED, total_steps=20)
+    update(made.optimizer)
+    prepared(made).step()  # this stand-in steps three times in any case
+    assert made.last_epoch == 3
+
+
 # Two processes --------------------------------------------------------------------------------
 
 
@@ -556,6 +606,7 @@ def alone(text: str) -> dict[str, list[float]]:
     return worker.train(model, optimizer, batches, lambda loss: loss.backward(), lambda loss: scheduler.step(loss=loss))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("set_up", "text"), [
     ("split", worker.TEXT), ("by hand", worker.TEXT), ("left out", worker.TEXT), ("default", worker.TEXT),
     ("plateau", worker.PLATEAU),
@@ -569,6 +620,7 @@ def test_two_processes_have_the_rates_and_weights_of_one(two_processes, set_up, 
         assert seen[set_up]["weights"] == pytest.approx(expected["weights"], rel=1e-9)
 
 
+@pytest.mark.long
 def test_one_of_accelerates_calls_counts_and_one_process_says_so_once(two_processes):
     message = (
         "accelerate steps this scheduler 2 times at every update, once for each process, and one of these counts: the plan's 12 "
