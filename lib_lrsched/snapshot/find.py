@@ -22,6 +22,9 @@ from lib_lrsched.storage.store import Store
 
 from .snapshot import Folder, Snapshot, peek, read
 
+PLACED = {"average": "the average", "best": "the best state"}
+"""What of a run can take the place of the host's own file, and what it is called."""
+
 
 def find(store: Store, kind: str, name: str, now: Known | None, choice: str,
          read: Callable[[Path], Snapshot] = read) -> tuple[Resumption, Snapshot | None]:
@@ -35,6 +38,10 @@ def find(store: Store, kind: str, name: str, now: Known | None, choice: str,
     if choice == "file" or now is None:
         return Resumption(choice), None
     state = store.find(kind, name, step=now.step, digest=now.digest, mtime_ns=now.mtime_ns)
+    source = next((run for run in store.runs() if (run.kind, run.name) == (kind, name) and run.placed_as(now.digest) in PLACED), None)
+    if source is not None and (state is None or state.id == source.id):
+        said = f"{name} is {PLACED[source.placed_as(now.digest)]} of run {source.id}, at step {now.step}: a new run starts from it, with a new optimizer"
+        return Resumption(choice, messages=(said,), heir_of=source.id), None
     if state is None:
         return Resumption(choice, messages=_missed(store, kind, name, now)), None
     if state.state in ("pending", "running"):

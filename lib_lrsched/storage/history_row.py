@@ -36,6 +36,7 @@ class HistoryRow(NamedTuple):
         band: the quarter of the timesteps, 0 to 3, in which all images of the update lie; null where they lie in several.
         loss_band_0 to 3: the smoothed loss of the images in each, the update's own included; null before the first.
         progress_band_0 to 3: the share of the loss that is gone there, over the measured images; null before the first.
+        rate_factor: what the rate was multiplied by for the timesteps of the update's images; null without such a factor.
     """
 
     step: int
@@ -59,6 +60,7 @@ class HistoryRow(NamedTuple):
     progress_band_1: float | None = None
     progress_band_2: float | None = None
     progress_band_3: float | None = None
+    rate_factor: float | None = None
 
 
 COLUMNS = HistoryRow._fields

@@ -69,6 +69,12 @@ class TrainingRun:
         return self._store.baseline_path(self.id) if self.id else None
 
     @property
+    def inherited_baseline_path(self) -> Path | None:
+        """Where the run whose average or best state this new one is trained on keeps what it started from; None for any other."""
+        heir_of = self.planned.resumed.heir_of
+        return None if heir_of is None else self._store.baseline_path(heir_of)
+
+    @property
     def is_at_start(self) -> bool:
         """Whether no update of this run lies before this training."""
         legs = self._state.legs
@@ -154,6 +160,14 @@ class TrainingRun:
                 return state.optim.partition(":")[2]
         return None
 
+    def has_written_average(self, mtime_ns: int) -> bool:
+        """Whether the file NAME-ema of that time is this run's."""
+        return mtime_ns != 0 and mtime_ns == self._state.average_mtime_ns
+
+    def wrote_average(self, mtime_ns: int) -> None:
+        """The file NAME-ema of that time is this run's."""
+        self._state = replace(self._state, average_mtime_ns=mtime_ns)
+
     @property
     def file_is_untrained(self) -> bool:
         """Whether the host's own file, as it was last seen, holds no update."""
@@ -217,8 +231,8 @@ class TrainingRun:
         else:
             legs = (*(old for old in found.legs if old.start_step < self.initial_step), leg)
             floor = found.floor if resumed.step is not None else self._newest_snapshot(found)
-            state = replace(state, id=found.id, created_s=found.created_s, legs=legs, known=found.known, floor=floor,
-                            optim=found.optim)
+            state = replace(state, id=found.id, created_s=found.created_s, legs=legs, known=found.known, floor=floor, placed=found.placed,
+                            optim=found.optim, average_mtime_ns=found.average_mtime_ns)
         if known is not None:
             # With a snapshot, what is trained is newer than the host's file, and that is what the file will be known by.
             main, coming = (known.digest, "") if found is None or resumed.step is None else (found.main_digest, found.next_digest)

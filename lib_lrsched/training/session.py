@@ -7,9 +7,11 @@ The seams of host/hooks.py call, in this order:
     session.begin()                           the loop starts; from here on nothing is raised into it
     session.attach(optimizer)                 at the first apply()                        -> callbacks.on_start
     for each update:
-        session.before_step()                 in the optimizer's step pre-hook            -> callbacks.before_step
+        session.before_clip()                 in the optimizer's step pre-hook            -> callbacks.before_clip
+        session.before_step()                                                             -> callbacks.before_step
+        session.after_step()                  in its post-hook                            -> callbacks.after_step
         session.updated(steps_done, values)   write_loss                                  -> callbacks.on_update
-    session.file_saving.save(...)             the host writes what is trained             -> callbacks.on_save
+    session.file_saving.save(...)             the host writes what is trained             -> callbacks.before_save, on_save
     session.loop_ended(...)                   however it ended                            -> callbacks.on_end
 
 What each callback does is in callbacks/, when it is called in callback.py.
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -113,7 +116,7 @@ class Session:
         """What the run resumes from was only found once the thing was loaded."""
         planned = self.run.planned
         if resumed.state is None:
-            planned.resumed = replace(planned.resumed, messages=resumed.messages)
+            planned.resumed = replace(planned.resumed, messages=resumed.messages, heir_of=resumed.heir_of)
             return
         planned.adopt(resumed)
         self.snapshots.snapshot, self.snapshots.is_exact = snapshot, snapshot is not None
@@ -225,8 +228,12 @@ class Session:
             self._seam = LossSeam(model, lambda batch: self.callbacks.call("before_forward", batch),
                                   lambda batch: self.callbacks.call("after_forward", batch))
 
+    def before_clip(self) -> None:
+        """The optimizer is about to step: gradients are there, unscaled, and nobody has looked at them."""
+        self.callbacks.call("before_clip")
+
     def before_step(self) -> None:
-        """The optimizer is about to step: gradients are there, unscaled."""
+        """Gradients have been measured and clipped."""
         hook = self.rate_and_clip.hook
         assert hook is not None, "an optimizer steps that is not attached"
         self.callbacks.call("before_step", Update(-1, float("nan"), hook.rate or 0.0, None, was_skipped=False))
@@ -288,6 +295,15 @@ class Session:
         self.callbacks.call("on_rollback", good.parts)
         return good.facts.step
 
+    def with_average(self) -> AbstractContextManager[None] | None:
+        """See Training."""
+        average = self._average
+        return None if average is None or average not in self.callbacks.active else average.in_place()
+
+    def saving(self, save: Save) -> None:
+        """The host's own file is on the disk, and takes its place next."""
+        self.callbacks.call("before_save", save)
+
     def saved(self, save: Save) -> None:
         """The host has written what is trained."""
         self.callbacks.call("on_save", save)
@@ -296,7 +312,7 @@ class Session:
         """What the run, the callbacks and the trainee add to a snapshot."""
         why = self.why_not_exact or self.callbacks.failed
         extra = {**self.trainee.design(), **({WHY: why} if why else {})}
-        off = {"guard": None, "progress": None, "norm_limit": None, "timesteps": None}
+        off = {"guard": None, "progress": None, "norm_limit": None, "timesteps": None, "average": None, "spread": None}
         return {"watch": self.run.watch, **off, **self.callbacks.state_dict(), "extra": extra}
 
     # The end ------------------------------------------------------------------------------------
@@ -338,6 +354,8 @@ class Session:
     def forget(self) -> None:
         """The host has saved for the last time: lets go of what was trained, and of its copies."""
         self.snapshots.forget()
+        if self._average is not None:
+            self._average.forget()
 
     def write_last(self) -> None:
         """Write the snapshot of the last update, if what is in memory is that of one moment."""
@@ -381,8 +399,10 @@ class Session:
     def _put_back(self, thing: Any, good: Snapshot | None) -> None:
         hook = self.rate_and_clip.hook
         assert hook is not None, "there is nothing to put back"
-        thing.step = self.snapshots.break_off(hook.made, good)
+        back = self.snapshots.break_off(hook.made, good)
+        thing.step = back.facts.step
         hook.put_back()
+        self.callbacks.call("on_rollback", back.parts)
         self.run.counted(thing.step)
 
     def _take_back(self, thing: Any, why: str) -> None:
