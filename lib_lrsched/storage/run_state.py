@@ -84,6 +84,7 @@ class RunState:
     `main_digest` is the digest of what the host's own file held when last seen, `next_digest` of what was about to take its
     place then; `optim` says which weights the host's .optim beside it belongs to, as "file time:digest". `multiplier` is what
     the guard multiplies the planned rate by, `floor` the number up to which snapshots belong to a future that was given up.
+    `settings` are the inputs of the host's form, `options` those of ours, see training/options.py.
     """
 
     id: str = field(metadata=stored(TEXT))
@@ -111,6 +112,7 @@ class RunState:
     optim: str = field(default="", metadata=added(TEXT))
     multiplier: float = field(default=1.0, metadata=added(FACTOR))
     floor: int = field(default=0, metadata=added(COUNT))
+    options: dict[str, Scalar] = field(default_factory=dict, metadata=added(SCALARS))
     pid: int = field(default=0, metadata=stored(COUNT))
     process: str = field(default="", metadata=stored(TEXT))
     version: int = field(default=FORMAT, metadata=stored(COUNT))
