@@ -15,7 +15,19 @@ from lib_lrsched import console
 from lib_lrsched.errors import RunStateError, ScheduleError
 from lib_lrsched.storage import disk_errors
 
-from .common import FAILED, FINISHED, INTERRUPTED, WRONG, add_training, amount, count, on_full_disk, refuse, usable
+from .common import (
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    WRONG,
+    add_options,
+    add_training,
+    count,
+    on_full_disk,
+    options_given,
+    refuse,
+    usable,
+)
 
 SAMPLES = 6
 
@@ -29,10 +41,7 @@ def add(commands: Any) -> None:
     command.add_argument("--go-on", choices=("continue", "new", "restart"), default="continue",
                          help="how to resume: continue the plan, a new schedule from here, or restart it over the remaining steps")
     command.add_argument("--autosave-every", type=count, metavar="N", help="save a snapshot every N updates; 0: never")
-    command.add_argument("--progress-every", type=count, metavar="N",
-                         help="compare with what the run started from, on the same noise, every N updates (default 8); 0: never")
-    command.add_argument("--max-norm", type=amount, metavar="M",
-                         help="hold the norm of each vector of an embedding at most M times that of the start; 0 (default): off")
+    add_options(command)
     command.add_argument("--json", action="store_true", help="print files and rates as JSON at the end")
     command.set_defaults(run=run)
 
@@ -135,6 +144,7 @@ def _updates(args: argparse.Namespace, told: _Told, runtime: Any) -> tuple[Any, 
     from lib_lrsched.practice import service, shared, terminal
 
     runtime.choose(args.kind, args.name, "file" if args.fresh else args.go_on)
+    runtime.choose_options(args.kind, args.name, options_given(args))
     choices = _choices(args)
     stretches = runtime.stretches(args.kind, args.name, _inputs(args, choices, service.CONCEPT))
     for message in stretches:
@@ -185,10 +195,6 @@ def _settings(args: argparse.Namespace) -> Any:
     if args.autosave_every is not None:
         given |= {"autosave_every": args.autosave_every}
         given |= {} if args.autosave_every else {"autosave_minutes": 0.0}
-    if args.progress_every is not None:
-        given |= {"progress_every": args.progress_every}
-    if args.max_norm is not None:
-        given |= {"max_norm": args.max_norm}
     return Settings(**given)
 
 

@@ -29,14 +29,13 @@ class TrainingChecks:
         return input_checks.cautions(run)
 
     def surroundings(self, kind: str) -> dict[str, str]:
-        shared, limit = self._host.shared, self._host.settings().max_norm
+        shared = self._host.shared
         loaded = [] if kind == "hypernetwork" else getattr(shared, "loaded_hypernetworks", None) or []
         applied = [f"{getattr(one, 'name', '?')} {step_hook.digest(one.weights())[:16]}" for one in loaded]
         return {
             "free_memory": self._host.settings().free_memory, "hypernetworks": ", ".join(applied) or "none",
             "attention": attention.name_in_force(shared.sd_model), "torch": str(torch.__version__),
             "device": step_hook.device_name(torch.device(shared.device)),
-            **({"max_norm": f"{limit:g}"} if limit and kind == "embedding" else {}),
         }
 
     def nothing_learned(self, run: TrainingRun) -> str:

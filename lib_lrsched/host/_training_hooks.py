@@ -178,7 +178,9 @@ class TrainingHooks:
         if resumed.state is not None:
             claim.resumes(resumed.state.id)
         resumed = replace(resumed, messages=(*resumed.messages, *messages, *([claim.trouble] if claim.trouble else [])))
-        run = TrainingRun(request, self.runtime.store, exact_clip=self.runtime.host.settings().exact_clip, resumed=resumed)
+        options = self.runtime.options_for(request.kind, request.name, resumed)
+        run = TrainingRun(request, self.runtime.store, exact_clip=self.runtime.host.settings().exact_clip, resumed=resumed,
+                          options=options)
         if known is not None and (request.kind == "embedding" or known.digest):  # else a file that is not loaded yet
             input_checks.check_is_left(run, known.step if resumed.step is None else resumed.step)
         return run, known, snapshot, warnings
@@ -252,7 +254,8 @@ class TrainingHooks:
             # Its file time was not known: a copy, or a disk that rounds. Its weights may be.
             tensors = find.trained_tensors(request.kind, thing)
             now = Known(thing.step or 0, step_hook.digest(tensors), 0)
-            session.adopt(*find.find(self.runtime.store, request.kind, request.name, now, session.run.planned.resumed.choice))
+            resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, now, session.run.planned.resumed.choice)
+            session.adopt(resumed, snapshot, self.runtime.options_for(request.kind, request.name, resumed))
         session.restore(thing)
 
     def _hypernetwork(self, original: type[Any]) -> type[Any]:

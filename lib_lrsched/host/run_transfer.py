@@ -1,5 +1,5 @@
-"""What the tab does with stored runs: looks into them, deletes them, takes them away as a file and brings one in, puts their average
-or best state in the place of what they trained."""
+"""What the tab does with stored runs: looks into them, deletes them, takes them away as a file and brings one in, puts their
+average or best state in the place of what they trained."""
 
 from __future__ import annotations
 

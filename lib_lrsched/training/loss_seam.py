@@ -36,8 +36,8 @@ class Batch:
         keeps_noise: set by a callback before the pass that looks at it again after it.
         noise: float, the shape of the latents, where it is kept; else None. The model draws the same numbers where it is not.
             What a callback puts here before the pass is used.
-        loss_weights: float [B] on the model's device: what each sample's loss is multiplied by in what is trained on. A callback may
-            put them here before the pass, together with keeps_sample_losses. What is measured is without them.
+        loss_weights: float [B] on the model's device: what each sample's loss is multiplied by in what is trained on. A callback
+            may put them here before the pass, together with keeps_sample_losses. What is measured is without them.
         loss: of the pass, a float scalar on the model's device, without a graph and without weights; None before it.
         sample_losses: float [B], each sample's own, without a graph; None where it was not asked for or is not known.
         baseline, baseline_samples: as ``loss`` and ``sample_losses``, of what the run started from; None where not compared.

@@ -22,6 +22,7 @@ from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import Known, Leg, RunState, Scalar, state_dict, trimmed
 from lib_lrsched.storage.store import Store, stamped
 
+from .options import Options, values
 from .request import Request as Request
 from .run_plan import RunPlan
 
@@ -33,7 +34,7 @@ class TrainingRun:
     """One run, from the check of its inputs to its end. One thread trains; others read ``state`` and ``history``."""
 
     def __init__(self, request: Request, store: Store, *, exact_clip: bool = True, clock: Callable[[], float] = time.time,
-                 resumed: Resumption = Resumption()) -> None:  # noqa: B008 a frozen value
+                 resumed: Resumption = Resumption(), options: Options = Options()) -> None:  # noqa: B008 frozen values
         """Plans the texts.
 
         Raises:
@@ -42,6 +43,7 @@ class TrainingRun:
         self.request = request
         self.planned = RunPlan(request, resumed)
         self.exact_clip = exact_clip
+        self.options = options
         self.troubles: list[str] = []
         self.disk_trouble = ""
         self.history = History(None)
@@ -215,7 +217,7 @@ class TrainingRun:
             clip_exact=self.exact_clip and request.clip_mode != "disabled",
             batch=self.planned.counts.batch, accumulate=self.planned.counts.accumulate,
             pictures=self.planned.images, steps_per_epoch=self.planned.counts.steps_per_epoch, settings=dict(request.settings),
-            multiplier=self.planned.multiplier,
+            multiplier=self.planned.multiplier, options=dict(values(self.options)),
         )
 
     def _open(self, known: Known | None) -> None:
@@ -231,8 +233,8 @@ class TrainingRun:
         else:
             legs = (*(old for old in found.legs if old.start_step < self.initial_step), leg)
             floor = found.floor if resumed.step is not None else self._newest_snapshot(found)
-            state = replace(state, id=found.id, created_s=found.created_s, legs=legs, known=found.known, floor=floor, placed=found.placed,
-                            optim=found.optim, average_mtime_ns=found.average_mtime_ns)
+            state = replace(state, id=found.id, created_s=found.created_s, legs=legs, known=found.known, floor=floor,
+                            optim=found.optim, average_mtime_ns=found.average_mtime_ns, placed=found.placed)
         if known is not None:
             # With a snapshot, what is trained is newer than the host's file, and that is what the file will be known by.
             main, coming = (known.digest, "") if found is None or resumed.step is None else (found.main_digest, found.next_digest)

@@ -36,6 +36,7 @@ from lib_lrsched.storage.run_state import Known
 
 from . import _data_faults
 from ._interrupts import Held
+from ._option_callbacks import that_change_updates
 from ._run_start import drop_foreign_state, find_start
 from .callback import Callback, Callbacks, Outcome, Save, Update
 from .callbacks.file_saving import FileSaving
@@ -43,14 +44,15 @@ from .callbacks.folder_watch import FolderWatch
 from .callbacks.freezing import Freezing
 from .callbacks.guard import Guard
 from .callbacks.history import RecordHistory
-from .callbacks.norm_limit import NormLimit
 from .callbacks.progress import Progress
 from .callbacks.rate_and_clip import RateAndClip
 from .callbacks.snapshots import Snapshots, When
 from .callbacks.strength import Strength
 from .callbacks.timesteps import TimestepLosses
+from .callbacks.weight_average import WeightAverage
 from .host import Checks, Host, InputError
 from .loss_seam import Batch, LossSeam
+from .options import Options, changing_training
 from .reporter import Reporter
 from .run import TrainingRun
 from .schedulers import ClipScheduler, RateScheduler
@@ -76,7 +78,6 @@ class Session:
 
     def __init__(self, host: Host, run: TrainingRun, checks: Checks, snapshot: Snapshot | None = None,
                  warnings: Sequence[str] = (), host_callbacks: Callable[[Freezing], list[Callback]] = lambda _: []) -> None:
-        settings = host.settings()
         self.host = host
         self.run = run
         self.reporter = Reporter(host, run)
@@ -97,29 +98,37 @@ class Session:
         self._stopped = ""
         self._compares = True
         self._seam: LossSeam | None = None
+        self._host_callbacks = host_callbacks
+        self._make_callbacks(snapshot)
+
+    def _make_callbacks(self, snapshot: Snapshot | None) -> None:
+        settings, options = self.host.settings(), self.run.options
         self.rate_and_clip = RateAndClip(self)
         self.history = RecordHistory(self)
         self.guard = Guard(self)
         self.snapshots = Snapshots(self, When(settings.autosave_every, settings.autosave_minutes), snapshot)
-        self.file_saving = FileSaving(self, checks)
+        self.file_saving = FileSaving(self, self._checks)
         freezing = Freezing()
-        limit = [NormLimit(self, settings.max_norm)] if settings.max_norm > 0 else []
+        average = [WeightAverage(self, options.ema)] if options.ema > 0 else []
+        self._average = average[0] if average else None
         self.callbacks = Callbacks(
-            [freezing, *host_callbacks(freezing), self.rate_and_clip, *limit, Progress(self, settings.progress_every),
-             TimestepLosses(self), Strength(self), self.history, self.guard, self.snapshots, self.file_saving, FolderWatch()],
+            [freezing, *self._host_callbacks(freezing), self.rate_and_clip, *that_change_updates(self, options), *average,
+             Progress(self, options.progress_every), TimestepLosses(self), Strength(self), self.history, self.guard,
+             self.snapshots, self.file_saving, FolderWatch()],
             self.reporter, self.give_up,
         )  # fmt: skip
 
     # Before the loop: exceptions reach the user -------------------------------------------------
 
-    def adopt(self, resumed: Resumption, snapshot: Snapshot | None) -> None:
-        """What the run resumes from was only found once the thing was loaded."""
+    def adopt(self, resumed: Resumption, snapshot: Snapshot | None, options: Options) -> None:
+        """What the run resumes from, and its options, was only found once the thing was loaded."""
         planned = self.run.planned
         if resumed.state is None:
             planned.resumed = replace(planned.resumed, messages=resumed.messages, heir_of=resumed.heir_of)
             return
         planned.adopt(resumed)
-        self.snapshots.snapshot, self.snapshots.is_exact = snapshot, snapshot is not None
+        self.run.options = options
+        self._make_callbacks(snapshot)
 
     def warn(self, message: str) -> None:
         """To be said when the loop begins."""
@@ -188,7 +197,8 @@ class Session:
                 return model([text]).detach().to("cpu").squeeze(0)
 
         file = None if state is None else self.run.data_path(state.id)
-        made_of = {**arguments, **self.host.model_facts(), **self._checks.surroundings(self.trainee.kind)}
+        made_of = {**arguments, **self.host.model_facts(), **self._checks.surroundings(self.trainee.kind),
+                   **changing_training(self.run.options, self.trainee.kind)}
         self.snapshots.data_made(data, made_of, file, encode if arguments.get("include_cond") else None)
 
     # In the loop: nothing is raised ---------------------------------------------------------------

@@ -334,6 +334,23 @@ class ResumeChoice(BaseModel):
     rate_text: StrictStr | None = _text(None, said="a text, or null")
 
 
+class OptionsQuery(BaseModel):
+    """GET /options."""
+
+    kind: Kind = _kind()
+    name: str = _text()
+
+
+class OptionsChoice(BaseModel):
+    """POST /options; the options themselves are looked at where those of the command line are."""
+
+    kind: Kind = _kind()
+    name: StrictStr = _text()
+    options: dict[str, Any] = Field(ALL, description="an object")
+
+    _options = _check("options", _is_object, before=True)
+
+
 class PresetRequest(BaseModel):
     """POST /presets."""
 

@@ -17,8 +17,9 @@ from lib_lrsched.preview.run_view import Histories, run_answer, run_json
 from lib_lrsched.storage.history import Event, History
 from lib_lrsched.storage.resume import mode_of
 from lib_lrsched.storage.run_state import RunState
+from lib_lrsched.training.options import OPTIONS, values
 
-from .requests import ImportRunQuery, PreflightRequest, ResumeChoice, ResumeQuery, RunQuery
+from .requests import ImportRunQuery, OptionsChoice, OptionsQuery, PreflightRequest, ResumeChoice, ResumeQuery, RunQuery
 from .responses import Answer, Route, check_size
 from .runtime import RUNTIME, Runtime, state_of
 
@@ -129,6 +130,26 @@ def choose(request: ResumeChoice, runtime: Runtime = RUNTIME) -> Response:
     """Chooses how the next training of a name resumes; answers as `resume`."""
     runtime.choose(request.kind, request.name, request.way)
     return Answer(_resume(runtime, request.kind, request.name, request.rate_text))
+
+
+@router.get("/options")
+def options(query: OptionsQuery = Depends(OptionsQuery), runtime: Runtime = RUNTIME) -> Response:
+    """The options in force for the next training of a name, and what there is to say of each."""
+    return Answer(_options(runtime, query.kind, query.name))
+
+
+@router.post("/options")
+def choose_options(request: OptionsChoice, runtime: Runtime = RUNTIME) -> Response:
+    """Chooses options for the next training of a name; answers as `options`."""
+    runtime.choose_options(request.kind, request.name, request.options)
+    return Answer(_options(runtime, request.kind, request.name))
+
+
+def _options(runtime: Runtime, kind: str, name: str) -> dict[str, Any]:
+    found = runtime.options(kind, name)
+    described = [one.described() for one in OPTIONS.values() if kind in one.kinds]
+    return {"kind": kind, "name": name, "options": values(found.options), "defaults": values(found.defaults),
+            "chosen": dict(found.chosen), "run": found.run, "descriptions": described}
 
 
 def _resume(runtime: Runtime, kind: str, name: str, rate_text: str | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from lib_lrsched.storage.history import History
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import RunState
 from lib_lrsched.storage.store import Store
+from lib_lrsched.training.options import InForce
 
 
 class LiveRun(Protocol):
@@ -46,6 +47,12 @@ class Runtime(Protocol):
 
     def chosen(self, kind: str, name: str) -> str:
         """What was chosen for it."""
+
+    def options(self, kind: str, name: str) -> InForce:
+        """The options in force for the next training of this name."""
+
+    def choose_options(self, kind: str, name: str, given: Mapping[str, Any]) -> None:
+        """Options of that one training, in the place of those chosen before."""
 
     def snapshots(self, run_id: str) -> list[dict[str, Any]]:
         """The snapshots of a run."""

@@ -3,8 +3,8 @@
     t = floor(T * frac(u + k * 0.6180339887))      k = 0, 1, 2, ... counts the images of the run's life
 
 Any stretch of consecutive images has its timesteps spread over [0, T), where independent draws leave gaps and clusters
-(the additive recurrence with the golden ratio; Weyl 1916). The host's model still draws its own, which are thrown away, so that every
-later random number is what it would have been.
+(the additive recurrence with the golden ratio; Weyl 1916). The host's model still draws its own, which are thrown away, so that
+every later random number is what it would have been.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from math import isfinite
 from typing import Any
 
 import torch
@@ -39,7 +38,7 @@ def decay_at(update: int, decay: float) -> float:
 
 @contextmanager
 def standing_in(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[None]:
-    """Within it the numbers of ``others`` are those of ``tensors``, whose own come back bit for bit; nothing is copied where types fit."""
+    """Within it ``tensors`` hold the numbers of ``others``; their own come back bit for bit. Nothing is copied where types fit."""
     own = [tensor.data for tensor in tensors]
     try:
         for tensor, other in zip(tensors, others, strict=True):
@@ -79,18 +78,15 @@ class WeightAverage(Callback):
         """Within the update: one that breaks off is undone as a whole, and one that GradScaler skips does not come here."""
         d = decay_at(self._count, self._decay)
         weights = [tensor.detach() for tensor in self._session.trainee.tensors()]
-        with torch.no_grad():
-            torch._foreach_mul_(self._shadow, d)  # noqa: SLF001 torch's own optimizers and averages use it
-            torch._foreach_add_(self._shadow, weights, alpha=1.0 - d)  # noqa: SLF001
+        torch._foreach_mul_(self._shadow, d)
+        torch._foreach_add_(self._shadow, weights, alpha=1.0 - d)
         self._count += 1
 
     def on_rollback(self, parts: Mapping[str, Any]) -> None:
         """Back to the average of the weights that are back."""
-        shadow, part = averaged(parts), parts.get("average")
-        assert shadow is not None and isinstance(part, dict), "a state in memory has the average"
-        with torch.no_grad():
-            for tensor, kept in zip(self._shadow, shadow, strict=True):
-                tensor.copy_(kept)
+        part = parts["average"]
+        for tensor, kept in zip(self._shadow, part["shadow"], strict=True):
+            tensor.copy_(kept)
         self._count = part["updates"]
 
     def in_place(self) -> Any:
