@@ -123,7 +123,7 @@ def _put_in(host: Host, store: Store, unpacked: archive.Unpacked, wanted: str) -
     known = Known(unpacked.snapshot.facts.step, step_hook.digest(unpacked.snapshot.trained), file_time(file))
     state = replace(
         state, id=store.new_id(state.kind, wanted, state.created_s), name=wanted, known=(known,),
-        main_digest=known.digest, floor=0, step=known.step,
+        main_digest=known.digest, floor=0, step=known.step, average_mtime_ns=0, placed="",
         state="interrupted" if state.state in ("pending", "running") else state.state,
     )
     try:

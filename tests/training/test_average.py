@@ -1,0 +1,177 @@
+"""The average of the weights: its formula over skipped and undone updates, its files, and that nothing else changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402  # torch is optional, see importorskip
+from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
+from training_steps import INF, NAN, events, folder_of, losses_that, main_file, whole  # noqa: E402
+
+from lib_lrsched.practice import files as pt_files  # noqa: E402
+from lib_lrsched.practice import hypernetwork, service, shared  # noqa: E402
+from lib_lrsched.training.callbacks.weight_average import decay_at  # noqa: E402
+
+DECAY = 0.6
+TEXT = "0.01"
+
+
+@pytest.fixture
+def after_steps() -> Iterator[list[list[Any]]]:
+    """The weights after each step of an optimizer."""
+    found: list[list[Any]] = []
+
+    def look(optimizer: Any, _args: Any, _kwargs: Any) -> None:
+        found.append([p.detach().clone() for group in optimizer.param_groups for p in group["params"]])
+
+    hook = register_optimizer_step_post_hook(look)
+    yield found
+    hook.remove()
+
+
+def average_of(start: list[Any], updates: list[list[Any]]) -> list[Any]:
+    """By the formula, one tensor after the other."""
+    shadow = [tensor.clone() for tensor in start]
+    for k, new in enumerate(updates):
+        d = min(DECAY, (1 + k) / (10 + k))
+        for tensor, weight in zip(shadow, new, strict=True):
+            tensor.mul_(d).add_(weight, alpha=1.0 - d)
+    return shadow
+
+
+def start_of(ground: Any, kind: str) -> list[Any]:
+    ground.create(kind, NAME, overwrite=True)
+    return saved(kind, main_file(kind))
+
+
+def saved(kind: str, path: Path) -> list[Any]:
+    """The weights in a file, as the host reads them."""
+    if kind == "hypernetwork":
+        thing = hypernetwork.Hypernetwork()
+        thing.load(str(path))
+        return weights(thing)
+    return [pt_files.load_pt(str(path))["string_to_param"]["*"].detach()]
+
+
+def test_the_decay_grows_to_what_was_asked_for():
+    assert [round(decay_at(k, 0.5), 4) for k in (0, 1, 8, 9, 10**6)] == [0.1, 0.1818, 0.5, 0.5, 0.5]
+
+
+@both_kinds
+def test_the_average_is_that_of_the_formula_and_is_saved_beside_the_file_and_the_copies(ground, kind, after_steps):
+    ground.install(ema=DECAY)
+    start = start_of(ground, kind)
+    ground.train(kind, TEXT, 9, copies_every=4)
+    found = folder_of(kind) / f"{NAME}-ema.pt"
+    assert same_bits(saved(kind, found), average_of(start, after_steps))
+    assert not same_bits(saved(kind, found), saved(kind, main_file(kind)))
+    data = pt_files.load_pt(str(found))
+    assert (data["step"], data["name"]) == (9, f"{NAME}-ema")
+    (folder,) = ground.log.glob(f"*/{NAME}/{kind}s")
+    assert sorted(path.name for path in folder.glob("*.pt")) == ["mine-4-ema.pt", "mine-4.pt", "mine-8-ema.pt", "mine-8.pt"]
+    for count in (4, 8):
+        assert same_bits(saved(kind, folder / f"{NAME}-{count}-ema.pt"), average_of(start, after_steps[:count]))
+
+
+@both_kinds
+def test_what_is_trained_and_saved_is_the_same_without_it(ground, kind):
+    shared.opts.save_optimizer_state = True
+    ground.install()
+    expected = whole(ground, kind)
+    files = {path.name: path.read_bytes() for path in folder_of(kind).glob("whole.pt*")}
+    ground.install(ema=DECAY)
+    assert same_bits(expected, whole(ground, kind))
+    assert {path.name: path.read_bytes() for path in folder_of(kind).glob("whole.pt*")} == files
+    assert [path.name for path in folder_of(kind).glob("*-ema*")] == ["whole-ema.pt"]
+
+
+def test_the_host_loads_it_as_an_embedding_of_that_name(ground):
+    ground.install(ema=DECAY)
+    ground.train("embedding", TEXT, 3)
+    assert service.embeddings() == [NAME, f"{NAME}-ema"]
+
+
+@both_kinds
+def test_an_update_that_grad_scaler_skipped_is_not_in_it(ground, kind, after_steps, monkeypatch):
+    shared.opts.practice_grad_scaler = True
+    ground.install(ema=DECAY)
+    start = start_of(ground, kind)
+    losses_that(monkeypatch, lambda n, loss: loss * 1e38 if n == 3 else loss)
+    ground.train(kind, TEXT, 7)
+    assert len(after_steps) == 6
+    assert same_bits(saved(kind, folder_of(kind) / f"{NAME}-ema.pt"), average_of(start, after_steps))
+
+
+@both_kinds
+def test_a_rescue_takes_it_back_with_the_weights(ground, kind, after_steps, monkeypatch):
+    ground.install(ema=DECAY)
+    start = start_of(ground, kind)
+    losses_that(monkeypatch, lambda n, loss: loss * NAN if n == 4 else loss)
+    ground.train(kind, TEXT, 9)
+    assert "Restored the state after update 0" in "".join(events(ground))
+    assert same_bits(saved(kind, folder_of(kind) / f"{NAME}-ema.pt"), average_of(start, after_steps[4:]))
+
+
+@both_kinds
+def test_where_the_result_is_ruined_the_average_of_the_last_good_state_is_saved_with_it(ground, kind, after_steps, monkeypatch):
+    ground.install(ema=DECAY, guard=False)
+    start = start_of(ground, kind)
+    losses_that(monkeypatch, lambda n, loss: loss * INF if n == 6 else loss)
+    ground.train(kind, TEXT, 6)
+    assert same_bits(saved(kind, main_file(kind)), start)
+    assert same_bits(saved(kind, folder_of(kind) / f"{NAME}-ema.pt"), start)
+
+
+@both_kinds
+def test_a_file_of_that_name_that_is_not_the_run_s_is_kept_and_its_own_is_not(ground, kind):
+    ground.install(ema=DECAY)
+    path = folder_of(kind) / f"{NAME}-ema.pt"
+    ground.create(kind, f"{NAME}-ema")
+    theirs = path.read_bytes()
+    ground.train(kind, TEXT, 3)
+    backup = path.with_name(f"{path.name}.bak")
+    assert backup.read_bytes() == theirs != path.read_bytes()
+    ground.train(kind, TEXT, 6)
+    assert backup.read_bytes() == theirs
+    assert pt_files.load_pt(str(path))["step"] == 6
+
+
+def test_the_file_is_there_before_the_host_s_own_takes_its_place(ground, monkeypatch):
+    """So a kill between the two leaves no old average beside new weights."""
+    from lib_lrsched.storage import model_files
+
+    placed: list[str] = []
+    replace = model_files.replace
+    monkeypatch.setattr(model_files, "replace", lambda a, b: (placed.append(b.name), replace(a, b)))
+    ground.install(ema=DECAY)
+    ground.train("embedding", TEXT, 3)
+    assert [name for name in placed if name.endswith(".pt")] == [f"{NAME}-ema.pt", f"{NAME}.pt"]
+
+
+def test_switched_on_late_it_starts_there_and_says_so(ground, after_steps):
+    ground.install()
+    ground.train("embedding", TEXT, 4)
+    ground.runtime.choose_options("embedding", NAME, {"ema": DECAY})
+    ground.train("embedding", TEXT, 9)
+    assert "the average of the weights starts at step 4: there was none before" in events(ground)
+    assert same_bits(saved("embedding", folder_of("embedding") / f"{NAME}-ema.pt"), average_of(after_steps[3], after_steps[4:]))
+
+
+def test_a_full_disk_for_the_average_does_not_cost_the_weights(ground, monkeypatch):
+    from lib_lrsched.training.callbacks import weight_average
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(weight_average, "save_whole", full)
+    ground.install(ema=DECAY)
+    ground.train("embedding", TEXT, 3)
+    assert pt_files.load_pt(str(main_file("embedding")))["step"] == 3
+    assert any(message.startswith(f"the average {NAME}-ema.pt cannot be saved: ") for message in events(ground))
+    assert ground.run().state == "finished"
