@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from lib_lrsched.errors import ScheduleError
 from lib_lrsched.schedule.by_timestep import factors, normalized, plan_factors, trouble, warnings_of
+from lib_lrsched.storage._presets import BY_TIMESTEP
 
 
 def test_a_text_gives_one_factor_for_each_timestep():
@@ -43,3 +45,14 @@ def test_a_jump_is_no_warning_here():
     made = plan_factors("0.01:500, 1")
     assert made.warnings
     assert not warnings_of(made)
+
+
+def test_the_min_snr_presets_are_those_of_the_paper_on_stable_diffusion_s_noise():
+    betas = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2  # ldm's "scaled linear"
+    kept = np.cumprod(1 - betas)
+    snr = kept / (1 - kept)
+    formulas = (np.minimum(snr, 5) / snr, np.minimum(snr, 5) / (snr + 1))
+    for preset, expected in zip(BY_TIMESTEP, formulas, strict=True):
+        made = plan_factors(preset.text)
+        assert np.abs(factors(made) - expected).max() < 0.01
+        assert not warnings_of(made)

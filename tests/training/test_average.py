@@ -10,12 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402  # torch is optional, see importorskip
+from practice_rig import NAME, OptimizerSpy, both_kinds, same_bits, weights  # noqa: E402  # torch is optional, see importorskip
 from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
-from training_steps import INF, NAN, events, folder_of, losses_that, main_file, whole  # noqa: E402
+from training_steps import EXACTLY, INF, NAN, events, folder_of, losses_that, main_file, train_and_die, whole  # noqa: E402
 
+from lib_lrsched.errors import ConflictError, RequestError  # noqa: E402
 from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import hypernetwork, service, shared  # noqa: E402
+from lib_lrsched.snapshot import baseline  # noqa: E402
 from lib_lrsched.training.callbacks.weight_average import decay_at  # noqa: E402
 
 DECAY = 0.6
@@ -84,10 +86,12 @@ def test_what_is_trained_and_saved_is_the_same_without_it(ground, kind):
     shared.opts.save_optimizer_state = True
     ground.install()
     expected = whole(ground, kind)
-    files = {path.name: path.read_bytes() for path in folder_of(kind).glob("whole.pt*")}
     ground.install(ema=DECAY)
     assert same_bits(expected, whole(ground, kind))
-    assert {path.name: path.read_bytes() for path in folder_of(kind).glob("whole.pt*")} == files
+    path = folder_of(kind) / "whole.pt"
+    assert same_bits(expected, saved(kind, path))
+    assert pt_files.load_pt(str(path))["name"] == "whole"
+    assert pt_files.load_pt(f"{path}.optim")["optimizer_state_dict"]["state"]
     assert [path.name for path in folder_of(kind).glob("*-ema*")] == ["whole-ema.pt"]
 
 
@@ -175,3 +179,71 @@ def test_a_full_disk_for_the_average_does_not_cost_the_weights(ground, monkeypat
     assert pt_files.load_pt(str(main_file("embedding")))["step"] == 3
     assert any(message.startswith(f"the average {NAME}-ema.pt cannot be saved: ") for message in events(ground))
     assert ground.run().state == "finished"
+
+
+# In the place of the weights ----------------------------------------------------------------
+
+
+@both_kinds
+def test_used_it_takes_the_file_s_place_and_the_next_training_is_a_new_run_from_it(ground, kind):
+    shared.opts.save_optimizer_state = True
+    runtime = ground.install(ema=DECAY, progress_every=1)
+    ground.train(kind, TEXT, 6)
+    path, old = main_file(kind), ground.run()
+    average, before = saved(kind, folder_of(kind) / f"{NAME}-ema.pt"), path.read_bytes()
+    used = runtime.use(old.id, "average")
+    assert (used["file"], used["step"]) == (path.name, 6)
+    assert same_bits(saved(kind, path), average)
+    assert path.with_name(f"{path.name}.bak").read_bytes() == before
+    assert not path.with_name(f"{path.name}.optim").exists()
+    fields = ("name", "step", "sd_checkpoint", "sd_checkpoint_name")
+    backup = pt_files.load_pt(str(path.with_name(f"{path.name}.bak")))
+    assert [pt_files.load_pt(str(path))[name] for name in fields] == [backup[name] for name in fields]
+
+    with OptimizerSpy() as spy:
+        assert ground.train(kind, TEXT, 9).step == 9
+    assert [seen.had_state for seen in spy.seen] == [False, True, True]
+    new = ground.runs()[0]
+    assert (new.id != old.id, new.initial_step, new.legs[0].mode) == (True, 6, "start")
+    said = [message for _, message in ground.events(new)]
+    assert f"{NAME} is the average of run {old.id}, at step 6: a new run starts from it, with a new optimizer" in said
+    baselines = [runtime.store.baseline_path(run.id) for run in (old, new)]
+    assert [path.exists() for path in baselines] == [kind == "embedding"] * 2
+    if kind == "embedding":
+        assert same_bits(*(baseline.read(path) or [] for path in baselines))
+
+
+@both_kinds
+def test_a_run_that_started_from_it_is_resumed_as_any_other(ground, kind):
+    runtime = ground.install(ema=DECAY, autosave_every=2)
+    ground.train(kind, TEXT, 6)
+    runtime.use(ground.run().id, "average")
+    train_and_die(ground, kind, 9, 12, TEXT)
+    ground.train(kind, TEXT, 12)
+    assert [run.state for run in ground.runs()] == ["finished", "finished"]
+    assert EXACTLY in [message for _, message in ground.events(ground.runs()[0])]
+
+
+def test_error_nothing_is_put_there_while_something_is_trained(ground, monkeypatch):
+    runtime = ground.install(ema=DECAY)
+    ground.train("embedding", TEXT, 3)
+    run, refused = ground.run().id, []
+
+    def look(k: int, loss: Any) -> Any:
+        with pytest.raises(ConflictError, match="a training is running or being prepared") as caught:
+            runtime.use(run, "average")
+        refused.append(caught.value)
+        return loss
+
+    losses_that(monkeypatch, look)
+    ground.train("embedding", TEXT, 2, name="other")
+    assert len(refused) == 2
+
+
+def test_error_a_run_without_an_average_has_none_to_use(ground):
+    runtime = ground.install()
+    ground.train("embedding", TEXT, 3)
+    before = ground.listing()
+    with pytest.raises(RequestError, match="has no average of the weights"):
+        runtime.use(ground.run().id, "average")
+    assert ground.listing() == before
