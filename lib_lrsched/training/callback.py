@@ -62,6 +62,7 @@ class Update:
         was_skipped: GradScaler left the weights as they were.
         is_good: nothing speaks against the weights after it; None where nothing speaks for them either.
         must_save: something has happened that a kill must not undo.
+        is_best: validation says that no weights before were as good as those after it.
         baseline_loss: of what the run started from, under the same noise; None where it was not measured.
         progress: the share of the loss that is gone over the window that ends here; None where nothing in it was measured.
         clipped: how its gradients were clipped by us; None where they were not.
@@ -77,6 +78,7 @@ class Update:
     late_norm: float | None = None
     is_good: bool | None = True
     must_save: bool = False
+    is_best: bool = False
     baseline_loss: float | None = None
     progress: float | None = None
     clipped: Clipped | None = None
@@ -134,6 +136,9 @@ class Training(Protocol):
         Worked out once for a batch whose noise is kept; None where it cannot be.
         """
 
+    def sample_losses(self, latents: Tensor, cond: Any, timesteps: Tensor, noise: Tensor) -> Tensor:
+        """Each sample's loss, float [B], without gradient; see LossSeam.losses."""
+
     @property
     def can_compare(self) -> bool:
         """Whether what the run started from is known, and comparing with it has not failed."""
@@ -147,6 +152,9 @@ class Training(Protocol):
 
     def stop(self) -> None:
         """End the host's loop before its next update."""
+
+    def finish(self, why: str) -> None:
+        """End it before its next update, as one that has made all of them."""
 
     def give_up(self, why: str) -> None:
         """End it as failed: a part has failed without which the training is another one."""

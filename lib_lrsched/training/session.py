@@ -46,6 +46,7 @@ from .callbacks.rate_and_clip import RateAndClip
 from .callbacks.snapshots import Snapshots, When
 from .callbacks.strength import Strength
 from .callbacks.timesteps import TimestepLosses
+from .callbacks.validation import Validation
 from .host import Checks, Host, InputError
 from .loss_seam import Batch, LossSeam
 from .options import Options, changing_training
@@ -82,7 +83,7 @@ class Session:
         self.optimizer: Any = None
         self.scaler: Any = None
         self.start: list[torch.Tensor] | None = None
-        self.why_not_exact = self._ruin = ""
+        self.why_not_exact = self._ruin = self._finished = ""
         self.pid = os.getpid()  # a forked child has its parent's sessions in memory, and they are not its own
         self.newest_progress: float | None = None  # of the last update; None where that was not measured
         self.tensorboard_writer: Any = None  # the host's, where it uses one
@@ -106,9 +107,11 @@ class Session:
         self.file_saving = FileSaving(self, self._checks)
         freezing = Freezing()
         limit = [NormLimit(self, options.max_norm)] if options.max_norm > 0 else []
+        self._validation = Validation(self, self._checks, options, {}) if options.validate_every else None
         self.callbacks = Callbacks(
             [freezing, *self._host_callbacks(freezing), self.rate_and_clip, *limit, Progress(self, options.progress_every),
-             TimestepLosses(self), Strength(self), self.history, self.guard, self.snapshots, self.file_saving, FolderWatch()],
+             TimestepLosses(self), Strength(self), *filter(None, [self._validation]), self.history, self.guard, self.snapshots,
+             self.file_saving, FolderWatch()],
             self.reporter, self.give_up,
         )  # fmt: skip
 
@@ -181,8 +184,6 @@ class Session:
 
     def data_made(self, data: Any, arguments: Mapping[str, Any]) -> None:
         """The host has made its data set: it becomes the stored run's again, where there is one."""
-        if not self.snapshots.is_needed:
-            return
         state = self.run.planned.resumed.state
         model: Any = arguments.get("cond_model")
 
@@ -190,6 +191,11 @@ class Session:
             with self.host.autocast(), torch.no_grad():
                 return model([text]).detach().to("cpu").squeeze(0)
 
+        if self._validation is not None:
+            kept, validation = None if state is None else self.run.validation_path_of(state.id), self._validation
+            self.reporter.protect(lambda: validation.data_made(data, arguments, kept, encode))
+        if not self.snapshots.is_needed:
+            return
         file = None if state is None else self.run.data_path(state.id)
         made_of = {**arguments, **self.host.model_facts(), **self._checks.surroundings(self.trainee.kind),
                    **changing_training(self.run.options, self.trainee.kind)}
@@ -269,6 +275,11 @@ class Session:
             self._compare_no_more("the model failed at a second pass; the traceback is on the console")
         return batch.baseline
 
+    def sample_losses(self, latents: torch.Tensor, cond: Any, timesteps: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """See Training."""
+        assert self._seam is not None, "the model has no p_losses"
+        return self._seam.losses(latents, cond, timesteps, noise)
+
     def _compare_no_more(self, why: str) -> None:
         self._compares = False
         self.reporter.tell(f"progress is not measured any more: {why}. Training continues")
@@ -303,7 +314,7 @@ class Session:
         """What the run, the callbacks and the trainee add to a snapshot."""
         why = self.why_not_exact or self.callbacks.failed
         extra = {**self.trainee.design(), **({WHY: why} if why else {})}
-        off = {"guard": None, "progress": None, "norm_limit": None, "timesteps": None}
+        off = {"guard": None, "progress": None, "norm_limit": None, "timesteps": None, "validation": None}
         return {"watch": self.run.watch, **off, **self.callbacks.state_dict(), "extra": extra}
 
     # The end ------------------------------------------------------------------------------------
@@ -418,6 +429,11 @@ class Session:
 
     # ----------------------------------------------------------------------------------------------
 
+    def finish(self, why: str) -> None:
+        """End it before its next update, as one that has made all of them."""
+        self._finished = why
+        self.stop()
+
     def give_up(self, why: str) -> None:
         """End it as failed: a part has failed without which the training is another one."""
         self._stopped = self._stopped or why
@@ -432,6 +448,8 @@ class Session:
         if self._lacks_its_save and (saving.trouble or not is_stopped):
             return "failed", saving.not_saved()
         learned = self._nothing_learned()
+        if self._finished and broken_by is None:
+            return "finished", self._finished
         if self._is_complete(broken_by):
             return "finished", learned
         if self.host.shared.state.interrupted or is_stopped:
