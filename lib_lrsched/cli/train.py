@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
             console.line(f"{name}: {path}")
     if report["progress"]:
         console.line(report["learning"]["said"], console.stderr() if args.json else console.stdout())
+    if report["validation"] and not args.json:
+        console.line(_validated(report))
     return _ending(args, report)
 
 
@@ -111,6 +113,14 @@ def _ending(args: argparse.Namespace, report: dict[str, Any]) -> int:
     if report["message"]:
         console.line(report["message"], console.stderr())
     return FINISHED
+
+
+def _validated(report: dict[str, Any]) -> str:
+    """The newest look of validation, and the best."""
+    shares = dict(report["validation"])
+    last, best = max(shares), report["best_step"]
+    said = f"validation: {shares[last]:.1%} of the loss is gone after update {last}"
+    return said if best == last else f"{said}; it was best after update {best}, with {shares[best]:.1%}"
 
 
 # The training ----------------------------------------------------------------------------------
@@ -209,7 +219,7 @@ def _nothing_left(args: argparse.Namespace, result: Any) -> str:
 def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runtime: Any, nothing_left: str) -> dict[str, Any]:
     """What came of it, for both forms of output."""
     from lib_lrsched.practice import service
-    from lib_lrsched.preview.run_view import learning_of
+    from lib_lrsched.preview.run_view import learning_of, validation_of
     from lib_lrsched.storage.history import History
 
     stored = (state for state in runtime.store.runs() if (state.kind, state.name) == (args.kind, args.name))
@@ -218,11 +228,13 @@ def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runt
     rates: Any = []
     progress: list[list[float]] = []
     learning = None
+    validated: dict[str, Any] = {"validation": [], "best_step": None}
     if run is not None and run.id:
         try:
             history = History.open(runtime.store.history_path(run.id), append=False)
             points = history.since(run.initial_step, limit=10**7)
             learning = learning_of(history, history.events(), is_over=True)
+            validated = validation_of(history)
             rates = points["actual"]
             measured = zip(points["step"], points["progress"], points["baseline_loss"], strict=True)
             progress = [[step, share] for step, share, before in measured if before is not None]
@@ -236,7 +248,7 @@ def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runt
     first_step = step if run is None else run.initial_step
     report = {"files": {name: str(files[name]) for name in order if name in files}, "first_step": first_step, "rates": rates}
     in_words = None if learning is None else learning._asdict()
-    return {**report, "progress": progress, "learning": in_words, "state": state, "step": step, "message": message}
+    return {**report, "progress": progress, **validated, "learning": in_words, "state": state, "step": step, "message": message}
 
 
 def _drawn(args: argparse.Namespace, root: Path, points: Any, said: str, history_path: Path) -> dict[str, Path]:

@@ -181,6 +181,7 @@ class TrainingHooks:
         options = self.runtime.options_for(request.kind, request.name, resumed)
         run = TrainingRun(request, self.runtime.store, exact_clip=self.runtime.host.settings().exact_clip, resumed=resumed,
                           options=options)
+        input_checks.check_options(host, run)
         if known is not None and (request.kind == "embedding" or known.digest):  # else a file that is not loaded yet
             input_checks.check_is_left(run, known.step if resumed.step is None else resumed.step)
         return run, known, snapshot, warnings

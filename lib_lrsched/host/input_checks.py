@@ -22,7 +22,7 @@ from lib_lrsched.training.host import InputError
 from lib_lrsched.training.request import Request
 from lib_lrsched.training.run import TrainingRun
 
-from . import attention, preflight
+from . import attention, preflight, validation_images
 from .images import count_images
 from .webui import Host
 
@@ -110,6 +110,24 @@ def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]
         data_root=str(inputs["data_root"]), images=images, settings=settings,
     )
     return request, warnings
+
+
+def check_options(host: Host, run: TrainingRun) -> None:
+    """Refuse what the options in force cannot do.
+
+    Raises:
+        InputError: validation on a folder without images.
+        ScheduleError: a plateau watches what is not measured.
+    """
+    trouble = validation_images.trouble(host, run.request.data_root) if run.options.validate_every else ""
+    if trouble:
+        raise InputError(trouble)
+    measured = {"loss": True, "progress": run.options.progress_every > 0, "validation": run.options.validate_every > 0}
+    for segment in run.planned.plan.feedback:
+        what = segment.values["watch"]
+        if not measured[what]:
+            raise ScheduleError(f"this plateau watches {what}, which is switched off: switch it on, or leave out watch={what}",
+                                run.planned.plan.text, segment.item.span)
 
 
 def cautions(run: TrainingRun) -> list[str]:

@@ -180,11 +180,21 @@ def use(host: Host | NoTraining, store: Store, live: Collection[Any], run_id: st
 
 def _usable(store: Store, state: RunState, what: str) -> Snapshot:
     """A snapshot whose trained tensors are what is asked for."""
+    return _best(store, state) if what == "best" else _average(store, state)
+
+
+def _best(store: Store, state: RunState) -> Snapshot:
+    path = store.best_path(state.id)
+    if not path.exists():
+        raise RequestError(f"the run {state.id} has no best state: it was not validated, or nothing was kept")
+    return read(path)
+
+
+def _average(store: Store, state: RunState) -> Snapshot:
     _, snapshot, passed = Folder(store.snapshots_path(state.id), state.id).newest(state.floor)
     shadow = None if snapshot is None else averaged(snapshot.parts)
     if snapshot is None or shadow is None:
-        why = f": {passed[0]}" if passed else ""
-        raise RequestError(f"the run {state.id} has no average of the weights{why}")
+        raise RequestError("; ".join([f"the run {state.id} has no average of the weights", *passed]))
     trained = [kept.to(tensor.dtype) for kept, tensor in zip(shadow, snapshot.trained, strict=True)]
     return Snapshot(snapshot.facts, {**snapshot.parts, "trained": trained})
 

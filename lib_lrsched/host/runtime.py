@@ -169,7 +169,8 @@ class Runtime:
         """As preflight.findings(); nothing where we are switched off."""
         if not self.host.settings().enabled:
             return []
-        found = preflight.findings(self.host, kind, name, inputs, self._saved_step(kind, name))
+        options = with_stored(self._base_options(kind, name)[0], self.chosen_options(kind, name))
+        found = preflight.findings(self.host, kind, name, inputs, self._saved_step(kind, name), options)
         jumps = (Finding(WARNING, "learn_rate", message) for message in self.stretches(kind, name, inputs))
         return [*found, *(one._asdict() for one in jumps)]
 

@@ -35,7 +35,7 @@ _STATE = {
 }
 _WATCH = {
     "mean": _NUMBER_OR_NULL, "weight": _NUMBER_OR_NULL, "start": _START, "rate": _NUMBER_OR_NULL, "best": _NUMBER_OR_NULL,
-    "bad": COUNT, "resting": COUNT, "cuts": COUNT,
+    "bad": COUNT, "resting": COUNT, "cuts": COUNT, "looked": _START,
 }
 
 
@@ -63,8 +63,10 @@ class PlanLR(LRScheduler):
     value is held and ``finished`` is True.
 
     A plan with a plateau looks at the loss: call ``step(loss=loss)``, or ``step(metrics)`` as with ReduceLROnPlateau, after
-    every update. A tensor is read with ``float()``, which on CUDA waits for it. Where several processes train, give all of
-    them the same loss, the mean over processes, or their rates drift apart. Other plans leave the loss unread.
+    every update. With ``watch=progress`` or ``watch=validation`` it looks at what it is given as it is, lower being better, and
+    an update without anything new needs nothing. A tensor is read with ``float()``, which on CUDA waits for it. Where several
+    processes train, give all of them the same loss, the mean over processes, or their rates drift apart. Other plans leave the
+    loss unread.
 
     With ``accelerate``, a prepared scheduler is stepped once per process at every update, so that two processes run
     through a plan twice as fast and skip every other value; a warning says so at the first update. One of these keeps a
@@ -124,7 +126,7 @@ class PlanLR(LRScheduler):
         """Set the value of the next update; to be called after each one that was made.
 
         Args:
-            metrics, loss: the loss of that update, by either name. Needed where the plan has a plateau.
+            metrics, loss: the loss of that update, or what the plateau watches, by either name. Needed where there is a plateau.
 
         Raises:
             ValueError: the plan has a plateau and there is no loss.
@@ -208,9 +210,17 @@ class PlanLR(LRScheduler):
         step = self.last_epoch
         if not self.plan.feedback or step + 1 >= self.plan.stop:
             return
+        segment = feedback.segment_at(self.plan, step)
+        watched = "loss" if segment is None else segment.values["watch"]
+        if watched != "loss":
+            metric = None if loss is None else float(loss)
+            self._watch = feedback.advance(self._watch, segment, step, nan, {watched: metric})
+            return
+        if loss is None and "loss" not in feedback.watched(self.plan):
+            return
         if loss is None:
             raise ValueError("this plan has a plateau, which looks at the loss of every update: call step(loss=loss)")
-        self._watch = feedback.advance(self._watch, feedback.segment_at(self.plan, step), step, float(loss))
+        self._watch = feedback.advance(self._watch, segment, step, float(loss))
 
     def _rate(self) -> float:
         step = min(self.last_epoch, self.plan.stop - 1)
@@ -303,15 +313,15 @@ def _check_momentum(made: Plan, optimizer: Optimizer) -> None:
 def _watch_to_json(watch: feedback.Watch) -> dict[str, Any]:
     """JSON has no infinity and no NaN: the best loss before the first one, and the rate before the plateau, are None."""
     plateau = watch.plateau
-    values = {"mean": watch.mean, "weight": watch.weight, "start": watch.start, **plateau._asdict()}
+    values = {"mean": watch.mean, "weight": watch.weight, "start": watch.start, "looked": watch.looked, **plateau._asdict()}
     return {name: None if isinstance(value, float) and not isfinite(value) else value for name, value in values.items()}
 
 
 def _watch_from_json(value: Any) -> feedback.Watch:
-    values = checked(value, _WATCH, None, "watch.")
+    values = checked({"looked": -1} | value, _WATCH, None, "watch.")  # which states of an earlier version lack
     mean, weight = (values[name] if values[name] is not None else nan for name in ("mean", "weight"))
     plateau = feedback.Plateau(
         rate=nan if values["rate"] is None else values["rate"], best=inf if values["best"] is None else values["best"],
         bad=values["bad"], resting=values["resting"], cuts=values["cuts"],
     )
-    return feedback.Watch(mean, weight, values["start"], plateau)
+    return feedback.Watch(mean, weight, values["start"], plateau, values["looked"])

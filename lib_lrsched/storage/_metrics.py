@@ -50,6 +50,9 @@ class ManyRows(Protocol):
     def rows(self, chosen: NDArray[np.int64] | slice) -> Rows:
         """COLUMNS of the chosen ones, float64 [k, len(COLUMNS)]; NaN for what is not known."""
 
+    def known(self, column: str) -> tuple[NDArray[np.int64], Rows]:
+        """The steps at which a column is not null, and its values there."""
+
 
 class Metrics:
     """Rows with rising steps. A row at an earlier step cuts off what lay from there on: training went back.
@@ -68,6 +71,7 @@ class Metrics:
         self._count = 0
         self._overview = Overview(overview)
         self._smooth, self._weight = nan, 0.0
+        self._looks: list[tuple[int, float]] = []  # of validation: all of them, for there are few
         self.last_step: int | None = None
 
     def add(self, new: HistoryRow) -> None:
@@ -84,6 +88,8 @@ class Metrics:
         self._rows[self._count] = row
         self._count += 1
         self._overview.add(row)
+        if new.validation is not None and isfinite(new.validation):
+            self._looks.append((new.step, new.validation))
         self.last_step = new.step
 
     def add_many(self, many: ManyRows, *, exactly: bool) -> None:
@@ -103,6 +109,8 @@ class Metrics:
             self._rows[: self._count] = held
         else:
             self._count = 0  # what is exact is always one rising slice without a gap
+        steps, shares = many.known("validation")
+        self._looks += zip(steps.tolist(), shares.tolist(), strict=True)
         chosen = self._overview.choose(many.steps, many.losses)
         for row in np.column_stack([many.rows(chosen), smooth[chosen], weight[chosen]]).tolist():
             self._overview.add(tuple(row))
@@ -121,6 +129,10 @@ class Metrics:
         rows = self.rows(0)[:, _COMPARED]
         return Compared(*rows[np.isfinite(rows[:, -1])].T)
 
+    def validated(self) -> list[tuple[int, float]]:
+        """The looks of validation: updates made, and the share of the loss that was gone then."""
+        return [(step + 1, share) for step, share in self._looks]
+
     def pace(self, since: int) -> float | None:
         """Seconds per step over the newest steps from `since` on; None with fewer than two or a clock set back."""
         newest = self._rows[max(0, self._count - PACE_STEPS) : self._count]
@@ -133,6 +145,8 @@ class Metrics:
     def _go_back(self, step: int) -> None:
         self._count = int(np.searchsorted(self._rows[: self._count, 0], step))
         self._overview.cut(step)
+        while self._looks and self._looks[-1][0] >= step:
+            self._looks.pop()
         before = self._rows[: self._count] if self._count else self._overview.rows(0, inf)
         self._smooth, self._weight = (nan, 0.0) if not len(before) else before[-1, [_SMOOTH, _WEIGHT]].tolist()
 

@@ -22,7 +22,6 @@ that it needs, a line in Session.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -67,6 +66,7 @@ class Update:
         rate_factor: what the scheduler's rate was multiplied by for this update.
         is_good: nothing speaks against the weights after it; None where nothing speaks for them either.
         must_save: something has happened that a kill must not undo.
+        is_best: validation says that no weights before were as good as those after it.
         baseline_loss: of what the run started from, under the same noise; None where it was not measured.
         progress: the share of the loss that is gone over the window that ends here; None where nothing in it was measured.
         clipped: how its gradients were clipped by us; None where they were not.
@@ -83,6 +83,7 @@ class Update:
     late_norm: float | None = None
     is_good: bool | None = True
     must_save: bool = False
+    is_best: bool = False
     baseline_loss: float | None = None
     progress: float | None = None
     clipped: Clipped | None = None
@@ -138,17 +139,14 @@ class Training(Protocol):
     def after_step(self) -> None:
         """It has stepped."""
 
-    def with_average(self) -> AbstractContextManager[None] | None:
-        """A context in which the average of the weights stands in the place of what is trained, which comes back bit for bit.
-
-        None where no average is kept. Between two updates, for what measures or saves it.
-        """
-
     def baseline_loss(self, batch: Batch) -> Tensor | None:
         """The loss of what the run started from, a float scalar on the device, with the batch's own noise and prompts.
 
         Worked out once for a batch whose noise is kept; None where it cannot be.
         """
+
+    def sample_losses(self, latents: Tensor, cond: Any, timesteps: Tensor, noise: Tensor) -> Tensor:
+        """Each sample's loss, float [B], without gradient; see LossSeam.losses."""
 
     @property
     def can_compare(self) -> bool:
@@ -163,6 +161,9 @@ class Training(Protocol):
 
     def stop(self) -> None:
         """End the host's loop before its next update."""
+
+    def finish(self, why: str) -> None:
+        """End it before its next update, as one that has made all of them."""
 
     def give_up(self, why: str) -> None:
         """End it as failed: a part has failed without which the training is another one."""

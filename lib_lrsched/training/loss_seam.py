@@ -70,14 +70,14 @@ class Batch:
         """
         assert self.again is not None, "it is over"
         assert self.noise is not None, "its noise was not kept"
-        with torch.no_grad(), self._undrawn():  # dropout would draw
+        with torch.no_grad(), self.undrawn():  # dropout would draw
             cond = self.cond
             if context is not None:
                 other = context()
                 cond = {**cond, "c_crossattn": [other]} if isinstance(cond, Mapping) else other
             return self.again(cond, self.noise).detach()
 
-    def _undrawn(self) -> AbstractContextManager[None]:
+    def undrawn(self) -> AbstractContextManager[None]:
         """Puts the generators back at its end. Beside another training that would have it draw the same numbers twice."""
         devices = [self.latents.device] if self.latents.is_cuda else []
         return torch.random.fork_rng(devices=devices, enabled=self.is_alone)
@@ -120,6 +120,21 @@ class LossSeam:
     def encoded(self, prompts: Sequence[str]) -> None:
         """The loop has these texts encoded."""
         self._prompts = prompts
+
+    def losses(self, latents: Tensor, cond: Any, timesteps: Tensor, noise: Tensor) -> Tensor:
+        """Each sample's loss, float [B], of a batch that is not trained on; no gradient, no generator moves.
+
+        Args:
+            latents, noise: float [B, C, h, w].
+            cond: as the model's ``p_losses`` takes it.
+            timesteps: int64 [B].
+        """
+        wrapped = self._wrapped
+        assert wrapped is not None, "it is over"
+        batch = Batch(latents, cond, timesteps, (), keeps_sample_losses=True, is_alone=len(wrapped.seams) == 1)
+        with torch.no_grad(), batch.undrawn(), wrapped.collecting(batch):
+            loss = wrapped.original(latents, cond, timesteps, noise=noise)[0]
+        return loss.detach().float().expand(len(timesteps)) if batch.sample_losses is None else batch.sample_losses.float()
 
     def pass_through(self, wrapped: _Wrapped, x: Tensor, cond: Any, t: Tensor) -> Any:
         """One batch; answers as `p_losses`."""

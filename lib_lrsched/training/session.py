@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +48,7 @@ from .callbacks.rate_and_clip import RateAndClip
 from .callbacks.snapshots import Snapshots, When
 from .callbacks.strength import Strength
 from .callbacks.timesteps import TimestepLosses
+from .callbacks.validation import Validation
 from .callbacks.weight_average import WeightAverage
 from .host import Checks, Host, InputError
 from .loss_seam import Batch, LossSeam
@@ -86,7 +86,7 @@ class Session:
         self.optimizer: Any = None
         self.scaler: Any = None
         self.start: list[torch.Tensor] | None = None
-        self.why_not_exact = self._ruin = ""
+        self.why_not_exact = self._ruin = self._finished = ""
         self.pid = os.getpid()  # a forked child has its parent's sessions in memory, and they are not its own
         self.newest_progress: float | None = None  # of the last update; None where that was not measured
         self.tensorboard_writer: Any = None  # the host's, where it uses one
@@ -109,12 +109,13 @@ class Session:
         self.snapshots = Snapshots(self, When(settings.autosave_every, settings.autosave_minutes), snapshot)
         self.file_saving = FileSaving(self, self._checks)
         freezing = Freezing()
-        average = [WeightAverage(self, options.ema)] if options.ema > 0 else []
-        self._average = average[0] if average else None
+        self._average = average = WeightAverage(self, options.ema) if options.ema > 0 else None
+        beside = {} if average is None else {"ema": average.in_place}
+        self._validation = Validation(self, self._checks, options, beside) if options.validate_every else None
         self.callbacks = Callbacks(
-            [freezing, *self._host_callbacks(freezing), self.rate_and_clip, *that_change_updates(self, options), *average,
-             Progress(self, options.progress_every), TimestepLosses(self), Strength(self), self.history, self.guard,
-             self.snapshots, self.file_saving, FolderWatch()],
+            [freezing, *self._host_callbacks(freezing), self.rate_and_clip, *that_change_updates(self, options),
+             *filter(None, [average]), Progress(self, options.progress_every), TimestepLosses(self), Strength(self),
+             *filter(None, [self._validation]), self.history, self.guard, self.snapshots, self.file_saving, FolderWatch()],
             self.reporter, self.give_up,
         )  # fmt: skip
 
@@ -187,8 +188,6 @@ class Session:
 
     def data_made(self, data: Any, arguments: Mapping[str, Any]) -> None:
         """The host has made its data set: it becomes the stored run's again, where there is one."""
-        if not self.snapshots.is_needed:
-            return
         state = self.run.planned.resumed.state
         model: Any = arguments.get("cond_model")
 
@@ -196,6 +195,11 @@ class Session:
             with self.host.autocast(), torch.no_grad():
                 return model([text]).detach().to("cpu").squeeze(0)
 
+        if self._validation is not None:
+            kept, validation = None if state is None else self.run.validation_path_of(state.id), self._validation
+            self.reporter.protect(lambda: validation.data_made(data, arguments, kept, encode))
+        if not self.snapshots.is_needed:
+            return
         file = None if state is None else self.run.data_path(state.id)
         made_of = {**arguments, **self.host.model_facts(), **self._checks.surroundings(self.trainee.kind),
                    **changing_training(self.run.options, self.trainee.kind)}
@@ -279,6 +283,11 @@ class Session:
             self._compare_no_more("the model failed at a second pass; the traceback is on the console")
         return batch.baseline
 
+    def sample_losses(self, latents: torch.Tensor, cond: Any, timesteps: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """See Training."""
+        assert self._seam is not None, "the model has no p_losses"
+        return self._seam.losses(latents, cond, timesteps, noise)
+
     def _compare_no_more(self, why: str) -> None:
         self._compares = False
         self.reporter.tell(f"progress is not measured any more: {why}. Training continues")
@@ -305,11 +314,6 @@ class Session:
         self.callbacks.call("on_rollback", good.parts)
         return good.facts.step
 
-    def with_average(self) -> AbstractContextManager[None] | None:
-        """See Training."""
-        average = self._average
-        return None if average is None or average not in self.callbacks.active else average.in_place()
-
     def saving(self, save: Save) -> None:
         """The host's own file is on the disk, and takes its place next."""
         self.callbacks.call("before_save", save)
@@ -322,7 +326,7 @@ class Session:
         """What the run, the callbacks and the trainee add to a snapshot."""
         why = self.why_not_exact or self.callbacks.failed
         extra = {**self.trainee.design(), **({WHY: why} if why else {})}
-        off = {"guard": None, "progress": None, "norm_limit": None, "timesteps": None, "average": None, "spread": None}
+        off = dict.fromkeys(("guard", "progress", "norm_limit", "timesteps", "validation", "average", "spread"))
         return {"watch": self.run.watch, **off, **self.callbacks.state_dict(), "extra": extra}
 
     # The end ------------------------------------------------------------------------------------
@@ -441,6 +445,11 @@ class Session:
 
     # ----------------------------------------------------------------------------------------------
 
+    def finish(self, why: str) -> None:
+        """End it before its next update, as one that has made all of them."""
+        self._finished = why
+        self.stop()
+
     def give_up(self, why: str) -> None:
         """End it as failed: a part has failed without which the training is another one."""
         self._stopped = self._stopped or why
@@ -455,6 +464,8 @@ class Session:
         if self._lacks_its_save and (saving.trouble or not is_stopped):
             return "failed", saving.not_saved()
         learned = self._nothing_learned()
+        if self._finished and broken_by is None:
+            return "finished", self._finished
         if self._is_complete(broken_by):
             return "finished", learned
         if self.host.shared.state.interrupted or is_stopped:

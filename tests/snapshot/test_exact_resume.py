@@ -72,7 +72,7 @@ def test_a_run_with_everything_on_ends_with_the_same_bits(ground, kind, killed):
                "preview_steps": 2}
     draw_images(ground.data, 7)
     ground.install(autosave_every=2, progress_every=1, max_norm=1.1, ema=0.7, spread_timesteps=True,
-                   rate_by_timestep="linear(2, 0.5)", loss_by_timestep="1:300, 3")
+                   rate_by_timestep="linear(2, 0.5)", loss_by_timestep="1:300, 3", validate_every=4)
     expected = whole(ground, kind, **choices)
     ground.create(kind, NAME, overwrite=True)
     train_and_die(ground, kind, killed, **choices)

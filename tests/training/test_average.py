@@ -17,7 +17,8 @@ from training_steps import EXACTLY, INF, NAN, events, folder_of, losses_that, ma
 from lib_lrsched.errors import ConflictError, RequestError  # noqa: E402
 from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import hypernetwork, service, shared  # noqa: E402
-from lib_lrsched.snapshot import baseline  # noqa: E402
+from lib_lrsched.snapshot import baseline, snapshot  # noqa: E402
+from lib_lrsched.storage.history import History  # noqa: E402
 from lib_lrsched.training.callbacks.weight_average import decay_at  # noqa: E402
 
 DECAY = 0.6
@@ -247,3 +248,39 @@ def test_error_a_run_without_an_average_has_none_to_use(ground):
     with pytest.raises(RequestError, match="has no average of the weights"):
         runtime.use(ground.run().id, "average")
     assert ground.listing() == before
+
+
+@both_kinds
+def test_the_best_state_takes_its_place_likewise_and_a_run_that_knows_it_is_not_resumed(ground, kind):
+    runtime = ground.install(validate_every=4)
+    ground.train(kind, "0.01:4, 1e-30", 12)
+    old = ground.run()
+    best = snapshot.read(runtime.store.best_path(old.id))
+    assert best.facts.step == 4
+    used = runtime.use(old.id, "best")
+    assert used["step"] == best.facts.step
+    assert same_bits(saved(kind, main_file(kind)), best.trained)
+    ground.train(kind, "0.01", 12)
+    new = ground.runs()[0]
+    assert (new.id != old.id, new.initial_step) == (True, best.facts.step)
+    assert [message for _, message in ground.events(new) if message.startswith(f"{NAME} is the best state of run {old.id}")]
+
+
+@both_kinds
+def test_validation_measures_it_beside_the_weights_as_if_it_were_trained(ground, kind):
+    """A second run whose weights are the average itself has the same share at that step."""
+    runtime = ground.install(ema=DECAY, validate_every=4)
+    ground.train(kind, TEXT, 4)
+    old = ground.run()
+    measured = look(ground, old)
+    assert measured[0] != measured[1]
+    runtime.use(old.id, "average")
+    runtime.choose_options(kind, NAME, {"validate_every": 1})
+    ground.train(kind, "1e-30", 5)  # an update that changes nothing
+    assert look(ground, ground.runs()[0])[0] == pytest.approx(measured[1], abs=1e-6)
+
+
+def look(ground: Any, run: Any) -> tuple[Any, Any]:
+    """The newest look at the weights and at their average."""
+    history = History.open(ground.runtime.store.history_path(run.id), append=False).since(0)
+    return history["validation"][-1], history["validation_ema"][-1]

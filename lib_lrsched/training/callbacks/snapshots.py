@@ -29,8 +29,9 @@ from lib_lrsched.schedule.plan import PLANNER_VERSION
 from lib_lrsched.snapshot import data_set, generators
 from lib_lrsched.snapshot.data_order import Batches, Hooks, Place, place_from_parts, place_to_parts
 from lib_lrsched.snapshot.good_states import GoodStates
-from lib_lrsched.snapshot.snapshot import Facts, Folder, Snapshot
+from lib_lrsched.snapshot.snapshot import Facts, Folder, Snapshot, peek
 from lib_lrsched.snapshot.writer import Writer
+from lib_lrsched.storage.atomic_files import second_name
 from lib_lrsched.training.callback import PERSISTENT, Callback, Training, Update
 from lib_lrsched.training.run import TrainingRun
 
@@ -116,6 +117,7 @@ class Snapshots(Callback):
         self._back_at: Snapshot | None = None
         self._good_step = 0
         self._tried_step = self._written_step = self._retry_step = 0
+        self._best_step = self._best_written = 0  # the update after which the best state is to be kept, and after which it is
         self._retry_after = 1
         self._saved_s = time.monotonic()
         self._disturbed = False
@@ -184,6 +186,9 @@ class Snapshots(Callback):
         self._tried_step = self._written_step = self._good_step = step
         self._is_small = sum(t.numel() * t.element_size() for t in self._session.trainee.tensors()) <= SMALL_BYTES
         self._has_data = self.is_exact and self._folder is not None and _is_there(_data_file(self._folder))
+        if self.snapshot is not None and self._folder is not None:
+            resumed, folder = self.snapshot, self._folder
+            self._session.reporter.protect(lambda: keep_best(folder, resumed, run.best_path))
 
     def on_start(self, session: Training) -> None:
         """Optimizer and GradScaler of the loop are known; the stored state goes into them."""
@@ -201,6 +206,8 @@ class Snapshots(Callback):
     def on_update(self, update: Update) -> None:
         """An update was made; the next batch is not fetched yet. A preview that follows may draw from the generators."""
         done = update.step + 1
+        if update.is_best and update.is_good is not False:  # else the weights are those of an earlier update by now
+            self._best_step = done
         disturbed = self.preview_every > 0 and (done + 1) % self.preview_every == 0
         self.boundary(done, made=self._session.updates_made, disturbed=disturbed, is_good=update.is_good)
         if update.must_save:
@@ -232,6 +239,8 @@ class Snapshots(Callback):
 
     def _is_due(self) -> bool:
         when, step = self._when, self.moment.step
+        if self._best_step != self._best_written and self._writer.is_busy:
+            return False  # what waits would be given up for it
         if self._has_failed():
             return step >= self._retry_step
         return (when.updates > 0 and step - self._tried_step >= when.updates) or (
@@ -270,7 +279,8 @@ class Snapshots(Callback):
 
     def save_now(self) -> None:
         """A snapshot out of turn: something has happened that a kill must not undo."""
-        if self._when.is_on and self.moment.draws is not None:
+        if self._when.is_on and self.moment.draws is not None and self._tried_step != self.moment.step:
+            self._writer.wait()  # what waits is not to be given up for it
             self._save()
 
     def keep_last(self) -> None:
@@ -367,7 +377,10 @@ class Snapshots(Callback):
         if self._data is not None and not (self._has_data and _is_there(file)):
             data_set.save(file, *self._data)
             self._has_data = True
-        self._folder.add(replace(snapshot, facts=facts))
+        path = self._folder.add(replace(snapshot, facts=facts))
+        if facts.step == self._best_step:
+            second_name(path, self._session.run.best_path)
+            self._best_written = facts.step
         self._written_step = facts.step  # last: what breaks off before this is tried again
 
     def _load(self, parts: Mapping[str, Any]) -> None:
@@ -409,6 +422,21 @@ def _as_written(parts: Mapping[str, Any]) -> dict[str, Any]:
         "random": generators.to_parts(draws) if isinstance(draws, generators.Draws) else draws,
         "order": (place_to_parts(place) if place.taken else None) if isinstance(place, Place) else place,
     }
+
+
+def keep_best(folder: Folder, resumed: Snapshot, best: Path) -> None:
+    """A kill between a snapshot and its second name: what is resumed from is the best state, and is kept as such now."""
+    part, step = resumed.parts.get("validation"), resumed.facts.step
+    if not isinstance(part, dict) or part.get("step") != step:
+        return
+    try:
+        if peek(best).facts.step == step:
+            return
+    except RunStateError:
+        pass  # there is none
+    newest = next((path for _, path in folder.numbered() if peek(path).facts.step == step), None)
+    if newest is not None:
+        second_name(newest, best)
 
 
 def _is_there(file: Path) -> bool:

@@ -12,7 +12,7 @@ ExponentialMovingAverage with num_updates.) What is trained does not depend on i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -89,8 +89,8 @@ class WeightAverage(Callback):
             tensor.copy_(kept)
         self._count = part["updates"]
 
-    def in_place(self) -> Any:
-        """A context in which the average stands in the place of what is trained."""
+    def in_place(self) -> AbstractContextManager[None]:
+        """Within it the average stands in the place of what is trained, which comes back bit for bit; between two updates."""
         return standing_in(self._session.trainee.tensors(), self._shadow)
 
     def before_save(self, save: Save) -> None:
