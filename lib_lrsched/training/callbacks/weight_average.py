@@ -74,10 +74,9 @@ class WeightAverage(Callback):
 
     def after_step(self) -> None:
         """Within the update: one that breaks off is undone as a whole, and one that GradScaler skips does not come here."""
-        d = decay_at(self._count, self._decay)
-        weights = [tensor.detach() for tensor in self._session.trainee.tensors()]
-        torch._foreach_mul_(self._shadow, d)
-        torch._foreach_add_(self._shadow, weights, alpha=1.0 - d)
+        new = 1.0 - decay_at(self._count, self._decay)
+        for shadow, tensor in zip(self._shadow, self._session.trainee.tensors(), strict=True):
+            shadow.lerp_(tensor.detach().to(shadow.dtype), new)
         self._count += 1
 
     def on_rollback(self, parts: Mapping[str, Any]) -> None:
