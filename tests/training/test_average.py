@@ -16,7 +16,8 @@ from training_steps import EXACTLY, INF, NAN, events, folder_of, losses_that, ma
 
 from lib_lrsched.errors import ConflictError, RequestError  # noqa: E402
 from lib_lrsched.practice import files as pt_files  # noqa: E402
-from lib_lrsched.practice import hypernetwork, service, shared  # noqa: E402
+from lib_lrsched.practice import hypernetwork, sd_hijack, service, shared  # noqa: E402
+from lib_lrsched.practice.hypernetwork_layers import Hypernetwork  # noqa: E402
 from lib_lrsched.preview.run_view import validation_of  # noqa: E402
 from lib_lrsched.snapshot import baseline, snapshot  # noqa: E402
 from lib_lrsched.storage.history import History  # noqa: E402
@@ -291,3 +292,28 @@ def look(ground: Any, run: Any) -> tuple[Any, Any]:
     (step, share), (same_step, of_average) = shown["validation"][-1], shown["validation_ema"][-1]
     assert step == same_step == run.step
     return share, of_average
+
+
+@both_kinds
+def test_a_result_that_could_not_be_saved_is_written_with_its_average_when_training_is_started_again(ground, kind, monkeypatch):
+    ground.install(ema=DECAY)
+    ground.create(kind, NAME)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr({"embedding": sd_hijack.Embedding, "hypernetwork": Hypernetwork}[kind], "save", full)
+        try:
+            ground.train(kind, TEXT, 4)
+        except OSError:
+            assert kind == "hypernetwork", "the host swallows it for an embedding"
+    path = folder_of(kind) / f"{NAME}-ema.pt"
+    assert (ground.run().state, path.exists()) == ("failed", False)
+    ground.train(kind, TEXT, 4)
+    run = ground.run().id
+    _, kept, _ = snapshot.Folder(ground.runtime.store.snapshots_path(run), run).newest()
+    assert kept is not None
+    parts = kept.parts
+    assert same_bits(saved(kind, path), parts["average"]["shadow"])
+    assert same_bits(saved(kind, main_file(kind)), parts["trained"])
