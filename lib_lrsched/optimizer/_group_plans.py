@@ -32,7 +32,7 @@ _TRACK = {
 }
 _WATCH = {
     "mean": _NUMBER_OR_NULL, "weight": _NUMBER_OR_NULL, "start": _START, "rate": _NUMBER_OR_NULL, "best": _NUMBER_OR_NULL,
-    "bad": COUNT, "resting": COUNT, "cuts": COUNT,
+    "bad": COUNT, "resting": COUNT, "cuts": COUNT, "looked": _START,
 }
 
 
@@ -74,11 +74,24 @@ class Track:
         return self.plan.momentum(min(step, self.plan.stop - 1)) if self.has_momentum else None
 
     def needs_loss(self, step: int) -> bool:
-        """Whether the loss of the update at ``step`` is looked at; behind the last one nothing looks any more."""
+        """Whether what the update at ``step`` is given is looked at; behind the last one nothing looks any more."""
         return self.has_feedback and step + 1 < self.plan.stop
 
-    def look(self, step: int, loss: float) -> None:
-        self.watch = feedback.advance(self.watch, feedback.segment_at(self.plan, step), step, loss)
+    def must_have_loss(self, step: int) -> bool:
+        """Whether an update without a number is an error: progress and validation are not measured at each."""
+        return self._watched(step) == "loss" and "loss" in feedback.watched(self.plan)
+
+    def look(self, step: int, number: float | None) -> None:
+        """Take in the loss of the update at ``step``, or what the plateau watches there; None for nothing new."""
+        segment, watched = feedback.segment_at(self.plan, step), self._watched(step)
+        if watched != "loss":
+            self.watch = feedback.advance(self.watch, segment, step, nan, {watched: number})
+        elif number is not None:
+            self.watch = feedback.advance(self.watch, segment, step, number)
+
+    def _watched(self, step: int) -> str:
+        segment = feedback.segment_at(self.plan, step)
+        return "loss" if segment is None else str(segment.values["watch"])
 
     def rules(self) -> tuple[Any, ...]:
         """What makes two plans the same, however their texts are spaced."""
@@ -221,15 +234,15 @@ def _track_from_json(value: Any, where: str = "") -> Track:
 def _watch_to_json(watch: feedback.Watch) -> dict[str, Any]:
     """JSON has no infinity and no NaN: the best loss before the first one, and the rate before the plateau, are None."""
     plateau = watch.plateau
-    values = {"mean": watch.mean, "weight": watch.weight, "start": watch.start, **plateau._asdict()}
+    values = {"mean": watch.mean, "weight": watch.weight, "start": watch.start, "looked": watch.looked, **plateau._asdict()}
     return {name: None if isinstance(value, float) and not isfinite(value) else value for name, value in values.items()}
 
 
 def _watch_from_json(value: Any, where: str) -> feedback.Watch:
-    values = checked(value, _WATCH, None, f"{where}watch.")
+    values = checked({"looked": -1} | value, _WATCH, None, f"{where}watch.")  # which states of an earlier version lack
     mean, weight = (values[name] if values[name] is not None else nan for name in ("mean", "weight"))
     plateau = feedback.Plateau(
         rate=nan if values["rate"] is None else values["rate"], best=inf if values["best"] is None else values["best"],
         bad=values["bad"], resting=values["resting"], cuts=values["cuts"],
     )
-    return feedback.Watch(mean, weight, values["start"], plateau)
+    return feedback.Watch(mean, weight, values["start"], plateau, values["looked"])

@@ -56,8 +56,10 @@ class PlanLR(LRScheduler):
     [0.2, 0.4]
 
     A plan with a plateau looks at the loss: call ``step(loss=loss)``, or ``step(metrics)`` as with ReduceLROnPlateau, after
-    every update. A tensor is read with ``float()``, which on CUDA waits for it. Where several processes train, give all of
-    them the same loss, the mean over processes, or their rates drift apart. Other plans leave the loss unread.
+    every update. With ``watch=progress`` or ``watch=validation`` it looks at what it is given as it is, lower being better, and
+    an update without anything new needs nothing. A tensor is read with ``float()``, which on CUDA waits for it. Where several
+    processes train, give all of them the same loss, the mean over processes, or their rates drift apart. Other plans leave the
+    loss unread.
 
     ``total_steps`` are updates, however many processes share the work. ``accelerate`` steps a prepared scheduler once per
     process at every update; one of these calls counts, and a warning says so, for scripts that multiply the length of their
@@ -130,7 +132,7 @@ class PlanLR(LRScheduler):
         """Set the value of the next update; to be called after each one that was made.
 
         Args:
-            metrics, loss: the loss of that update, by either name. Needed where the plan has a plateau.
+            metrics, loss: the loss of that update, or what the plateau watches, by either name. Needed where there is a plateau.
 
         Raises:
             ValueError: the plan has a plateau and there is no loss.
@@ -233,9 +235,9 @@ class PlanLR(LRScheduler):
         looking = [track for track in self._plans.tracks if track.needs_loss(self.last_epoch)]
         if not looking:
             return
-        if loss is None:
+        number = None if loss is None else float(loss)
+        if number is None and any(track.must_have_loss(self.last_epoch) for track in looking):
             raise ValueError("this plan has a plateau, which looks at the loss of every update: call step(loss=loss)")
-        number = float(loss)
         for track in looking:
             track.look(self.last_epoch, number)
 
