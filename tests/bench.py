@@ -313,7 +313,8 @@ def bench_preview() -> Iterator[Line]:
         app = FastAPI()
         endpoints.add_routes(app, runtime)
         with TestClient(app) as client:
-            posts = [lambda body=request(text, 100_000): client.post("/lrsched/v1/preview", json=body | {"pictures": 20}) for text in PREVIEWED]
+            bodies = [request(text, 100_000) | {"pictures": 20} for text in PREVIEWED]
+            posts = [lambda body=body: client.post("/lrsched/v1/preview", json=body) for body in bodies]
             assert all(post().json()["results"][0]["ok"] for post in posts)
             pairs = in_turn(lambda: slowest(posts), lambda: slowest(alone), 15)
             yield pairs.line("POST preview, 100,000 steps, the slowest text", "ms", 1e3, "preview()", Goal(3))
@@ -373,7 +374,7 @@ def main() -> int:
 def told(goals: list[Line]) -> int:
     """The table of the goals; 1 where one was missed."""
     if goals:
-        print("\nGoals, each a ratio of two times of this run: the median, and between which two it lies with a probability of 90 %")
+        print("\nGoals, each a ratio of two times of this run: the median, and the ends between which it lies with 90 % certainty")
     for line in goals:
         print(line.as_goal())
     count = {verdict: sum(line.verdict == verdict for line in goals) for verdict in (MISSED, OPEN)}

@@ -24,6 +24,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,7 +67,8 @@ def main() -> int:
         return 0
     shared.device = device = torch.device(given.device)
     pixels = given.pixels or (512 if device.type == "cuda" else 64)
-    print(f"torch {torch.__version__}, {device_name(device)}, {half(device)} under autocast, practice host, {pixels} x {pixels} pixels")
+    print(f"torch {torch.__version__}, {device_name(device)}, {half(device)} under autocast\n"
+          f"practice host, {pixels} x {pixels} pixels")
     verdicts = [verdict for batch in given.batch for verdict in report(batch, trainings(pixels, batch, given.updates))]
     if os.environ.get("WEBUI_ROOT"):
         verdicts += [MISSED] * (subprocess.run([sys.executable, str(ROOT / "tests" / "bench_webui.py"), "--models", "full"],
@@ -117,7 +119,7 @@ def training(root: Path, way: str, pixels: int, batch: int, name: str, updates: 
     most = None if begin is None else peak(shared.device) - begin
     later = marks[updates // 2 :]
     waits = (later[-1].waits - later[0].waits) / (len(later) - 1)
-    return Found([after.at_s - before.at_s for before, after in zip(later, later[1:])], most, waits)
+    return Found([after.at_s - before.at_s for before, after in pairwise(later)], most, waits)
 
 
 class Mark(NamedTuple):

@@ -112,11 +112,12 @@ def practice(folder: Path) -> Iterator[Any]:
     from lib_lrsched.host import hooks
     from lib_lrsched.practice import service, shared
     from lib_lrsched.practice.host import practice_host
+    from lib_lrsched.training.options import Options
     from lib_lrsched.training.settings import Settings
 
     service.open_at(folder)
     shared.opts.practice_quiet = True
-    settings: dict[str, Any] = {"autosave_every": 0, "autosave_minutes": 0.0, "progress_every": 0}
+    settings: dict[str, Any] = {"autosave_every": 0, "autosave_minutes": 0.0, "run": Options(progress_every=0)}
     hooks.install(practice_host(folder, lambda: Settings(**settings)))
     try:
         yield service, settings
@@ -153,22 +154,22 @@ def whole_run() -> tuple[float, list[float]]:
 def progress(kind: str, speed: str, legs: int = 5, leg: int = 64) -> Pairs:
     """Seconds per update of two practice runs, by turns: with the default comparisons with the start, and with none.
 
-    The time is that of a leg's updates, but for the first 16: the guard compares the first few of a training that has no snapshot to
-    resume from.
+    The time is that of a leg's updates, but for the first 16: the guard compares the first few of a training that has no snapshot
+    to resume from.
 
     Args:
         speed: "exact" with gradient checkpointing, "fast" without.
     """
-    from lib_lrsched.training.settings import Settings
+    from lib_lrsched.training.options import Options
 
     found = Pairs([], [])
     with tempfile.TemporaryDirectory() as folder, practice(Path(folder)) as (service, settings):
         settings["training_speed"] = speed
-        for every in (Settings.progress_every, 0):
+        for every in (Options.progress_every, 0):
             service.create(kind, f"every{every}")
         for number in range(1, legs + 1):
-            for every, times in ((Settings.progress_every, found.ours), (0, found.reference)):
-                settings |= {"progress_every": every, "guard": every > 0}  # the guard compares too
+            for every, times in ((Options.progress_every, found.ours), (0, found.reference)):
+                settings |= {"run": Options(progress_every=every), "guard": every > 0}  # the guard compares too
                 with stamped() as stamps:
                     service.train(kind, f"every{every}", "0.0005", number * leg, seed=number)
                 times.append((stamps[-1] - stamps[15]) / (len(stamps) - 16))

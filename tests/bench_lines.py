@@ -42,7 +42,7 @@ class Goal(NamedTuple):
 
 
 def ends(ratios: Sequence[float]) -> tuple[float, float]:
-    """Between which the true median lies with probability SURE, whatever the noise is like; of few measurements, all that there are.
+    """Between which the true median lies with probability SURE, whatever the noise; of few measurements the outermost.
 
     >>> ends([5.0, 1.0, 2.0, 3.0, 4.0]), ends(range(15))
     ((1.0, 5.0), (3, 11))
@@ -82,7 +82,8 @@ class Line(NamedTuple):
     def __str__(self) -> str:
         reference = "" if self.reference is None else f"{self.reference:.4g} {self.unit} {self.reference_name}"
         goal = "" if self.goal is None else str(self.goal)
-        return f"{self.what:<50} {f'{self.measured:.4g} {self.unit}':>12}  {reference:<34} {self.ratio:<22} {goal:<8} {self.verdict}".rstrip()
+        measured = f"{self.measured:.4g} {self.unit}"
+        return f"{self.what:<50} {measured:>12}  {reference:<34} {self.ratio:<22} {goal:<8} {self.verdict}".rstrip()
 
     def as_goal(self) -> str:
         """Its row in the table of the goals."""

@@ -79,11 +79,12 @@ def inside(given: Any) -> int:
             put_in_full_size(webui.model)
         count = sum(p.numel() for p in webui.model.model.diffusion_model.parameters())
         for batch in given.batch or ((1, 4) if is_cuda else (1,)):
-            print(f"\n{size} UNet: {count / 1e6:.1f} million weights, {4 * count / MEGABYTE:,.0f} MB in float32; {pixels} x {pixels} "
-                  f"pixels, batch {batch}")
+            print(f"\n{size} UNet: {count / 1e6:.1f} million weights, {4 * count / MEGABYTE:,.0f} MB in float32; "
+                  f"{pixels} x {pixels} pixels, batch {batch}")
             head()
             for kind in given.kinds:
-                found = measure(Update(webui, kind, pixels, batch), given.rounds, time.process_time if given.cpu else time.perf_counter)
+                clock = time.process_time if given.cpu else time.perf_counter
+                found = measure(Update(webui, kind, pixels, batch), given.rounds, clock)
                 verdicts += report(kind, found, {} if size == "tiny" else ON_CUDA if is_cuda else GOALS)
     return 1 if MISSED in verdicts else 0
 

@@ -56,9 +56,10 @@ def parts(kind: str) -> dict[str, float]:
     """Seconds of an update by part: those of a middle update, and for what is not done at each the mean over all."""
     found = Parts()
     with tempfile.TemporaryDirectory() as folder, practice(Path(folder)) as (service, settings):
+        from lib_lrsched.training.options import Options
         from lib_lrsched.training.settings import Settings
 
-        settings |= {"progress_every": Settings.progress_every, "autosave_every": Settings.autosave_every}
+        settings |= {"run": Options(), "autosave_every": Settings.autosave_every}
         service.create(kind, "timed")
         with timed(found):
             service.train(kind, "timed", "0.0005", UPDATES, seed=1)
@@ -73,7 +74,7 @@ def _typical(times: list[float]) -> float:
 
 @contextmanager
 def timed(found: Parts) -> Iterator[None]:
-    """While it lasts everything in PLACES is timed."""
+    """While it lasts what makes an update is timed, on its classes."""
     from lib_lrsched.optimizer.step_hook import StepHook
     from lib_lrsched.practice import dataset, loop
     from lib_lrsched.practice.model import PracticeModel
@@ -92,7 +93,8 @@ def timed(found: Parts) -> Iterator[None]:
         (StepHook, "_before_step", lambda *_: "ours: norm and clip"),
         (RateScheduler, "apply", lambda *_: "ours: the rate"), (Session, "updated", lambda *_: "ours: after the update"),
         (Callbacks, "call", lambda _, event, *__: f"ours: {event}"), (Snapshots, "_save", lambda *_: "ours: saving a snapshot"),
-        (inspect.unwrap(dataset.PersonalizedBase), "__getitem__", lambda *_: "the batch"), (loop.UpdateLog, "note", lambda *_: "the host's log"),
+        (inspect.unwrap(dataset.PersonalizedBase), "__getitem__", lambda *_: "the batch"),
+        (loop.UpdateLog, "note", lambda *_: "the host's log"),
     ]
     with ExitStack() as put_back:
         for owner, name, part in places:

@@ -26,6 +26,7 @@ from lib_lrsched.practice.model import LATENT_CHANNELS, load_model  # noqa: E402
 from lib_lrsched.snapshot import generators  # noqa: E402  # torch is optional, see importorskip
 from lib_lrsched.storage.store import Store  # noqa: E402
 from lib_lrsched.training.loss_seam import Batch  # noqa: E402  # torch is optional, see importorskip
+from lib_lrsched.training.options import Options  # noqa: E402
 from lib_lrsched.training.request import Request  # noqa: E402
 from lib_lrsched.training.run import TrainingRun  # noqa: E402
 from lib_lrsched.training.session import Session  # noqa: E402
@@ -84,7 +85,8 @@ def test_no_hook_in_the_loop_waits_for_the_device(tmp_path: Path, monkeypatch: p
     which is read once right before the loop reads it.
     """
     weight = torch.nn.Parameter(torch.full((8, 768), 0.1, device=DEVICE))
-    settings = Settings(autosave_every=0, autosave_minutes=0.0, freeze=False, training_speed="exact", max_norm=2.0)
+    options = Options(max_norm=2.0, ema=0.9)
+    settings = Settings(autosave_every=0, autosave_minutes=0.0, freeze=False, training_speed="exact", run=options)
     shared = SimpleNamespace(sd_model=None, opts=SimpleNamespace(practice_quiet=True), state=SimpleNamespace(interrupted=False))
     host: Any = SimpleNamespace(shared=shared, settings=lambda: settings, folder_of=lambda _: str(tmp_path))
     clip = "" if mode == "disabled" else "0.01"

@@ -168,7 +168,7 @@ def test_every_page_is_in_the_index():
 def test_every_file_that_is_named_is_there(page: str):
     folders = (ROOT, ROOT / "lib_lrsched")
     named = re.findall(r"`((?:[\w.]+/)+[\w.]*)`", read(DOCS / page))
-    named = [path for path in named if not re.search(r"(?<![A-Z])(NAME|FAMILY|KIND|NNNN)", path)]
+    named = [path for path in named if not re.search(r"(?<![A-Z])(NAME|FAMILY|KIND|NNNN|ID\b)", path)]
     assert len(named) > 20
     assert [path for path in named if not any((folder / path).exists() for folder in folders)] == []
 
@@ -199,7 +199,7 @@ def test_every_endpoint_has_its_heading_and_no_other():
     page = read(DOCS / "api.md")
     routes = [f"{method} {route.path}" for router in ROUTERS for route in router.routes for method in route.methods]
     told = re.findall(r"^#+ ([A-Z]+ /.*)$", page, re.MULTILINE)
-    assert sorted(told) == sorted(re.sub(r"\{(?:run_)?(\w+)(?::path)?\}", r"{\1}", route) for route in routes)
+    assert sorted(told) == sorted(re.sub(r"\{(?:run_|trial_)?(\w+)(?::path)?\}", r"{\1}", route) for route in routes)
     assert f"below `{PREFIX}`" in page
 
 
@@ -230,6 +230,13 @@ def test_the_fields_of_a_run_are_those_of_the_code():
     for field in (*shown, *shown["legs"][0], *SHOWN):
         assert f"`{field}`" in text or f'"{field}"' in text, field
     assert f"`[{', '.join(COLUMNS)}]`" in " ".join(read(DOCS / "architecture.md").split())
+
+
+def test_every_option_of_a_run_has_its_flag_in_the_table():
+    from lib_lrsched.training.options import OPTIONS
+
+    table = read(DOCS / "learning.md").partition("\n## The options of a run\n")[2]
+    assert re.findall(r"^\| `(--[a-z-]+)", table, re.MULTILINE) == [one.flag for one in OPTIONS.values()]
 
 
 def test_the_files_of_an_exported_run_are_named():

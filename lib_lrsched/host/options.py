@@ -1,18 +1,21 @@
-"""The WebUI's settings page and the frozen Settings: one row for each."""
+"""The WebUI's settings page and the frozen Settings: a row for each, and one for each option of a run."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from math import inf
 from typing import Any
 
 from lib_lrsched.storage.former_settings import FORMER, renamed
+from lib_lrsched.training.options import OPTIONS, Options, with_stored
 from lib_lrsched.training.settings import CHOICES, Settings
 
 HIGHEST = {"guard_factor": 1.0}
 
-SECTION = ("lrsched", "LR Schedule")
-PREFIX = "lrsched_"
+SECTION, CATEGORY, PREFIX = ("lrsched", "LR Schedule"), "training", "lrsched_"
+
+OF_NEW_RUNS = "of a new run; one that resumes keeps its own"
 
 
 def register() -> None:
@@ -43,16 +46,13 @@ def register() -> None:
         "lrsched_guard_factor": (default.guard_factor, "A rescue multiplies the rate by", "above 0, at most 1"),
         "lrsched_guard_rescues": (default.guard_rescues, "Rescues of a run before it is stopped",
                                   "it stops at its last good state"),
-        "lrsched_progress_every": (default.progress_every, "Measure progress every N updates",
-                                   ("how much of the loss is gone, on the same noise: one more pass through the model each time; "
-                                    "1, 2, 4, 8 or 16 are usual; 0: never")),
-        "lrsched_max_norm": (default.max_norm, "Limit the norm of an embedding's vectors",
-                             ("each is held at most at so many times its norm at the start of the run, or times 0.05 * sqrt(width) "
-                              "if that is more; 2 to 4 are usual; 0: no limit; hypernetworks have none")),
+        **{f"lrsched_{name}": (one.default, one.label, f"{OF_NEW_RUNS}: {one.meaning}") for name, one in OPTIONS.items()},
         "lrsched_state_dir": (default.state_dir, "Folder for run state and history",
                               "empty: the folder lrsched beside the WebUI's own data; never the embeddings folder"),
     }
     _take_over(shared.opts)
+    # Older hosts have no categories.
+    category = {"category_id": CATEGORY} if "category_id" in inspect.signature(shared.OptionInfo).parameters else {}
     for key, (value, label, info) in rows.items():
         words = CHOICES.get(key.removeprefix(PREFIX))
         component: tuple[Any, Any] = (None, None)
@@ -60,16 +60,17 @@ def register() -> None:
             component = (gr.Radio, {"choices": [*words]})
         elif type(value) in (int, float):  # the settings page knows no float by itself
             component = (gr.Number, {"precision": 0} if isinstance(value, int) else {})
-        shared.opts.add_option(key, shared.OptionInfo(value, label, *component, section=SECTION).info(info))
+        shared.opts.add_option(key, shared.OptionInfo(value, label, *component, section=SECTION, **category).info(info))
 
 
 def read() -> Settings:
     """The settings as they are now."""
     from modules import shared
 
-    default, names = Settings(), (*Settings.__dataclass_fields__, *FORMER)
-    there = {name: getattr(shared.opts, f"{PREFIX}{name}") for name in names if hasattr(shared.opts, f"{PREFIX}{name}")}
-    return checked({**vars(default), **renamed(there)}, default)
+    default, data = Settings(), shared.opts
+    names = [name for name in (*Settings.__dataclass_fields__, *FORMER) if name != "run"]
+    own = renamed({name: getattr(data, f"{PREFIX}{name}") for name in names if hasattr(data, f"{PREFIX}{name}")})
+    return checked({**own, "run": {name: getattr(data, f"{PREFIX}{name}", one.default) for name, one in OPTIONS.items()}}, default)
 
 
 def _take_over(opts: Any) -> None:
@@ -79,12 +80,19 @@ def _take_over(opts: Any) -> None:
         data.setdefault(name, value)
 
 
+def _whole(value: Any) -> Any:
+    """A settings page, and the API beside it, may say 8.0 for 8."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def checked(own: Mapping[str, Any], default: Settings) -> Settings:
     """Settings of the right types; a number that cannot be is the default, for a settings page refuses nothing."""
     found: dict[str, Any] = {}
     for name, value in own.items():
         usual = getattr(default, name)
-        if isinstance(usual, bool):
+        if isinstance(usual, Options):
+            found[name] = with_stored(usual, {one: _whole(number) for one, number in value.items()})
+        elif isinstance(usual, bool):
             found[name] = bool(value)
         elif name in CHOICES:
             found[name] = value if value in CHOICES[name] else usual

@@ -15,9 +15,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from lib_lrsched.training.host import Trainer
 from lib_lrsched.training.settings import Settings
 
 from .door import Door, is_this_machine
+from .webui_trainer import WebUITrainer
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Host:
         fast_attention: the host's forward of an attention layer, (layer, x, context=None, mask=None), with torch's
             scaled_dot_product_attention; None where it has none.
         replaced_unet: the name of a network that stands in for the model's own, such as a TensorRT engine; empty for none.
+        trainer: how the page trains, for trials that are asked for; None where that is not known.
         why: empty, or why training cannot be hooked.
     """
 
@@ -66,6 +69,7 @@ class Host:
     loaded_model: Callable[[], Any] | None = None
     replaced_unet: Callable[[], str] = str
     fast_attention: Callable[..., Any] | None = None
+    trainer: Trainer | None = None
 
     def folder_of(self, kind: str) -> str:
         """Where the host's final save of a kind goes."""
@@ -114,7 +118,7 @@ def find_webui(settings: Callable[[], Settings] = Settings) -> Host | NoTraining
         reload=_reload, data_dir=data_dir, settings=settings, read_image=getattr(images, "read", None),
         autocast=devices.autocast, model_facts=_model_facts,
         embedding_db=lambda: sd_hijack.model_hijack.embedding_db, loaded_model=_loaded_model,
-        replaced_unet=_replaced_unet, fast_attention=fast_attention(),
+        replaced_unet=_replaced_unet, fast_attention=fast_attention(), trainer=WebUITrainer(),
     )
 
 

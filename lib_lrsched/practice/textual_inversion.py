@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from lib_lrsched.practice import dataset, files, loop, previews, sd_hijack, sd_hijack_checkpoint, shared
+from lib_lrsched.practice._tensorboard import tensorboard_add, tensorboard_add_image, tensorboard_setup
 from lib_lrsched.practice.images import insert_image_data_embed
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 from lib_lrsched.practice.saving_settings import save_settings_to_file
 from lib_lrsched.practice.sd_hijack import Embedding
-from lib_lrsched.practice.tensorboard import tensorboard_add, tensorboard_add_image, tensorboard_setup
 from lib_lrsched.practice.train_inputs import (
     TextualInversionTemplate,
     list_textual_inversion_templates,
@@ -112,7 +112,7 @@ class EmbeddingWriter:
         if self.tensorboard_writer is not None and shared.opts.training_tensorboard_save_images:
             tag = f"Validation at epoch {self.trained.step // self.epochs.steps}"
             tensorboard_add_image(self.tensorboard_writer, tag, preview.image, self.trained.step)
-        if self.with_embedding_dir is not None and self.new_copy is not None:
+        if self.with_embedding_dir is not None and self.new_copy is not None and Path(self.new_copy).exists():
             data = files.load_pt(self.new_copy)
             image = insert_image_data_embed(preview.image, data)
             image.save(self.with_embedding_dir / f"{name}.png", "PNG", **previews.with_embedding(preview, data))

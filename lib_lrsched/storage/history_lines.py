@@ -1,20 +1,25 @@
 """The lines of a history file: a header, rows as JSON arrays, events as JSON objects.
 
-Text in, values out and back; it opens a file only to read its header, its last step or the losses of a run.
+Text in, values out and back; it opens a file only to read its header, its last rows or the losses of a run.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import islice, pairwise
 from math import isfinite, nan
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, NoReturn, TypedDict
+from statistics import median
+from typing import Any, NoReturn, TypedDict, TypeVar
 
 from lib_lrsched.errors import RunStateError
 
 from .history_blocks import Lines, blocks, read_lines
 from .history_row import COLUMNS, FORMAT, OWN, HistoryRow, Layout
+
+T = TypeVar("T")
 
 MAX_STEP = 2**53 - 1
 """Steps are held as float64, which counts exactly up to here."""
@@ -31,6 +36,7 @@ class Event(TypedDict):
 
 TAIL_BYTES = 65_536
 HEADER_BYTES = 65_536
+PACE_ROWS = 50
 
 
 def read_losses(path: Path, until: int) -> list[tuple[int, float]]:
@@ -39,7 +45,20 @@ def read_losses(path: Path, until: int) -> list[tuple[int, float]]:
     Raises:
         RunStateError: a line that is neither a row nor an event.
     """
-    losses: dict[int, float] = {}
+    return _read(path, until, _losses_of)
+
+
+def read_rows(path: Path, until: int) -> list[HistoryRow]:
+    """The same with all columns; NaN for what is not known.
+
+    Raises:
+        RunStateError: as read_losses.
+    """
+    return [row for _, row in _read(path, until, _rows_of)]
+
+
+def _read(path: Path, until: int, of: Callable[[Lines, int, Path, Layout], Iterator[tuple[int, T]]]) -> list[tuple[int, T]]:
+    found: dict[int, T] = {}
     number = 2
     try:
         with path.open("rb") as stream:
@@ -49,43 +68,64 @@ def read_losses(path: Path, until: int) -> list[tuple[int, float]]:
             layout = header_of(first, path)
             for block in blocks(stream):
                 lines = read_lines(block.data, layout)
-                losses.update(_losses_of(lines, number, path, layout))
+                found.update(of(lines, number, path, layout))
                 number += lines.total
     except FileNotFoundError:
         return []
     # The newest row of a step is last; what a run that went back has not reached again lies beyond `until`.
-    return sorted((step, loss) for step, loss in losses.items() if step < until)
+    return sorted(((step, value) for step, value in found.items() if step < until), key=itemgetter(0))
 
 
 def _losses_of(lines: Lines, number: int, path: Path, layout: Layout) -> Iterator[tuple[int, float]]:
     if lines.rows is not None:
         yield from zip(lines.rows.steps.tolist(), lines.rows.losses.tolist(), strict=True)
         return
+    for step, row in _rows_of(lines, number, path, layout):
+        yield step, row.loss
+
+
+def _rows_of(lines: Lines, number: int, path: Path, layout: Layout) -> Iterator[tuple[int, HistoryRow]]:
     for offset, text in enumerate(lines.data.split(b"\n")[:-1]):
         if text.startswith(b"["):
             try:
                 row = as_row(decode(text), layout)  # type: ignore[arg-type]
             except (ValueError, RecursionError) as error:
                 raise RunStateError(f"line {number + offset}: {error}", path) from error
-            yield row.step, row.loss
+            yield row.step, row
 
 
 def last_step(path: Path) -> int:
     """The step of the newest whole row in a history; -1 where there is none. Only both ends of the file are read."""
+    newest = next(_newest_rows(path), None)
+    return -1 if newest is None else newest.step
+
+
+def newest_pace(path: Path) -> float | None:
+    """Seconds per step, the median over the newest rows, so that a preview among them does not count; None where that is not known.
+
+    Only both ends of the file are read.
+    """
+    rows = list(islice(_newest_rows(path), PACE_ROWS))
+    paces = [(new.time_s - old.time_s) / (new.step - old.step) for new, old in pairwise(rows) if new.step > old.step]
+    known = [pace for pace in paces if isfinite(pace) and pace > 0]
+    return median(known) if known else None
+
+
+def _newest_rows(path: Path) -> Iterator[HistoryRow]:
+    """The last rows of a file, the newest first, up to one that is damaged."""
     layout = layout_of(path)
     try:
         with path.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, 2) - TAIL_BYTES))
             lines = stream.read().split(b"\n")[:-1]  # what follows the last newline was cut off
     except OSError:
-        return -1
+        return
     for line in reversed(lines):
         if line.startswith(b"["):
             try:
-                return as_row(decode(line), layout).step  # type: ignore[arg-type]
+                yield as_row(decode(line), layout)  # type: ignore[arg-type]
             except (ValueError, RecursionError):
-                return -1
-    return -1
+                return
 
 
 def layout_of(path: Path) -> Layout:

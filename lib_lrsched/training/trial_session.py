@@ -10,6 +10,7 @@ The host counts no update, and its final save is left out, so that nothing is wr
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from lib_lrsched.optimizer import step_hook
-from lib_lrsched.schedule.plan import Plan, plan
+from lib_lrsched.schedule.plan import Plan
 from lib_lrsched.snapshot import find, generators
 from lib_lrsched.snapshot.snapshot import Snapshot
 from lib_lrsched.storage.resume import Resumption
@@ -30,12 +31,22 @@ from ._run_start import drop_foreign_state
 from .callbacks.freezing import FrozenModel
 from .callbacks.norm_limit import hold, references
 from .host import Checks, Host, InputError
+from .options import Options
 from .run import TrainingRun
 from .trainee import trainee_of
 from .trial import Interrupted, Loop, Track, Trial
 
 BESIDE = ("optimizer_name", "optimizer_state_dict")
 """What the host's object carries beside its weights and its step, and a snapshot changes."""
+
+
+def check_model(model: Any) -> None:
+    """
+    Raises:
+        InputError: a trial cannot be made with the model.
+    """
+    if getattr(getattr(model, "model", None), "conditioning_key", None) in ("hybrid", "concat"):
+        raise InputError("a trial cannot be made with an inpainting model: load another one for it")
 
 
 class TrialSession:
@@ -52,6 +63,8 @@ class TrialSession:
         self.run = run
         self.is_restored = False
         self._draws = generators.take()
+        random.seed(trial.spec.seed)  # the host's data set draws prompts
+        torch.manual_seed(trial.spec.seed)
         self._host = host
         self._checks = checks
         self._trial = trial
@@ -64,10 +77,11 @@ class TrialSession:
 
     # Before the loop: exceptions reach the user --------------------------------------------------
 
-    def adopt(self, resumed: Resumption, snapshot: Snapshot | None) -> None:
+    def adopt(self, resumed: Resumption, snapshot: Snapshot | None, options: Options) -> None:
         """What the training would resume from was only found once the thing was loaded."""
         if resumed.state is not None:
             self.run.planned.adopt(resumed)
+            self.run.options = options
             self._snapshot = snapshot
 
     def restore(self, thing: Any) -> None:
@@ -91,8 +105,7 @@ class TrialSession:
         self._trainee.take(frame)
         self._keep(self._trainee.thing)
         self._checks.before_start(self.run, self._trainee.thing, initial_step)
-        if getattr(getattr(self._host.shared.sd_model, "model", None), "conditioning_key", None) in ("hybrid", "concat"):
-            raise InputError("a trial cannot be made with an inpainting model: load another one for it")
+        check_model(self._host.shared.sd_model)
         return Scheduler(self.run.planned.rate_at(initial_step), self._tried)
 
     def data_made(self, data: Any) -> None:
@@ -108,13 +121,7 @@ class TrialSession:
         mended = _data_faults.even_weights(data)
         self._trial.messages += [mended] if mended else []
         self.run.planned.bind(len(data), data.batch_size, data.gradient_step)
-        counts, request, spec = self.run.planned.counts, self.run.request, self._trial.spec
-        self._plans = [plan(text, total_steps=request.total_steps, steps_per_epoch=counts.steps_per_epoch,
-                            images_per_step=counts.images_per_step) for text in spec.texts]
-        if spec.texts:
-            trials.check_texts(self._plans)
-        else:
-            trials.check_finder(self.run.planned.plan, spec)
+        self._plans = trials.plans_of(self._trial.spec, self.run.planned)
 
     # In the loop: nothing but an interrupt is raised ----------------------------------------------
 
@@ -136,13 +143,24 @@ class TrialSession:
         spec, shared = self._trial.spec, self._host.shared
         return Track(loop=self._loop_of(), model=shared.sd_model, tensors=self._trainee.tensors(), updates=spec.updates,
                      seed=spec.seed, limit=self._limit, after_step=self._norm_limit(),
-                     is_stopped=lambda: bool(shared.state.interrupted), told=self._told)
+                     is_stopped=lambda: self._trial.is_stopped or bool(shared.state.interrupted), told=self._told, draw=self._draw)
 
     def _told(self, made: int) -> None:
-        state = self._host.shared.state
-        state.job_no = made
-        state.textinfo = f"Trial: {made} updates"
-        self._trial.told(made)
+        state, expected = self._host.shared.state, self._trial.expected
+        state.job_no, state.job_count = made, expected  # an image counts as one too
+        state.textinfo = f"Trial: {made} of {expected} updates"
+        self._trial.count(made)
+
+    def _draw(self) -> bytes | None:
+        """The trial continues without the image where it cannot be made."""
+        sample, trainer = self._trial.spec.sample, self._host.trainer
+        if sample is None or trainer is None:
+            return None
+        try:
+            return trainer.draw(self.run.request.kind, self._trainee.thing, sample)
+        except Exception as error:  # noqa: BLE001 whatever the host's sampler raises
+            self._trial.say(f"the image of a candidate could not be made, the trial continues: {type(error).__name__}: {error}")
+            return None
 
     def _limit(self, update: int) -> tuple[str, float] | None:
         """The clip threshold, of a schedule that is compressed as the texts are."""
@@ -153,7 +171,7 @@ class TrialSession:
         return self.run.request.clip_mode, planned.clip_plan.value(min(step, planned.clip_plan.stop - 1))
 
     def _norm_limit(self) -> Callable[[], None]:
-        times, vectors = self._host.settings().max_norm, self._trainee.vectors()
+        times, vectors = self.run.options.max_norm, self._trainee.vectors()
         if not times > 0 or vectors is None:
             return lambda: None
         limits = times * references(vectors.detach().float())

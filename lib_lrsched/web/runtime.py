@@ -8,10 +8,12 @@ from typing import Any, BinaryIO, Protocol
 
 from fastapi import Depends, Request
 
+from lib_lrsched.host.trial_runner import TrialRunner
 from lib_lrsched.storage.history import History
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import RunState
 from lib_lrsched.storage.store import Store
+from lib_lrsched.training.options import InForce
 
 
 class LiveRun(Protocol):
@@ -28,6 +30,9 @@ class Runtime(Protocol):
 
     @property
     def store(self) -> Store: ...
+
+    @property
+    def trial_runner(self) -> TrialRunner: ...
 
     def host_info(self) -> Mapping[str, Any]:
         """`{"name", "hooked": bool, "why"}`."""
@@ -47,6 +52,12 @@ class Runtime(Protocol):
     def chosen(self, kind: str, name: str) -> str:
         """What was chosen for it."""
 
+    def options(self, kind: str, name: str) -> InForce:
+        """The options in force for the next training of this name."""
+
+    def choose_options(self, kind: str, name: str, given: Mapping[str, Any]) -> None:
+        """Options of that one training, in the place of those chosen before."""
+
     def snapshots(self, run_id: str) -> list[dict[str, Any]]:
         """The snapshots of a run."""
 
@@ -58,6 +69,9 @@ class Runtime(Protocol):
 
     def import_run(self, source: Path, name: str) -> str:
         """Takes such a file in, under a name or its own; the id of the run."""
+
+    def use(self, run_id: str, what: str) -> dict[str, Any]:
+        """Puts the average or the best state of a run in the place of the host's own file."""
 
     def findings(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
         """What would stop or spoil a training: severity, subject, message; errors first."""

@@ -5,7 +5,10 @@ import {formatCount, formatRate} from "../base/format.js";
 import {Crosshair} from "./crosshair.js";
 import {linearAxis, linearScale, logAxis, niceTicks} from "./scale.js";
 
-const DEFAULTS = {label: "", height: 280, compact: false, zero: true, xLabel: "step", axis: "linear", least: 0};
+const DEFAULTS = {
+    label: "", height: 280, compact: false, zero: true, xLabel: "step", unit: "step", axis: "linear", least: 0, lowest: -Infinity,
+    formatX: formatCount,
+};
 const MARK_ROOM_PX = 5;
 const LABEL_PX = 6.7; // of a character, for labels that would lie over each other
 const LEFT_PX = 54; // charts that stand below each other have their steps below each other
@@ -20,7 +23,8 @@ const LEFT_PX = 54; // charts that stand below each other have their steps below
  *   kind    "boundary", "resume", "stop", "rescue" or "event"
  *   shade   [from, to]: steps that are not trained
  *
- * Options: `zero` has 0 on the axis, and with it the value `least` at least; `format(value, digits)` writes values.
+ * Options: `zero` has 0 on the axis, and with it the value `least` at least; a linear axis ends at `lowest`, and lines that go
+ * further leave at the bottom; `format(value, digits)` writes values; `unit` is what x counts, and `formatX(x)` writes it.
  */
 export class Chart {
     constructor(host, options = {}) {
@@ -94,7 +98,7 @@ export class Chart {
         this.svg.setAttribute("height", frame.height);
         this.svg.setAttribute("viewBox", `0 0 ${width} ${frame.height}`);
         this.drawing.replaceChildren(
-            this.#shading(), this.#grid(), this.#marks(), this.#lines(), this.#ghost(), this.#labels(),
+            this.#shading(), this.#grid(), this.#marks(), this.#cut(this.#lines()), this.#ghost(), this.#labels(),
         );
         for (const layer of this.layers) layer.redraw();
     }
@@ -118,10 +122,11 @@ export class Chart {
 
     #yAxis(bottom, top) {
         const seen = extent(this.data.series);
-        const {zero, compact, least} = this.options;
+        const {zero, compact, least, lowest} = this.options;
         const format = (value) => this.options.format(value, 3);
         if (this.axis === "log") return logAxis(seen.lowPositive, seen.high, bottom, top, {hasZero: seen.hasZero, format});
-        return linearAxis(seen.low, zero ? Math.max(seen.high, least) : seen.high, bottom, top, {zero, count: compact ? 3 : 5, format});
+        const [low, high] = [Math.max(seen.low, lowest), zero ? Math.max(seen.high, least) : seen.high];
+        return linearAxis(low, high, bottom, top, {zero, count: compact ? 3 : 5, format});
     }
 
     #shading() {
@@ -154,12 +159,12 @@ export class Chart {
 
     #labels() {
         const {left, right, bottom, height, y, x, yTicks, xTicks} = this.frame;
-        const {compact, xLabel} = this.options;
+        const {compact, xLabel, formatX} = this.options;
         const group = svg("g", {class: "lrsched-labels"});
         for (const tick of yTicks) group.append(svg("text", {x: left - 6, y: y(tick.value) + 3.5, "text-anchor": "end", text: tick.label}));
         for (const step of xTicks) {
             const anchor = x(step) > right - 16 ? "end" : "middle";
-            group.append(svg("text", {x: anchor === "end" ? right : x(step), y: bottom + 15, "text-anchor": anchor, text: formatCount(step)}));
+            group.append(svg("text", {x: anchor === "end" ? right : x(step), y: bottom + 15, "text-anchor": anchor, text: formatX(step)}));
         }
         if (!compact && xLabel) group.append(svg("text", {x: (left + right) / 2, y: height - 4, "text-anchor": "middle", text: xLabel}));
         return group;
@@ -190,6 +195,12 @@ export class Chart {
             group.append(svg("path", {class: `lrsched-line lrsched-look-${series.look}${weight}`, d: this.#path(series)}));
         }
         return group;
+    }
+
+    /** An SVG inside the SVG shows nothing beyond its own edge: lines that go below the axis leave there. */
+    #cut(lines) {
+        const {width, bottom} = this.frame;
+        return Number.isFinite(this.options.lowest) ? svg("svg", {width, height: bottom}, lines) : lines;
     }
 
     #ghost() {

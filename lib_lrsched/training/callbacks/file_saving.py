@@ -3,6 +3,7 @@
     a periodic copy    named -500, the host writes it with 499 updates in it; it is written again one update later
     a full disk        a copy that cannot be written is reported, and training continues
     the final save     comes also where the loop raised; weights that are not finite give way to the last good ones
+    a range test       nothing is saved where it is the whole text
 """
 
 from __future__ import annotations
@@ -34,8 +35,11 @@ class Saving(Training, Protocol):
     def write_last(self) -> None:
         """Write the snapshot of the last update."""
 
+    def saving(self, save: Save) -> None:
+        """Tell the callbacks that the host's own file is about to take its place."""
+
     def saved(self, save: Save) -> None:
-        """Tell the callbacks."""
+        """Tell them that a file is written."""
 
     def forget(self) -> None:
         """The host has saved for the last time."""
@@ -70,6 +74,8 @@ class FileSaving(Callback):
         """One save of the host's: ``write`` is its own function, to be called with a file name."""
         if not self._session.has_begun:
             return write(filename)
+        if self._session.run.is_rehearsal:
+            return self._leave_out(filename)
         if self._is_main(filename):
             return self._save_main(thing, filename, write)
         return self._save_copy(thing, filename, write)
@@ -112,6 +118,14 @@ class FileSaving(Callback):
 
     # ----------------------------------------------------------------------------------------------
 
+    def _leave_out(self, filename: str) -> None:
+        """What a range test makes of a thing is nobody's to use: neither copies nor the result are written."""
+        if not self._is_main(filename):
+            return
+        self.has_final = True
+        if self._session.has_ended:
+            self._session.forget()
+
     def _save_main(self, thing: Any, filename: str, write: Callable[[str], Any]) -> Any:
         session = self._session
         session.reporter.protect(session.settle)
@@ -124,10 +138,13 @@ class FileSaving(Callback):
         def form(file: Path) -> Known:
             return Known(thing.step, step_hook.digest(tensors), file_time(file))
 
+        save = Save(Path(filename), thing.step, is_main=True, thing=thing)
+
         def before(written: Path) -> None:
             # A kill from here on finds the form that it left in the run's state, and a snapshot that goes with it.
             session.reporter.protect(session.write_last)
             session.reporter.protect(lambda: session.run.about_to_save(form(written)))
+            session.saving(save)
 
         try:
             self._make_folder(Path(filename).parent)
@@ -143,7 +160,7 @@ class FileSaving(Callback):
         self.has_final, self.trouble = True, ""
         session.reporter.protect(lambda: self._note_optimizer(tensors, filename))
         session.reporter.protect(lambda: session.run.saved(form(Path(filename))))
-        session.saved(Save(Path(filename), thing.step, is_main=True))
+        session.saved(save)
         if session.has_ended:
             session.forget()
         return answer
@@ -167,7 +184,7 @@ class FileSaving(Callback):
             return None
         known = Known(thing.step, step_hook.digest(tensors), file_time(Path(filename)))
         session.reporter.protect(lambda: session.run.saved(known, is_main=False))
-        session.saved(Save(Path(filename), thing.step, is_main=False))
+        session.saved(Save(Path(filename), thing.step, is_main=False, thing=thing))
         if Path(filename).stem.endswith(f"-{thing.step + 1}"):
             self._due = _Due(thing.step + 1, filename, lambda: self._save_again(thing, filename, write))
         return answer
