@@ -29,6 +29,7 @@ def relabel(scripts: Path, mark: str) -> None:
     file.write_text(changed)
 
 
+@pytest.mark.long
 def test_after_an_update_no_old_part_runs(browser: Browser, tmp_path: Path) -> None:
     """The browser keeps what it has loaded, the address of what has changed is another one."""
     scripts, port = tmp_path / "scripts", free_port()
