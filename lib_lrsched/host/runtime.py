@@ -241,6 +241,11 @@ class Runtime:
         with self.arrivals:
             return run_transfer.import_run(self.host, self.store, self.training_threads(), source, name)
 
+    def use(self, run_id: str, what: str) -> dict[str, Any]:
+        """As run_transfer.use(): `{"file", "step", "message"}`."""
+        with self.arrivals:
+            return run_transfer.use(self.host, self.store, self.training_threads(), run_id, what)._asdict()
+
     def choose(self, kind: str, name: str, choice: str) -> None:
         """How the next training of this name resumes its stored run: for that one training.
 

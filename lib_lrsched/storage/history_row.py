@@ -40,6 +40,7 @@ class HistoryRow(NamedTuple):
         validation: the share of the loss on the fixed set that is gone after the update; null where there was no look at it.
         validation_band_0 to 3: the same in each quarter of the timesteps.
         validation_ema: the same of the average of the weights; null where there is none.
+        rate_factor: what the rate was multiplied by for the timesteps of the update's images; null without such a factor.
     """
 
     step: int
@@ -69,6 +70,7 @@ class HistoryRow(NamedTuple):
     validation_band_2: float | None = None
     validation_band_3: float | None = None
     validation_ema: float | None = None
+    rate_factor: float | None = None
 
 
 COLUMNS = HistoryRow._fields

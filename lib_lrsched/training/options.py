@@ -21,6 +21,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from lib_lrsched.errors import RequestError
+from lib_lrsched.schedule import by_timestep
 
 Value = int | float | bool | str
 
@@ -142,10 +143,10 @@ class Options:
         False, "Evenly spread timesteps", "timesteps cover the noise scale evenly instead of being drawn", changes_training=True)
     rate_by_timestep: str = _option(
         "", "Rate by timestep", "a schedule over the timesteps 0 to 999, a factor of each update's rate; empty: none",
-        changes_training=True)
+        changes_training=True, trouble=by_timestep.trouble)
     loss_by_timestep: str = _option(
         "", "Loss by timestep", "a schedule over the timesteps 0 to 999, a weight of each image's loss; empty: none",
-        changes_training=True)
+        changes_training=True, trouble=by_timestep.trouble)
 
 
 OPTIONS: Mapping[str, Option] = {

@@ -73,6 +73,12 @@ class TrainingRun:
         return self._store.baseline_path(self.id) if self.id else None
 
     @property
+    def inherited_baseline_path(self) -> Path | None:
+        """Where the run whose average or best state this new one is trained on keeps what it started from; None for any other."""
+        heir_of = self.planned.resumed.heir_of
+        return None if heir_of is None else self._store.baseline_path(heir_of)
+
+    @property
     def validation_path(self) -> Path | None:
         """Where this run keeps the set that it is validated on; None where it cannot be kept."""
         return self._store.validation_path(self.id) if self.id else None
@@ -174,6 +180,14 @@ class TrainingRun:
                 return state.optim.partition(":")[2]
         return None
 
+    def has_written_average(self, mtime_ns: int) -> bool:
+        """Whether the file NAME-ema of that time is this run's."""
+        return mtime_ns != 0 and mtime_ns == self._state.average_mtime_ns
+
+    def wrote_average(self, mtime_ns: int) -> None:
+        """The file NAME-ema of that time is this run's."""
+        self._state = replace(self._state, average_mtime_ns=mtime_ns)
+
     @property
     def file_is_untrained(self) -> bool:
         """Whether the host's own file, as it was last seen, holds no update."""
@@ -238,7 +252,7 @@ class TrainingRun:
             legs = (*(old for old in found.legs if old.start_step < self.initial_step), leg)
             floor = found.floor if resumed.step is not None else self._newest_snapshot(found)
             state = replace(state, id=found.id, created_s=found.created_s, legs=legs, known=found.known, floor=floor,
-                            optim=found.optim)
+                            optim=found.optim, average_mtime_ns=found.average_mtime_ns, placed=found.placed)
         if known is not None:
             # With a snapshot, what is trained is newer than the host's file, and that is what the file will be known by.
             main, coming = (known.digest, "") if found is None or resumed.step is None else (found.main_digest, found.next_digest)
@@ -275,7 +289,7 @@ class TrainingRun:
     def _found(self, known: Known | None) -> RunState | None:
         """The stored run that this one resumes."""
         found = self.planned.resumed.state
-        if self.planned.resumed.choice == "file":
+        if self.planned.resumed.choice == "file" or self.planned.resumed.heir_of is not None:
             return None
         if found is None and known is not None:
             request = self.request

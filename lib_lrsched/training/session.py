@@ -7,9 +7,11 @@ The seams of host/hooks.py call, in this order:
     session.begin()                           the loop starts; from here on nothing is raised into it
     session.attach(optimizer)                 at the first apply()                        -> callbacks.on_start
     for each update:
-        session.before_step()                 in the optimizer's step pre-hook            -> callbacks.before_step
+        session.before_clip()                 in the optimizer's step pre-hook            -> callbacks.before_clip
+        session.before_step()                                                             -> callbacks.before_step
+        session.after_step()                  in its post-hook                            -> callbacks.after_step
         session.updated(steps_done, values)   write_loss                                  -> callbacks.on_update
-    session.file_saving.save(...)             the host writes what is trained             -> callbacks.on_save
+    session.file_saving.save(...)             the host writes what is trained             -> callbacks.before_save, on_save
     session.loop_ended(...)                   however it ended                            -> callbacks.on_end
 
 What each callback does is in callbacks/, when it is called in callback.py.
@@ -33,6 +35,7 @@ from lib_lrsched.storage.run_state import Known
 
 from . import _data_faults
 from ._interrupts import Held
+from ._option_callbacks import that_change_updates
 from ._run_start import drop_foreign_state, find_start
 from .callback import Callback, Callbacks, Outcome, Save, Update
 from .callbacks.file_saving import FileSaving
@@ -40,13 +43,13 @@ from .callbacks.folder_watch import FolderWatch
 from .callbacks.freezing import Freezing
 from .callbacks.guard import Guard
 from .callbacks.history import RecordHistory
-from .callbacks.norm_limit import NormLimit
 from .callbacks.progress import Progress
 from .callbacks.rate_and_clip import RateAndClip
 from .callbacks.snapshots import Snapshots, When
 from .callbacks.strength import Strength
 from .callbacks.timesteps import TimestepLosses
 from .callbacks.validation import Validation
+from .callbacks.weight_average import WeightAverage
 from .host import Checks, Host, InputError
 from .loss_seam import Batch, LossSeam
 from .options import Options, changing_training
@@ -106,12 +109,13 @@ class Session:
         self.snapshots = Snapshots(self, When(settings.autosave_every, settings.autosave_minutes), snapshot)
         self.file_saving = FileSaving(self, self._checks)
         freezing = Freezing()
-        limit = [NormLimit(self, options.max_norm)] if options.max_norm > 0 else []
-        self._validation = Validation(self, self._checks, options, {}) if options.validate_every else None
+        self._average = average = WeightAverage(self, options.ema) if options.ema > 0 else None
+        beside = {} if average is None else {"ema": average.in_place}
+        self._validation = Validation(self, self._checks, options, beside) if options.validate_every else None
         self.callbacks = Callbacks(
-            [freezing, *self._host_callbacks(freezing), self.rate_and_clip, *limit, Progress(self, options.progress_every),
-             TimestepLosses(self), Strength(self), *filter(None, [self._validation]), self.history, self.guard, self.snapshots,
-             self.file_saving, FolderWatch()],
+            [freezing, *self._host_callbacks(freezing), self.rate_and_clip, *that_change_updates(self, options),
+             *filter(None, [average]), Progress(self, options.progress_every), TimestepLosses(self), Strength(self),
+             *filter(None, [self._validation]), self.history, self.guard, self.snapshots, self.file_saving, FolderWatch()],
             self.reporter, self.give_up,
         )  # fmt: skip
 
@@ -121,7 +125,7 @@ class Session:
         """What the run resumes from, and its options, was only found once the thing was loaded."""
         planned = self.run.planned
         if resumed.state is None:
-            planned.resumed = replace(planned.resumed, messages=resumed.messages)
+            planned.resumed = replace(planned.resumed, messages=resumed.messages, heir_of=resumed.heir_of)
             return
         planned.adopt(resumed)
         self.run.options = options
@@ -238,8 +242,12 @@ class Session:
             self._seam = LossSeam(model, lambda batch: self.callbacks.call("before_forward", batch),
                                   lambda batch: self.callbacks.call("after_forward", batch))
 
+    def before_clip(self) -> None:
+        """The optimizer is about to step: gradients are there, unscaled, and nobody has looked at them."""
+        self.callbacks.call("before_clip")
+
     def before_step(self) -> None:
-        """The optimizer is about to step: gradients are there, unscaled."""
+        """Gradients have been measured and clipped."""
         hook = self.rate_and_clip.hook
         assert hook is not None, "an optimizer steps that is not attached"
         self.callbacks.call("before_step", Update(-1, float("nan"), hook.rate or 0.0, None, was_skipped=False))
@@ -306,6 +314,10 @@ class Session:
         self.callbacks.call("on_rollback", good.parts)
         return good.facts.step
 
+    def saving(self, save: Save) -> None:
+        """The host's own file is on the disk, and takes its place next."""
+        self.callbacks.call("before_save", save)
+
     def saved(self, save: Save) -> None:
         """The host has written what is trained."""
         self.callbacks.call("on_save", save)
@@ -314,7 +326,7 @@ class Session:
         """What the run, the callbacks and the trainee add to a snapshot."""
         why = self.why_not_exact or self.callbacks.failed
         extra = {**self.trainee.design(), **({WHY: why} if why else {})}
-        off = {"guard": None, "progress": None, "norm_limit": None, "timesteps": None, "validation": None}
+        off = dict.fromkeys(("guard", "progress", "norm_limit", "timesteps", "validation", "average", "spread"))
         return {"watch": self.run.watch, **off, **self.callbacks.state_dict(), "extra": extra}
 
     # The end ------------------------------------------------------------------------------------
@@ -356,6 +368,8 @@ class Session:
     def forget(self) -> None:
         """The host has saved for the last time: lets go of what was trained, and of its copies."""
         self.snapshots.forget()
+        if self._average is not None:
+            self._average.forget()
 
     def write_last(self) -> None:
         """Write the snapshot of the last update, if what is in memory is that of one moment."""
@@ -399,8 +413,10 @@ class Session:
     def _put_back(self, thing: Any, good: Snapshot | None) -> None:
         hook = self.rate_and_clip.hook
         assert hook is not None, "there is nothing to put back"
-        thing.step = self.snapshots.break_off(hook.made, good)
+        back = self.snapshots.break_off(hook.made, good)
+        thing.step = back.facts.step
         hook.put_back()
+        self.callbacks.call("on_rollback", back.parts)
         self.run.counted(thing.step)
 
     def _take_back(self, thing: Any, why: str) -> None:

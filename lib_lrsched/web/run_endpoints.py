@@ -19,7 +19,7 @@ from lib_lrsched.storage.resume import mode_of
 from lib_lrsched.storage.run_state import RunState
 from lib_lrsched.training.options import OPTIONS, values
 
-from .requests import ImportRunQuery, OptionsChoice, OptionsQuery, PreflightRequest, ResumeChoice, ResumeQuery, RunQuery
+from .requests import ImportRunQuery, OptionsChoice, OptionsQuery, PreflightRequest, ResumeChoice, ResumeQuery, RunQuery, UseRequest
 from .responses import Answer, Route, check_size
 from .runtime import RUNTIME, Runtime, state_of
 
@@ -89,6 +89,12 @@ def export_run(run_id: str, runtime: Runtime = RUNTIME) -> Response:
         raise
     done = BackgroundTask(lambda: path.unlink(missing_ok=True))
     return FileResponse(path, filename=f"{run_id}.lrsched.zip", media_type="application/zip", background=done)
+
+
+@router.post("/runs/{run_id}/use")
+def use(run_id: str, request: UseRequest, runtime: Runtime = RUNTIME) -> Response:
+    """Puts the average or the best state of a run in the place of what it trained."""
+    return Answer(runtime.use(run_id, request.what))
 
 
 @router.get("/runs/{run_id:path}")
@@ -167,7 +173,7 @@ def _resume(runtime: Runtime, kind: str, name: str, rate_text: str | None) -> di
     answer |= {"step": step if resumed.step is None else resumed.step, "file_step": step, "exact": resumed.step is not None}
     answer["mode"] = _mode(choice, state, rate_text)
     if state is None:
-        message = "the file is trained on as it is, as a new run" if choice == "file" else ""
+        message = "the file is trained on as it is, as a new run" if choice == "file" else "; ".join(resumed.messages)
         return answer | {"message": message or f"no stored run belongs to {name!r} as it is now, at step {step}"}
     return answer | {**_known(state), "message": "; ".join(resumed.messages)}
 

@@ -70,6 +70,9 @@ class Runtime(Protocol):
     def import_run(self, source: Path, name: str) -> str:
         """Takes such a file in, under a name or its own; the id of the run."""
 
+    def use(self, run_id: str, what: str) -> dict[str, Any]:
+        """Puts the average or the best state of a run in the place of the host's own file."""
+
     def findings(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
         """What would stop or spoil a training: severity, subject, message; errors first."""
 

@@ -77,6 +77,7 @@ def test_points_hold_what_was_recorded():
         "vector_mean_abs": [None, 0.0625],
         "band": [None, 2.0],
         **{f"{what}_band_{band}": [None, None] for what in ("loss", "progress") for band in range(4)},
+        "rate_factor": [None, None],
     }
     assert history.last_step == 1
 

@@ -37,6 +37,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/resume": {"kind": "embedding", "name": "mine", "way": "continue", "rate_text": None},
     "/options": {"kind": "embedding", "name": "mine", "options": {"ema": 0.9}},
     "/presets": {"name": "mine", "text": "0.005", "note": ""},
+    "/runs/none/use": {"what": "average"},
 }  # fmt: skip
 INPUTS = ("learn_rate", "batch_size", "gradient_step", "data_root", "log_directory", "training_width", "training_height", "steps",
           "clip_grad_mode", "clip_grad_value", "template_filename", "create_image_every", "save_embedding_every",

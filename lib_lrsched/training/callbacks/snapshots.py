@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ LARGE_EVERY = 500
 """What is trained and no larger than SMALL_BYTES is copied to memory every so many updates, for the guard; larger things
 when they are saved, or this often where nothing is saved."""
 
-MOVED = ("trained", "optimizer", "scaler")
+MOVED = ("trained", "optimizer", "scaler", "average")
 """The parts of a snapshot that may lie on a device while it is in memory."""
 
 RETRY_MOST = 64
@@ -261,13 +261,13 @@ class Snapshots(Callback):
         self._put_back(good)
         return good
 
-    def break_off(self, made: int, good: Snapshot | None = None) -> int:
-        """The loop ended between two moments: back to the newest one that is in memory, or to this one; gives its step."""
+    def break_off(self, made: int, good: Snapshot | None = None) -> Snapshot:
+        """The loop ended between two moments: back to the newest one that is in memory, or to this one; gives it."""
         snapshot = self._good_states.newest_whole if good is None else good
         self._put_back(snapshot)
         self._back_at = snapshot
         self.moment = Moment(snapshot.facts.step, made)
-        return snapshot.facts.step
+        return snapshot
 
     def _put_back(self, snapshot: Snapshot) -> None:
         self.is_torn = True
@@ -331,15 +331,15 @@ class Snapshots(Callback):
 
     def _snapshot(self) -> Snapshot:
         """A copy of everything on the CPU: beside a large thing's _held() all in this file that waits for the device."""
-        return self._taken(_as_written({**self._moved(), **self._around()}))
+        return self._taken(_as_written({**self._moved(), **self._around(copied)}))
 
     def _held(self) -> dict[str, Any]:
         """The same for the guard, and to go back to; of what is small where it is, without a wait. See _as_written()."""
         if not self._is_small:
-            return {**self._moved(), **self._around()}
+            return {**self._moved(), **self._around(copied)}
         trained, optimizer = cloned(self._session.trainee.tensors()), cloned(self._optimizer.state_dict())
         state = {"trained": trained, "optimizer": optimizer, "scaler": self._scaling()}
-        return {**state, **self._around()}
+        return {**state, **self._around(cloned)}
 
     def _moved(self) -> dict[str, Any]:
         """What an update changes, on the CPU."""
@@ -355,9 +355,10 @@ class Snapshots(Callback):
             return {}
         return dict(self.moment.scaler) or step_hook.scaler_state(self._scaler)
 
-    def _around(self) -> dict[str, Any]:
-        """The rest of this moment: generators, place in the data, and what others keep."""
-        return {"random": self.moment.draws, "order": self.moment.place, **self._session.state_dict()}
+    def _around(self, copy: Callable[[Any], Any]) -> dict[str, Any]:
+        """The rest of this moment: generators, place in the data, and what others keep, whose tensors change with every update."""
+        parts = self._session.state_dict()
+        return {"random": self.moment.draws, "order": self.moment.place, **parts, "average": copy(parts["average"])}
 
     def _taken(self, parts: dict[str, Any]) -> Snapshot:
         name = type(self._optimizer).__name__
