@@ -147,6 +147,15 @@ class Used(NamedTuple):
     message: str
 
 
+def usable(store: Store, state: RunState) -> list[str]:
+    """Those of find.PLACED that a run seems to have: no snapshot is read."""
+    snapshots = []
+    with suppress(OSError):  # use() says it
+        snapshots = Folder(store.snapshots_path(state.id), state.id).numbered()
+    there = {"average": bool(state.options.get("ema") and snapshots), "best": store.best_path(state.id).exists()}
+    return [what for what in PLACED if there[what]]
+
+
 def use(host: Host | NoTraining, store: Store, live: Collection[Any], run_id: str, what: str) -> Used:
     """Puts the average or the best state of a run in the place of the host's own file, which is kept as NAME.pt.bak.
 

@@ -44,7 +44,7 @@ def test_each_is_described_and_its_default_fits():
     ("validate_every", True, "validate_every: expected a whole number from 0 to 1000000000, got true"),
     ("spread_timesteps", 1, "spread_timesteps: expected true or false, got 1"),
     ("rate_by_timestep", None, "rate_by_timestep: expected a text, got null"),
-    ("stop_after", 3, "stop_after: there is nothing to look at without validation: give validate_every too"),
+    ("stop_after", 3, "stop_after: it does nothing without validate_every: give validate_every too"),
 ])
 def test_error_a_value_that_is_wrong(name, wrong, expected):
     with pytest.raises(RequestError) as refused:
@@ -188,7 +188,7 @@ def test_error_a_flag_with_a_wrong_value(tmp_path, capsys, flag, said):
 
 def test_error_stop_after_without_validation(tmp_path, capsys):
     assert trained(tmp_path, "--stop-after=3") == 2
-    assert "there is nothing to look at without validation" in capsys.readouterr().err
+    assert "it does nothing without validate_every" in capsys.readouterr().err
     assert not [*tmp_path.rglob("*.pt")]
 
 

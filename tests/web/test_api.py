@@ -26,7 +26,7 @@ from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.store import Known, Leg, RunState, Store
 from lib_lrsched.training.options import InForce, Options, with_chosen
 from lib_lrsched.web.endpoints import add_routes
-from lib_lrsched.web.schedule_endpoints import QUICKLY_S
+from lib_lrsched.web.runtime import QUICKLY_S
 
 NO_OBJECT = "expected a JSON object, sent as application/json"
 PREVIEW = {"id": 7, "texts": ["0.005:100, 1e-3"], "total_steps": 2_000, "pictures": None}
