@@ -7,6 +7,7 @@ user in the host's error box.
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Mapping
 from types import FrameType
@@ -117,10 +118,12 @@ def check_options(host: Host, run: TrainingRun) -> None:
     """Refuse what the options in force cannot do.
 
     Raises:
-        InputError: validation on a folder without images.
+        InputError: validation on a folder without images. A run that resumes has its own set.
         ScheduleError: a plateau watches what is not measured.
     """
-    trouble = validation_images.trouble(host, run.request.data_root) if run.options.validate_every else ""
+    state = run.planned.resumed.state
+    has_set = state is not None and os.path.exists(run.validation_path_of(state.id))  # noqa: PTH110 which raises for some folders
+    trouble = validation_images.trouble(host, run.request.data_root) if run.options.validate_every and not has_set else ""
     if trouble:
         raise InputError(trouble)
     measured = {"loss": True, "progress": run.options.progress_every > 0, "validation": run.options.validate_every > 0}

@@ -34,7 +34,7 @@ _FIELDS = {"source": TEXT, "images": TEXTS, "seed": COUNT, "order": _COUNTS, "ti
 
 
 class Sample(NamedTuple):
-    """One sample of the set: the number of its image, its timestep, its prompt."""
+    """One sample of the set: the number of its image, its timestep, its prompt with [name] for the name of what is trained."""
 
     image: int
     timestep: int

@@ -323,6 +323,30 @@ def test_error_a_plateau_without_a_loss():
     assert scheduler.last_epoch == 0
 
 
+def test_a_plateau_that_watches_something_else_takes_what_it_is_given_and_keeps_it_in_its_state():
+    text = "plateau(0.4, factor=0.5, patience=0, watch=validation)"
+    whole, first = (PlanLR(adam(), text, total_steps=20) for _ in range(2))
+    metrics = [None, 0.9, None, 0.95, 0.8, None, 0.85, None]
+    expected = rates_given(whole, metrics)
+    assert expected == [0.4, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2, 0.1]
+    found = rates_given(first, metrics[:3])
+    second = PlanLR(adam(), text, total_steps=20)
+    state = json.loads(json.dumps(first.state_dict()))
+    second.load_state_dict(state)
+    assert found + rates_given(second, metrics[3:]) == expected
+    del state["watch"]["looked"]  # as of an earlier version
+    second.load_state_dict(state)
+
+
+def rates_given(scheduler: Any, metrics: list[float | None]) -> list[float]:
+    found = []
+    for metric in metrics:
+        found.append(scheduler.get_last_lr()[0])
+        update(scheduler.optimizer)
+        scheduler.step(metric)
+    return found
+
+
 def test_error_two_losses():
     scheduler = PlanLR(adam(), CURVED, total_steps=20)
     assert raised(TypeError, lambda: scheduler.step(1.0, loss=1.0)) == "step takes the loss once: as step(loss=loss) or step(loss)"

@@ -4,10 +4,10 @@ import {formatRate} from "../base/format.js";
 import {PreviewRequests} from "../base/latest.js";
 import {Menu} from "../base/menu.js";
 import {errorBox, warningBox} from "../base/messages.js";
+import {sentence} from "../base/text.js";
 import {Chart} from "../chart/chart.js";
 import {scheduleLines} from "../chart/schedule_lines.js";
 import {OptionField} from "./option_field.js";
-import {sentence} from "./option_words.js";
 
 const CHART_POINTS = 400;
 const MOST_ROWS = 5;

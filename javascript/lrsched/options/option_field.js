@@ -1,5 +1,6 @@
 // One option of a run: a field or a switch, what it means, the default, and what is wrong with what was typed.
 import {el, setText} from "../base/dom.js";
+import {sentence} from "../base/text.js";
 import * as words from "./option_words.js";
 
 /**
@@ -17,7 +18,7 @@ export class OptionField {
         control.id = id;
         control.setAttribute("aria-describedby", `${id}_meaning ${id}_trouble`);
         this.note = el("span", {class: "lrsched-option-default"});
-        this.meaning = el("span", {class: "lrsched-muted lrsched-option-meaning", id: `${id}_meaning`, text: words.sentence(described.meaning)});
+        this.meaning = el("span", {class: "lrsched-muted lrsched-option-meaning", id: `${id}_meaning`, text: sentence(described.meaning)});
         this.trouble = el("span", {class: "lrsched-trouble", id: `${id}_trouble`, role: "alert"});
         this.box = el("div", {class: `lrsched-option lrsched-option-${described.type}`}, this.#labelled(), this.trouble, ...more, this.meaning);
         control.addEventListener("change", () => this.#choose());

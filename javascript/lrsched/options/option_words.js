@@ -1,5 +1,7 @@
 // The options of a run in words, and what is typed into their fields. `described` is one of the server's descriptions.
 
+import {sentence} from "../base/text.js";
+
 const NUMBERS = new Set(["whole", "number"]);
 
 /** A value as its field shows it; what is off is an empty field. */
@@ -39,7 +41,7 @@ export function defaultOf({options, defaults}, described) {
 
 /** Which options these are. `step` is where a run is resumed, `isLive` says that it is being trained now. */
 export function origin({name, run, chosen}, {step, isLive}) {
-    const changed = Object.keys(chosen).length > 0 ? " What was changed here holds for that training." : "";
+    const changed = Object.keys(chosen).length > 0 ? " What is changed here is for that training alone." : "";
     if (isLive) return `${name} is being trained with these. What is changed here is for its next training.`;
     if (run === null) return `The next training of ${name} is a new run, with the defaults of the settings page.${changed}`;
     return `The next training of ${name} resumes its run at step ${step}, with that run's own options.${changed}`;
@@ -68,12 +70,6 @@ export function refusal(message, name) {
 /** What stays in force where a value was refused. */
 export function inForce(value) {
     return `In force: ${value === true ? "on" : value === "" ? "none" : value || "off"}.`;
-}
-
-/** A text as a sentence. */
-export function sentence(text) {
-    const words = text.trim();
-    return words === "" ? "" : words[0].toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
 }
 
 /** The offer to validate on the images that are there for it; empty where there is nothing to offer. */

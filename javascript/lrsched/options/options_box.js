@@ -2,6 +2,7 @@
 import {ApiError, request} from "../base/api.js";
 import {el, setHidden, setText} from "../base/dom.js";
 import {formatCount} from "../base/format.js";
+import {sentence} from "../base/text.js";
 import * as fields from "../train/fields.js";
 import {FactorField} from "./factor_field.js";
 import {OptionField} from "./option_field.js";
@@ -141,7 +142,7 @@ export class OptionsBox {
     }
 
     async #send(change) {
-        setText(this.trouble, words.sentence(await this.source.choose(change)));
+        setText(this.trouble, sentence(await this.source.choose(change)));
     }
 
     /** Asked for with the first form; a list that did not come is asked for with the next one. */

@@ -1,6 +1,6 @@
 // Puts the average or the best state of the chosen run in the place of what it trained.
 import {ApiError, request} from "../base/api.js";
-import {byId, el, setHidden, setText} from "../base/dom.js";
+import {byId, setHidden, setText} from "../base/dom.js";
 import {sentence} from "../base/text.js";
 import {question} from "./use_words.js";
 
@@ -43,7 +43,7 @@ export class RunUse {
 
     #open(what) {
         this.#what = what;
-        byId("run_use_text").replaceChildren(...question(what, this.answer).map((text) => el("span", {text})));
+        setText(byId("run_use_text"), question(what, this.answer).join(" "));
         setHidden(this.box, false);
         this.#say("");
         byId("run_use_no").focus({preventScroll: true});

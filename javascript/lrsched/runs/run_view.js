@@ -7,7 +7,9 @@ import {Chart} from "../chart/chart.js";
 import {CursorGroup} from "../chart/cursor_group.js";
 import {fillLegend} from "../chart/legend.js";
 import {PickedChart} from "./picked_chart.js";
+import {newestLook, progressLines} from "./progress_lines.js";
 import {RunPoints} from "./run_points.js";
+import {RunUse} from "./run_use.js";
 
 const EVENT_WORDS = {leg: "start", resume: "continued", skipped: "skipped updates"}; // others are shown as they are
 const LEG_LABELS = {new: "new schedule", restart: "restarted"};
@@ -21,6 +23,7 @@ const BAD = new Set(["rescue", "error", "failed"]);
 export class RunView {
     constructor({onContinue, onOpen}) {
         this.panel = byId("run_view");
+        this.use = new RunUse();
         this.points = null;
         this.shown = null;
         const redraw = () => this.shown && this.#drawCharts(this.shown.run);
@@ -58,6 +61,7 @@ export class RunView {
         this.#drawHead(answer.run);
         this.#drawNumbers(answer);
         setText(byId("run_learning"), answer.learning.said);
+        this.use.show(answer);
         this.plan.follow(answer.run);
         this.threshold.follow(answer.run);
         this.#drawCharts(answer.run);
@@ -85,13 +89,16 @@ export class RunView {
         byId("run_bar").firstElementChild.style.width = `${done}%`;
     }
 
-    #drawNumbers({run, learning, s_per_step, s_left}) {
+    #drawNumbers(answer) {
+        const {run, learning, s_per_step, s_left} = answer;
+        const look = newestLook(answer);
         const last = this.points.last;
         const isOff = last !== null && last.planned !== null && last.actual !== null && last.planned !== last.actual;
         const numbers = [
             ["Step", `${formatCount(run.step)} of ${formatCount(run.total_steps)}`, ""],
             ["Rate", formatRate(last?.actual, 5), isOff || run.multiplier !== 1 ? planned(last, run.multiplier) : ""],
             ["Loss gone", formatPercent(learning.share, 2), learning.error === null ? "" : `± ${formatPercent(learning.error, 2)}`],
+            ...(look ? [["Validation", ...look]] : []),
             ["Loss, smoothed", formatRate(last?.smooth, 4), last ? `raw ${formatRate(last.loss, 4)}` : ""],
             ["Time per step", formatDuration(s_per_step), ""],
             ["Time left", run.state === "running" ? formatDuration(s_left) : "–", ""],
@@ -124,10 +131,11 @@ export class RunView {
 
     /** A run of which nothing was measured has the words alone. */
     #drawProgress(x) {
-        const isMeasured = this.points.has("progress");
-        setHidden(byId("run_progress"), !isMeasured);
-        const y = this.points.column("progress");
-        if (isMeasured) this.progress.show({...x, series: [{name: "progress", look: 0, weight: "thick", x: this.points.columns.step, y}]});
+        const {series, marks, legend} = progressLines(this.points, this.shown);
+        setHidden(byId("run_progress"), series.length === 0);
+        setHidden(byId("run_progress_legend"), legend.length === 0);
+        fillLegend(byId("run_progress_legend"), legend);
+        if (series.length > 0) this.progress.show({...x, marks: [...x.marks, ...marks], series});
     }
 
     #marks(run) {

@@ -26,7 +26,7 @@ from lib_lrsched.snapshot.validation_set import MOST, ValidationSet
 from lib_lrsched.storage import disk_errors
 from lib_lrsched.storage.history_row import rounded
 from lib_lrsched.training.callback import Callback, Training, Update
-from lib_lrsched.training.host import Checks, Picture
+from lib_lrsched.training.host import Checks
 from lib_lrsched.training.options import Options
 
 from ._band_rules import BANDS, band_of
@@ -69,9 +69,11 @@ class Validation(Callback):
         self._every, self._stop_after, self._beside = options.validate_every, options.stop_after, beside
         self._set: ValidationSet | None = None
         self._noise: list[Tensor] = []
+        self._prompts: list[str] = []
         self._contexts: list[Tensor] = []  # of the samples, where what is trained does not change them
         self._best: Best | None = None
         self._is_stored = False
+        self._damage = ""
 
     # Before the loop ------------------------------------------------------------------------------
 
@@ -83,14 +85,16 @@ class Validation(Callback):
         """
         self._set = self._kept(kept) or self._made(data, arguments)
         self._noise = self._set.noise()
+        name = str(arguments.get("placeholder_token"))  # a run that was taken elsewhere may have another
+        self._prompts = [one.prompt.replace("[name]", name) for one in self._set.samples]
         if not self._session.trainee.is_in_prompts:
-            self._contexts = [encode(one.prompt) for one in self._set.samples]
+            self._contexts = [encode(prompt) for prompt in self._prompts]
 
     def _kept(self, path: Path | None) -> ValidationSet | None:
         try:
             found = None if path is None else validation_set.read(path)
         except RunStateError as error:
-            self._session.reporter.tell(f"the set of validation is made anew: {error}")
+            self._damage = f"the set of validation is made anew: {error}"  # told when there is a run to tell it in
             return None
         timesteps = self._session.host.shared.sd_model.num_timesteps
         self._is_stored = found is not None and found.baseline is not None
@@ -98,9 +102,9 @@ class Validation(Callback):
 
     def _made(self, data: Any, arguments: Mapping[str, Any]) -> ValidationSet:
         source, pictures = self._checks.pictures(arguments, [entry.filename for entry in data.dataset], MOST)
-        model, name = self._session.host.shared.sd_model, str(arguments.get("placeholder_token"))
+        model = self._session.host.shared.sd_model
         latents = [self._latent(model, one.pixels, arguments.get("device")) for one in pictures]
-        prompts = [_prompts(data.lines, name, one) for one in pictures]
+        prompts = [[line.replace("[filewords]", one.caption) for line in data.lines] for one in pictures]  # as the host
         samples = validation_set.samples(len(pictures), prompts, int(model.num_timesteps))
         return ValidationSet(source, tuple(one.name for one in pictures), tuple(latents), samples)
 
@@ -115,6 +119,8 @@ class Validation(Callback):
     # In the loop ----------------------------------------------------------------------------------
 
     def on_start(self, session: Training) -> None:
+        if self._damage:
+            session.reporter.tell(self._damage)
         if self._best is None:
             self._best = _from_history(session)
         if self._stop_after and self._best.looks_since >= self._stop_after:
@@ -182,7 +188,7 @@ class Validation(Callback):
         if not self._best.step:
             return why
         kept = f"it is kept as {self._session.trainee.name}-best in the log folder"
-        return f"{why}. It was best after update {self._best.step}, with {self._best.share:.1%} of the loss gone; {kept}"
+        return f"{why}. It was best after update {self._best.step}, with {100 * self._best.share:.3g} % of the loss gone; {kept}"
 
     def _at_start(self, made: ValidationSet) -> list[float]:
         start = self._session.start or []
@@ -212,7 +218,7 @@ class Validation(Callback):
                 if self._contexts:
                     context = torch.stack([self._contexts[k] for k in chunk]).to(device)
                 else:
-                    context = model.cond_stage_model([made.samples[k].prompt for k in chunk])
+                    context = model.cond_stage_model([self._prompts[k] for k in chunk])
                 losses = session.sample_losses(latents, context, timesteps, noise)
                 found |= zip(chunk, losses.double().tolist(), strict=True)
         return [found[k] for k in range(len(made.samples))]
@@ -263,11 +269,6 @@ def _share(losses: Sequence[float], before: Sequence[float]) -> float:
     total = sum(before)
     share = 1.0 - sum(losses) / total if total > 0 else float("nan")
     return rounded(share) if isfinite(share) else float("nan")
-
-
-def _prompts(lines: Sequence[str], name: str, picture: Picture) -> list[str]:
-    """As the host makes them, one of each line, with the whole caption."""
-    return [line.replace("[filewords]", picture.caption).replace("[name]", name) for line in lines]
 
 
 def _from_history(session: Training) -> Best:
