@@ -7,7 +7,6 @@ in float64: the running average of the loss and what it has gathered so far, 1 -
 from __future__ import annotations
 
 from math import inf, isfinite, nan
-from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -21,13 +20,11 @@ _STEP, _LOSS, _TIME = (COLUMNS.index(name) for name in ("step", "loss", "time_s"
 _COMPARED = [COLUMNS.index(name) for name in ("step", "loss", "baseline_loss", "progress")]
 _SMOOTH, _WEIGHT, _WIDTH = len(COLUMNS), len(COLUMNS) + 1, len(COLUMNS) + 2
 
+LOOKS = ("validation", "validation_ema")
+"""The columns of validation that are given out whole."""
+
 SHOWN = (*COLUMNS[: _LOSS + 1], "smooth", *COLUMNS[_LOSS + 1 :])
 """The columns of a chart's points: those of a row, and the average behind the loss."""
-
-LOOKED_AT = ("validation", "validation_ema")
-"""The columns of validation as a whole: of the weights, and of their average."""
-
-_looked_at = attrgetter(*LOOKED_AT)
 
 PACE_STEPS = 100
 """The time per step is measured over this many of the newest steps."""
@@ -77,7 +74,7 @@ class Metrics:
         self._count = 0
         self._overview = Overview(overview)
         self._smooth, self._weight = nan, 0.0
-        self._looks: dict[str, list[tuple[int, float]]] = {name: [] for name in LOOKED_AT}  # all of them, for there are few
+        self._looks: dict[str, list[tuple[int, float]]] = {name: [] for name in LOOKS}  # all of them, for there are few
         self.last_step: int | None = None
 
     def add(self, new: HistoryRow) -> None:
@@ -94,9 +91,10 @@ class Metrics:
         self._rows[self._count] = row
         self._count += 1
         self._overview.add(row)
-        for name, share in zip(LOOKED_AT, _looked_at(new), strict=True):
+        for name, looks in self._looks.items():
+            share = getattr(new, name)
             if share is not None and isfinite(share):
-                self._looks[name].append((new.step, share))
+                looks.append((new.step, share))
         self.last_step = new.step
 
     def add_many(self, many: ManyRows, *, exactly: bool) -> None:
@@ -138,7 +136,7 @@ class Metrics:
         return Compared(*rows[np.isfinite(rows[:, -1])].T)
 
     def validated(self, column: str) -> list[tuple[int, float]]:
-        """The looks of validation at one of LOOKED_AT: updates made, and the share of the loss that was gone then."""
+        """The looks of validation in one of LOOKS: updates made, and the share of the loss that was gone then."""
         return [(step + 1, share) for step, share in self._looks[column]]
 
     def pace(self, since: int) -> float | None:

@@ -135,11 +135,8 @@ class History:
             return self._metrics.compared()
 
     def validated(self, column: str = "validation") -> list[tuple[int, float]]:
-        """The looks of validation: updates made, and the share of the loss that was gone then; rising.
-
-        Args:
-            column: "validation", or "validation_ema" of the average of the weights.
-        """
+        """The looks of validation, or with "validation_ema" at the average: updates made, and the share of the loss that was gone
+        then; rising."""
         with self._memory_lock:
             self._sort_in()
             return self._metrics.validated(column)
