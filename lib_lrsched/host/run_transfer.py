@@ -183,7 +183,7 @@ def use(host: Host | NoTraining, store: Store, live: Collection[Any], run_id: st
         claim.release()
     host.reload(state.kind)
     step = snapshot.facts.step
-    again = f"the next training of {state.name} is a new run from it: at step {step}, with a new optimizer"
+    again = f"The next training of {state.name} is a new run from it: at step {step}, with a new optimizer"
     return Used(file.name, step, f"{file.name} is now {PLACED[what]} of {run_id}; the file before it is {file.name}.bak. {again}")
 
 

@@ -57,7 +57,7 @@ class Learning(NamedTuple):
     error: float | None = None
 
 
-def learning(compared: Compared, *, last_step: int | None, is_over: bool, why_not: str = "") -> Learning:
+def learning(compared: Compared, *, last_step: int | None, is_over: bool, why_not: str = "", seen: float | None = None) -> Learning:
     """What a run's progress says.
 
     Args:
@@ -65,6 +65,7 @@ def learning(compared: Compared, *, last_step: int | None, is_over: bool, why_no
         last_step: its newest update, None before the first; measurements may have ended before it.
         is_over: it is not being trained now.
         why_not: why nothing was measured, where the run's log says so.
+        seen: the share that was gone at the newest look of validation, which has none of this noise.
     """
     pairs = compared.steps[np.isfinite(compared.baselines)]
     if not len(pairs):
@@ -74,7 +75,7 @@ def learning(compared: Compared, *, last_step: int | None, is_over: bool, why_no
     steps, shares = windows(compared)
     noise = window_noise(compared)
     share, error = _level(shares, noise)
-    said = _level_in_words(share, error, is_over=is_over)
+    said = _level_in_words(share, error, is_over=is_over, seen=seen)
     if share > max(CLEARLY * error, TOO_SMALL):
         said += _trend_in_words(steps, shares, noise)
     if last_step is not None and last_step - steps[-1] >= WINDOW:
@@ -150,8 +151,10 @@ def percent(share: float) -> str:
     return f"{100 * share:.{0 if size >= 9.95 else 1 if size >= 0.995 else 2}f} %"
 
 
-def _level_in_words(share: float, error: float, *, is_over: bool) -> str:
+def _level_in_words(share: float, error: float, *, is_over: bool, seen: float | None) -> str:
     if abs(share) <= max(CLEARLY * error, TOO_SMALL):
+        if seen is not None and seen > TOO_SMALL:
+            return f"too noisy to say; in validation {percent(seen)} of the loss is gone"
         return "nothing was learned" if is_over else "nothing is learned yet"
     if share < 0:
         above = f"{percent(-share)} above it" if share > -1 else f"{1 - share:.3g} times as high"

@@ -46,6 +46,7 @@ export class OptionsBox {
         if (row !== null && row.nextElementSibling !== this.box) row.after(this.box);
         for (const kind of KINDS) this.sources[kind].refresh(fields.value(kind), fields.value("folder"), this.resumes[kind].current ?? {});
         this.#fillKinds();
+        this.#drawStanding();
     }
 
     /** The one that is shown: the chosen of both, or that of which alone a name is chosen. */
@@ -78,16 +79,22 @@ export class OptionsBox {
 
     #draw() {
         const {current, name, kind, trouble} = this.source;
-        const resumed = this.resumes[kind].current;
         setHidden(this.which, this.select.options.length < 2);
-        setText(this.origin, current === null ? (name === "" ? "Choose an embedding or a hypernetwork: its next training has options." : "")
-            : words.origin(current, {step: formatCount(resumed?.step ?? 0), isLive: this.#isLive}));
+        this.#drawStanding();
         setText(this.trouble, name === "" ? "" : trouble);
         setHidden(this.place, current === null);
         setHidden(this.actions, current === null);
         this.#drawSum();
-        this.#drawOffer();
         if (current !== null) this.#drawFields(kind, current);
+    }
+
+    /** Where they come from, and what is offered; a training that begins or ends changes nothing else. */
+    #drawStanding() {
+        const {current, name, kind} = this.source;
+        const step = formatCount(this.resumes[kind].current?.step ?? 0);
+        const none = name === "" ? "Choose an embedding or a hypernetwork: these are the options of its next training." : "";
+        setText(this.origin, current === null ? none : words.origin(current, {step, isLive: this.#isLive}));
+        this.#drawOffer();
     }
 
     #drawFields(kind, current) {

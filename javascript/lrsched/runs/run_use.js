@@ -1,7 +1,6 @@
 // Puts the average or the best state of the chosen run in the place of what it trained.
 import {ApiError, request} from "../base/api.js";
 import {byId, setHidden, setText} from "../base/dom.js";
-import {sentence} from "../base/text.js";
 import {question} from "./use_words.js";
 
 const GOING_ON = new Set(["pending", "running"]);
@@ -59,7 +58,7 @@ export class RunUse {
         this.yes.disabled = true;
         try {
             const {message} = await request("POST", `runs/${encodeURIComponent(id)}/use`, {what: this.#what});
-            if (id === this.answer.run.id) this.#say(sentence(message));
+            if (id === this.answer.run.id) this.#say(`${message}.`);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             if (id === this.answer.run.id) this.#say(`Nothing was changed: ${error.message}`, true);
