@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from lib_lrsched.errors import ConflictError, RequestError, ScheduleError
+from lib_lrsched.preview.curve import MAX_STEPS
 from lib_lrsched.schedule.counting import needs_images
 from lib_lrsched.storage.history_lines import newest_pace
 from lib_lrsched.storage.resume import Resumption
@@ -22,10 +23,13 @@ from lib_lrsched.training.trial_session import check_model
 
 from . import input_checks
 from .preflight_case import ERROR
-from .seams import unwrapped
 from .webui import Host, NoTraining
 
-NEEDED = ("learn_rate", "batch_size", "gradient_step", "data_root", "steps", "template_filename")
+WORDS = {
+    "learn_rate": "the learning rate", "batch_size": "the batch size", "gradient_step": "gradient accumulation",
+    "data_root": "the data set's folder", "steps": "max steps", "template_filename": "the prompt template",
+}  # fmt: skip
+NEEDED = tuple(WORDS)
 """Inputs that are refused where they are empty, as a training's; others have what the host's page has first."""
 
 SIZES = ("batch_size", "gradient_step", "training_width", "training_height")
@@ -36,6 +40,7 @@ TYPES: Mapping[type, tuple[tuple[type, ...], str]] = {
 }
 """What may come where the host's page has a value of a type."""
 
+MOST = {"batch_size": 10**6, "gradient_step": 10**6, "steps": MAX_STEPS}
 LARGEST_SIDE = 8192
 
 USUAL_PROMPT = {"hypernetwork": "a photo"}
@@ -116,14 +121,14 @@ def checked(there: Installation, asked: Asked) -> Wanted:
     try:
         input_checks.check_name(host, asked.kind, asked.name)
         _check_types(arguments, host.trainer.arguments(asked.kind, asked.name, {}, ""))
-        _check_inputs(host, asked, arguments)
+        _check_needed(host, arguments)
         check_model(_loaded_model(host))
         plans_of(asked.spec, _planned(there, asked, arguments))
     except InputError as error:
         raise RequestError(str(error)) from error
     except ScheduleError as error:
         if error.source in asked.spec.texts:  # one of many
-            error.add(f", in {error.source}")
+            error.add(f" (in {error.source})")
         raise
     _check_findings(there, asked, arguments)
     return Wanted(asked.kind, asked.name, arguments, replace(asked.spec, sample=_sample(asked, arguments)))
@@ -146,16 +151,17 @@ def _check_types(arguments: Mapping[str, Any], usual: Mapping[str, Any]) -> None
             raise InputError(f"{name}: expected 1 to {LARGEST_SIDE} pixels, got {arguments[name]}")
 
 
-def _check_inputs(host: Host, asked: Asked, arguments: Mapping[str, Any]) -> None:
-    """The host's own check, which would be the first thing that its train function does."""
-    rate = arguments["learn_rate"]
-    file = host.ti.textual_inversion_templates.get(str(arguments["template_filename"]))
-    values = (asked.name, rate, *(arguments[name] for name in ("batch_size", "gradient_step", "data_root")), file,
-              *(arguments[name] for name in ("template_filename", "steps")), 0, 0, arguments["log_directory"])
-    try:
-        unwrapped(host.ti.validate_train_inputs)(*values, name=asked.kind)
-    except (AssertionError, TypeError, ValueError, OSError) as error:  # a list for a folder's name, and the like
-        raise InputError(str(error)) from error
+def _check_needed(host: Host, arguments: Mapping[str, Any]) -> None:
+    """As the host's own check, which is not called: other extensions may have replaced it, and take its call for a training."""
+    for name in NEEDED:
+        if arguments[name] in (None, ""):
+            raise InputError(f"{WORDS[name]} is missing")
+        if isinstance(arguments[name], int) and not 1 <= arguments[name] <= MOST[name]:
+            raise InputError(f"{WORDS[name]}: expected a whole number from 1 to {MOST[name]}, got {arguments[name]}")
+    name = arguments["template_filename"]
+    file = host.ti.textual_inversion_templates.get(name)
+    if file is None or not Path(file.path).is_file():
+        raise InputError(f"there is no prompt template {name!r}: refresh the list")
 
 
 def _planned(there: Installation, asked: Asked, arguments: Mapping[str, Any]) -> RunPlan:

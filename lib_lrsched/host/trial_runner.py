@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from lib_lrsched.errors import ConflictError, ScheduleError
 from lib_lrsched.storage import locks
 from lib_lrsched.storage.trial_store import TrialRecord, TrialStore
+from lib_lrsched.training.host import Trainer
 from lib_lrsched.training.run import TrainingRun
 from lib_lrsched.training.trial import Trial, Tried
 
@@ -141,76 +142,70 @@ class TrialRunner:
     @property
     def _host(self) -> Host:
         host = self._there.host
-        assert isinstance(host, Host), "a trial is made"
+        assert isinstance(host, Host), "a trial was asked for"
         return host
 
-    def _work(self, job: _Job) -> None:
+    @property
+    def _trainer(self) -> Trainer:
         trainer = self._host.trainer
-        assert trainer is not None, "it was asked for the arguments"
-        trainer.enqueue(job.task)
+        assert trainer is not None, "a trial was asked for"
+        return trainer
+
+    def _work(self, job: _Job) -> None:
+        """Its state follows when everything is as it was before it: who sees it may train."""
+        outcome: tuple[str, str] | None = None
+        self._trainer.enqueue(job.task)
         try:
-            while job.is_wanted.is_set() and not self._has_run(job):
+            while outcome is None and job.is_wanted.is_set():
                 while job.is_wanted.is_set() and self._busy(job):
-                    job.looks.wait(LOOK_EVERY_S)
+                    job.has_ended.wait(LOOK_EVERY_S)
+                outcome = self._run(job)
         except Exception as error:  # noqa: BLE001 as the host's wrapper: whatever was raised is shown
-            self._failed(job, error)
+            outcome = _failure(job, error)
         finally:
-            trainer.leave(job.task)
+            self._trainer.leave(job.task)
             with self._lock:
                 if job.ended_s is None:
-                    self._end(job, "failed", job.message or "it broke off")
+                    self._end(job, *(outcome or ("failed", "it broke off")))
 
-    def _has_run(self, job: _Job) -> bool:
-        """Run it with the host's queue; False where a training that needs none of it has begun meanwhile."""
-        trainer = self._host.trainer
-        assert trainer is not None, "see _work"
-        with trainer.lock:
+    def _run(self, job: _Job) -> tuple[str, str] | None:
+        """Run it with the host's queue. None where it is not wanted any more, or where a training has begun that needs no queue."""
+        with self._trainer.lock:
             if not job.is_wanted.is_set():
-                return True
+                return None
             with self._there.trying(job.trial):  # from here on no training begins
                 if self._busy(job):
-                    return False
-                with trainer.job(job.task):
-                    self._call(job)
-        return True
+                    return None
+                with self._trainer.job(job.task):
+                    return self._called_host(job)
 
-    def _call(self, job: _Job) -> None:
+    def _called_host(self, job: _Job) -> tuple[str, str] | None:
+        """State and message."""
         with self._lock:
             if not job.is_wanted.is_set():
-                return
-            job.state, job.begun_s, self._called = "running", time.time(), job
-        trainer, shared = self._host.trainer, self._host.shared
-        assert trainer is not None, "see _work"
-        was_interrupted = False
+                return None
+            job.state, self._called = "running", job
         try:
-            trainer.train(job.wanted.kind, {**job.wanted.arguments, "id_task": job.task})
+            self._trainer.train(job.wanted.kind, {**job.wanted.arguments, "id_task": job.task})
+            is_over = bool(self._host.shared.state.interrupted) or job.trial.is_stopped
         except Exception as error:
-            was_interrupted = bool(shared.state.interrupted) or job.trial.is_stopped
-            if not was_interrupted:  # else the host's data set says that it was interrupted
+            if not self._host.shared.state.interrupted and not job.trial.is_stopped:
                 raise
-            logger.debug("trial %s: %s", job.id, error)
+            logger.debug("trial %s: %s", job.id, error)  # the host's data set says that it was interrupted
+            return "stopped", ""
         finally:
             with self._lock:
                 self._called = None
-        self._end(job, *_outcome(job.trial, was_interrupted=was_interrupted))
-
-    def _failed(self, job: _Job, error: Exception) -> None:
-        message = error.message if isinstance(error, ScheduleError) else str(error)
-        is_plain = isinstance(error, (ValueError, AssertionError)) and message
-        if not is_plain:
-            logger.warning("LR Schedule: the trial %s failed", job.id, exc_info=True)
-        with self._lock:
-            if job.ended_s is None:
-                self._end(job, "failed", message if is_plain else f"{type(error).__name__}: {message}")
+        return _outcome(job.trial, is_over=is_over)
 
     def _end(self, job: _Job, state: str, message: str) -> None:
-        with self._lock:
-            job.state, job.message, job.ended_s = state, message or job.message, time.time()
-            try:
-                job.store.save(job.record(), job.images())
-            finally:
-                self._jobs.pop(job.id, None)
-                job.looks.set()
+        """The lock is held."""
+        job.state, job.message, job.ended_s = state, message or job.message, time.time()
+        try:
+            job.store.save(job.record(), job.images())
+        finally:
+            self._jobs.pop(job.id, None)
+            job.has_ended.set()
 
     # What it waits for ----------------------------------------------------------------------------
 
@@ -222,7 +217,9 @@ class TrialRunner:
             return f"the training of {' and '.join(names)}" if names else "another training"
         wanted = job.wanted
         holder = locks.holder(self._there.store.root, wanted.kind, wanted.name)
-        return "" if holder is None or holder.pid == os.getpid() else f"the training of {wanted.name!r} in another process, {holder.pid},"
+        if holder is None or holder.pid == os.getpid():
+            return ""
+        return f"the training of {wanted.name!r} in another process, {holder.pid},"
 
     def _waits_for(self, job: _Job) -> str:
         called = self._called
@@ -242,11 +239,10 @@ class _Job:
         self.state = "waiting"
         self.message = ""
         self.started_s = started_s
-        self.begun_s: float | None = None
         self.ended_s: float | None = None
         self.is_wanted = threading.Event()
         self.is_wanted.set()
-        self.looks = threading.Event()  # set where the wait is over
+        self.has_ended = threading.Event()
         self._first: tuple[int, float] | None = None
         self._newest: tuple[int, float] = (0, 0.0)
 
@@ -293,15 +289,26 @@ class _Job:
         )
 
 
-def _outcome(trial: Trial, *, was_interrupted: bool) -> tuple[str, str]:
-    """State and message of one whose call has returned."""
-    if was_interrupted or trial.was_interrupted:
+def _outcome(trial: Trial, *, is_over: bool) -> tuple[str, str]:
+    """State and message of one whose call has returned. ``is_over``: it was to end, if only before the host's first update."""
+    if trial.was_interrupted:
         return "stopped", ""
     if trial.error is not None:
         return "failed", f"{type(trial.error).__name__}: {trial.error}"
+    if trial.answer is None and is_over:
+        return "stopped", ""
     if trial.answer is None:
         return "failed", "nothing is left to train: raise max steps"
     return "finished", ""
+
+
+def _failure(job: _Job, error: Exception) -> tuple[str, str]:
+    """Of one that could not run. What a user has done is said in a sentence, all else with its traceback on the console."""
+    message = error.message if isinstance(error, ScheduleError) else str(error)
+    if message and isinstance(error, (ValueError, AssertionError)):
+        return "failed", message
+    logger.warning("LR Schedule: the trial %s failed", job.id, exc_info=error)
+    return "failed", f"{type(error).__name__}: {message}"
 
 
 def _candidate(one: Tried, baseline: tuple[float, ...], *, is_running: bool) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lib_lrsched.errors import RunStateError
 
@@ -95,6 +95,18 @@ class TrialRecord:
     s_per_image: float | None = field(metadata=stored(NUMBER_OR_NULL))
 
 
+class _Unsaved(NamedTuple):
+    """What is not on the disk, and what to say of that."""
+
+    record: TrialRecord
+    images: Mapping[int, bytes]
+    why: str
+
+    @property
+    def shown(self) -> TrialRecord:
+        return replace(self.record, messages=[*self.record.messages, self.why])
+
+
 class TrialStore:
     """The trials that are kept in a folder. Safe to use from several threads."""
 
@@ -103,7 +115,7 @@ class TrialStore:
         self._messages = messages
         self._lock = threading.RLock()
         self._read: dict[str, tuple[_Stamp, TrialRecord]] = {}
-        self._unsaved: dict[str, tuple[TrialRecord, Mapping[int, bytes]]] = {}  # what the disk did not take, the newest last
+        self._unsaved: dict[str, _Unsaved] = {}  # what the disk did not take, the newest last
 
     def save(self, record: TrialRecord, images: Mapping[int, bytes]) -> None:
         """Keep a trial that has ended, and of all of them the newest. What the disk does not take is kept in memory, and says so.
@@ -112,16 +124,16 @@ class TrialStore:
             images: PNG files by the number of their candidate.
         """
         with self._lock:
-            for earlier, its_images in list(self._unsaved.values()):
+            for earlier in list(self._unsaved.values()):
                 with suppress(OSError):
-                    self._write(earlier, its_images)
-                    del self._unsaved[earlier.id]
+                    self._write(earlier.record, earlier.images)
+                    del self._unsaved[earlier.record.id]
             try:
                 self._write(record, images)
             except OSError as error:
                 why = (f"the result is not on the disk, and is gone when the WebUI ends: {disk_errors.why(error)}; "
                        f"to keep the next one, {disk_errors.mend(error)}")
-                self._unsaved[record.id] = replace(record, messages=[*record.messages, why]), images
+                self._unsaved[record.id] = _Unsaved(record, images, why)
                 self._unsaved = dict(list(self._unsaved.items())[-KEPT:])
             with suppress(OSError):
                 self._trim()
@@ -131,21 +143,21 @@ class TrialStore:
         with self._lock:
             there = {record.id: record for trial_id in self._ids() if (record := self._load_or_say(trial_id)) is not None}
             self._read = {trial_id: read for trial_id, read in self._read.items() if trial_id in there}
-            there |= {trial_id: record for trial_id, (record, _) in self._unsaved.items()}
+            there |= {trial_id: one.shown for trial_id, one in self._unsaved.items()}
         return sorted(there.values(), key=lambda record: (record.started_s, record.id), reverse=True)
 
     def get(self, trial_id: str) -> TrialRecord | None:
         """A trial that is kept; None where there is none, or where its file is damaged."""
         with self._lock:
             if trial_id in self._unsaved:
-                return self._unsaved[trial_id][0]
+                return self._unsaved[trial_id].shown
             return self._load_or_say(trial_id) if _ID.fullmatch(trial_id) else None
 
     def image(self, trial_id: str, number: int) -> bytes | None:
         """The PNG of a candidate; None where there is none."""
         with self._lock:
             if trial_id in self._unsaved:
-                return self._unsaved[trial_id][1].get(number)
+                return self._unsaved[trial_id].images.get(number)
             if not _ID.fullmatch(trial_id):
                 return None
             with suppress(OSError):

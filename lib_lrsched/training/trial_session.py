@@ -10,6 +10,7 @@ The host counts no update, and its final save is left out, so that nothing is wr
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any
@@ -62,6 +63,8 @@ class TrialSession:
         self.run = run
         self.is_restored = False
         self._draws = generators.take()
+        random.seed(trial.spec.seed)  # the host's data set draws prompts
+        torch.manual_seed(trial.spec.seed)
         self._host = host
         self._checks = checks
         self._trial = trial

@@ -245,6 +245,18 @@ def test_a_trial_that_waits_says_for_what(call):
 
 
 @pytest.mark.parametrize(
+    ("state", "message", "words"),
+    [
+        ("failed", "CUDA out of memory", "Failed: CUDA out of memory"),
+        ("stopped", "", "Stopped before its end: nothing is suggested."),
+        ("finished", "", ""),
+    ],
+)
+def test_how_a_trial_ended(call, state, message, words):
+    assert call("trials/words.js", "ending", {"state": state, "message": message}) == words
+
+
+@pytest.mark.parametrize(
     ("candidates", "left", "words"),
     [(0, None, "Measures the start: 30 of 480 updates."), (2, 0.2, "Candidate 2: 30 of 480 updates, 1 s left.")],
 )
@@ -296,6 +308,10 @@ def test_no_candidate_is_the_best_where_nothing_is_suggested(call):
 
 def test_rates_keep_their_colours_while_more_of_them_come(call):
     looks = lambda *args, **more: call("trials/curves.js", "looksOf", tried(*args, **more))  # noqa: E731
-    assert looks(0.1, 0.2, state="running") == ["ramp-0", "ramp-1"]
-    assert looks(0.1, 0.2, 0.3) == ["ramp-0", "ramp-4", "ramp-8"]
+    assert looks(0.1, 0.2, state="running") == ["ramp-0", "ramp-1-dashed"]
+    assert looks(0.1, 0.2, 0.3) == ["ramp-0", "ramp-4-dashed", "ramp-8"]
     assert looks(0.1, 0.2, what="texts") == [0, 1]
+
+
+def test_as_many_rates_as_a_finder_tries_can_be_told_apart(call):
+    assert len(set(call("trials/curves.js", "looksOf", tried(*[0.1] * 17)))) == 17

@@ -4,13 +4,13 @@ import {nameOf} from "./words.js";
 const USUAL = 9; // rates of a finder: while they come one after another their colours stay
 const RAMP = 9; // colours from the lowest rate to the highest
 const TEXTS = 6; // looks of the comparison
-const LEAST = 0.01; // of the loss: what is much less looks like nothing
+export const LEAST = 0.01; // of the loss: what is much less looks like nothing
 
-/** The look of each candidate: rates from cold to hot, texts as in the comparison. */
+/** The look of each candidate: rates from cold to hot, every other one dashed; texts as in the comparison. */
 export function looksOf({what, state, candidates}) {
     if (what === "texts") return candidates.map((_, i) => i % TEXTS);
     const count = Math.max(candidates.length, state === "running" ? USUAL : 2);
-    return candidates.map((_, i) => `ramp-${Math.round(((RAMP - 1) * i) / (count - 1))}`);
+    return candidates.map((_, i) => `ramp-${Math.round(((RAMP - 1) * i) / (count - 1))}${i % 2 ? "-dashed" : ""}`);
 }
 
 /** The candidate that has gained most; -1 where nothing is suggested. */

@@ -82,7 +82,7 @@ export class StartBox {
     #look() {
         if (!this.box.isConnected) return this.#show(false);
         this.#fillKinds();
-        this.options.propose(fields.value(this.kind.value));
+        this.options.propose(this.kind.value, fields.value(this.kind.value));
         let body;
         try {
             body = this.#body();
@@ -142,8 +142,8 @@ export class StartBox {
 
     #failed(error, {isReady}) {
         if (!(error instanceof ApiError || error instanceof NotYet)) throw error;
-        const isAskedAgain = error.passing && !isReady;
-        this.#write("", isAskedAgain ? `${error.message} Trying again.` : error.message, {isReady});
+        const words = error.span ? `The schedule cannot be tried: ${error.message}.` : error.message;
+        this.#write("", error.passing && !isReady ? `${words} Trying again.` : words, {isReady});
     }
 
     #write(said, trouble, {isReady}) {

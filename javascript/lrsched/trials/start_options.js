@@ -27,10 +27,10 @@ export class StartOptions {
             this.ofImages);
     }
 
-    /** Proposes a prompt with a name in it, unless another one was written. */
-    propose(name) {
+    /** Proposes a prompt, unless another one was written: the name of an embedding is a word, that of a hypernetwork is none. */
+    propose(kind, name) {
         if (this.#proposed !== null && this.prompt.value !== this.#proposed) return;
-        this.#proposed = this.prompt.value = name === "" ? "" : `a photo of ${name}`;
+        this.#proposed = this.prompt.value = kind === "embedding" && name !== "" ? `a photo of ${name}` : "a photo";
     }
 
     /** As a request has them. */

@@ -119,10 +119,13 @@ export class TrialStore {
         return this.trials.filter((one) => (one.id === this.chosen || this.#seen.has(one.id)) && isNew(one)).map(({id}) => id);
     }
 
-    /** One that is gone meanwhile is left to the next list. */
+    /** One that is gone meanwhile is left to the next list; what has changed since this one is changed in it. */
     async #read(id) {
         try {
-            this.#details.set(id, await request("GET", `trials/${encodeURIComponent(id)}`));
+            const detail = await request("GET", `trials/${encodeURIComponent(id)}`);
+            this.#details.set(id, detail);
+            const {state, suggested, why} = detail;
+            this.trials = this.trials.map((one) => (one.id === id ? {...one, state, suggested, why} : one));
         } catch (error) {
             if (!(error instanceof ApiError) || error.status !== 404) throw error;
         }

@@ -3,7 +3,7 @@ import {byId, el, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatMoment, formatPercent} from "../base/format.js";
 import {Chart} from "../chart/chart.js";
 import {fillLegend, swatch} from "../chart/legend.js";
-import {bestOf, chartOf, looksOf} from "./curves.js";
+import {LEAST, bestOf, chartOf, looksOf} from "./curves.js";
 import {ImageGrid} from "./image_grid.js";
 import {Suggestion} from "./suggestion.js";
 import {ending, isActive, nameOf, outcome, standing, title} from "./words.js";
@@ -53,11 +53,11 @@ export class TrialView {
     }
 
     #drawChart(trial) {
-        const hasCurves = trial.candidates.some(({curve}) => curve.length > 0);
-        setHidden(byId("trial_curves"), !hasCurves);
-        if (!hasCurves) return;
+        const hasRoom = isActive(trial) || trial.candidates.some(({curve}) => curve.length > 0);
+        setHidden(byId("trial_curves"), !hasRoom);
+        if (!hasRoom) return;
         this.chart ??= new Chart(byId("trial_chart"), {
-            label: "Loss gone over updates", height: 300, format: formatPercent, xLabel: "update", unit: "update",
+            label: "Loss gone over updates", height: 300, format: formatPercent, xLabel: "update", unit: "update", least: LEAST,
         });
         const {data, lowest} = chartOf(trial);
         this.chart.setOptions({lowest});
