@@ -15,7 +15,6 @@ from lib_lrsched.storage.run_state import RunState
 from lib_lrsched.storage.store import Store
 from lib_lrsched.training.options import InForce
 
-
 QUICKLY_S = 0.5
 """So long an answer waits for a number of images that it can do without."""
 

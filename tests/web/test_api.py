@@ -94,6 +94,12 @@ class FakeRuntime:
         with_chosen(Options(), given)
         self.given[kind, name] = given
 
+    def validation_folder(self, data_root: str, within_s: float) -> dict[str, Any] | None:
+        return {"images": self.count_images("/pictures", within_s)} if data_root == "/data" else None
+
+    def usable(self, state: RunState) -> list[str]:
+        return ["best"] if state.id == "a" else []
+
     def findings(self, kind: str, name: str, inputs: dict[str, Any]) -> list[dict[str, str]]:
         return [{"severity": "warning", "subject": kind, "message": f"{name} {inputs['steps']}"}]
 
@@ -441,6 +447,9 @@ def test_options_are_chosen_for_a_training_and_described(client: Client):
     described = {one["name"]: one for one in answer["descriptions"]}
     assert described.keys() == answer["options"].keys() - {"max_norm"}, "which is for embeddings"
     assert described["ema"]["flag"] == "--ema"
+    assert (described["stop_after"]["needs"], described["loss_by_timestep"]["timesteps"]) == ("validate_every", 1000)
+    assert answer["validation_folder"] is None
+    assert get(client, f"{address}&data_root=/data")["validation_folder"] == {"images": 12}
     body = {"kind": "embedding", "name": "mine", "options": {"ema": 1}}
     assert message(post(client, "/options", body, 400)) == "ema: expected a number from 0 and below 1, got 1"
     assert message(post(client, "/options", body | {"options": []}, 400)) == "options: expected an object, got []"

@@ -5,7 +5,6 @@ import {errorBox, warningBox} from "../base/messages.js";
 import * as resumeModes from "../base/resume_modes.js";
 import {Chart} from "../chart/chart.js";
 import {scheduleLines} from "../chart/schedule_lines.js";
-import {OptionsBox} from "../options/options_box.js";
 import * as fields from "./fields.js";
 import {Preflight} from "./preflight.js";
 import {ResumeOffer} from "./resume_offer.js";
@@ -108,7 +107,6 @@ export class TrainHelpers {
         this.resumes = {};
         for (const kind of ["embedding", "hypernetwork"]) this.resumes[kind] = new ResumeOffer(kind, () => this.refresh());
         this.preflight = new Preflight(this.resumes);
-        this.options = new OptionsBox(this.resumes, {onChange: () => this.preflight.again()});
         this.helps = Object.keys(WATCHED).map((field) => new FieldHelp(field, this.resumes));
         this.others = [];
     }
@@ -122,7 +120,6 @@ export class TrainHelpers {
         if (!fields.isVisible()) return;
         for (const offer of Object.values(this.resumes)) offer.refresh();
         for (const help of this.helps) help.refresh();
-        this.options.refresh();
         this.preflight.refresh();
         for (const other of this.others) other.refresh();
     }
