@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from practice_rig import NAME, both_kinds  # noqa: E402  # torch is optional
+from practice_rig import NAME, both_kinds, draw_images  # noqa: E402  # torch is optional
 
 from lib_lrsched.cli.main import main  # noqa: E402
 from lib_lrsched.errors import RequestError  # noqa: E402
@@ -121,6 +121,16 @@ def test_error_what_was_chosen_no_longer_fits_the_settings(ground):
     ground.install(validate_every=0)
     with pytest.raises(RequestError, match="stop_after"):
         ground.train("embedding", "0.001", 2)
+
+
+def test_a_form_is_told_of_the_images_that_are_there_for_validation(ground, tmp_path):
+    runtime = ground.install()
+    assert runtime.validation_folder(str(ground.data), 5.0) is None
+    folder = tmp_path / "data" / "validation"
+    folder.mkdir(parents=True)
+    assert runtime.validation_folder(str(folder.parent), 5.0) == {"images": 0}
+    draw_images(folder, 2)
+    assert runtime.validation_folder(str(folder.parent), 5.0) == {"images": 2}
 
 
 # The settings page and the command line -------------------------------------------------------

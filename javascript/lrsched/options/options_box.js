@@ -83,9 +83,11 @@ export class OptionsBox {
         this.#drawStanding();
         setText(this.trouble, name === "" ? "" : trouble);
         setHidden(this.place, current === null);
-        setHidden(this.actions, current === null);
+        setHidden(this.actions, current === null && !this.source.isStuck);
         this.#drawSum();
-        if (current !== null) this.#drawFields(kind, current);
+        if (current !== null) return this.#drawFields(kind, current);
+        this.buttons.defaults.disabled = false;
+        setHidden(this.buttons.own, true);
     }
 
     /** Where they come from, and what is offered; a training that begins or ends changes nothing else. */
@@ -144,7 +146,7 @@ export class OptionsBox {
     // All of them ----------------------------------------------------------------------------
 
     #back(change) {
-        for (const field of this.#forms[this.source.kind].fields) field.reset();
+        for (const field of this.#forms[this.source.kind]?.fields ?? []) field.reset();
         this.#send(change);
     }
 

@@ -34,13 +34,18 @@ export class OptionsSource {
         this.#ask(() => (name === "" ? Promise.resolve(null) : request("GET", `options?${query}`)));
     }
 
+    /** What was chosen fits no longer, with a run or settings that have changed since: there is no answer but to take it back. */
+    get isStuck() {
+        return this.current === null && this.name !== "" && this.trouble !== "";
+    }
+
     /** Sends what `change(answer)` makes of the newest answer; resolves to why it was refused, or "". */
     choose(change) {
         this.#choosing += 1;
         const {name, folder, kind} = this;
         const sent = this.#turn.then(async () => {
-            if (this.current === null || name !== this.name) return "";
-            const body = {kind, name, options: change(this.current), data_root: folder};
+            if (name !== this.name || (this.current === null && !this.isStuck)) return "";
+            const body = {kind, name, options: this.isStuck ? {} : change(this.current), data_root: folder};
             try {
                 this.#take(await this.#latest.of(() => request("POST", "options", body)));
                 return "";

@@ -8,7 +8,7 @@ export function progressLines(points, {validation = [], validation_ema: average 
         {name: "validation", look: 1, ...line(validation)},
         {name: "average", look: 2, ...line(average)},
     ].filter(({y}) => y.some((value) => value !== null));
-    const marks = best === null ? [] : [{x: best, kind: "best", label: "best", text: `best on validation, after ${formatUpdates(best)}`}];
+    const marks = best === null ? [] : [{x: best, kind: "best", label: "best", text: "best on validation"}];
     return {
         series: series.map((one) => ({...one, weight: "thick"})), marks,
         legend: series.some(({name}) => name !== "progress") ? series.map(({look, name}) => [look, name]) : [],
