@@ -42,7 +42,8 @@ def opened(page: Page, request: pytest.FixtureRequest) -> Page:
 
 
 def test_a_choice_is_sent_at_once_a_wrong_one_is_refused_at_its_field_and_all_are_taken_back(opened: Page, tmp_path: Path) -> None:
-    put(opened, "ema", "1.5")
+    put(opened, "max_norm", "3")
+    put(opened, "ema", "1.5")  # while the other is on its way
     trouble = opened.locator("#lrsched_option_ema_trouble")
     expect(trouble).to_have_text("Expected a number from 0 and below 1, got 1.5. In force: off.")
     expect(field(opened, "ema")).to_have_attribute("aria-invalid", "true")
@@ -65,8 +66,9 @@ def test_a_choice_is_sent_at_once_a_wrong_one_is_refused_at_its_field_and_all_ar
     put(opened, "ema", "0.98")
     expect(trouble).to_have_text("")
     field(opened, "spread_timesteps").check()
-    expect(opened.locator(f"{BOX} .lrsched-is-chosen")).to_have_count(3)
-    expect(opened.locator(SUM)).to_have_text("Validate every 100 updates, average of the weights: decay 0.98, evenly spread timesteps")
+    expect(opened.locator(f"{BOX} .lrsched-is-chosen")).to_have_count(4)
+    words = "Limit the norm of an embedding's vectors: 3, validate every 100 updates, average of the weights: decay 0.98, "
+    expect(opened.locator(SUM)).to_have_text(f"{words}evenly spread timesteps")
     put(opened, "max_norm", "x")
     opened.get_by_role("button", name="Back to defaults").click()
     expect(opened.locator(SUM)).to_have_text("the defaults")

@@ -17,13 +17,14 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from lib_lrsched.errors import ConflictError
 from lib_lrsched.host.door import Door
 from lib_lrsched.preview.run_view import Histories
 from lib_lrsched.snapshot import find
 from lib_lrsched.storage._presets import BUILTIN
 from lib_lrsched.storage.history import MAX_STEP, History, HistoryRow
 from lib_lrsched.storage.resume import Resumption
-from lib_lrsched.storage.store import Known, Leg, RunState, Store
+from lib_lrsched.storage.store import Known, Leg, RunState, Store, UnknownRunError
 from lib_lrsched.training.options import InForce, Options, with_chosen
 from lib_lrsched.web.endpoints import add_routes
 from lib_lrsched.web.runtime import QUICKLY_S
@@ -94,11 +95,20 @@ class FakeRuntime:
         with_chosen(Options(), given)
         self.given[kind, name] = given
 
+<<<<<<< HEAD
     def validation_folder(self, data_root: str, within_s: float) -> dict[str, Any] | None:
         return {"images": self.count_images("/pictures", within_s)} if data_root == "/data" else None
 
     def usable(self, state: RunState) -> list[str]:
         return ["best"] if state.id == "a" else []
+=======
+    def use(self, run_id: str, what: str) -> dict[str, Any]:
+        if run_id != "a":
+            raise UnknownRunError(f"no run {run_id}")
+        if self.live:
+            raise ConflictError("a training is running or being prepared; wait until it has ended")
+        return {"file": "my cat.pt", "step": 120, "message": f"it is now the {what}"}
+>>>>>>> avg
 
     def findings(self, kind: str, name: str, inputs: dict[str, Any]) -> list[dict[str, str]]:
         return [{"severity": "warning", "subject": kind, "message": f"{name} {inputs['steps']}"}]
@@ -453,6 +463,17 @@ def test_options_are_chosen_for_a_training_and_described(client: Client):
     body = {"kind": "embedding", "name": "mine", "options": {"ema": 1}}
     assert message(post(client, "/options", body, 400)) == "ema: expected a number from 0 and below 1, got 1"
     assert message(post(client, "/options", body | {"options": []}, 400)) == "options: expected an object, got []"
+
+
+def test_the_average_or_the_best_is_put_in_the_files_place(client: Client, runtime: FakeRuntime):
+    for what in ("average", "best"):
+        answer = post(client, "/runs/a/use", {"what": what})
+        assert answer == {"file": "my cat.pt", "step": 120, "message": f"it is now the {what}"}
+    said = 'what: expected one of average, best, got "last"'
+    assert message(post(client, "/runs/a/use", {"what": "last"}, 400)) == said
+    assert message(post(client, "/runs/b/use", {"what": "best"}, 404)) == "no run b"
+    runtime.live["a"] = Live(state())
+    assert "running or being prepared" in message(post(client, "/runs/a/use", {"what": "best"}, 409))
 
 
 def test_resume_without_a_run_or_without_the_embedding_says_so(client: Client, runtime: FakeRuntime):

@@ -49,6 +49,10 @@ export class FactorField {
         this.field.reset();
     }
 
+    forget() {
+        this.field.forget();
+    }
+
     /** The presets of factors by timestep, as the server has them. */
     setPresets(presets) {
         this.#presets = presets;

@@ -10,7 +10,7 @@ import * as words from "./option_words.js";
  */
 export class OptionField {
     #answer = null;
-    #isWrong = false;
+    #isHeld = false; // what was typed stays: it is on its way, or was refused
 
     constructor(described, {control, onChoose, more = [], onWritten = () => {}, why = words.refusal}) {
         Object.assign(this, {described, control, onChoose, onWritten, why});
@@ -22,7 +22,7 @@ export class OptionField {
         this.trouble = el("span", {class: "lrsched-trouble", id: `${id}_trouble`, role: "alert"});
         this.box = el("div", {class: `lrsched-option lrsched-option-${described.type}`}, this.#labelled(), this.trouble, ...more, this.meaning);
         control.addEventListener("change", () => this.#choose());
-        control.addEventListener("input", () => this.#clear());
+        control.addEventListener("input", () => this.forget());
         control.addEventListener("keydown", (event) => {
             if (event.key === "Escape" && this.#answer) this.reset();
         });
@@ -43,12 +43,12 @@ export class OptionField {
         const {needs} = this.described;
         this.control.disabled = needs !== "" && !answer.options[needs];
         const isTyping = document.activeElement === this.control && before !== null && this.typed !== before;
-        if (!this.#isWrong && !isTyping) this.#write(this.text);
+        if (!this.#isHeld && !isTyping) this.#write(this.text);
     }
 
     /** What is in force again, whatever was typed. */
     reset() {
-        this.#clear();
+        this.forget();
         this.#write(this.text);
     }
 
@@ -67,19 +67,21 @@ export class OptionField {
         this.onWritten();
     }
 
-    #clear() {
-        this.#isWrong = false;
+    /** What was typed and is not in force is of no interest any more. */
+    forget() {
+        this.#isHeld = false;
         this.control.removeAttribute("aria-invalid");
         setText(this.trouble, "");
     }
 
     async #choose() {
         const before = this.typed;
+        this.#isHeld = true; // the answer to another field's choice may come first
         const refused = await this.onChoose(words.typed(this.described, before));
         if (this.typed !== before) return; // typed on meanwhile
-        this.#clear();
+        this.forget();
         if (refused === "") return this.#write(this.text);
-        this.#isWrong = true;
+        this.#isHeld = true;
         this.control.setAttribute("aria-invalid", "true");
         const kept = words.inForce(this.#answer.options[this.described.name]);
         setText(this.trouble, `${this.why(refused, this.described.name)} ${kept}`.trim());

@@ -102,6 +102,8 @@ export class OptionsBox {
     #drawFields(kind, current) {
         const form = (this.#forms[kind] ??= this.#newForm(this.sources[kind], current));
         if (this.place.firstElementChild !== form.box) this.place.replaceChildren(form.box);
+        if (form.name !== current.name) for (const field of form.fields) field.forget();
+        form.name = current.name;
         for (const field of form.fields) field.show(current);
         this.buttons.defaults.disabled = words.differing(current) === "";
         setHidden(this.buttons.own, current.run === null);
