@@ -95,20 +95,18 @@ class FakeRuntime:
         with_chosen(Options(), given)
         self.given[kind, name] = given
 
-<<<<<<< HEAD
     def validation_folder(self, data_root: str, within_s: float) -> dict[str, Any] | None:
         return {"images": self.count_images("/pictures", within_s)} if data_root == "/data" else None
 
     def usable(self, state: RunState) -> list[str]:
         return ["best"] if state.id == "a" else []
-=======
+
     def use(self, run_id: str, what: str) -> dict[str, Any]:
         if run_id != "a":
             raise UnknownRunError(f"no run {run_id}")
         if self.live:
             raise ConflictError("a training is running or being prepared; wait until it has ended")
         return {"file": "my cat.pt", "step": 120, "message": f"it is now the {what}"}
->>>>>>> avg
 
     def findings(self, kind: str, name: str, inputs: dict[str, Any]) -> list[dict[str, str]]:
         return [{"severity": "warning", "subject": kind, "message": f"{name} {inputs['steps']}"}]
