@@ -319,7 +319,8 @@ def test_as_many_rates_as_a_finder_tries_can_be_told_apart(call):
 
 EMA = {"name": "ema", "label": "Average of the weights: decay", "type": "number", "needs": ""}
 VALIDATE = {"name": "validate_every", "label": "Validate every N updates", "type": "whole", "needs": ""}
-STOP = {"name": "stop_after", "label": "Stop when validation has not improved N times in a row", "type": "whole", "needs": "validate_every"}
+STOP = {"name": "stop_after", "label": "Stop when validation has not improved N times in a row", "type": "whole",
+        "needs": "validate_every"}  # fmt: skip
 SPREAD = {"name": "spread_timesteps", "label": "Evenly spread timesteps", "type": "switch", "needs": ""}
 FACTOR = {"name": "rate_by_timestep", "label": "Rate by timestep", "type": "text", "needs": ""}
 DESCRIBED = [VALIDATE, STOP, EMA, SPREAD, FACTOR]
@@ -352,8 +353,8 @@ def test_what_is_off_against_the_defaults_says_so(call):
 
 @pytest.mark.parametrize(
     ("described", "text", "value"),
-    [(EMA, " 0.98 ", 0.98), (EMA, "", 0), (EMA, "Off", 0), (EMA, "0,98", "0,98"), (EMA, "Infinity", "Infinity"), (VALIDATE, "1e2", 100),
-     (FACTOR, " 1:3, 2 ", "1:3, 2"), (SPREAD, True, True)],
+    [(EMA, " 0.98 ", 0.98), (EMA, "", 0), (EMA, "Off", 0), (EMA, "0,98", "0,98"), (EMA, "Infinity", "Infinity"),
+     (VALIDATE, "1e2", 100), (FACTOR, " 1:3, 2 ", "1:3, 2"), (SPREAD, True, True)],
 )  # fmt: skip
 def test_what_is_typed_into_an_option_is_sent_as_its_value(call, described, text, value):
     assert call("options/option_words.js", "typed", described, text) == value
@@ -369,28 +370,37 @@ def test_an_option_that_does_nothing_without_another_goes_with_it(call):
 def test_back_to_the_defaults_chooses_them_where_a_run_has_others(call):
     back = lambda answer: call("options/option_words.js", "backToDefaults", answer)  # noqa: E731
     assert back(in_force(ema=0.9)) == {}
-    assert back(in_force({"stop_after": 3}, ema=0.9, stop_after=0) | {"run": "r"}) == {"ema": 0}, "which would be refused with stop_after"
+    of_a_run = in_force({"stop_after": 3}, ema=0.9, stop_after=0) | {"run": "r"}
+    assert back(of_a_run) == {"ema": 0}, "which would be refused with stop_after"
+
+
+NEW_RUN = "The next training of cat is a new run, with the defaults of the settings page."
 
 
 @pytest.mark.parametrize(
     ("change", "standing", "words"),
     [
-        ({}, {"isLive": False}, "The next training of cat is a new run, with the defaults of the settings page."),
+        ({}, {"isLive": False}, NEW_RUN),
         ({"run": "r"}, {"isLive": False}, "The next training of cat resumes its run at step 40, with that run's own options."),
-        ({"chosen": {"ema": 0.9}}, {"isLive": False}, "The next training of cat is a new run, with the defaults of the settings page. "
-                                                       "What is changed here is for that training alone."),
+        ({"chosen": {"ema": 0.9}}, {"isLive": False}, f"{NEW_RUN} What is changed here is for that training alone."),
         ({"run": "r"}, {"isLive": True}, "cat is being trained with these. What is changed here is for its next training."),
     ],
-)  # fmt: skip
+)
 def test_where_the_options_come_from(call, change, standing, words):
     assert call("options/option_words.js", "origin", in_force() | change, {"step": "40", **standing}) == words
 
 
 @pytest.mark.parametrize(
     ("found", "every", "words"),
-    [(None, 0, ""), ({"images": 0}, 0, ""), ({"images": 3}, 50, ""), ({"images": 1}, 0, "The data set has a folder validation with one image."),
-     ({"images": 3}, 0, "The data set has a folder validation with 3 images."), ({"images": None}, 0, "The data set has a folder validation.")],
-)  # fmt: skip
+    [
+        (None, 0, ""),
+        ({"images": 0}, 0, ""),
+        ({"images": 3}, 50, ""),
+        ({"images": 1}, 0, "The data set has a folder validation with one image."),
+        ({"images": 3}, 0, "The data set has a folder validation with 3 images."),
+        ({"images": None}, 0, "The data set has a folder validation."),
+    ],
+)
 def test_validation_is_offered_where_there_are_images_for_it(call, found, every, words):
     answer = in_force(validate_every=every) | {"validation_folder": found}
     assert call("options/option_words.js", "offered", answer) == words
@@ -415,7 +425,9 @@ def lines_of(call: Any, answer: dict[str, Any], progress: list[float | None]) ->
 
 def test_validation_and_the_average_stand_beside_progress_with_the_best_marked(call):
     found = lines_of(call, LOOKS, [0.1, 0.2])
-    assert [(one["name"], one["x"]) for one in found["series"]] == [("progress", [0, 1]), ("validation", [10, 20, 30]), ("average", [10, 20, 30])]
+    looked = [10, 20, 30]
+    lines = [("progress", [0, 1]), ("validation", looked), ("average", looked)]
+    assert [(one["name"], one["x"]) for one in found["series"]] == lines
     assert [(mark["x"], mark["label"]) for mark in found["marks"]] == [(20, "best")]
     assert [name for _, name in found["legend"]] == ["progress", "validation", "average"]
     alone = lines_of(call, {"validation": [], "validation_ema": [], "best_step": None}, [0.1])
@@ -432,10 +444,12 @@ def test_the_newest_look_in_numbers(call):
 
 @pytest.mark.parametrize(
     ("what", "words"),
-    [("best", 'Put the best state in the place of "cat", as it was after 20 updates, with 30 % of the loss gone in validation?'),
-     ("average", 'Put the average of the weights in the place of "cat", as it was after 40 updates, with 25 % of the loss gone in validation?')],
-)  # fmt: skip
+    [
+        ("best", 'the best state in the place of "cat", as it was after 20 updates, with 30 % of the loss gone in validation?'),
+        ("average", 'the average of the weights in the place of "cat", as it was after 40 updates, with 25 % of the loss gone in validation?'),
+    ],
+)
 def test_what_is_asked_before_it_takes_the_file_s_place(call, what, words):
     asked = call("runs/use_words.js", "question", what, {"run": {"name": "cat", "step": 40}, **LOOKS})
-    assert asked == [words, "What cat.pt holds now is kept as cat.pt.bak.",
+    assert asked == [f"Put {words}", "What cat.pt holds now is kept as cat.pt.bak.",
                      "The next training of cat is then a new run from it: the step stays, the optimizer is new."]  # fmt: skip
