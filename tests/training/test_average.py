@@ -208,6 +208,8 @@ def test_used_it_takes_the_file_s_place_and_the_next_training_is_a_new_run_from_
     backup = pt_files.load_pt(str(path.with_name(f"{path.name}.bak")))
     assert [pt_files.load_pt(str(path))[name] for name in fields] == [backup[name] for name in fields]
 
+    if kind == "embedding":  # a hypernetwork's file is too large to be read for this answer
+        assert "a new run starts from it" in "".join(runtime.resumption_of(kind, NAME)[1].messages)
     with OptimizerSpy() as spy:
         assert ground.train(kind, TEXT, 9).step == 9
     assert [seen.had_state for seen in spy.seen] == [False, True, True]
