@@ -445,11 +445,11 @@ def test_the_newest_look_in_numbers(call):
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("best", 'the best state in the place of "cat", as it was after 20 updates, with 30 % of the loss gone in validation?'),
-        ("average", 'the average of the weights in the place of "cat", as it was after 40 updates, with 25 % of the loss gone in validation?'),
+        ("best", 'the best state in the place of "cat", as it was after 20 updates, with 30 %'),
+        ("average", 'the average of the weights in the place of "cat", as it was after 40 updates, with 25 %'),
     ],
 )
 def test_what_is_asked_before_it_takes_the_file_s_place(call, what, words):
     asked = call("runs/use_words.js", "question", what, {"run": {"name": "cat", "step": 40}, **LOOKS})
-    assert asked == [f"Put {words}", "What cat.pt holds now is kept as cat.pt.bak.",
+    assert asked == [f"Put {words} of the loss gone in validation?", "What cat.pt holds now is kept as cat.pt.bak.",
                      "The next training of cat is then a new run from it: the step stays, the optimizer is new."]  # fmt: skip
