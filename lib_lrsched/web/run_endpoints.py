@@ -18,6 +18,7 @@ from lib_lrsched.storage.history import Event, History
 from lib_lrsched.storage.resume import mode_of
 from lib_lrsched.storage.run_state import RunState
 from lib_lrsched.training.options import OPTIONS, values
+from lib_lrsched.training.range_test import range_test_of
 
 from .requests import ImportRunQuery, OptionsChoice, OptionsQuery, PreflightRequest, ResumeChoice, ResumeQuery, RunQuery, UseRequest
 from .responses import Answer, Route, check_size
@@ -105,8 +106,15 @@ def run(run_id: str, query: RunQuery = Depends(RunQuery), runtime: Runtime = RUN
         history = _histories.of(runtime.store.history_path(run_id)) if live is None else live.history
     except RunStateError as error:
         note = Event(step=state.step, time_s=state.updated_s, event="note", message=str(error))
-        return Answer(run_answer(state, History(None), query.since) | {"events": [note], "usable": runtime.usable(state)})
-    return Answer(run_answer(state, history, query.since) | {"usable": runtime.usable(state)})
+        return Answer(_whole(runtime, state, History(None), query.since) | {"events": [note]})
+    return Answer(_whole(runtime, state, history, query.since))
+
+
+def _whole(runtime: Runtime, state: RunState, history: History, since: int) -> dict[str, Any]:
+    """A run's answer, with what its range test found and what of it can take the file's place."""
+    found = range_test_of(state, history)
+    answer = None if found is None else {**found.to_json(), "put_back": found.is_alone}
+    return run_answer(state, history, since) | {"range_test": answer, "usable": runtime.usable(state)}
 
 
 @router.delete("/runs/{run_id:path}")

@@ -8,6 +8,7 @@ import {CursorGroup} from "../chart/cursor_group.js";
 import {fillLegend} from "../chart/legend.js";
 import {PickedChart} from "./picked_chart.js";
 import {newestLook, progressLines} from "./progress_lines.js";
+import {RangeView} from "./range_view.js";
 import {RunPoints} from "./run_points.js";
 import {RunUse} from "./run_use.js";
 
@@ -60,8 +61,10 @@ export class RunView {
         this.#makeCharts();
         this.#drawHead(answer.run);
         this.#drawNumbers(answer);
-        setText(byId("run_learning"), answer.learning.said);
         this.use.show(answer);
+        this.range.show(answer.range_test);
+        setHidden(byId("run_continue"), answer.range_test?.put_back === true);
+        setText(byId("run_learning"), answer.range_test ? "" : answer.learning.said);
         this.plan.follow(answer.run);
         this.threshold.follow(answer.run);
         this.#drawCharts(answer.run);
@@ -76,6 +79,7 @@ export class RunView {
         });
         this.rate = new Chart(byId("run_rate"), {label: "Rate of the run over steps", height: 190, xLabel: "", cursors});
         this.picked = new PickedChart(cursors);
+        this.range = new RangeView();
         fillLegend(byId("run_rate_legend"), [[1, "planned"], [0, "held by the optimizer"]]);
         bindAxis(byId("run_rate_axis"), this.rate, () => "run_rate");
     }
