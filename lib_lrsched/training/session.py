@@ -57,7 +57,7 @@ from .options import Options, changing_training
 from .reporter import Reporter
 from .run import TrainingRun
 from .schedulers import ClipScheduler, RateScheduler
-from .settings import FREE_MEMORY
+from .settings import TRAINING_SPEED
 from .trainee import trainee_of
 
 STOPS = (KeyboardInterrupt, SystemExit)
@@ -256,6 +256,8 @@ class Session:
 
     def before_step(self) -> None:
         """Gradients have been measured and clipped."""
+        if not self.callbacks.are_told("before_step"):
+            return
         hook = self.rate_and_clip.hook
         assert hook is not None, "an optimizer steps that is not attached"
         self.callbacks.call("before_step", Update(-1, float("nan"), hook.rate or 0.0, None, was_skipped=False))
@@ -565,8 +567,10 @@ class Session:
         state, request = planned.resumed.state, run.request
         clipped = state is not None and (state.clip_mode, state.clip_text) == (request.clip_mode, request.clip_text)
         back = "weights, optimizer, random numbers and data position are restored"
-        if snapshots.is_exact and self.host.settings().free_memory == "auto":
-            run.note(f"{back}; results may differ in the last digits, because {FREE_MEMORY} is on auto")
+        speed = self.host.settings().training_speed
+        # Whether there is room is another question each time, and on CUDA the fast attention adds up in any order.
+        if snapshots.is_exact and (speed == "auto" or (speed == "fast" and any(t.is_cuda for t in self.trainee.tensors()))):
+            run.note(f"{back}; results may differ in the last digits, because {TRAINING_SPEED} is {speed}")
         elif snapshots.is_exact:
             is_as_planned = planned.continues and clipped and planned.has_same_past(self.initial_step)
             run.note(f"resumed exactly: {back}" if is_as_planned else back)
