@@ -41,6 +41,7 @@ from ._saving_hooks import SavingHooks
 from ._training_checks import TrainingChecks
 from ._trial_loop import HostLoop
 from .checkpointing import LeaveOutCheckpointing
+from .fast_attention import UseFastAttention
 from .images import left_out
 from .runtime import Runtime
 from .seams import Patches, Seam
@@ -145,7 +146,7 @@ class TrainingHooks:
         input_checks.check_options(host, run)  # a trial measures none of it
         request, resumed = run.request, run.planned.resumed
         session = Session(host, run, TrainingChecks(host), snapshot, warnings,
-                          lambda freezing: [LeaveOutCheckpointing(host, freezing)])
+                          lambda freezing: [UseFastAttention(host), LeaveOutCheckpointing(host, freezing)])
         if request.kind == "embedding" and snapshot is not None:
             self._restore_embedding(session, request.name)
         last = known if snapshot is None else Known(snapshot.facts.step, snapshot.facts.digest, 0)

@@ -147,6 +147,15 @@ class Used(NamedTuple):
     message: str
 
 
+def usable(store: Store, state: RunState) -> list[str]:
+    """Those of find.PLACED that a run seems to have: no snapshot is read."""
+    snapshots = []
+    with suppress(OSError):  # use() says it
+        snapshots = Folder(store.snapshots_path(state.id), state.id).numbered()
+    there = {"average": bool(state.options.get("ema") and snapshots), "best": store.best_path(state.id).exists()}
+    return [what for what in PLACED if there[what]]
+
+
 def use(host: Host | NoTraining, store: Store, live: Collection[Any], run_id: str, what: str) -> Used:
     """Puts the average or the best state of a run in the place of the host's own file, which is kept as NAME.pt.bak.
 
@@ -174,7 +183,7 @@ def use(host: Host | NoTraining, store: Store, live: Collection[Any], run_id: st
         claim.release()
     host.reload(state.kind)
     step = snapshot.facts.step
-    again = f"the next training of {state.name} is a new run from it: at step {step}, with a new optimizer"
+    again = f"The next training of {state.name} is a new run from it: at step {step}, with a new optimizer"
     return Used(file.name, step, f"{file.name} is now {PLACED[what]} of {run_id}; the file before it is {file.name}.bak. {again}")
 
 

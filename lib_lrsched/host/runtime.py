@@ -29,7 +29,7 @@ from lib_lrsched.training.session import Session
 from lib_lrsched.training.trial import Trial
 from lib_lrsched.training.trial_session import TrialSession
 
-from . import input_checks, preflight, run_transfer
+from . import input_checks, preflight, run_transfer, validation_images
 from .images import count_images, count_in_time
 from .preflight_case import WARNING, Case, Finding
 from .trial_runner import TrialRunner
@@ -169,6 +169,11 @@ class Runtime:
         except OSError:
             return None
 
+    def validation_folder(self, data_root: str, within_s: float) -> dict[str, Any] | None:
+        """How many images the folder `validation` of a data set has, as count_images(); None where there is no such folder."""
+        path = validation_images.folder(data_root)
+        return None if path is None else {"images": self.count_images(str(path), within_s)}
+
     def findings(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
         """As preflight.findings(); nothing where we are switched off."""
         if not self.host.settings().enabled:
@@ -240,6 +245,9 @@ class Runtime:
         """As run_transfer.import_run()."""
         with self.arrivals:
             return run_transfer.import_run(self.host, self.store, self.training_threads(), source, name)
+
+    def usable(self, state: RunState) -> list[str]:
+        return run_transfer.usable(self.store, state)
 
     def use(self, run_id: str, what: str) -> dict[str, Any]:
         """As run_transfer.use(): `{"file", "step", "message"}`."""

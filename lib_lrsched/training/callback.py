@@ -52,7 +52,7 @@ PERSISTENT = "persistent"
 """A callback that tries again at the next event."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Update:
     """One update, as callbacks hear of it.
 
@@ -237,18 +237,22 @@ class Callbacks:
         self.failed = ""
         self._reporter = reporter
         self._stop = stop
-        self._by_event: dict[str, list[Callback]] = {}
+        self._by_event: dict[str, tuple[Callback, ...]] = {}
         self._sort()
 
     def _sort(self) -> None:
         """Who overrides what: an event costs nothing for those that it does not concern."""
         for event in EVENTS:
             default = getattr(Callback, event)
-            self._by_event[event] = [one for one in self.active if getattr(type(one), event) is not default]
+            self._by_event[event] = tuple(one for one in self.active if getattr(type(one), event) is not default)
+
+    def are_told(self, event: str) -> bool:
+        """Whether the event concerns any of them."""
+        return bool(self._by_event[event])
 
     def call(self, event: str, *args: Any) -> None:
         """Call one event's method of each."""
-        for callback in list(self._by_event[event]):
+        for callback in self._by_event[event]:
             try:
                 getattr(callback, event)(*args)
             except Exception as error:  # noqa: BLE001, PERF203 the host swallows what its loop raises, and skips its final save

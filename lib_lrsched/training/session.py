@@ -44,6 +44,7 @@ from .callbacks.freezing import Freezing
 from .callbacks.guard import Guard
 from .callbacks.history import RecordHistory
 from .callbacks.progress import Progress
+from .callbacks.putting_back import PutBack
 from .callbacks.rate_and_clip import RateAndClip
 from .callbacks.snapshots import Snapshots, When
 from .callbacks.strength import Strength
@@ -56,7 +57,7 @@ from .options import Options, changing_training
 from .reporter import Reporter
 from .run import TrainingRun
 from .schedulers import ClipScheduler, RateScheduler
-from .settings import FREE_MEMORY
+from .settings import TRAINING_SPEED
 from .trainee import trainee_of
 
 STOPS = (KeyboardInterrupt, SystemExit)
@@ -102,20 +103,25 @@ class Session:
         self._make_callbacks(snapshot)
 
     def _make_callbacks(self, snapshot: Snapshot | None) -> None:
-        settings, options = self.host.settings(), self.run.options
+        settings, options, is_rehearsal = self.host.settings(), self.run.options, self.run.is_rehearsal
+        if is_rehearsal:  # everything is put back: there is nothing to average, and no best state
+            options = replace(options, ema=0.0, validate_every=0)
         self.rate_and_clip = RateAndClip(self)
         self.history = RecordHistory(self)
         self.guard = Guard(self)
-        self.snapshots = Snapshots(self, When(settings.autosave_every, settings.autosave_minutes), snapshot)
+        when = When(0, 0.0) if is_rehearsal else When(settings.autosave_every, settings.autosave_minutes)
+        self.snapshots = Snapshots(self, when, snapshot)
         self.file_saving = FileSaving(self, self._checks)
         freezing = Freezing()
         self._average = average = WeightAverage(self, options.ema) if options.ema > 0 else None
         beside = {} if average is None else {"ema": average.in_place}
         self._validation = Validation(self, self._checks, options, beside) if options.validate_every else None
+        put_back = [PutBack(self)] if is_rehearsal else []
         self.callbacks = Callbacks(
             [freezing, *self._host_callbacks(freezing), self.rate_and_clip, *that_change_updates(self, options),
              *filter(None, [average]), Progress(self, options.progress_every), TimestepLosses(self), Strength(self),
-             *filter(None, [self._validation]), self.history, self.guard, self.snapshots, self.file_saving, FolderWatch()],
+             *filter(None, [self._validation]), self.history, self.guard, self.snapshots, self.file_saving, FolderWatch(),
+             *put_back],
             self.reporter, self.give_up,
         )  # fmt: skip
 
@@ -215,6 +221,8 @@ class Session:
         if self.trainee.thing is not None:  # also where the disk refused the run's files: the guard restores what is in memory
             protect(lambda: self.snapshots.begin(self.initial_step))
         self.reporter.say(self._describe())
+        if run.is_rehearsal:
+            self.reporter.tell("the whole text is a range test: what is trained is put back at its end, and nothing of it is saved")
         for message in (protect(self._cautions) or []):
             self.reporter.tell(message)
         if run.request.clip_mode != "disabled":
@@ -248,6 +256,8 @@ class Session:
 
     def before_step(self) -> None:
         """Gradients have been measured and clipped."""
+        if not self.callbacks.are_told("before_step"):
+            return
         hook = self.rate_and_clip.hook
         assert hook is not None, "an optimizer steps that is not attached"
         self.callbacks.call("before_step", Update(-1, float("nan"), hook.rate or 0.0, None, was_skipped=False))
@@ -402,7 +412,7 @@ class Session:
     def _replace_ruins(self, thing: Any) -> None:
         """Weights that are not finite give way to the last good ones."""
         good = self.snapshots.good
-        if good is None or is_finite([tensor.detach() for tensor in self.trainee.tensors()]):
+        if self.run.is_rehearsal or good is None or is_finite([tensor.detach() for tensor in self.trainee.tensors()]):
             return
         if is_finite(good.parts["trained"]):  # else it is not saved, see callbacks/file_saving.py
             self._put_back(thing, good)
@@ -471,8 +481,8 @@ class Session:
         if self.host.shared.state.interrupted or is_stopped:
             return "interrupted", learned
         if saving.was_rescued:
-            saved = "the loop ended with an exception, and what was trained is saved; the traceback is on the console"
-            return "failed", self._without_gradient(saved)
+            saved = "" if self.run.is_rehearsal else ", and what was trained is saved"
+            return "failed", self._without_gradient(f"the loop ended with an exception{saved}; the traceback is on the console")
         return "failed", self._without_gradient("the loop ended with an exception; its traceback is on the console")
 
     def _without_gradient(self, message: str) -> str:
@@ -522,9 +532,12 @@ class Session:
         snapshot = self.snapshots.snapshot
         if snapshot is None:
             return
+        parts = snapshot.parts
+        if self.run.is_rehearsal:  # it is compared with what it starts from itself
+            parts = {**parts, "progress": None, "timesteps": None}
         for callback in self.callbacks.active:
             try:
-                callback.load_state_dict(snapshot.parts)
+                callback.load_state_dict(parts)
             except ValueError as error:  # noqa: PERF203 each says for itself what it does instead
                 self.snapshots.messages.append(str(error))
             except Exception as error:  # noqa: BLE001 the others have theirs to load
@@ -554,8 +567,10 @@ class Session:
         state, request = planned.resumed.state, run.request
         clipped = state is not None and (state.clip_mode, state.clip_text) == (request.clip_mode, request.clip_text)
         back = "weights, optimizer, random numbers and data position are restored"
-        if snapshots.is_exact and self.host.settings().free_memory == "auto":
-            run.note(f"{back}; results may differ in the last digits, because {FREE_MEMORY} is on auto")
+        speed = self.host.settings().training_speed
+        # Whether there is room is another question each time, and on CUDA the fast attention adds up in any order.
+        if snapshots.is_exact and (speed == "auto" or (speed == "fast" and any(t.is_cuda for t in self.trainee.tensors()))):
+            run.note(f"{back}; results may differ in the last digits, because {TRAINING_SPEED} is {speed}")
         elif snapshots.is_exact:
             is_as_planned = planned.continues and clipped and planned.has_same_past(self.initial_step)
             run.note(f"resumed exactly: {back}" if is_as_planned else back)

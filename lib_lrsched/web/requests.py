@@ -389,10 +389,11 @@ class ResumeChoice(BaseModel):
 
 
 class OptionsQuery(BaseModel):
-    """GET /options."""
+    """GET /options; with the folder of the data set the answer says of its images for validation."""
 
     kind: Kind = _kind()
     name: str = _text()
+    data_root: str = _text("")
 
 
 class OptionsChoice(BaseModel):
@@ -401,6 +402,7 @@ class OptionsChoice(BaseModel):
     kind: Kind = _kind()
     name: StrictStr = _text()
     options: dict[str, Any] = Field(ALL, description="an object")
+    data_root: StrictStr = _text("")
 
     _options = _check("options", _is_object, before=True)
 

@@ -18,10 +18,11 @@ from lib_lrsched.storage.history import Event, History
 from lib_lrsched.storage.resume import mode_of
 from lib_lrsched.storage.run_state import RunState
 from lib_lrsched.training.options import OPTIONS, values
+from lib_lrsched.training.range_test import range_test_of
 
 from .requests import ImportRunQuery, OptionsChoice, OptionsQuery, PreflightRequest, ResumeChoice, ResumeQuery, RunQuery, UseRequest
 from .responses import Answer, Route, check_size
-from .runtime import RUNTIME, Runtime, state_of
+from .runtime import QUICKLY_S, RUNTIME, Runtime, state_of
 
 LARGEST_UPLOAD_BYTES = 6 << 30
 
@@ -105,8 +106,15 @@ def run(run_id: str, query: RunQuery = Depends(RunQuery), runtime: Runtime = RUN
         history = _histories.of(runtime.store.history_path(run_id)) if live is None else live.history
     except RunStateError as error:
         note = Event(step=state.step, time_s=state.updated_s, event="note", message=str(error))
-        return Answer(run_answer(state, History(None), query.since) | {"events": [note]})
-    return Answer(run_answer(state, history, query.since))
+        return Answer(_whole(runtime, state, History(None), query.since) | {"events": [note]})
+    return Answer(_whole(runtime, state, history, query.since))
+
+
+def _whole(runtime: Runtime, state: RunState, history: History, since: int) -> dict[str, Any]:
+    """A run's answer, with what its range test found and what of it can take the file's place."""
+    found = range_test_of(state, history)
+    answer = None if found is None else {**found.to_json(), "put_back": found.is_alone}
+    return run_answer(state, history, since) | {"range_test": answer, "usable": runtime.usable(state)}
 
 
 @router.delete("/runs/{run_id:path}")
@@ -141,21 +149,22 @@ def choose(request: ResumeChoice, runtime: Runtime = RUNTIME) -> Response:
 @router.get("/options")
 def options(query: OptionsQuery = Depends(OptionsQuery), runtime: Runtime = RUNTIME) -> Response:
     """The options in force for the next training of a name, and what there is to say of each."""
-    return Answer(_options(runtime, query.kind, query.name))
+    return Answer(_options(runtime, query.kind, query.name, query.data_root))
 
 
 @router.post("/options")
 def choose_options(request: OptionsChoice, runtime: Runtime = RUNTIME) -> Response:
     """Chooses options for the next training of a name; answers as `options`."""
     runtime.choose_options(request.kind, request.name, request.options)
-    return Answer(_options(runtime, request.kind, request.name))
+    return Answer(_options(runtime, request.kind, request.name, request.data_root))
 
 
-def _options(runtime: Runtime, kind: str, name: str) -> dict[str, Any]:
+def _options(runtime: Runtime, kind: str, name: str, data_root: str) -> dict[str, Any]:
     found = runtime.options(kind, name)
     described = [one.described() for one in OPTIONS.values() if kind in one.kinds]
     return {"kind": kind, "name": name, "options": values(found.options), "defaults": values(found.defaults),
-            "chosen": dict(found.chosen), "run": found.run, "descriptions": described}
+            "chosen": dict(found.chosen), "run": found.run, "descriptions": described,
+            "validation_folder": runtime.validation_folder(data_root, QUICKLY_S)}
 
 
 def _resume(runtime: Runtime, kind: str, name: str, rate_text: str | None) -> dict[str, Any]:

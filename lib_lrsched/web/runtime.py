@@ -15,6 +15,9 @@ from lib_lrsched.storage.run_state import RunState
 from lib_lrsched.storage.store import Store
 from lib_lrsched.training.options import InForce
 
+QUICKLY_S = 0.5
+"""So long an answer waits for a number of images that it can do without."""
+
 
 class LiveRun(Protocol):
     """A run that is running in this process."""
@@ -70,6 +73,9 @@ class Runtime(Protocol):
     def import_run(self, source: Path, name: str) -> str:
         """Takes such a file in, under a name or its own; the id of the run."""
 
+    def usable(self, state: RunState) -> list[str]:
+        """What of "average" and "best" a run seems to have; only use() looks whether it is whole."""
+
     def use(self, run_id: str, what: str) -> dict[str, Any]:
         """Puts the average or the best state of a run in the place of the host's own file."""
 
@@ -78,6 +84,9 @@ class Runtime(Protocol):
 
     def count_images(self, folder: str, within_s: float | None = None) -> int | None:
         """How many images in the folder can be decoded; None where it is not a folder, or where that takes longer."""
+
+    def validation_folder(self, data_root: str, within_s: float) -> dict[str, Any] | None:
+        """`{"images": number or None}` of the folder `validation` in a data set; None where there is none."""
 
 
 async def _current(request: Request) -> Runtime:

@@ -27,7 +27,7 @@ from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.store import Known, Leg, RunState, Store, UnknownRunError
 from lib_lrsched.training.options import InForce, Options, with_chosen
 from lib_lrsched.web.endpoints import add_routes
-from lib_lrsched.web.schedule_endpoints import QUICKLY_S
+from lib_lrsched.web.runtime import QUICKLY_S
 
 NO_OBJECT = "expected a JSON object, sent as application/json"
 PREVIEW = {"id": 7, "texts": ["0.005:100, 1e-3"], "total_steps": 2_000, "pictures": None}
@@ -94,6 +94,12 @@ class FakeRuntime:
     def choose_options(self, kind: str, name: str, given: dict[str, Any]) -> None:
         with_chosen(Options(), given)
         self.given[kind, name] = given
+
+    def validation_folder(self, data_root: str, within_s: float) -> dict[str, Any] | None:
+        return {"images": self.count_images("/pictures", within_s)} if data_root == "/data" else None
+
+    def usable(self, state: RunState) -> list[str]:
+        return ["best"] if state.id == "a" else []
 
     def use(self, run_id: str, what: str) -> dict[str, Any]:
         if run_id != "a":
@@ -449,6 +455,9 @@ def test_options_are_chosen_for_a_training_and_described(client: Client):
     described = {one["name"]: one for one in answer["descriptions"]}
     assert described.keys() == answer["options"].keys() - {"max_norm"}, "which is for embeddings"
     assert described["ema"]["flag"] == "--ema"
+    assert (described["stop_after"]["needs"], described["loss_by_timestep"]["timesteps"]) == ("validate_every", 1000)
+    assert answer["validation_folder"] is None
+    assert get(client, f"{address}&data_root=/data")["validation_folder"] == {"images": 12}
     body = {"kind": "embedding", "name": "mine", "options": {"ema": 1}}
     assert message(post(client, "/options", body, 400)) == "ema: expected a number from 0 and below 1, got 1"
     assert message(post(client, "/options", body | {"options": []}, 400)) == "options: expected an object, got []"
