@@ -44,10 +44,10 @@ types: $(VENV)/.test
 	$(PY) -m mypy
 
 test: $(VENV)/.test lint types
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 3
 
 test-long: $(VENV)/.test
-	LRSCHED_LONG=1 $(PY) -m pytest -n 2 -m long
+	LRSCHED_LONG=1 $(PY) -m pytest -n 3 -m long
 
 # Without WEBUI_ROOT: the WebUI that this folder lies in, or ~/host/webui. Its Python: WEBUI_PYTHON, or the venv in it or beside it.
 test-webui: $(VENV)/.test

@@ -1,8 +1,8 @@
 """The images of the tab in the README, made from the real page: python docs/make_screenshots.py
 
 Serves the standalone page in a folder of its own, trains on it and takes each state in both themes: the page as it is first
-opened, a text with a mistake, a running training, a run after it was resumed, and a plan beside that run. Needs
-chromium and the test extras.
+opened, a text with a mistake, a trial that has ended, a running training, a run after it was resumed, and a plan beside that
+run. Needs chromium and the test extras.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ THEMES = ("light", "dark")
 COLOURS = 192
 NAME = "starling"
 TEXT = "warmup(0.005):20, cosine(0.005, 1e-3):500, linear(1e-5)"
+TRIED = "warmup(0.1):5%, cosine(0.1, 1e-4)"
 MISTAKE = "warmup(0.005):100, cosine(1e-5):50"
 PLAN = "warmup(0.005):5%, cosine(0.005, 1e-5):70%, linear(1e-6)"
 FIRST_STEPS, SEEN_STEPS, STOP_STEPS, LAST_STEPS = 900, 120, 400, 800
@@ -54,6 +55,8 @@ def main() -> None:
         trainer.fill("#train_new_embedding_name textarea", NAME)
         trainer.click("#train_create_embedding")
         expect(trainer.locator("#train_embedding input")).to_have_value(NAME)
+        find_rate(trainer)
+        take_each(browser, url, "trial", open_trial, "#lrsched_trials_card")
         train(trainer, FIRST_STEPS)
         take_each(browser, url, "training", lambda page: wait_for_step(page, SEEN_STEPS), ".lrsched-runs")
         wait_for_step(trainer, STOP_STEPS)
@@ -124,7 +127,7 @@ def take_each(browser: Browser, url: str, state: str, arrange: Callable[[Page], 
         arrange(page)
         settle(page)
         data = page.locator(part).screenshot() if part else page.screenshot(full_page=True)
-        save(data, IMAGES / f"{'-'.join(filter(None, ('tab', state, theme)))}.png")
+        save(data, IMAGES / f"{'-'.join(filter(None, ('tab', state, theme)))}.png", is_of_images=state == "trial")
         page.close()
 
 
@@ -133,12 +136,13 @@ def settle(page: Page) -> None:
     page.wait_for_timeout(SETTLE_MS)
 
 
-def save(data: bytes, path: Path) -> None:
-    """The image with a palette, which halves its size and more; a small red mark keeps its colour."""
+def save(data: bytes, path: Path, *, is_of_images: bool) -> None:
+    """The image with a palette, which halves its size and more; a small red mark keeps its colour, or drawn images theirs."""
     from PIL import Image
 
     image = Image.open(io.BytesIO(data)).convert("RGB")
-    image.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+    method = Image.Quantize.MEDIANCUT if is_of_images else Image.Quantize.MAXCOVERAGE
+    image.quantize(COLOURS, method=method, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def train(page: Page, steps: int) -> None:
@@ -147,6 +151,26 @@ def train(page: Page, steps: int) -> None:
     page.fill("#train_embedding_learn_rate textarea", TEXT)
     page.fill("#train_steps input", str(steps))
     page.click("#train_train_embedding")
+
+
+def find_rate(page: Page) -> None:
+    """Tries rates from the Train tab, with an image of each."""
+    from playwright.sync_api import expect
+
+    offer = page.locator("#lrsched_trial_embedding")
+    page.fill("#train_embedding_learn_rate textarea", TRIED)
+    offer.get_by_role("button", name="Find the rate").click()
+    offer.locator("summary").click()
+    offer.get_by_label("an image of each candidate").check()
+    offer.get_by_label("Prompt", exact=True).fill(f"a picture of {NAME}")
+    offer.get_by_role("button", name="Start").click()
+    expect(offer).to_contain_text("Suggested for")
+
+
+def open_trial(page: Page) -> None:
+    """The newest trial of the list."""
+    page.locator("#lrsched_trials button").first.click()
+    page.mouse.move(0, 0)
 
 
 def wait_for_step(page: Page, step: int) -> None:

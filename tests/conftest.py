@@ -1,7 +1,7 @@
 """Settings and fixtures that every test shares.
 
 Property tests draw the same examples on every machine. Tests marked `long` run with LRSCHED_LONG=1 only (`make test-long`).
-With `-n 2` two processes (pytest-xdist) share the files.
+With `-n 3` three processes (pytest-xdist) share the files: two cores are busy while a browser waits.
 """
 
 from __future__ import annotations
@@ -33,15 +33,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="make test-long"))
 
 
+OF_RUNS = {"test_learning_ui.py", "test_resume_ui.py", "test_run_files_ui.py", "test_runs.py"}
+"""Of tests/browser: their server needs runs of all sorts."""
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A file stays in one process, with what its fixtures made; tests/browser does as a whole, since it shares a server."""
+    """A file stays in one process, with what its fixtures made; tests/browser makes two groups, each of which shares a server."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0]
-            return "tests/browser" if file.startswith("tests/browser/") else file
+            if not file.startswith("tests/browser/"):
+                return file
+            return "tests/browser, runs" if file.removeprefix("tests/browser/") in OF_RUNS else "tests/browser"
 
     config.option.loadscopereorder = False  # the browser first: it takes longest
     return ByFile(config, log)

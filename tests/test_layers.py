@@ -34,7 +34,7 @@ USES_TORCH = (
 )  # fmt: skip
 """What imports torch when it is imported: folders, and single files of others."""
 
-USES_WEBUI = frozenset({"host.webui", "host.options"})
+USES_WEBUI = frozenset({"host.webui", "host.webui_trainer", "host.options"})
 
 
 class Import(NamedTuple):
@@ -149,7 +149,7 @@ def _is_in(module: str, places: tuple[str, ...]) -> bool:
 
 
 def touches_webui(sources: Mapping[str, str]) -> list[str]:
-    """The WebUI's modules anywhere but in functions of host/webui.py and host/options.py."""
+    """The WebUI's modules anywhere but in functions of the files in USES_WEBUI."""
     return [
         f"{module}:{one.line}: {one.target}" + (" at module level" if one.top else "")
         for module, source in sources.items()

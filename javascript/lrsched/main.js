@@ -1,5 +1,5 @@
 // Starts the parts when their markup is on the page, and brings them back when gradio redraws it.
-import {byId} from "./base/dom.js";
+import {byId, isShown} from "./base/dom.js";
 import {settingsOf} from "./planner/continuation.js";
 import {Planner} from "./planner/planner.js";
 import {Transfer} from "./planner/transfer.js";
@@ -7,12 +7,15 @@ import {RunsWatcher} from "./runs/runs_watcher.js";
 import {guardErrorBox} from "./train/error_box.js";
 import * as fields from "./train/fields.js";
 import {TrainHelpers} from "./train/train_helpers.js";
+import {TrainOffer} from "./trials/train_offer.js";
+import {TrialStore} from "./trials/trial_store.js";
+import {TrialsCard} from "./trials/trials_card.js";
 
 const SETTLE_MS = 200;
 const REREAD_MS = 1000;
 
 /** What is on the page now; also for the browser's console. */
-const parts = {tab: null, helpers: null, fields};
+const parts = {tab: null, helpers: null, trials: null, fields};
 
 /** Makes what is missing and refreshes what is there; safe to call at any time. */
 function attach() {
@@ -20,13 +23,29 @@ function attach() {
     const page = byId("page");
     if (page && parts.tab?.page !== page) startTab(page);
     if (fields.block("embeddingRate")) {
-        parts.helpers ??= new TrainHelpers();
+        parts.helpers ??= startHelpers();
         parts.helpers.refresh();
     }
 }
 
+/** Made with the first part that shows trials. */
+function trials() {
+    parts.trials ??= new TrialStore(() => isShown(byId("page")) || fields.isVisible());
+    return parts.trials;
+}
+
+function startHelpers() {
+    const helpers = new TrainHelpers();
+    const onUse = (trial) => parts.tab.trials.use(trial);
+    for (const kind of ["embedding", "hypernetwork"]) {
+        helpers.add(new TrainOffer(kind, trials(), {onUse, onShow: () => parts.tab.trials.reveal()}));
+    }
+    return helpers;
+}
+
 function startTab(page) {
     parts.tab?.watcher.stop();
+    parts.tab?.trials.end();
     const planner = new Planner();
     const transfer = new Transfer(planner, {onResumeChosen: (kind) => parts.helpers?.resumes[kind].again()});
     const watcher = new RunsWatcher({
@@ -40,7 +59,7 @@ function startTab(page) {
         },
         onOpen: (run, settings) => planner.open({...settingsOf(run), folder: settings?.data_root ?? null}),
     });
-    parts.tab = {page, planner, transfer, watcher};
+    parts.tab = {page, planner, transfer, watcher, trials: new TrialsCard(trials(), planner)};
     whenSeen(page, () => planner.ask({now: true}));
 }
 

@@ -24,7 +24,7 @@ class TrainingChecks:
 
     def before_start(self, run: TrainingRun, thing: Any, step: int) -> None:
         request = run.request
-        input_checks.check_is_left(run, step)
+        input_checks.check_is_left(run.planned, step)
         input_checks.check_design(self._host, request.kind, request.name, thing)
         input_checks.check_numbers(request.kind, request.name, thing)
 

@@ -57,6 +57,7 @@ class TrainingHooks:
         self._forget = forget
         self._patches = Patches()
         self._saving = SavingHooks(runtime, self._after_last_save)
+        runtime.when_tried = self._after_trial
 
     # The seams -----------------------------------------------------------------------------
 
@@ -80,6 +81,7 @@ class TrainingHooks:
     def undo(self) -> list[str]:
         """Put back what was there: at once, or when the running trainings have ended. No new one is hooked."""
         self.closing = True
+        self.runtime.trial_runner.close()
         return self._close_when_idle()
 
     def _close_when_idle(self) -> list[str]:
@@ -88,6 +90,10 @@ class TrainingHooks:
         self.runtime.hooked = False
         self._forget()
         return self._patches.undo()
+
+    def _after_trial(self) -> None:
+        if self.closing:
+            self._close_when_idle()
 
     def _after_last_save(self, session: Session) -> None:
         if session.has_ended:
@@ -154,7 +160,7 @@ class TrainingHooks:
         assert isinstance(host, Host), "something is trained"
         if self.runtime.training_threads() - {call.thread} or self.runtime.trials:
             raise InputError("another training is running, and a trial would disturb it: try again when it has ended")
-        run, _, snapshot, warnings = self._planned(call, args, kwargs)
+        run, _, snapshot, warnings = self._planned(call, args, kwargs, reloads=False)
         trial.messages += [*warnings, *run.planned.resumed.messages]
 
         def loop() -> HostLoop:
@@ -164,16 +170,20 @@ class TrainingHooks:
         if run.request.kind == "embedding":
             session.restore(host.embedding(run.request.name))
 
-    def _planned(self, call: Call, args: tuple[Any, ...],
-                 kwargs: dict[str, Any]) -> tuple[TrainingRun, Known | None, Snapshot | None, list[str]]:
-        """The run of the host's inputs, what it trains as it is now, what it resumes from, and what to warn of."""
+    def _planned(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], *,
+                 reloads: bool = True) -> tuple[TrainingRun, Known | None, Snapshot | None, list[str]]:
+        """The run of the host's inputs, what it trains as it is now, what it resumes from, and what to warn of.
+
+        Args:
+            reloads: have the host read its files again where they are what is to be trained.
+        """
         host = self.runtime.host
         assert isinstance(host, Host), "something is trained"
         inputs = input_checks.bind_inputs(args, kwargs)
         request, warnings = input_checks.check_inputs(host, inputs, input_checks.caller_locals("clip_grad_mode"))
         claim = self.runtime.claim(request.kind, request.name, call)
         choice = self.runtime.chosen(request.kind, request.name)
-        known, messages = self._known(request, choice, call)
+        known, messages = self._known(request, choice, call) if reloads else self._known_in_memory(request, choice)
         resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, known, choice)
         if resumed.state is not None:
             claim.resumes(resumed.state.id)
@@ -183,7 +193,7 @@ class TrainingHooks:
                           options=options)
         input_checks.check_options(host, run)
         if known is not None and (request.kind == "embedding" or known.digest):  # else a file that is not loaded yet
-            input_checks.check_is_left(run, known.step if resumed.step is None else resumed.step)
+            input_checks.check_is_left(run.planned, known.step if resumed.step is None else resumed.step)
         return run, known, snapshot, warnings
 
     def _known(self, request: Request, choice: str, call: Call) -> tuple[Known | None, list[str]]:
@@ -201,6 +211,13 @@ class TrainingHooks:
                                  "reloaded while another training runs; try again afterwards")
             messages = [f"{name} was reloaded: another process has trained it to step {ahead}"]
         now = self.runtime.lookup(request.kind, request.name)
+        return None if now is None else Known(*now), messages
+
+    def _known_in_memory(self, request: Request, choice: str) -> tuple[Known | None, list[str]]:
+        """The same for a trial, which leaves everything as it is."""
+        now, name = self.runtime.lookup(request.kind, request.name), request.name
+        is_older = request.kind == "embedding" and (choice == "file" or self._file_ahead(name) is not None)
+        messages = [f"the trial has {name} as it is in memory, and training reloads its file"] if is_older else []
         return None if now is None else Known(*now), messages
 
     def _reload(self, call: Call) -> bool:

@@ -22,6 +22,7 @@ from lib_lrsched.storage.run_state import Known, Scalar
 from lib_lrsched.training.host import InputError
 from lib_lrsched.training.request import Request
 from lib_lrsched.training.run import TrainingRun
+from lib_lrsched.training.run_plan import RunPlan
 
 from . import attention, preflight, validation_images
 from .images import count_images
@@ -99,12 +100,12 @@ def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]
     warnings = _check_errors(host, kind, inputs)
     mode = frame.get("clip_grad_mode")
     mode = mode if mode in CLIPPING else "disabled"
-    rate = _text(inputs["learn_rate"], "the learning rate", "0.005")
-    clip = _text(frame.get("clip_grad_value"), "the gradient clip value", "0.1") if mode != "disabled" else ""
-    _check_name(host, kind, inputs["model_name"])
+    rate = check_text(inputs["learn_rate"], "the learning rate", "0.005")
+    clip = check_text(frame.get("clip_grad_value"), "the gradient clip value", "0.1") if mode != "disabled" else ""
+    check_name(host, kind, inputs["model_name"])
     _check_log_folder(inputs.get("log_directory"))
     images = _check_images(host, inputs["data_root"], f"{rate} {clip}")
-    settings: dict[str, Scalar] = {name: frame[name] for name in KEPT if _is_scalar(frame.get(name))}
+    settings: dict[str, Scalar] = {name: frame[name] for name in KEPT if is_scalar(frame.get(name))}
     request = Request(
         kind=kind, name=_plain_name(kind, inputs["model_name"]), rate_text=rate, total_steps=inputs["steps"],
         batch=inputs["batch_size"], accumulate=inputs["gradient_step"], clip_mode=mode, clip_text=clip,
@@ -182,16 +183,16 @@ def check_design(host: Host, kind: str, name: str, thing: Any) -> None:
         )
 
 
-def check_is_left(run: TrainingRun, step: int) -> None:
+def check_is_left(planned: RunPlan, step: int) -> None:
     """Refuse a plan that is over before it begins.
 
     Raises:
         ScheduleError: nothing is left to train. The host itself answers where max steps is reached.
     """
-    plan = run.planned.plan
-    if run.planned.stop <= step < run.request.total_steps:
+    plan = planned.plan
+    if planned.stop <= step < planned.request.total_steps:
         error = ScheduleError(
-            f"nothing is left to train: the schedule ends at step {run.planned.stop} and {step} updates are made; "
+            f"nothing is left to train: the schedule ends at step {planned.stop} and {step} updates are made; "
             "leave out the last end, or add an item", plan.text, plan.tree.items[-1].span,
         )
         error.is_over = True
@@ -208,7 +209,7 @@ def known_embedding(host: Host, name: str) -> Known | None:
     return Known(embedding.step or 0, digest, file_time(embedding_file(embedding, host.embeddings_dir(), name)))
 
 
-def _text(value: Any, what: str, example: str) -> str:
+def check_text(value: Any, what: str, example: str) -> str:
     if isinstance(value, str):
         return value
     kind = "a number" if isinstance(value, (int, float)) else f"of type {type(value).__name__}"
@@ -228,7 +229,7 @@ def _check_errors(host: Host, kind: str, inputs: Mapping[str, Any]) -> list[str]
     return [one.message for one in found]
 
 
-def _check_name(host: Host, kind: str, name: str) -> None:
+def check_name(host: Host, kind: str, name: str) -> None:
     if kind == "hypernetwork":
         if host.hypernetwork_file(name) is None:
             raise InputError(f"there is no hypernetwork {name!r}: create it first, or refresh the list")
@@ -262,5 +263,5 @@ def _check_images(host: Host, folder: Any, texts: str) -> int | None:
     return count_images(folder, host.read_image) if needs_images(texts) else None
 
 
-def _is_scalar(value: Any) -> bool:
+def is_scalar(value: Any) -> bool:
     return isinstance(value, (str, bool, int)) or (isinstance(value, float) and value - value == 0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,6 +32,7 @@ from lib_lrsched.training.trial_session import TrialSession
 from . import input_checks, preflight, run_transfer
 from .images import count_images, count_in_time
 from .preflight_case import WARNING, Case, Finding
+from .trial_runner import TrialRunner
 from .webui import Host, NoTraining
 
 _stores: dict[Path, Store] = {}
@@ -47,6 +48,8 @@ class Runtime:
         self.sessions: dict[int, Session] = {}
         self.asked: dict[int, Trial] = {}  # by thread, until they are over; none is trained meanwhile
         self.trials: dict[int, TrialSession] = {}
+        self.trial_runner = TrialRunner(self)
+        self.when_tried: Callable[[], None] = lambda: None  # a trial is over, and its thread has nothing more to hook
         self._choices: dict[tuple[str, str], str] = {}
         self._options: dict[tuple[str, str], dict[str, Any]] = {}
         self._lock = threading.Lock()
@@ -142,6 +145,7 @@ class Runtime:
                 session.end()
                 self.calls.pop(thread, None)
                 self.release(thread)
+            self.when_tried()
 
     def own_run(self) -> RunState | None:
         """The training that the calling thread has made last, or makes now; None before its loop has begun."""

@@ -15,9 +15,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from lib_lrsched.training.host import Trainer
 from lib_lrsched.training.settings import Settings
 
 from .door import Door, is_this_machine
+from .webui_trainer import WebUITrainer
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Host:
         embedding_db: the embeddings: ``word_embeddings``, ``skipped_embeddings``, ``expected_shape``; None where there is none.
         loaded_model: the model that is loaded, or None; asking loads none. By default ``shared.sd_model``.
         replaced_unet: the name of a network that stands in for the model's own, such as a TensorRT engine; empty for none.
+        trainer: how the page trains, for trials that are asked for; None where that is not known.
         why: empty, or why training cannot be hooked.
     """
 
@@ -63,7 +66,7 @@ class Host:
     embedding_db: Callable[[], Any] = lambda: None
     loaded_model: Callable[[], Any] | None = None
     replaced_unet: Callable[[], str] = str
-
+    trainer: Trainer | None = None
 
     def folder_of(self, kind: str) -> str:
         """Where the host's final save of a kind goes."""
@@ -112,7 +115,7 @@ def find_webui(settings: Callable[[], Settings] = Settings) -> Host | NoTraining
         reload=_reload, data_dir=data_dir, settings=settings, read_image=getattr(images, "read", None),
         autocast=devices.autocast, model_facts=_model_facts,
         embedding_db=lambda: sd_hijack.model_hijack.embedding_db, loaded_model=_loaded_model,
-        replaced_unet=_replaced_unet,
+        replaced_unet=_replaced_unet, trainer=WebUITrainer(),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lib_lrsched.host.webui import Host
 from lib_lrsched.practice import dataset, hypernetwork, images, sd_hijack, sd_hijack_checkpoint, shared, textual_inversion
+from lib_lrsched.practice.trainer import PracticeTrainer
 from lib_lrsched.training.settings import Settings
 
 
@@ -29,6 +30,7 @@ def practice_host(root: str | Path, settings: Callable[[], Settings] = Settings)
         embedding_db=lambda: sd_hijack.model_hijack.embedding_db,
         data_dir=Path(root) / "lrsched",
         settings=settings,
+        trainer=PracticeTrainer(),
     )
 
 

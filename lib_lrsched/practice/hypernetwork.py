@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lib_lrsched.practice import dataset, loop, previews, saving_settings, sd_hijack_checkpoint, shared, textual_inversion
-from lib_lrsched.practice.hypernetwork_files import create_hypernetwork, load_hypernetworks, new_hypernetwork
+from lib_lrsched.practice._hypernetwork_files import create_hypernetwork, load_hypernetworks, new_hypernetwork
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork, HypernetworkModule
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -148,18 +148,22 @@ def train(kind: str, name: str, lr: str, steps: int, **choices: Any) -> Result:
     chosen = Choices(**choices)
     if chosen.seed is not None:
         seed(chosen.seed)
-    trainers: dict[str, Callable[..., tuple[Any, str]]] = {
-        "embedding": textual_inversion.train_embedding,
-        "hypernetwork": hypernetwork.train_hypernetwork,
-    }
-    shared.set_loaded_hypernetworks([])
     shared.state.begin(f"practice-{kind}")
     try:
-        with one_thread():
-            trained, path = trainers[kind](**arguments(kind, name, lr, steps, chosen))
+        trained, path = call(kind, arguments(kind, name, lr, steps, chosen))
         return Result(trained, Path(path), shared.state.interrupted)
     finally:
         shared.state.end()
+
+
+def call(kind: str, arguments: Mapping[str, Any]) -> tuple[Any, str]:
+    """The host's train function of a kind, as the page's buttons call it: what was trained, and its file."""
+    train_of: dict[str, Callable[..., tuple[Any, str]]] = {
+        "embedding": textual_inversion.train_embedding, "hypernetwork": hypernetwork.train_hypernetwork,
+    }
+    shared.set_loaded_hypernetworks([])
+    with one_thread():
+        return train_of[kind](**arguments)
 
 
 def arguments(kind: str, name: str, lr: str, steps: int, chosen: Choices) -> dict[str, Any]:

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from lib_lrsched.practice import dataset, files, loop, previews, sd_hijack, sd_hijack_checkpoint, shared
+from lib_lrsched.practice._tensorboard import tensorboard_add, tensorboard_add_image, tensorboard_setup
 from lib_lrsched.practice.images import insert_image_data_embed
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 from lib_lrsched.practice.saving_settings import save_settings_to_file
 from lib_lrsched.practice.sd_hijack import Embedding
-from lib_lrsched.practice.tensorboard import tensorboard_add, tensorboard_add_image, tensorboard_setup
 from lib_lrsched.practice.train_inputs import (
     TextualInversionTemplate,
     list_textual_inversion_templates,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import html
 import logging
-import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import new_files, service, shared, textual_inversion
+from .trainer import queue_lock
 
 if TYPE_CHECKING:
     import gradio
@@ -21,10 +21,6 @@ logger = logging.getLogger(__name__)
 TEMPLATE = "subject.txt"
 IMAGES_SHOWN = 4
 FIRST_STEPS = 300
-
-queue_lock = threading.Lock()
-"""Held while something trains or is made: the host's queue lock."""
-
 
 class Inputs(NamedTuple):
     """The fields that a training reads, in the order of `_run_fields`; an empty number is None, which the host refuses."""

@@ -1,15 +1,17 @@
 """The lines of a history file: a header, rows as JSON arrays, events as JSON objects.
 
-Text in, values out and back; it opens a file only to read its header, its last step or the losses of a run.
+Text in, values out and back; it opens a file only to read its header, its last rows or the losses of a run.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import islice, pairwise
 from math import isfinite, nan
 from operator import itemgetter
 from pathlib import Path
+from statistics import median
 from typing import NoReturn, TypedDict, TypeVar
 
 from lib_lrsched.errors import RunStateError
@@ -34,6 +36,7 @@ class Event(TypedDict):
 
 TAIL_BYTES = 65_536
 HEADER_BYTES = 65_536
+PACE_ROWS = 50
 
 
 def read_losses(path: Path, until: int) -> list[tuple[int, float]]:
@@ -93,20 +96,36 @@ def _rows_of(lines: Lines, number: int, path: Path, layout: Layout) -> Iterator[
 
 def last_step(path: Path) -> int:
     """The step of the newest whole row in a history; -1 where there is none. Only both ends of the file are read."""
+    newest = next(_newest_rows(path), None)
+    return -1 if newest is None else newest.step
+
+
+def newest_pace(path: Path) -> float | None:
+    """Seconds per step, the median over the newest rows, so that a preview among them does not count; None where that is not known.
+
+    Only both ends of the file are read.
+    """
+    rows = list(islice(_newest_rows(path), PACE_ROWS))
+    paces = [(new.time_s - old.time_s) / (new.step - old.step) for new, old in pairwise(rows) if new.step > old.step]
+    known = [pace for pace in paces if isfinite(pace) and pace > 0]
+    return median(known) if known else None
+
+
+def _newest_rows(path: Path) -> Iterator[HistoryRow]:
+    """The last rows of a file, the newest first, up to one that is damaged."""
     layout = layout_of(path)
     try:
         with path.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, 2) - TAIL_BYTES))
             lines = stream.read().split(b"\n")[:-1]  # what follows the last newline was cut off
     except OSError:
-        return -1
+        return
     for line in reversed(lines):
         if line.startswith(b"["):
             try:
-                return as_row(decode(line), layout).step  # type: ignore[arg-type]
+                yield as_row(decode(line), layout)  # type: ignore[arg-type]
             except (ValueError, RecursionError):
-                return -1
-    return -1
+                return
 
 
 def layout_of(path: Path) -> Layout:

@@ -1,10 +1,11 @@
-"""Runs and presets on disk: which there are, which belongs to an embedding, and nothing half-written.
+"""Runs, presets and trials on disk: which there are, which belongs to an embedding, and nothing half-written.
 
     ROOT/runs/ID/run.json        state of the run, replaced whole
     ROOT/runs/ID/history.jsonl   its numbers, see `history`
     ROOT/runs/ID/bundles/        what it takes to resume exactly, see `snapshot`
     ROOT/locks/                  who trains what at this moment, see `locks`
     ROOT/presets.json            the user's presets, see `preset_store`
+    ROOT/trials/                 results of trials, see `trial_store`
 
 The folder must not be the host's embeddings folder, where files are loaded as embeddings.
 """
@@ -16,7 +17,6 @@ import re
 import shutil
 import threading
 import time
-import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -33,6 +33,7 @@ from .checked_fields import OtherVersionError
 from .history_lines import last_step
 from .messages import Messages
 from .run_state import Known, Leg, RunState, from_json, to_json
+from .trial_store import TrialStore, readable_id
 
 __all__ = ["Known", "Leg", "PresetError", "RunState", "RunStateError", "Store", "UnknownRunError"]
 
@@ -59,7 +60,7 @@ class UnknownRunError(RunStateError):
 
 
 class Store:
-    """The runs below a folder, and in `presets` the presets. Safe to use from several threads.
+    """The runs below a folder, in `presets` the presets and in `trials` the trials. Safe to use from several threads.
 
     Nothing is created before the first id or save.
 
@@ -71,6 +72,7 @@ class Store:
         self.root = Path(root)
         self._said = Messages()
         self.presets = PresetStore(self.root / "presets.json", self._said)
+        self.trials = TrialStore(self.root / "trials", self._said)
         self._lock = threading.RLock()
         self._rebuild = rebuild
         self._read: dict[str, tuple[_Stamp, RunState]] = {}
@@ -221,9 +223,7 @@ class Store:
 
         Its folder is made, which only one process can do. Where that fails the id is free as far as this process knows.
         """
-        ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-        words = re.sub(r"[^a-z0-9]+", "-", f"{kind}-{ascii_name}".lower())[:50].strip("-")
-        base = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now_s))}-{words}".strip("-")
+        base = readable_id(kind, name, now_s)
         with self._lock:
             run_id, number = base, 2
             while run_id in self._given_ids or not _is_made(self._state_path(run_id).parent):

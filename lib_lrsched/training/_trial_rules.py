@@ -31,6 +31,9 @@ BAD = -0.5
 LOOK, RUINED = 6, 3.0
 """A candidate ends early where its last so many losses are together so many times those of nothing."""
 
+CURVE = 16
+"""So many updates at most are in one point of a candidate's curve."""
+
 Z = 1.6449
 """The 95 % quantile of the normal distribution."""
 
@@ -101,6 +104,21 @@ def share(course: Course, baseline: Sequence[float]) -> Share | None:
     error = sqrt(rest * count / (count - 1)) / total if count > 1 else inf
     width = error * t_quantile(count - 1) if error else 0.0
     return Share(1.0 - ratio, 1.0 - ratio - width, 1.0 - ratio + width)
+
+
+def curve(losses: Sequence[float], baseline: Sequence[float]) -> list[tuple[int, float | None]]:
+    """The share of the loss that is gone over the last CURVE updates, at each update, from 1; None where that is no number.
+
+    >>> curve((9.0, 1.0), [9.0, 2.0])
+    [(1, 0.0), (2, 0.09090909090909094)]
+    """
+    found: list[tuple[int, float | None]] = []
+    for update in range(1, len(losses) + 1):
+        window = slice(max(0, update - CURVE), update)
+        total = sum(baseline[window])
+        gone = 1.0 - sum(losses[window]) / total if total > 0 else 0.0
+        found.append((update, gone if isfinite(gone) else None))
+    return found
 
 
 def is_better(one: Course, other: Course) -> bool:

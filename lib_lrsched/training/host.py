@@ -27,6 +27,55 @@ class InputError(ValueError):
     """Something that the user gave and that no training can start with."""
 
 
+class Sample(NamedTuple):
+    """The image by which the candidates of a trial can be judged; sizes in pixels.
+
+    Attributes:
+        sampler, cfg_scale: None for the host's own.
+    """
+
+    prompt: str
+    negative_prompt: str = ""
+    seed: int = 0
+    steps: int = 20
+    width: int = 512
+    height: int = 512
+    sampler: str | None = None
+    cfg_scale: float | None = None
+
+
+class Trainer(Protocol):
+    """How the host's own page trains: its queue, its jobs, its train functions, its preview."""
+
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """The host's queue: held by whoever works with the model, and given in the order of asking."""
+
+    def arguments(self, kind: str, name: str, inputs: Mapping[str, Any], task: str) -> dict[str, Any]:
+        """What the train function is called with, by name: the inputs, and for those that are missing what the page has first.
+
+        No copies and no images are to be saved, whatever the inputs say.
+        """
+
+    def enqueue(self, task: str) -> None:
+        """A job waits for the lock."""
+
+    def leave(self, task: str) -> None:
+        """It waits no more."""
+
+    def job(self, task: str) -> AbstractContextManager[None]:
+        """The job that runs, for the host's progress bar, with the lock held."""
+
+    def train(self, kind: str, arguments: Mapping[str, Any]) -> None:
+        """As the page's button does, with the lock held. What it raises is what the user would see."""
+
+    def draw(self, kind: str, thing: Any, sample: Sample) -> bytes | None:
+        """A PNG of what is trained, drawn in the middle of its training as the host's previews are; None where it was interrupted.
+
+        It saves nothing and reloads nothing. The generators are left as the image leaves them.
+        """
+
+
 class Host(Protocol):
     """The host of a training: see host/webui.py for what each of these is."""
 
@@ -42,6 +91,9 @@ class Host(Protocol):
     def embedding_db(self) -> Callable[[], Any]: ...
     @property
     def hypernetwork_file(self) -> Callable[[str], str | None]: ...
+
+    @property
+    def trainer(self) -> Trainer | None: ...
 
     def folder_of(self, kind: str) -> str: ...
 

@@ -10,6 +10,7 @@ see trial_session.py. How its losses are judged is in _trial_rules.py.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,15 +25,16 @@ from lib_lrsched.editing.scaling import scaled
 from lib_lrsched.errors import ScheduleError
 from lib_lrsched.optimizer import step_hook
 from lib_lrsched.optimizer.codec import cloned
-from lib_lrsched.schedule.plan import Plan
+from lib_lrsched.schedule.plan import Plan, plan
 from lib_lrsched.schedule.sampling import sample_steps
 from lib_lrsched.snapshot import generators
 
 from ._interrupts import Held
-from ._trial_rules import GRID, Course, Point, is_ruined, next_factor, share, warmed
+from ._trial_rules import GRID, Course, Point, curve, is_ruined, next_factor, share, warmed
 from ._trial_words import Answer, Row, judge_rates, judge_texts
-from .host import InputError
+from .host import InputError, Sample
 from .loss_seam import Batch, LossSeam
+from .run_plan import RunPlan
 
 MANY_POINTS = 2000
 """At so many steps a text is looked at for its highest rate, its extremes among them."""
@@ -50,16 +52,59 @@ class Spec:
         grid: the finder's factors of the highest rate; None for half decades, which grow where the best lies at their edge.
         updates: of each candidate.
         seed: of the order of the images, the timesteps and the noise.
+        sample: the image to be drawn at the end of each candidate that has not diverged, or None.
     """
 
     texts: tuple[str, ...] = ()
     grid: tuple[float, ...] | None = None
     updates: int = 48
     seed: int = 0
+    sample: Sample | None = None
+
+    @property
+    def candidates(self) -> int:
+        """So many there are, as far as is known beforehand."""
+        return len(self.texts) or len(set(GRID if self.grid is None else self.grid))
+
+
+class Candidate(NamedTuple):
+    """A text, its factor where the finder made it, its highest rate, and rate and momentum at each update of the trial."""
+
+    text: str
+    factor: float | None
+    rate: float
+    rates: Rates
+    momenta: Rates | None = None
+
+
+@dataclass(eq=False)
+class Tried:
+    """A candidate that has begun. The thread of the trial fills it; others read.
+
+    Attributes:
+        losses: of its updates so far.
+        row: its result; None until it has ended.
+        image: a PNG, where one was asked for.
+    """
+
+    candidate: Candidate
+    losses: list[float] = field(default_factory=list)
+    row: Row | None = None
+    image: bytes | None = None
+
+    def curve(self, baseline: Sequence[float]) -> list[tuple[int, float | None]]:
+        """Updates made, and the share of the loss that is gone over the last few of them."""
+        return curve(tuple(self.losses), baseline)
 
 
 class Trial:
-    """A trial that was asked for, and what comes of it. One thread runs it; others may read ``rows`` and ``answer``.
+    """A trial that was asked for, and what comes of it. One thread runs it; others may read, and stop it.
+
+    Attributes:
+        tried: the candidates that have begun, in that order.
+        baseline: the loss of each update of what the trial started from; empty until it is known.
+        made, expected: updates, those of the baseline among them.
+        drawing_s: seconds that images took.
 
     Args:
         told: called with the number of updates made so far, after each.
@@ -68,11 +113,42 @@ class Trial:
     def __init__(self, spec: Spec, told: Callable[[int], None] = lambda _: None) -> None:
         self.spec = spec
         self.told = told
-        self.rows: tuple[Row, ...] = ()
+        self.tried: tuple[Tried, ...] = ()
+        self.baseline: tuple[float, ...] = ()
+        self.made = 0
+        self.expected = (spec.candidates + 1) * spec.updates
+        self.drawing_s = 0.0
         self.answer: Answer | None = None
         self.messages: list[str] = []
+        self.is_stopped = False
         self.was_interrupted = False
         self.error: Exception | None = None
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The results so far; those of the finder by rising rate."""
+        rows = [one.row for one in self.tried if one.row is not None]
+        return tuple(sorted(rows, key=lambda row: row.factor or 0.0))
+
+    @property
+    def s_per_image(self) -> float | None:
+        """Seconds that an image took; None where there is none."""
+        images = sum(one.image is not None for one in self.tried)
+        return self.drawing_s / images if images else None
+
+    def stop(self) -> None:
+        """End it before the next pass; from any thread."""
+        self.is_stopped = True
+
+    def count(self, made: int) -> None:
+        """So many updates are made."""
+        self.made = made
+        self.told(made)
+
+    def say(self, message: str) -> None:
+        """Tell the user, once."""
+        if message not in self.messages:
+            self.messages.append(message)
 
 
 class Loop(Protocol):
@@ -101,15 +177,6 @@ class Interrupted(Exception):  # noqa: N818 nothing has gone wrong
 # What is tried ------------------------------------------------------------------------------------
 
 
-class Candidate(NamedTuple):
-    """A text, its factor where the finder made it, and the rate and the momentum at each update of the trial."""
-
-    text: str
-    factor: float | None
-    rates: Rates
-    momenta: Rates | None = None
-
-
 def highest_rate(plan: Plan) -> float:
     """Of a whole run."""
     return float(plan.values(sample_steps(plan, MANY_POINTS)).max())
@@ -136,16 +203,33 @@ def check_texts(plans: Sequence[Plan]) -> None:
     """
     if len(plans) < 2 or len({plan.text for plan in plans}) < len(plans):
         raise InputError("a trial compares two different schedules or more")
-    for plan in plans:
-        for segment in plan.segments:
+    for one in plans:
+        for segment in one.segments:
             if segment.entry.is_feedback or segment.entry.is_search:
                 message = f"{segment.shape} cannot be compared in a trial: its rates are not those of a schedule"
-                raise ScheduleError(message, plan.text, segment.item.value.span)
+                raise ScheduleError(message, one.text, segment.item.value.span)
+
+
+def plans_of(spec: Spec, planned: RunPlan) -> list[Plan]:
+    """The plans of a comparison's texts, for the counts of the training; none for the finder.
+
+    Raises:
+        InputError, ScheduleError: a text that cannot be planned, or a trial that compares nothing.
+    """
+    counts = planned.counts
+    plans = [plan(text, total_steps=planned.request.total_steps, steps_per_epoch=counts.steps_per_epoch,
+                  images_per_step=counts.images_per_step) for text in spec.texts]
+    if spec.texts:
+        check_texts(plans)
+    else:
+        check_finder(planned.plan, spec)
+    return plans
 
 
 def constant(text: str, peak: float, factor: float) -> Candidate:
     """A rate of the finder."""
-    return Candidate(scaled(text, factor), factor, lambda update: warmed(peak * factor, update))
+    rate = peak * factor
+    return Candidate(scaled(text, factor), factor, rate, lambda update: warmed(rate, update))
 
 
 def compressed(plan: Plan, updates: int) -> Candidate:
@@ -163,7 +247,7 @@ def compressed(plan: Plan, updates: int) -> Candidate:
         there = step(update)
         return None if there is None else plan.momentum(there)
 
-    return Candidate(plan.text, None, rate, None if plan.momenta([]) is None else momentum)
+    return Candidate(plan.text, None, highest_rate(plan), rate, None if plan.momenta([]) is None else momentum)
 
 
 # The updates --------------------------------------------------------------------------------------
@@ -178,6 +262,8 @@ class Track:
         limit: how gradients are clipped at an update of the trial; None where they are not.
         after_step: what belongs to an update behind the optimizer's own step.
         is_stopped: whether the user wants it to end.
+        told: hears of the updates made.
+        draw: a PNG of what is trained as it is now; None where none is wanted or it could not be made.
     """
 
     loop: Loop
@@ -189,6 +275,7 @@ class Track:
     after_step: Callable[[], None]
     is_stopped: Callable[[], bool]
     told: Callable[[int], None]
+    draw: Callable[[], bytes | None] = lambda: None
     baseline: tuple[float, ...] = ()
     _made: int = 0
     _update: int = 0
@@ -217,12 +304,15 @@ class Track:
                 generators.put(draws)
                 self._batches = []
 
-    def run(self, candidate: Candidate) -> Course:
-        """One candidate, from the common start."""
+    def run(self, candidate: Candidate, losses: list[float]) -> Course:
+        """One candidate, from the common start; its weights stay until the next one.
+
+        Args:
+            losses: gets the loss of each update as it is made.
+        """
         self._put_back()
         told = step_hook.Told(after=self.after_step)
         hook = step_hook.StepHook(self.loop.optimizer, lambda: self.limit(self._update), told, lambda _: False)
-        losses: list[float] = []
         try:
             for loss in self._losses(candidate, lambda: self._step(candidate, hook)):
                 losses.append(loss)
@@ -312,6 +402,7 @@ def run(trial: Trial, plan: Plan, plans: Sequence[Plan], track: Track) -> None:
         plans: of the texts of a comparison; empty for the finder.
     """
     with track.ready():
+        trial.baseline = track.baseline
         if plans:
             _compare(trial, plans, track)
         else:
@@ -319,11 +410,9 @@ def run(trial: Trial, plan: Plan, plans: Sequence[Plan], track: Track) -> None:
 
 
 def _compare(trial: Trial, plans: Sequence[Plan], track: Track) -> None:
-    courses = []
-    for candidate in (compressed(plan, track.updates) for plan in plans):
-        courses.append(track.run(candidate))
-        trial.rows = (*trial.rows, _row(candidate, courses[-1], track.baseline))
-    trial.answer = judge_texts(trial.rows, courses, plans[0].total_steps, track.updates)
+    ended = [_try(trial, compressed(plan, track.updates), track) for plan in plans]
+    rows, courses = zip(*ended, strict=True)
+    trial.answer = judge_texts(rows, courses, plans[0].total_steps, track.updates)
 
 
 def _find(trial: Trial, plan: Plan, track: Track) -> None:
@@ -332,17 +421,32 @@ def _find(trial: Trial, plan: Plan, track: Track) -> None:
     waiting, first = sorted(set(GRID if trial.spec.grid is None else trial.spec.grid)), set(trial.spec.grid or GRID)
     while waiting:
         for factor in waiting:
-            candidate = constant(plan.text, peak, factor)
-            course = track.run(candidate)
-            found[factor] = _row(candidate, course, track.baseline), course
-            trial.rows = tuple(found[factor][0] for factor in sorted(found))
+            found[factor] = _try(trial, constant(plan.text, peak, factor), track)
         points = _points(peak, found)
         below, above = (sum(1 for factor in found if is_beyond(factor)) for is_beyond in
                         (lambda factor: factor < min(first), lambda factor: factor > max(first)))
         more = next_factor(sorted(found), points, (below, above)) if grows else None
         waiting = [] if more is None else [more]
+        trial.expected += len(waiting) * track.updates
     ordered = [found[factor] for factor in sorted(found)]
     trial.answer = judge_rates(plan, [row for row, _ in ordered], [course for _, course in ordered], _points(peak, found))
+
+
+def _try(trial: Trial, candidate: Candidate, track: Track) -> tuple[Row, Course]:
+    """One candidate, and its image while its weights are there."""
+    one = Tried(candidate)
+    trial.tried = (*trial.tried, one)
+    course = track.run(candidate, one.losses)
+    if course.stopped_at is None:
+        begun_s = time.monotonic()
+        one.image = track.draw()
+        trial.drawing_s += time.monotonic() - begun_s
+    else:
+        trial.expected -= track.updates - course.stopped_at
+    if track.is_stopped():  # while the image was made, which may be half of one
+        raise Interrupted
+    one.row = _row(candidate, course, track.baseline)
+    return one.row, course
 
 
 def _points(peak: float, found: Mapping[float, tuple[Row, Course]]) -> list[Point]:

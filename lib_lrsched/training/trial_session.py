@@ -10,6 +10,7 @@ The host counts no update, and its final save is left out, so that nothing is wr
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from lib_lrsched.optimizer import step_hook
-from lib_lrsched.schedule.plan import Plan, plan
+from lib_lrsched.schedule.plan import Plan
 from lib_lrsched.snapshot import find, generators
 from lib_lrsched.snapshot.snapshot import Snapshot
 from lib_lrsched.storage.resume import Resumption
@@ -39,6 +40,15 @@ BESIDE = ("optimizer_name", "optimizer_state_dict")
 """What the host's object carries beside its weights and its step, and a snapshot changes."""
 
 
+def check_model(model: Any) -> None:
+    """
+    Raises:
+        InputError: a trial cannot be made with the model.
+    """
+    if getattr(getattr(model, "model", None), "conditioning_key", None) in ("hybrid", "concat"):
+        raise InputError("a trial cannot be made with an inpainting model: load another one for it")
+
+
 class TrialSession:
     """One trial in one thread.
 
@@ -53,6 +63,8 @@ class TrialSession:
         self.run = run
         self.is_restored = False
         self._draws = generators.take()
+        random.seed(trial.spec.seed)  # the host's data set draws prompts
+        torch.manual_seed(trial.spec.seed)
         self._host = host
         self._checks = checks
         self._trial = trial
@@ -93,8 +105,7 @@ class TrialSession:
         self._trainee.take(frame)
         self._keep(self._trainee.thing)
         self._checks.before_start(self.run, self._trainee.thing, initial_step)
-        if getattr(getattr(self._host.shared.sd_model, "model", None), "conditioning_key", None) in ("hybrid", "concat"):
-            raise InputError("a trial cannot be made with an inpainting model: load another one for it")
+        check_model(self._host.shared.sd_model)
         return Scheduler(self.run.planned.rate_at(initial_step), self._tried)
 
     def data_made(self, data: Any) -> None:
@@ -110,13 +121,7 @@ class TrialSession:
         mended = _data_faults.even_weights(data)
         self._trial.messages += [mended] if mended else []
         self.run.planned.bind(len(data), data.batch_size, data.gradient_step)
-        counts, request, spec = self.run.planned.counts, self.run.request, self._trial.spec
-        self._plans = [plan(text, total_steps=request.total_steps, steps_per_epoch=counts.steps_per_epoch,
-                            images_per_step=counts.images_per_step) for text in spec.texts]
-        if spec.texts:
-            trials.check_texts(self._plans)
-        else:
-            trials.check_finder(self.run.planned.plan, spec)
+        self._plans = trials.plans_of(self._trial.spec, self.run.planned)
 
     # In the loop: nothing but an interrupt is raised ----------------------------------------------
 
@@ -138,13 +143,24 @@ class TrialSession:
         spec, shared = self._trial.spec, self._host.shared
         return Track(loop=self._loop_of(), model=shared.sd_model, tensors=self._trainee.tensors(), updates=spec.updates,
                      seed=spec.seed, limit=self._limit, after_step=self._norm_limit(),
-                     is_stopped=lambda: bool(shared.state.interrupted), told=self._told)
+                     is_stopped=lambda: self._trial.is_stopped or bool(shared.state.interrupted), told=self._told, draw=self._draw)
 
     def _told(self, made: int) -> None:
-        state = self._host.shared.state
-        state.job_no = made
-        state.textinfo = f"Trial: {made} updates"
-        self._trial.told(made)
+        state, expected = self._host.shared.state, self._trial.expected
+        state.job_no, state.job_count = made, expected  # an image counts as one too
+        state.textinfo = f"Trial: {made} of {expected} updates"
+        self._trial.count(made)
+
+    def _draw(self) -> bytes | None:
+        """The trial continues without the image where it cannot be made."""
+        sample, trainer = self._trial.spec.sample, self._host.trainer
+        if sample is None or trainer is None:
+            return None
+        try:
+            return trainer.draw(self.run.request.kind, self._trainee.thing, sample)
+        except Exception as error:  # noqa: BLE001 whatever the host's sampler raises
+            self._trial.say(f"the image of a candidate could not be made, the trial continues: {type(error).__name__}: {error}")
+            return None
 
     def _limit(self, update: int) -> tuple[str, float] | None:
         """The clip threshold, of a schedule that is compressed as the texts are."""

@@ -1,9 +1,9 @@
 """All endpoints below /lrsched/v1, added to the server's app.
 
 To add one: its request is a model in requests.py, the endpoint a function with ``@router.get`` or ``@router.post`` in the file of
-its subject (schedule_endpoints, run_endpoints, preset_endpoints; a new file's router is named in ROUTERS), its answer an
-``Answer``. What it needs of the host is in runtime.py. docs/api.md documents it, and tests/web/test_fuzz_api.py sends it all sorts
-of things: no answer may be a failure of ours.
+its subject (schedule_endpoints, run_endpoints, trial_endpoints, preset_endpoints; a new file's router is named in ROUTERS), its
+answer an ``Answer``. What it needs of the host is in runtime.py. docs/api.md documents it, and tests/web/test_fuzz_api.py sends
+it all sorts of things: no answer may be a failure of ours.
 
 Nothing here goes through gradio's queue or takes the host's lock. Endpoints are plain functions, which the server runs in its
 threads, so that disk and planning never stop the event loop. Every refusal has one form, see responses.py.
@@ -16,13 +16,13 @@ from starlette.convertors import PathConvertor, register_url_convertor
 
 from lib_lrsched.host.door import OPEN, Door
 
-from . import preset_endpoints, run_endpoints, schedule_endpoints
+from . import preset_endpoints, run_endpoints, schedule_endpoints, trial_endpoints
 from .responses import Route, error_answer
 from .runtime import Runtime
 from .scripts import PageScripts
 
 PREFIX = "/lrsched/v1"
-ROUTERS = (schedule_endpoints.router, run_endpoints.router, preset_endpoints.router)
+ROUTERS = (schedule_endpoints.router, run_endpoints.router, trial_endpoints.router, preset_endpoints.router)
 
 
 def add_routes(app: FastAPI, runtime: Runtime, door: Door = OPEN) -> None:

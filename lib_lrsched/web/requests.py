@@ -35,7 +35,18 @@ MOST = int(float_info.max)
 
 Kind = Literal["embedding", "hypernetwork"]
 
+TrialState = Literal["waiting", "running", "finished", "stopped", "failed"]
+TRIAL_STATES = ("waiting", "running", "finished", "stopped", "failed")
+
+MOST_CANDIDATES, MOST_UPDATES, MOST_FACTOR = 50, 1000, 10**9
+MOST_IMAGE_SEED, MOST_IMAGE_STEPS = 2**32 - 2, 150
+
 if TYPE_CHECKING:
+    TrialUpdates = int
+    TrialSeed = int
+    ImageSeed = int
+    ImageSteps = int
+    Factor = float
     Steps = int
     ExportedSteps = int
     StartStep = int
@@ -51,6 +62,11 @@ else:
     StartStep = conint(strict=True, ge=0, le=MAX_STEPS)
     Images = conint(strict=True, ge=0, le=10**7)
     Size = conint(strict=True, ge=1, le=10**6)
+    TrialUpdates = conint(strict=True, ge=1, le=MOST_UPDATES)
+    TrialSeed = conint(strict=True, ge=0, le=MAX_STEP)
+    ImageSeed = conint(strict=True, ge=0, le=MOST_IMAGE_SEED)
+    ImageSteps = conint(strict=True, ge=1, le=MOST_IMAGE_STEPS)
+    Factor = conint(strict=True, gt=0, le=MOST_FACTOR) | confloat(strict=True, gt=0, le=MOST_FACTOR, allow_inf_nan=False)
     Points = conint(strict=True, ge=16, le=MAX_POINTS)
     # A whole number stays one: pydantic 1's strict float takes none. Either fits a float.
     Number = conint(strict=True, ge=-MOST, le=MOST) | confloat(strict=True, allow_inf_nan=False)
@@ -303,6 +319,38 @@ class PreflightRequest(BaseModel):
     inputs: dict[str, Any] = Field(ALL, description="an object")
 
     _inputs = _check("inputs", _is_object, before=True)
+
+
+class TrialImages(BaseModel):
+    """Of a trial: the image that each candidate is to draw."""
+
+    prompt: StrictStr = _text("")
+    negative_prompt: StrictStr = _text("")
+    seed: ImageSeed = _whole(0, MOST_IMAGE_SEED, 0)
+    steps: ImageSteps = _whole(1, MOST_IMAGE_STEPS, 20)
+
+
+class TrialRequest(BaseModel):
+    """POST /trials and /trials/estimate; the inputs are named as in the host's function, its text is the trial's own."""
+
+    kind: Kind = _kind()
+    name: StrictStr = _text()
+    inputs: dict[str, Any] = Field(ALL, description="an object")
+    grid: list[Factor] | None = Field(None, description=f"a list of 2 to {MOST_CANDIDATES} different factors above 0, or null")
+    texts: list[StrictStr] | None = Field(None, description=f"a list of 2 to {MOST_CANDIDATES} texts, or null")
+    updates: TrialUpdates = _whole(1, MOST_UPDATES, 48)
+    seed: TrialSeed = _whole(0, MAX_STEP, 0)
+    images: TrialImages | None = Field(None, description="an object with prompt, negative_prompt, seed and steps, or null")
+
+    _inputs = _check("inputs", _is_object, before=True)
+    _grid = _check("grid", lambda grid: grid is None or 2 <= len(set(grid)) <= MOST_CANDIDATES)
+    _texts = _check("texts", lambda texts: texts is None or 2 <= len(texts) <= MOST_CANDIDATES)
+
+
+class EndTrialQuery(BaseModel):
+    """DELETE /trials/{id}; with a state it is refused where the trial is in another."""
+
+    state: TrialState | None = _one_of(TRIAL_STATES, None)
 
 
 class RunQuery(BaseModel):

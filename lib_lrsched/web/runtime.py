@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Protocol
 
 from fastapi import Depends, Request
 
+from lib_lrsched.host.trial_runner import TrialRunner
 from lib_lrsched.storage.history import History
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import RunState
@@ -29,6 +30,9 @@ class Runtime(Protocol):
 
     @property
     def store(self) -> Store: ...
+
+    @property
+    def trial_runner(self) -> TrialRunner: ...
 
     def host_info(self) -> Mapping[str, Any]:
         """`{"name", "hooked": bool, "why"}`."""

@@ -10,8 +10,10 @@ from browser_steps import open_tab, write
 from playwright.sync_api import Page
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize(("width", "theme"), [
+    (400, "light"), (1400, "dark"),
+    pytest.param(400, "dark", marks=pytest.mark.long), pytest.param(1400, "light", marks=pytest.mark.long),
+])  # fmt: skip
 def test_nothing_hangs_over_the_edge_and_both_themes_can_be_read(page: Page, theme: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     open_tab(page, f"/?__theme={theme}")

@@ -29,6 +29,7 @@ def relabel(scripts: Path, mark: str) -> None:
     file.write_text(changed)
 
 
+@pytest.mark.long
 def test_after_an_update_no_old_part_runs(browser: Browser, tmp_path: Path) -> None:
     """The browser keeps what it has loaded, the address of what has changed is another one."""
     scripts, port = tmp_path / "scripts", free_port()
@@ -203,3 +204,114 @@ def test_points_of_a_run_are_joined_and_a_new_leg_starts_over(call):
         return [taken, joined, one.columns.step.length];
     }"""
     assert call("runs/run_points.js", "RunPoints.name.toString", then=then) == [[True, True, False], [5, 6, 8, 9], 0]
+
+
+ESTIMATE = {"candidates": 9, "updates": 480, "seconds": 62.0, "why": "as fast as the last run of 'mine'"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, "9 candidates, 480 updates in all, about 1 min 02 s (as fast as the last run of 'mine')."),
+        (
+            {"seconds": None, "why": "nothing was trained yet"},
+            "9 candidates, 480 updates in all, how long that takes is not known (nothing was trained yet).",
+        ),
+    ],
+)
+def test_what_a_trial_would_cost(call, change, words):
+    assert call("trials/words.js", "estimated", ESTIMATE | change) == words
+
+
+@pytest.mark.parametrize(
+    ("candidate", "state", "words"),
+    [
+        ({"progress": 0.315, "low": 0.174, "high": 0.4551}, "finished", ["31.5 %", "17 to 46 %"]),
+        ({"progress": 0.2, "low": None, "high": None}, "finished", ["20 %", ""]),
+        ({"progress": -0.07, "low": -0.1, "high": 0.002}, "finished", ["−7 %", "−10 to 0.2 %"]),
+        ({"stopped_at": 9}, "finished", ["diverged at update 9", ""]),
+        ({"running": True}, "running", ["running", ""]),
+        ({}, "stopped", ["not finished", ""]),
+    ],
+)
+def test_what_came_of_a_candidate(call, candidate, state, words):
+    whole = {"progress": None, "low": None, "high": None, "stopped_at": None, "running": False} | candidate
+    assert call("trials/words.js", "outcome", whole, state) == words
+
+
+def test_a_trial_that_waits_says_for_what(call):
+    waiting = {"state": "waiting", "message": "waits until the training of 'other' has ended", "candidates": []}
+    assert call("trials/words.js", "standing", waiting) == "Waits until the training of 'other' has ended."
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "words"),
+    [
+        ("failed", "CUDA out of memory", "Failed: CUDA out of memory"),
+        ("stopped", "", "Stopped before its end: nothing is suggested."),
+        ("finished", "", ""),
+    ],
+)
+def test_how_a_trial_ended(call, state, message, words):
+    assert call("trials/words.js", "ending", {"state": state, "message": message}) == words
+
+
+@pytest.mark.parametrize(
+    ("candidates", "left", "words"),
+    [(0, None, "Measures the start: 30 of 480 updates."), (2, 0.2, "Candidate 2: 30 of 480 updates, 1 s left.")],
+)
+def test_how_far_a_trial_is(call, candidates, left, words):
+    running = {"state": "running", "made": 30, "expected": 480, "seconds_left": left, "candidates": [{}] * candidates}
+    assert call("trials/words.js", "standing", running) == words
+
+
+def test_schedules_in_a_reason_are_told_from_its_words(call):
+    assert call("trials/words.js", "cutAtTicks", "`0.1` and `cosine(1, 0)` are equal") == [
+        ["0.1", True], [" and ", False], ["cosine(1, 0)", True], [" are equal", False],
+    ]  # fmt: skip
+
+
+def test_a_preset_gets_a_name_that_is_free(call):
+    assert call("trials/words.js", "freeName", "Found for a", ["Found for a", "Found for a 2"]) == "Found for a 3"
+    assert call("trials/words.js", "freeName", "Found for a", []) == "Found for a"
+
+
+@pytest.mark.parametrize(("typed", "factors"), [("", None), (" ", None), ("0.1, 1 10;1e2", [0.1, 1, 10, 100]), ("1, x", [1, "x"])])
+def test_factors_as_they_are_typed(call, typed, factors):
+    assert call("trials/choices.js", "factorsOf", typed) == factors
+
+
+def test_a_schedule_is_compared_once_and_an_empty_one_not_at_all(call):
+    assert call("trials/choices.js", "differing", ["0.1", " 0.1 ", "", "0.2"]) == ["0.1", "0.2"]
+
+
+def tried(*progress: float | None, what: str = "rates", state: str = "finished", suggested: str | None = "0.1") -> dict[str, Any]:
+    """A trial with a candidate for each number: its only point, and what came of it."""
+    candidates = [
+        {"progress": one, "running": False, "curve": [[1, -9.0 if one is None else one]], "rate": 0.1, "factor": 1.0, "text": "0.1"}
+        for one in progress
+    ]
+    return {"what": what, "state": state, "suggested": suggested, "updates": 48, "candidates": candidates}
+
+
+def test_one_that_diverges_does_not_flatten_the_others(call):
+    found = call("trials/curves.js", "chartOf", tried(0.1, 0.3, None))
+    assert found["lowest"] == -0.3
+    assert [line["weight"] for line in found["data"]["series"]] == ["", "thick", ""]
+    assert call("trials/curves.js", "chartOf", tried(None, -0.2))["lowest"] == -0.01
+
+
+def test_no_candidate_is_the_best_where_nothing_is_suggested(call):
+    assert call("trials/curves.js", "bestOf", tried(0.1, 0.3, None)) == 1
+    assert call("trials/curves.js", "bestOf", tried(0.1, 0.3, suggested=None)) == -1
+
+
+def test_rates_keep_their_colours_while_more_of_them_come(call):
+    looks = lambda *args, **more: call("trials/curves.js", "looksOf", tried(*args, **more))  # noqa: E731
+    assert looks(0.1, 0.2, state="running") == ["ramp-0", "ramp-1-dashed"]
+    assert looks(0.1, 0.2, 0.3) == ["ramp-0", "ramp-4-dashed", "ramp-8"]
+    assert looks(0.1, 0.2, what="texts") == [0, 1]
+
+
+def test_as_many_rates_as_a_finder_tries_can_be_told_apart(call):
+    assert len(set(call("trials/curves.js", "looksOf", tried(*[0.1] * 17)))) == 17

@@ -430,6 +430,7 @@ def alone(text: str) -> dict[str, list[float]]:
     return worker.train(model, optimizer, batches, lambda loss: loss.backward(), lambda loss: scheduler.step(loss=loss))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("set_up", "text"), [
     ("split", worker.TEXT), ("by hand", worker.TEXT), ("left out", worker.TEXT), ("plateau", worker.PLATEAU),
 ])
@@ -442,12 +443,14 @@ def test_two_processes_have_the_rates_and_weights_of_one(two_processes, set_up, 
         assert seen[set_up]["weights"] == pytest.approx(expected["weights"], rel=1e-9)
 
 
+@pytest.mark.long
 def test_accelerate_by_default_steps_a_scheduler_once_per_process(two_processes):
     made = plan(worker.TEXT, total_steps=worker.UPDATES)
     every_other = [made.value(min(2 * k, made.stop - 1)) for k in range(worker.UPDATES)]
     assert [seen["default"]["rates"] for seen in two_processes] == [every_other, every_other]
 
 
+@pytest.mark.long
 def test_a_scheduler_that_accelerate_steps_too_often_says_so_once_and_how_to_mend_it(two_processes):
     message = (
         "accelerate steps this scheduler 2 times at every update, once for each process: the plan of 12 steps is over after 6 "

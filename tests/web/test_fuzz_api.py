@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from practice_rig import NAME, Ground
 
+from lib_lrsched.practice.service import CONCEPT
 from lib_lrsched.training.options import OPTIONS
 from lib_lrsched.web.endpoints import add_routes
 
@@ -29,6 +30,9 @@ BODIES: dict[str, dict[str, Any]] = {
                  "data_root": "", "initial_step": 0, "points": 50, "run": None, "way": None, "optimizer": None,
                  "rate_text": None},
     "/preflight": {"kind": "embedding", "name": "mine", "inputs": {}},
+    "/trials": {"kind": "embedding", "name": "mine", "inputs": {}, "grid": [0.1, 1], "texts": None, "updates": 9, "seed": 0,
+                "images": None},
+    "/trials/estimate": {"kind": "embedding", "name": "mine", "inputs": {}, "images": {"prompt": "a thing"}},
     "/export": {"text": "0.005", "total_steps": 100, "format": "a1111", "pictures": 1, "batch": 1, "accumulate": 1, "error": None,
                 "base": None},
     "/import": {"text": "1:10,0.1", "format": "diffusers", "base": 0.005},
@@ -42,6 +46,7 @@ BODIES: dict[str, dict[str, Any]] = {
 INPUTS = ("learn_rate", "batch_size", "gradient_step", "data_root", "log_directory", "training_width", "training_height", "steps",
           "clip_grad_mode", "clip_grad_value", "template_filename", "create_image_every", "save_embedding_every",
           "varsize")  # fmt: skip
+DATA = str(CONCEPT)
 EDIT = {"do": "set", "item": [0], "param": "v", "value": "1", "unit": "ep", "relative": True, "shape": "cosine", "step": 5}
 EDITS = ("set", "unset", "end", "unit", "shape", "insert", "delete", "boundary", "rate")
 
@@ -54,6 +59,12 @@ def bodies(path: str) -> list[str]:
         found += [_with(good, "inputs", f'{{"{name}": {value}}}') for name in INPUTS for value in NASTY]
     if path == "/options":
         found += [_with(good, "options", f'{{"{name}": {value}}}') for name in OPTIONS for value in NASTY]
+    if path == "/trials/estimate":
+        inputs = {"learn_rate": "0.005", "steps": 100, "data_root": DATA}
+        found += [_with(good, "inputs", _with(inputs, name, value)) for name in INPUTS for value in NASTY]
+        images = ("prompt", "negative_prompt", "seed", "steps")
+        found += [_with({**good, "inputs": inputs}, "images", f'{{"{name}": {value}}}') for name in images for value in NASTY]
+        found += [_with({**good, "inputs": inputs}, name, value) for name in ("grid", "texts", "updates") for value in NASTY]
     if path == "/edit":
         edits = [{**EDIT, "do": do} for do in EDITS]
         found += [_with(good, "edit", _with(edit, field, value)) for edit in edits for field in EDIT for value in NASTY]
@@ -111,8 +122,11 @@ WORDS = ["", "..", "%00", "%ED%A0%80", "%FF", "a%00b", "%2e%2e%2f", "x" * 3_000,
 
 
 def test_no_address_is_a_failure(app: FastAPI):
-    paths = [f"{path}/{word}" for path in ("/runs", "/presets", "", "/preview") for word in WORDS if path or word not in ("", "..")]
+    folders = ("/runs", "/presets", "/trials", "", "/preview")
+    paths = [f"{path}/{word}" for path in folders for word in WORDS if path or word not in ("", "..")]
     paths += [f"/runs/{word}/{last}" for word in WORDS for last in ("bundles", "file")]
+    paths += [f"/trials/{word}/images/0" for word in WORDS] + [f"/trials/none/images/{word}" for word in WORDS]
+    paths += [f"/trials/none?state={word}" for word in WORDS]
     paths += [f"/resume?kind=embedding&name={word}" for word in WORDS] + [f"/resume?kind={word}&name=mine" for word in WORDS]
     paths += [f"/runs/none?since={word}" for word in WORDS] + [f"/options?kind=embedding&name={word}" for word in WORDS]
     methods = ("GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "BREW")

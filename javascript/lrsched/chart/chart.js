@@ -5,7 +5,9 @@ import {formatCount, formatRate} from "../base/format.js";
 import {Crosshair} from "./crosshair.js";
 import {linearAxis, linearScale, logAxis, niceTicks} from "./scale.js";
 
-const DEFAULTS = {label: "", height: 280, compact: false, zero: true, xLabel: "step", axis: "linear", least: 0};
+const DEFAULTS = {
+    label: "", height: 280, compact: false, zero: true, xLabel: "step", unit: "step", axis: "linear", least: 0, lowest: -Infinity,
+};
 const MARK_ROOM_PX = 5;
 const LABEL_PX = 6.7; // of a character, for labels that would lie over each other
 const LEFT_PX = 54; // charts that stand below each other have their steps below each other
@@ -20,7 +22,8 @@ const LEFT_PX = 54; // charts that stand below each other have their steps below
  *   kind    "boundary", "resume", "stop", "rescue" or "event"
  *   shade   [from, to]: steps that are not trained
  *
- * Options: `zero` has 0 on the axis, and with it the value `least` at least; `format(value, digits)` writes values.
+ * Options: `zero` has 0 on the axis, and with it the value `least` at least; a linear axis ends at `lowest`, and lines that go
+ * further leave at the bottom; `format(value, digits)` writes values; `unit` is what x counts.
  */
 export class Chart {
     constructor(host, options = {}) {
@@ -94,7 +97,7 @@ export class Chart {
         this.svg.setAttribute("height", frame.height);
         this.svg.setAttribute("viewBox", `0 0 ${width} ${frame.height}`);
         this.drawing.replaceChildren(
-            this.#shading(), this.#grid(), this.#marks(), this.#lines(), this.#ghost(), this.#labels(),
+            this.#shading(), this.#grid(), this.#marks(), this.#cut(this.#lines()), this.#ghost(), this.#labels(),
         );
         for (const layer of this.layers) layer.redraw();
     }
@@ -118,10 +121,11 @@ export class Chart {
 
     #yAxis(bottom, top) {
         const seen = extent(this.data.series);
-        const {zero, compact, least} = this.options;
+        const {zero, compact, least, lowest} = this.options;
         const format = (value) => this.options.format(value, 3);
         if (this.axis === "log") return logAxis(seen.lowPositive, seen.high, bottom, top, {hasZero: seen.hasZero, format});
-        return linearAxis(seen.low, zero ? Math.max(seen.high, least) : seen.high, bottom, top, {zero, count: compact ? 3 : 5, format});
+        const [low, high] = [Math.max(seen.low, lowest), zero ? Math.max(seen.high, least) : seen.high];
+        return linearAxis(low, high, bottom, top, {zero, count: compact ? 3 : 5, format});
     }
 
     #shading() {
@@ -190,6 +194,12 @@ export class Chart {
             group.append(svg("path", {class: `lrsched-line lrsched-look-${series.look}${weight}`, d: this.#path(series)}));
         }
         return group;
+    }
+
+    /** An SVG inside the SVG shows nothing beyond its own edge: lines that go below the axis leave there. */
+    #cut(lines) {
+        const {width, bottom} = this.frame;
+        return Number.isFinite(this.options.lowest) ? svg("svg", {width, height: bottom}, lines) : lines;
     }
 
     #ghost() {

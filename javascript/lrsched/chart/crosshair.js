@@ -62,20 +62,21 @@ export class Crosshair {
     #drawLines(points) {
         const {x, y, top, bottom} = this.chart.frame;
         const place = x(this.step);
-        const dots = points.filter((point) => point.value !== null).map(({series, step, value}) =>
+        const isInside = ({value}) => value !== null && y(value) <= bottom;
+        const dots = points.filter(isInside).map(({series, step, value}) =>
             svg("circle", {class: `lrsched-dot lrsched-look-${series.look}`, cx: x(step), cy: y(value), r: 3.5}));
         this.layer.replaceChildren(svg("line", {class: "lrsched-cross", x1: place, x2: place, y1: top, y2: bottom}), ...dots);
     }
 
     #drawTip(points) {
         const {x, left, right, top} = this.chart.frame;
-        const {format, compact} = this.chart.options;
+        const {format, compact, unit} = this.chart.options;
         const rows = points.map(({series, value}) => el("div", {class: "lrsched-tip-row"},
             points.length > 1 || !compact ? swatch(series.look) : null,
             points.length > 1 ? el("span", {class: "lrsched-tip-name", text: series.name}) : null,
             el("b", {text: format(value, 6)})));
         const notes = this.#near().map((mark) => el("div", {class: "lrsched-tip-note", text: mark.text ?? mark.label}));
-        this.tip.replaceChildren(el("div", {class: "lrsched-tip-step", text: `step ${formatCount(this.step)}`}), ...rows, ...notes);
+        this.tip.replaceChildren(el("div", {class: "lrsched-tip-step", text: `${unit} ${formatCount(this.step)}`}), ...rows, ...notes);
         setHidden(this.tip, false);
         const place = x(this.step);
         const toTheLeft = place > (left + right) / 2;
@@ -97,9 +98,9 @@ export class Crosshair {
         const {host, options} = this.chart;
         host.tabIndex = 0;
         host.setAttribute("role", "slider");
-        host.setAttribute("aria-label", `${options.label}: arrow keys move along the steps`);
+        host.setAttribute("aria-label", `${options.label}: arrow keys move along the ${options.unit}s`);
         host.setAttribute("aria-valuenow", "0");
-        host.setAttribute("aria-valuetext", "no step chosen");
+        host.setAttribute("aria-valuetext", `no ${options.unit} chosen`);
     }
 
     #say(points) {
@@ -109,7 +110,7 @@ export class Crosshair {
         host.setAttribute("aria-valuemin", String(data.xLow));
         host.setAttribute("aria-valuemax", String(data.xHigh));
         host.setAttribute("aria-valuenow", String(this.step));
-        host.setAttribute("aria-valuetext", `step ${this.step}: ${values.join(", ")}`);
+        host.setAttribute("aria-valuetext", `${options.unit} ${this.step}: ${values.join(", ")}`);
     }
 
     #listen() {

@@ -23,6 +23,15 @@ export class Presets {
         if (this.presets.length === 0) await this.#ask("GET", "presets");
     }
 
+    get names() {
+        return this.presets.map(({name}) => name);
+    }
+
+    /** Keeps a text that is not the editor's; resolves to what went wrong, or "". */
+    async keepAs(name, text) {
+        return (await this.#ask("POST", "presets", {name, text})) ? "" : this.trouble;
+    }
+
     get current() {
         return this.presets.find((preset) => preset.name === this.select.value) ?? null;
     }
@@ -57,12 +66,14 @@ export class Presets {
 
     /** Sends a request and shows the list that comes back; false when it failed. */
     async #ask(method, path, body) {
+        this.trouble = "";
         try {
             const answer = await request(method, path, body);
             this.#fill(answer.presets);
             this.#say("");
             return true;
         } catch (error) {
+            this.trouble = error.message;
             this.#say(error.message, true);
             return false;
         }

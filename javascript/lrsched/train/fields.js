@@ -89,6 +89,16 @@ export function context() {
     };
 }
 
+/** The training of a kind as the fields are now: its name and the inputs, named as the host's train function names them. */
+export function training(kind) {
+    return {kind, name: value(kind), inputs: {
+        learn_rate: value(kind + "Rate"), batch_size: number("batch"), gradient_step: number("accumulate"), steps: number("steps"),
+        data_root: value("folder"), log_directory: value("log"), template_filename: value("template"),
+        clip_grad_mode: clipMode(), clip_grad_value: value("clip"),
+        create_image_every: number("imagesEvery"), save_model_every: number("copiesEvery"),
+    }};
+}
+
 /** True while the reader sees the Train tab. */
 export function isVisible() {
     return isShown(block("embeddingRate"));

@@ -30,7 +30,7 @@ export class Preflight {
         const row = fields.block("trainEmbedding")?.parentElement ?? null;
         if (row === null) return;
         if (row.previousElementSibling !== this.box) row.before(this.box);
-        const questions = Object.keys(KINDS).filter((kind) => this.#isDue(kind)).map(question);
+        const questions = Object.keys(KINDS).filter((kind) => this.#isDue(kind)).map(fields.training);
         const asked = JSON.stringify(questions);
         if (asked === this.#asked && performance.now() < this.#due) return;
         const pause_ms = asked === this.#asked ? 0 : PAUSE_MS;
@@ -73,16 +73,6 @@ export class Preflight {
         this.box.dataset.drawn = text;
         setHidden(this.box, lines.length === 0);
     }
-}
-
-function question(kind) {
-    const {value, number} = fields;
-    return {kind, name: value(kind), inputs: {
-        learn_rate: value(kind + "Rate"), batch_size: number("batch"), gradient_step: number("accumulate"), steps: number("steps"),
-        data_root: value("folder"), log_directory: value("log"), template_filename: value("template"),
-        clip_grad_mode: fields.clipMode(), clip_grad_value: value("clip"),
-        create_image_every: number("imagesEvery"), save_model_every: number("copiesEvery"),
-    }};
 }
 
 /** The findings of both kinds, errors first; what is said of both stands once, what is said of one of two names it. */

@@ -108,6 +108,12 @@ export class TrainHelpers {
         for (const kind of ["embedding", "hypernetwork"]) this.resumes[kind] = new ResumeOffer(kind, () => this.refresh());
         this.preflight = new Preflight(this.resumes);
         this.helps = Object.keys(WATCHED).map((field) => new FieldHelp(field, this.resumes));
+        this.others = [];
+    }
+
+    /** Something else that is refreshed with them. */
+    add(helper) {
+        this.others.push(helper);
     }
 
     refresh() {
@@ -115,5 +121,6 @@ export class TrainHelpers {
         for (const offer of Object.values(this.resumes)) offer.refresh();
         for (const help of this.helps) help.refresh();
         this.preflight.refresh();
+        for (const other of this.others) other.refresh();
     }
 }

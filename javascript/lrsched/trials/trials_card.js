@@ -1,0 +1,148 @@
+// The card "Trials" of the tab: what runs now and what was kept, one of them opened beside the list.
+import {ApiError} from "../base/api.js";
+import {byId, el, setHidden, setText, typeInto} from "../base/dom.js";
+import {formatShortMoment} from "../base/format.js";
+import * as fields from "../train/fields.js";
+import {StartBox} from "./start_box.js";
+import {TrialView} from "./trial_view.js";
+import {isActive, summary} from "./words.js";
+
+const KINDS = ["embedding", "hypernetwork"];
+
+/** The card and the two buttons of the tab that start a trial; `planner` has the editor, the comparison and the presets. */
+export class TrialsCard {
+    constructor(store, planner) {
+        this.store = store;
+        this.planner = planner;
+        this.card = byId("trials_card");
+        this.list = byId("trials");
+        this.view = new TrialView({
+            onOpen: (text) => planner.editor.replace(text, [0, 0]),
+            suggestion: {onUse: (trial) => this.use(trial), presets: planner.presets},
+        });
+        this.question = byId("trial_ask");
+        this.#makeStarts();
+        this.#bind();
+        this.end = store.listen(() => this.#draw());
+    }
+
+    /** Writes what a trial suggests into the Train tab and into the editor; returns [what is said of it, whether that is bad]. */
+    use({kind, name, suggested}) {
+        const isSet = fields.set(`${kind}Rate`, suggested);
+        typeInto(byId("kind"), "rate");
+        this.planner.editor.replace(suggested, [0, 0]);
+        if (!isSet) return ["It is in the editor; there is no Train tab on this page.", false];
+        const other = fields.value(kind);
+        const hint = other === name ? "" : ` It was found for ${name}; the Train tab has ${other || "none"} chosen.`;
+        return [`It is the ${kind}'s rate in the Train tab now, and in the editor.${hint}`, false];
+    }
+
+    /** Brings the card to the reader's eyes. */
+    reveal() {
+        this.card.scrollIntoView({block: "start"});
+    }
+
+    #makeStarts() {
+        const {editor, comparison} = this.planner;
+        const onStarted = () => this.reveal();
+        const rate = () => editor.text.trim();
+        const find = new StartBox(this.store, {button: byId("trial_find"), kinds: KINDS, rate, onStarted});
+        byId("messages").after(find.box);
+        const texts = () => [editor.text, ...comparison.texts];
+        const compare = new StartBox(this.store, {button: byId("trial_compare"), kinds: KINDS, rate, texts, onStarted});
+        byId("compare").after(compare.box);
+        const isRate = () => {
+            for (const button of [byId("trial_find"), byId("trial_compare")]) setHidden(button, byId("kind").value !== "rate");
+        };
+        byId("kind").addEventListener("input", isRate);
+        isRate();
+    }
+
+    #bind() {
+        byId("trial_close").addEventListener("click", () => this.store.choose(null));
+        byId("trial_stop").addEventListener("click", () => this.#remove(byId("trial_stop"), "Not stopped"));
+        byId("trial_delete").addEventListener("click", () => this.#ask(true));
+        byId("trial_delete_no").addEventListener("click", () => this.#ask(false));
+        byId("trial_delete_yes").addEventListener("click", () => this.#remove(byId("trial_delete_yes"), "Not deleted"));
+        this.question.addEventListener("keydown", (event) => {
+            if (event.key === "Escape") this.#ask(false);
+        });
+    }
+
+    get #trial() {
+        return this.store.trials.find(({id}) => id === this.store.chosen) ?? null;
+    }
+
+    #ask(isOpen) {
+        setHidden(this.question, !isOpen);
+        byId(isOpen ? "trial_delete_no" : "trial_delete").focus({preventScroll: true});
+        if (isOpen) setText(byId("trial_trouble"), "");
+    }
+
+    /** Ends or deletes what is shown; the list has the focus after a delete, for the button is gone. */
+    async #remove(button, refused) {
+        const trial = this.#trial;
+        if (trial === null) return;
+        button.disabled = true;
+        setText(byId("trial_trouble"), "");
+        try {
+            await this.store.remove(trial);
+            setHidden(this.question, true);
+            if (!isActive(trial)) (this.list.querySelector("button") ?? byId("trial_find")).focus({preventScroll: true});
+        } catch (error) {
+            if (!(error instanceof ApiError)) throw error;
+            setHidden(this.question, true);
+            setText(byId("trial_trouble"), `${refused}: ${error.message}`);
+        } finally {
+            button.disabled = false;
+        }
+    }
+
+    #draw() {
+        const {store} = this;
+        if (this.shown !== store.chosen) {
+            this.shown = store.chosen;
+            setHidden(this.question, true);
+            setText(byId("trial_trouble"), "");
+        }
+        const trouble = [store.trouble, store.lost].filter(Boolean).join(" ");
+        setText(byId("trials_trouble"), trouble);
+        setHidden(byId("trials_trouble"), trouble === "");
+        this.#drawList();
+        this.view.show(store.chosen === null ? null : store.detail(store.chosen));
+    }
+
+    /** Rows stay where they are, with focus and selection. */
+    #drawList() {
+        const {trials} = this.store;
+        setHidden(byId("trials_none"), trials.length > 0);
+        const rows = new Map([...this.list.children].map((row) => [row.dataset.id, row]));
+        trials.forEach((trial, i) => {
+            const row = rows.get(trial.id) ?? this.#newRow(trial.id);
+            rows.delete(trial.id);
+            fillRow(row, trial, trial.id === this.store.chosen);
+            if (this.list.children[i] !== row) this.list.insertBefore(row, this.list.children[i] ?? null);
+        });
+        for (const row of rows.values()) row.remove();
+    }
+
+    #newRow(id) {
+        const button = el("button", {type: "button", class: "lrsched-run", on: {click: () => this.store.choose(id)}},
+            el("span", {class: "lrsched-run-name"}), el("span", {class: "lrsched-state"}),
+            el("span", {class: "lrsched-run-steps"}), el("span", {class: "lrsched-run-when"}), el("span", {class: "lrsched-trial-sum"}));
+        return el("li", {data: {id}}, button);
+    }
+}
+
+function fillRow(row, trial, isChosen) {
+    const button = row.firstElementChild;
+    const [name, state, text, when, sum] = button.children;
+    setText(name, trial.name);
+    setText(state, trial.state);
+    if (state.dataset.state !== trial.state) state.dataset.state = trial.state;
+    setText(text, `${trial.kind}, ${trial.text}`);
+    setText(when, formatShortMoment(trial.started_s));
+    setText(sum, summary(trial));
+    sum.classList.toggle("lrsched-is-code", Boolean(trial.suggested));
+    if (button.getAttribute("aria-current") !== String(isChosen)) button.setAttribute("aria-current", String(isChosen));
+}
