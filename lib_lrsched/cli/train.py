@@ -77,10 +77,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         for name, path in report["files"].items():
             console.line(f"{name}: {path}")
-    if report["progress"]:
+    if report["progress"] or report["validation"]:
         console.line(report["learning"]["said"], console.stderr() if args.json else console.stdout())
-    if report["validation"] and not args.json:
-        console.line(_validated(report))
     return _ending(args, report)
 
 
@@ -113,14 +111,6 @@ def _ending(args: argparse.Namespace, report: dict[str, Any]) -> int:
     if report["message"]:
         console.line(report["message"], console.stderr())
     return FINISHED
-
-
-def _validated(report: dict[str, Any]) -> str:
-    """The newest look of validation, and the best."""
-    shares = dict(report["validation"])
-    last, best = max(shares), report["best_step"]
-    said = f"validation: {shares[last]:.1%} of the loss is gone after update {last}"
-    return said if best == last else f"{said}; it was best after update {best}, with {shares[best]:.1%}"
 
 
 # The training ----------------------------------------------------------------------------------

@@ -85,7 +85,8 @@ def run_answer(state: RunState, history: History, since: int) -> dict[str, Any]:
 def learning_of(history: History, events: Sequence[Event] = (), *, is_over: bool) -> Learning:
     """Whether a run learns, in words; the command line says the same as the tab."""
     told = [found[1] for found in (_WHY_NOT.match(one["message"]) for one in events) if found]
-    return learning(history.compared(), last_step=history.last_step, is_over=is_over, why_not=told[-1] if told else "")
+    why_not = told[-1] if told else ""
+    return learning(history.compared(), history.validated(), last_step=history.last_step, is_over=is_over, why_not=why_not)
 
 
 def validation_of(history: History) -> dict[str, Any]:

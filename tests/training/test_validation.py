@@ -229,6 +229,20 @@ def test_without_snapshots_the_copy_is_kept_and_a_resumed_run_knows_its_best_fro
     assert not ground.runtime.store.best_path(ground.run().id).exists()
 
 
+def test_a_run_that_was_not_validated_for_a_while_knows_its_best(ground):
+    ground.install(validate_every=2)
+    ground.train("embedding", "0.05", 4)
+    (copy,) = ground.log.rglob(f"{NAME}-best.pt")
+    before = copy.read_bytes()
+    ground.choose("embedding", validate_every=0)
+    ground.train("embedding", "200", 6)
+    ground.choose("embedding", validate_every=2)
+    ground.train("embedding", "200", 8)
+    assert [*looks(ground)] == [2, 4, 8]
+    assert looks(ground)[8] < looks(ground)[4]
+    assert copy.read_bytes() == before
+
+
 def test_a_copy_that_cannot_be_written_is_said_once_and_training_continues(ground, monkeypatch):
     from lib_lrsched.host._training_checks import TrainingChecks
 

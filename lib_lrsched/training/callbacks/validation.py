@@ -250,14 +250,12 @@ class Validation(Callback):
     # Over a break ---------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        best = self._best
-        return {"validation": None if best is None or not best.step else best._asdict()}
+        return {"validation": None if self._best is None else self._best._asdict()}
 
     def load_state_dict(self, parts: Mapping[str, Any]) -> None:
         part = parts.get("validation")
         if part is None:
-            self._best = Best()
-            return
+            return  # it was off, and the history says what there was before
         kinds = {"share": float, "step": int, "looks_since": int}
         if not isinstance(part, dict) or {name: type(value) for name, value in part.items()} != kinds:
             raise ValueError("validation: its best look so far is read from the history, because what was saved of it is damaged")
