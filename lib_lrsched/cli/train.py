@@ -211,6 +211,7 @@ def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runt
     from lib_lrsched.practice import service
     from lib_lrsched.preview.run_view import learning_of, validation_of
     from lib_lrsched.storage.history import History
+    from lib_lrsched.storage.model_files import AVERAGE, file_time
 
     stored = (state for state in runtime.store.runs() if (state.kind, state.name) == (args.kind, args.name))
     run = next(stored, None) if nothing_left else runtime.own_run()
@@ -218,7 +219,7 @@ def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runt
     rates: Any = []
     progress: list[list[float]] = []
     learning = None
-    validated: dict[str, Any] = {"validation": [], "best_step": None}
+    validated: dict[str, Any] = {"validation": [], "validation_ema": [], "best_step": None}
     if run is not None and run.id:
         try:
             history = History.open(runtime.store.history_path(run.id), append=False)
@@ -232,7 +233,10 @@ def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runt
         except (OSError, RunStateError) as error:
             told.tell(f"the run cannot be drawn: {error}")
     files |= {args.kind: result.path if result is not None else service.file_of(args.kind, args.name)}
-    order = ("history", "samples", args.kind, "picture")
+    average = files[args.kind].with_name(f"{args.name}{AVERAGE}.pt")
+    if run is not None and run.options.get("ema") and run.average_mtime_ns == file_time(average) != 0:
+        files["average"] = average
+    order = ("history", "samples", args.kind, "average", "picture")
     step = result.trained.step if result is not None else run.step if run is not None else 0
     state, message = ("finished", nothing_left) if nothing_left or run is None else (run.state, run.message)
     first_step = step if run is None else run.initial_step

@@ -90,12 +90,15 @@ def learning_of(history: History, events: Sequence[Event] = (), *, is_over: bool
 
 
 def validation_of(history: History) -> dict[str, Any]:
-    """The looks of validation, at most LOOKS and the best among them, and the updates that had been made at the best."""
+    """The looks of validation, at most LOOKS and the best among them; those at the average of the weights, at the same steps; and
+    the updates that had been made at the best."""
     looks = history.validated()
     best = max(looks, key=lambda look: look[1], default=None)  # the first of equals
     kept = looks[:: -(-len(looks) // LOOKS) or 1]
     kept = sorted({*kept, *looks[-1:], *([best] if best else [])})
-    return {"validation": [list(look) for look in kept], "best_step": None if best is None else best[0]}
+    steps = {step for step, _ in kept}
+    average = [list(look) for look in history.validated("validation_ema") if look[0] in steps]
+    return {"validation": [list(look) for look in kept], "validation_ema": average, "best_step": None if best is None else best[0]}
 
 
 class Histories:

@@ -20,6 +20,9 @@ _STEP, _LOSS, _TIME = (COLUMNS.index(name) for name in ("step", "loss", "time_s"
 _COMPARED = [COLUMNS.index(name) for name in ("step", "loss", "baseline_loss", "progress")]
 _SMOOTH, _WEIGHT, _WIDTH = len(COLUMNS), len(COLUMNS) + 1, len(COLUMNS) + 2
 
+LOOKS = ("validation", "validation_ema")
+"""The columns of validation that are given out whole."""
+
 SHOWN = (*COLUMNS[: _LOSS + 1], "smooth", *COLUMNS[_LOSS + 1 :])
 """The columns of a chart's points: those of a row, and the average behind the loss."""
 
@@ -71,7 +74,7 @@ class Metrics:
         self._count = 0
         self._overview = Overview(overview)
         self._smooth, self._weight = nan, 0.0
-        self._looks: list[tuple[int, float]] = []  # of validation: all of them, for there are few
+        self._looks: dict[str, list[tuple[int, float]]] = {name: [] for name in LOOKS}  # all of them, for there are few
         self.last_step: int | None = None
 
     def add(self, new: HistoryRow) -> None:
@@ -88,8 +91,10 @@ class Metrics:
         self._rows[self._count] = row
         self._count += 1
         self._overview.add(row)
-        if new.validation is not None and isfinite(new.validation):
-            self._looks.append((new.step, new.validation))
+        for name, looks in self._looks.items():
+            share = getattr(new, name)
+            if share is not None and isfinite(share):
+                looks.append((new.step, share))
         self.last_step = new.step
 
     def add_many(self, many: ManyRows, *, exactly: bool) -> None:
@@ -109,8 +114,9 @@ class Metrics:
             self._rows[: self._count] = held
         else:
             self._count = 0  # what is exact is always one rising slice without a gap
-        steps, shares = many.known("validation")
-        self._looks += zip(steps.tolist(), shares.tolist(), strict=True)
+        for name, looks in self._looks.items():
+            steps, shares = many.known(name)
+            looks += zip(steps.tolist(), shares.tolist(), strict=True)
         chosen = self._overview.choose(many.steps, many.losses)
         for row in np.column_stack([many.rows(chosen), smooth[chosen], weight[chosen]]).tolist():
             self._overview.add(tuple(row))
@@ -129,9 +135,9 @@ class Metrics:
         rows = self.rows(0)[:, _COMPARED]
         return Compared(*rows[np.isfinite(rows[:, -1])].T)
 
-    def validated(self) -> list[tuple[int, float]]:
-        """The looks of validation: updates made, and the share of the loss that was gone then."""
-        return [(step + 1, share) for step, share in self._looks]
+    def validated(self, column: str) -> list[tuple[int, float]]:
+        """The looks of validation in one of LOOKS: updates made, and the share of the loss that was gone then."""
+        return [(step + 1, share) for step, share in self._looks[column]]
 
     def pace(self, since: int) -> float | None:
         """Seconds per step over the newest steps from `since` on; None with fewer than two or a clock set back."""
@@ -145,8 +151,9 @@ class Metrics:
     def _go_back(self, step: int) -> None:
         self._count = int(np.searchsorted(self._rows[: self._count, 0], step))
         self._overview.cut(step)
-        while self._looks and self._looks[-1][0] >= step:
-            self._looks.pop()
+        for looks in self._looks.values():
+            while looks and looks[-1][0] >= step:
+                looks.pop()
         before = self._rows[: self._count] if self._count else self._overview.rows(0, inf)
         self._smooth, self._weight = (nan, 0.0) if not len(before) else before[-1, [_SMOOTH, _WEIGHT]].tolist()
 

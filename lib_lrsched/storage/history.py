@@ -134,11 +134,12 @@ class History:
             self._sort_in()
             return self._metrics.compared()
 
-    def validated(self) -> list[tuple[int, float]]:
-        """The looks of validation: updates made, and the share of the loss that was gone then; rising."""
+    def validated(self, column: str = "validation") -> list[tuple[int, float]]:
+        """The looks of validation, or with "validation_ema" at the average: updates made, and the share of the loss that was gone
+        then; rising."""
         with self._memory_lock:
             self._sort_in()
-            return self._metrics.validated()
+            return self._metrics.validated(column)
 
     def pace(self, since: int = 0) -> float | None:
         """Seconds per step over the newest 100 steps from step `since` on; None where that is not known."""

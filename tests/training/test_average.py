@@ -17,6 +17,7 @@ from training_steps import EXACTLY, INF, NAN, events, folder_of, losses_that, ma
 from lib_lrsched.errors import ConflictError, RequestError  # noqa: E402
 from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import hypernetwork, service, shared  # noqa: E402
+from lib_lrsched.preview.run_view import validation_of  # noqa: E402
 from lib_lrsched.snapshot import baseline, snapshot  # noqa: E402
 from lib_lrsched.storage.history import History  # noqa: E402
 from lib_lrsched.training.callbacks.weight_average import decay_at  # noqa: E402
@@ -282,5 +283,7 @@ def test_validation_measures_it_beside_the_weights_as_if_it_were_trained(ground,
 
 def look(ground: Any, run: Any) -> tuple[Any, Any]:
     """The newest look at the weights and at their average."""
-    history = History.open(ground.runtime.store.history_path(run.id), append=False).since(0)
-    return history["validation"][-1], history["validation_ema"][-1]
+    shown = validation_of(History.open(ground.runtime.store.history_path(run.id), append=False))
+    (step, share), (same_step, of_average) = shown["validation"][-1], shown["validation_ema"][-1]
+    assert step == same_step == run.step
+    return share, of_average

@@ -442,8 +442,9 @@ def test_looks_are_found_in_memory_and_in_the_file_and_one_that_went_back_counts
     assert made.validated() == expected
     read = History.open(path, append=False, recent=1_000)
     assert read.validated() == expected
-    assert validation_of(read) == {"validation": [[50, 49 / steps], [100, 99 / steps], [150, 0.5]], "best_step": 150}
-    assert validation_of(History(None)) == {"validation": [], "best_step": None}
+    assert validation_of(read) == {"validation": [[50, 49 / steps], [100, 99 / steps], [150, 0.5]], "validation_ema": [],
+                                   "best_step": 150}
+    assert validation_of(History(None)) == {"validation": [], "validation_ema": [], "best_step": None}
 
 
 def test_of_many_looks_some_are_shown_with_the_best_and_the_last():

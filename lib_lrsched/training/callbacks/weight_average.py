@@ -21,10 +21,8 @@ from torch import Tensor
 from lib_lrsched.optimizer.codec import is_finite
 from lib_lrsched.snapshot import find
 from lib_lrsched.storage import disk_errors
-from lib_lrsched.storage.model_files import file_time, save_whole
+from lib_lrsched.storage.model_files import AVERAGE, file_time, save_whole
 from lib_lrsched.training.callback import Callback, Save, Training
-
-SUFFIX = "-ema"
 
 
 def decay_at(update: int, decay: float) -> float:
@@ -123,7 +121,7 @@ class WeightAverage(Callback):
     # ----------------------------------------------------------------------------------------------
 
     def _write(self, save: Save, *, is_main: bool) -> None:
-        session, path = self._session, save.path.with_name(f"{save.path.stem}{SUFFIX}{save.path.suffix}")
+        session, path = self._session, save.path.with_name(f"{save.path.stem}{AVERAGE}{save.path.suffix}")
         if not self._shadow:
             return
         if not is_finite(self._shadow):
