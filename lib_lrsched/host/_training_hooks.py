@@ -184,7 +184,8 @@ class TrainingHooks:
         claim = self.runtime.claim(request.kind, request.name, call)
         choice = self.runtime.chosen(request.kind, request.name)
         known, messages = self._known(request, choice, call) if reloads else self._known_in_memory(request, choice)
-        resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, known, choice)
+        kept = self.runtime.kept(request.kind, request.name)
+        resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, known, choice, kept=kept)
         if resumed.state is not None:
             claim.resumes(resumed.state.id)
         resumed = replace(resumed, messages=(*resumed.messages, *messages, *([claim.trouble] if claim.trouble else [])))

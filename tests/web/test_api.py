@@ -86,6 +86,9 @@ class FakeRuntime:
     def chosen(self, kind: str, name: str) -> str:
         return self.choices.get((kind, name), "continue")
 
+    def kept(self, kind: str, name: str) -> None:
+        return None
+
     def options(self, kind: str, name: str) -> InForce:
         given = self.given.get((kind, name), {})
         return InForce(with_chosen(Options(), given), Options(), given, None)
@@ -278,6 +281,9 @@ def test_a_run_in_the_list_has_these_fields(client: Client, runtime: FakeRuntime
         "message": "", "multiplier": 1.0, "origin": 0,
         "legs": [{"start_step": 0, "mode": "start", "rate_text": "0.005:100, 1e-3"},
                  {"start_step": 100, "mode": "start", "rate_text": "1"}],
+        "title": "", "note": "", "images": 0, "size_bytes": (runtime.store.root / "runs/a/run.json").stat().st_size,
+        "progress_end": None, "progress_best": None, "progress_best_step": None, "validation_end": None, "validation_best": None,
+        "best_step": None, "seconds": 0.0, "ended_s": 1_100.0, "outcome": "finished: 120 of 200 updates", "trouble": "",
     }  # fmt: skip
 
 
