@@ -44,8 +44,8 @@ LABELS = {
 OUTCOMES: Mapping[str, tuple[str, str]] = {
     "outcome": ("How it ended", "text"), "step": ("Updates", "count"), "seconds": ("Time trained", "seconds"),
     "progress_end": ("Progress at the end", "share"), "progress_best": ("Progress at its best", "share"),
-    "progress_best_step": ("at update", "count"), "validation_end": ("Validation at the end", "share"),
-    "validation_best": ("Validation at its best", "share"), "best_step": ("best state at update", "count"),
+    "progress_best_step": ("Best progress after updates", "count"), "validation_end": ("Validation at the end", "share"),
+    "validation_best": ("Validation at its best", "share"), "best_step": ("Best validation after updates", "count"),
     "multiplier": ("Factor of the rate after rescues", "number"), "created_s": ("Started", "time"), "ended_s": ("Ended", "time"),
     "images": ("Preview images", "count"), "size_bytes": ("Size on disk", "bytes"),
 }  # fmt: skip
@@ -184,7 +184,7 @@ def _settings(states: Sequence[RunState], option_labels: Mapping[str, str], plai
     rows = []
     for name in (*named, *sorted(others)):
         values = [settings.get(name) for settings in found]
-        if all(value is None for value in values):
+        if all(value in (None, "") for value in values):
             continue
         shown = own_names(values) if name in FOLDERS else [plain(value) for value in values]
         differs = any(not _is_same(value, values[0]) for value in values)

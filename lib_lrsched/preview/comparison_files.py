@@ -15,6 +15,9 @@ AXIS_WORDS = {"step": "updates made", "images": "images shown", "time": "time tr
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula. A title may come from somebody else, with an imported run."""
 
+LOWEST_SHARE = -1.0
+"""A run that is ruined would press all others together: what is worse than twice the loss of the start is drawn at the edge."""
+
 MINUTE_S, HOUR_S = 60, 3600
 
 
@@ -63,13 +66,14 @@ def charts(comparison: Mapping[str, Any]) -> list[dict[str, str]]:
     runs, over = comparison["runs"], comparison["over"]
 
     def drawn(title: str, field: str, words: Callable[[float], str], *, dots: bool = False) -> dict[str, str]:
-        series = [Series(named(run), run[field], style) for style, run in enumerate(runs)]
+        low = float("-inf") if field == "loss" else LOWEST_SHARE
+        series = [Series(named(run), [(x, max(y, low)) for x, y in run[field]], style) for style, run in enumerate(runs)]
         if dots:
             series += [one._replace(dots=True) for one in series]
         return {"title": title, "svg": line_chart(series, title, AXIS_WORDS[over], words, lambda x: axis_words(over, x))}
 
     found = [drawn("Progress: the share of the loss that is gone, on the same noise", "curve", _whole_percent),
-             drawn("Validation: the share that is gone on images kept apart", "validation", _whole_percent, dots=True)]
+             drawn("Validation: the share that is gone on a fixed set of images", "validation", _whole_percent, dots=True)]
     if not found[0]["svg"]:
         found.append(drawn("Smoothed loss, each run on its own noise", "loss", lambda value: f"{value:.3g}"))
     return [one for one in found if one["svg"]]
@@ -96,6 +100,7 @@ def words(kind: str, value: Any) -> str:
         return "yes" if value else "no"
     kinds: dict[str, Callable[[Any], str]] = {
         "share": percent, "seconds": duration, "bytes": size, "time": moment, "count": lambda count: f"{count:,}",
+        "number": lambda number: f"{number:g}",
     }
     return kinds.get(kind, str)(value)
 
@@ -126,5 +131,8 @@ def size(size_bytes: float) -> str:
 
 
 def moment(time_s: float) -> str:
-    """A moment by the clock of this machine."""
-    return datetime.fromtimestamp(time_s).astimezone().strftime("%Y-%m-%d %H:%M")
+    """A moment by the clock of this machine; empty for one that no calendar has."""
+    try:
+        return datetime.fromtimestamp(time_s).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, ValueError, OSError):
+        return ""

@@ -6,6 +6,7 @@ What could not be read in the time that there is stays null, and is read by one 
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -24,8 +25,8 @@ from lib_lrsched.storage.trained_time import trained_s
 from ._learning import learning, windows
 from .run_view import ENDED, run_json
 
-WITHIN_S = 0.3
-"""So long one answer reads histories."""
+WITHIN_S, WHILE_TRAINING_S = 0.3, 0.05
+"""So long one answer reads histories; a training in this process would have to wait for each of them."""
 
 NUMBER_OR_NULL = Rule("a number, or null", lambda value: value is None or type(value) in (int, float))
 
@@ -88,6 +89,15 @@ class Listed(NamedTuple):
     size_bytes: int
 
 
+class _Paths(NamedTuple):
+    """Of a run; kept, for making a path costs more than asking the disk of it."""
+
+    folder: Path
+    snapshots: Path
+    history: Path
+    images: Path
+
+
 class _Known(NamedTuple):
     """What was taken from files when they were in this state."""
 
@@ -102,14 +112,16 @@ class RunList:
         self._store = store
         self._lock = threading.Lock()
         self._outcomes: dict[str, _Known] | None = None
+        self._paths: dict[str, _Paths] = {}
         self._before: dict[str, _Known] = {}
         self._sizes: dict[str, _Known] = {}
         self._images: dict[str, _Known] = {}
         self._is_new = False
 
-    def entries(self, runs: Iterable[tuple[RunState, History | None]], within_s: float = WITHIN_S) -> Listed:
+    def entries(self, runs: Iterable[tuple[RunState, History | None]]) -> Listed:
         """Runs, each with its history where it is in memory; those that come first are read first."""
-        until, runs = time.monotonic() + within_s, list(runs)
+        runs = list(runs)
+        until = time.monotonic() + (WHILE_TRAINING_S if any(live is not None for _, live in runs) else WITHIN_S)
         with self._lock:
             found = [self._entry(state, live, until) for state, live in runs]
             self._keep({state.id for state, _ in runs})
@@ -128,7 +140,7 @@ class RunList:
         found, label = self._outcome(state, live, until), self._store.labels.of(state.id) if state.id else None
         images, trouble = self._count_images(state.id)
         return {
-            **run_json(state), **asdict(found), "title": label.title if label else "", "note": label.note if label else "",
+            **run_json(state), **vars(found), "title": label.title if label else "", "note": label.note if label else "",
             "size_bytes": self._size_bytes(state.id, until), "images": images, "outcome": how_it_ended(state),
             "ended_s": state.updated_s if state.state in ENDED else None,
             "trouble": "; ".join(filter(None, (found.trouble, trouble))),
@@ -141,7 +153,7 @@ class RunList:
             return outcome_of(live, self._seconds(state))
         if self._outcomes is None:
             self._outcomes = _from_file(summary_file.read(self._store.root / summary_file.NAME))
-        path, known = self._store.history_path(state.id), self._outcomes.get(state.id)
+        path, known = self._paths_of(state.id).history, self._outcomes.get(state.id)
         stamp = _stamp(path)
         if known is not None and known.stamp == stamp:
             return known.value  # type: ignore[no-any-return]
@@ -184,24 +196,33 @@ class RunList:
     def _size_bytes(self, run_id: str, until: float) -> int | None:
         if not run_id:
             return None
-        history, snapshots = self._store.history_path(run_id), self._store.snapshots_path(run_id)
-        stamp = (_stamp(history.parent)[0], _stamp(snapshots)[0])
+        folder, snapshots, history, _ = self._paths_of(run_id)
+        stamp = (_stamp(folder)[0], _stamp(snapshots)[0])
         known = self._sizes.get(run_id)
         if known is None or known.stamp != stamp:
             if time.monotonic() > until:
                 return None
-            known = self._sizes[run_id] = _Known(stamp, size_bytes(history.parent, but=history))
+            known = self._sizes[run_id] = _Known(stamp, size_bytes(folder, but=history))
         return int(known.value) + _stamp(history)[1]
 
     def _count_images(self, run_id: str) -> tuple[int, str]:
-        path = self._store.images_path(run_id) if run_id else None
-        stamp = (0, 0) if path is None else _stamp(path)
-        if path is None or stamp == (0, 0):
+        if not run_id:
+            return 0, ""
+        path = self._paths_of(run_id).images
+        stamp = _stamp(path)
+        if stamp == (0, 0):
             return 0, ""
         known = self._images.get(run_id)
         if known is None or known.stamp != stamp:
             known = self._images[run_id] = _Known(stamp, _counted(path))
         return known.value  # type: ignore[no-any-return]
+
+
+    def _paths_of(self, run_id: str) -> _Paths:
+        if run_id not in self._paths:
+            history, store = self._store.history_path(run_id), self._store
+            self._paths[run_id] = _Paths(history.parent, store.snapshots_path(run_id), history, store.images_path(run_id))
+        return self._paths[run_id]
 
 
 def size_bytes(folder: Path, but: Path | None = None) -> int:
@@ -259,7 +280,7 @@ def _from_file(kept: Mapping[str, Mapping[str, Any]]) -> dict[str, _Known]:
 
 def _stamp(path: Path) -> tuple[int, int]:
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 of thousands of files
     except OSError:
         return 0, 0
     return status.st_mtime_ns, status.st_size

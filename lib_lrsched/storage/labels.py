@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -55,10 +56,10 @@ def from_json(data: bytes, path: Path | None) -> Label:
         value: Any = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise RunStateError("expected JSON", path) from error
-    found = checked(value, {"lrsched_label": COUNT, **_RULES}, path)
-    if found["lrsched_label"] != FORMAT:
-        raise OtherVersionError(f"version {found['lrsched_label']} of a label; update the extension to read it", path)
-    return Label(found["title"], found["note"])
+    version = checked(value, {"lrsched_label": COUNT}, path)["lrsched_label"]
+    if version != FORMAT:
+        raise OtherVersionError(f"version {version} of a label; update the extension to read it", path)
+    return Label(**checked(value, _RULES, path))
 
 
 class Labels:
@@ -73,13 +74,14 @@ class Labels:
         self._path_of = path_of
         self._messages = messages
         self._lock = threading.Lock()
+        self._paths: dict[str, Path] = {}
         self._read: dict[Path, tuple[tuple[int, int, int], Label]] = {}
 
     def of(self, run_id: str) -> Label:
         """The label of a run; an empty one where it has none, or a damaged one, which is set aside and said."""
-        path = self._path_of(run_id)
+        path = self._paths.get(run_id) or self._paths.setdefault(run_id, self._path_of(run_id))
         try:
-            status = path.stat()
+            status = os.stat(path)  # noqa: PTH116 of hundreds of files
             stamp = status.st_mtime_ns, status.st_size, status.st_ino
             with self._lock:
                 known = self._read.get(path)
