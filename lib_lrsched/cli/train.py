@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ from .common import (
 )
 
 SAMPLES = 6
+
+RANGE_LINES, BAR = 16, 40
+"""Lines of a range test's picture at most, and how many characters the longest bar has."""
 
 
 def add(commands: Any) -> None:
@@ -77,7 +81,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         for name, path in report["files"].items():
             console.line(f"{name}: {path}")
-    if report["progress"] or report["validation"]:
+    if report["range_test"] is not None:
+        for line in _range_lines(report["range_test"]):
+            console.line(line, console.stderr() if args.json else console.stdout())
+    elif report["progress"] or report["validation"]:
         console.line(report["learning"]["said"], console.stderr() if args.json else console.stdout())
     return _ending(args, report)
 
@@ -101,6 +108,9 @@ class _Told:
 
 def _ending(args: argparse.Namespace, report: dict[str, Any]) -> int:
     """The exit code, and the sentence that goes with it."""
+    if report["state"] == "interrupted" and report["put_back"]:
+        console.line(f"interrupted: {args.name} is what it was before, at step {report['step']}", console.stderr())
+        return INTERRUPTED
     if report["state"] == "interrupted":
         again = "the same command without --fresh resumes it" if args.fresh else "the same command resumes it"
         console.line(f"interrupted: {args.name} has {report['step']} of {args.steps} updates; {again}", console.stderr())
@@ -111,6 +121,22 @@ def _ending(args: argparse.Namespace, report: dict[str, Any]) -> int:
     if report["message"]:
         console.line(report["message"], console.stderr())
     return FINISHED
+
+
+def _range_lines(found: dict[str, Any]) -> Iterator[str]:
+    """Progress over rate as a picture of lines, up to where it is far worse than nothing; and the suggestion."""
+    points = found["points"]
+    stop = next((i + 1 for i, (_, share) in enumerate(points) if share < -1), len(points))
+    lines = min(stop, RANGE_LINES)
+    shown = [points[(i + 1) * stop // lines - 1] for i in range(lines)]
+    most = max((share for _, share in shown), default=0.0)
+    if shown:
+        yield f"{'rate':9}  loss gone"
+    for rate, share in shown:
+        bar = "#" * round(BAR * share / most) if share > 0 else ""
+        yield f"{rate:<9.2g}  {100 * share:7.1f} %  {bar}".rstrip()
+    yield found["why"]
+    yield "no rate is suggested" if found["suggested"] is None else f"suggested rate: {found['suggested']:g}"
 
 
 # The training ----------------------------------------------------------------------------------
@@ -212,24 +238,28 @@ def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runt
     from lib_lrsched.preview.run_view import learning_of, validation_of
     from lib_lrsched.storage.history import History
     from lib_lrsched.storage.model_files import AVERAGE, file_time
+    from lib_lrsched.training.range_test import range_test_of
 
     stored = (state for state in runtime.store.runs() if (state.kind, state.name) == (args.kind, args.name))
     run = next(stored, None) if nothing_left else runtime.own_run()
     files: dict[str, Path] = {}
     rates: Any = []
     progress: list[list[float]] = []
-    learning = None
+    learning = search = None
     validated: dict[str, Any] = {"validation": [], "validation_ema": [], "best_step": None}
     if run is not None and run.id:
         try:
             history = History.open(runtime.store.history_path(run.id), append=False)
             points = history.since(run.initial_step, limit=10**7)
             learning = learning_of(history, history.events(), is_over=True)
+            search = range_test_of(run, history)
             validated = validation_of(history)
             rates = points["actual"]
             measured = zip(points["step"], points["progress"], points["baseline_loss"], strict=True)
             progress = [[step, share] for step, share, before in measured if before is not None]
-            files = _drawn(args, root, points, learning.said, runtime.store.history_path(run.id))
+            said = learning.said if search is None else search.answer.why
+            is_trained = search is None or not search.is_alone
+            files = _drawn(args, root, points, said, runtime.store.history_path(run.id), has_samples=is_trained)
         except (OSError, RunStateError) as error:
             told.tell(f"the run cannot be drawn: {error}")
     files |= {args.kind: result.path if result is not None else service.file_of(args.kind, args.name)}
@@ -237,15 +267,18 @@ def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runt
     if run is not None and run.options.get("ema") and run.average_mtime_ns == file_time(average) != 0:
         files["average"] = average
     order = ("history", "samples", args.kind, "average", "picture")
-    step = result.trained.step if result is not None else run.step if run is not None else 0
+    step = result.trained.step or 0 if result is not None else run.step if run is not None else 0
     state, message = ("finished", nothing_left) if nothing_left or run is None else (run.state, run.message)
     first_step = step if run is None else run.initial_step
     report = {"files": {name: str(files[name]) for name in order if name in files}, "first_step": first_step, "rates": rates}
     in_words = None if learning is None else learning._asdict()
-    return {**report, "progress": progress, **validated, "learning": in_words, "state": state, "step": step, "message": message}
+    tested = {"range_test": None if search is None else search.to_json(), "put_back": search is not None and search.is_alone}
+    return {**report, "progress": progress, **validated, "learning": in_words, **tested,
+            "state": state, "step": step, "message": message}
 
 
-def _drawn(args: argparse.Namespace, root: Path, points: Any, said: str, history_path: Path) -> dict[str, Path]:
+def _drawn(args: argparse.Namespace, root: Path, points: Any, said: str, history_path: Path, *,
+           has_samples: bool) -> dict[str, Path]:
     """The images of the run since it was last started."""
     from lib_lrsched.practice import service
     from lib_lrsched.practice.run_image import draw_run, draw_samples
@@ -253,5 +286,7 @@ def _drawn(args: argparse.Namespace, root: Path, points: Any, said: str, history
     images = root / "pictures"
     images.mkdir(parents=True, exist_ok=True)
     chart = draw_run(points, f"{args.name}: {args.lr}", said, images / f"{args.name}-run.png")
-    samples = draw_samples(service.sample_concept(args.name, SAMPLES, seed=0), images / f"{args.name}-samples.png")
-    return {"picture": chart, "samples": samples, "history": history_path}
+    files = {"picture": chart, "history": history_path}
+    if has_samples:
+        files["samples"] = draw_samples(service.sample_concept(args.name, SAMPLES, seed=0), images / f"{args.name}-samples.png")
+    return files

@@ -142,6 +142,7 @@ class TrainingHooks:
         if self.runtime.asked:  # a trial moves the generators that all trainings share
             raise InputError("a trial is running, and no training can start beside it: try again when it has ended")
         run, known, snapshot, warnings = self._planned(call, args, kwargs)
+        input_checks.check_options(host, run)  # a trial measures none of it
         request, resumed = run.request, run.planned.resumed
         session = Session(host, run, TrainingChecks(host), snapshot, warnings,
                           lambda freezing: [LeaveOutCheckpointing(host, freezing)])
@@ -192,7 +193,6 @@ class TrainingHooks:
         options = self.runtime.options_for(request.kind, request.name, resumed)
         run = TrainingRun(request, self.runtime.store, exact_clip=self.runtime.host.settings().exact_clip, resumed=resumed,
                           options=options)
-        input_checks.check_options(host, run)
         if known is not None and (request.kind == "embedding" or known.digest):  # else a file that is not loaded yet
             input_checks.check_is_left(run.planned, known.step if resumed.step is None else resumed.step)
         return run, known, snapshot, warnings

@@ -24,7 +24,7 @@ from lib_lrsched.storage.locks import Call
 from lib_lrsched.storage.model_files import embedding_file, file_time, save_whole
 from lib_lrsched.storage.run_state import Known, RunState, trimmed
 from lib_lrsched.storage.store import Store
-from lib_lrsched.training.callbacks.weight_average import averaged
+from lib_lrsched.training.callbacks.weight_average import averaged, beside, save_average
 from lib_lrsched.training.host import InputError
 from lib_lrsched.training.session import WHY
 from lib_lrsched.training.trainee import DESIGN
@@ -232,7 +232,11 @@ def write_unsaved(host: Host, store: Store, name: str, now: Known, state: RunSta
         thing.load(path)
         restore(thing.weights(), snapshot)
         thing.step = now.step
+    shadow = None if snapshot is None else averaged(snapshot.parts)
+    average = beside(file)
     try:
+        if shadow is not None:
+            save_average(state.kind, thing, shadow, average, backup=state.average_mtime_ns != file_time(average))
         save_whole(str(file), thing.save, backup=True)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         why, mend = disk_errors.why(error), disk_errors.mend(error)
@@ -240,7 +244,8 @@ def write_unsaved(host: Host, store: Store, name: str, now: Known, state: RunSta
         raise InputError(message) from error
     known = replace(now, mtime_ns=file_time(file))
     ended = replace(state, main_digest=now.digest, next_digest="", known=trimmed((*state.known, known), now.digest),
-                    step=now.step, state="finished", message="")
+                    step=now.step, state="finished", message="",
+                    average_mtime_ns=state.average_mtime_ns if shadow is None else file_time(average))
     with suppress(OSError):  # the file is there; the store keeps the state in memory and writes it when that can be done
         store.save(ended)
     what = "what is in memory" if snapshot is None else "its snapshot"

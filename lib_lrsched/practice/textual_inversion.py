@@ -112,7 +112,7 @@ class EmbeddingWriter:
         if self.tensorboard_writer is not None and shared.opts.training_tensorboard_save_images:
             tag = f"Validation at epoch {self.trained.step // self.epochs.steps}"
             tensorboard_add_image(self.tensorboard_writer, tag, preview.image, self.trained.step)
-        if self.with_embedding_dir is not None and self.new_copy is not None:
+        if self.with_embedding_dir is not None and self.new_copy is not None and Path(self.new_copy).exists():
             data = files.load_pt(self.new_copy)
             image = insert_image_data_embed(preview.image, data)
             image.save(self.with_embedding_dir / f"{name}.png", "PNG", **previews.with_embedding(preview, data))

@@ -67,7 +67,7 @@ BUILTIN = (
     _builtin(
         "Embedding: find a rate",
         "range_test(1e-5, 0.5)",
-        "Not for training: the rate rises from low to high, and the loss shows which rates learn and which destroy.",
+        "Not for training: the rate rises from low to high, the run shows which rates learn, and then everything is put back.",
     ),
     _builtin(
         "Hypernetwork: constant",

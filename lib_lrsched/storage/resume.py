@@ -8,7 +8,8 @@ The user chooses:
     file       nothing of a stored run: the file is trained on as it is, as a new run
 
 The mode is what happens: one of these, or "start" where no stored run is resumed. ``mode_of`` is the only rule; training, preview
-and endpoints ask it, and the page shows what they answer.
+and endpoints ask it, and the page shows what they answer. A text that is a range test and nothing else always begins with its
+lowest rate.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, get_args
+
+from lib_lrsched.schedule.searching import is_search
 
 from .run_state import RunState
 
@@ -88,7 +91,9 @@ def mode_of(choice: str, last: PlannedBefore | None, rate_text: str) -> str:
         last: the last leg of the stored run, or None where there is none.
         rate_text: the text of the rate from here on.
     """
-    if choice in ("restart", "file"):
+    if choice == "restart" or is_search(rate_text):
+        return "restart"
+    if choice == "file":
         return choice
     if last is None:
         return "start"

@@ -96,14 +96,23 @@ def share(course: Course, baseline: Sequence[float]) -> Share | None:
     if course.stopped_at is not None:
         return None
     losses, before = second_half(course.losses), second_half(baseline)
-    total, count = sum(before), len(before)
-    if not total > 0:
+    if not sum(before) > 0:
         return Share(0.0, 0.0, 0.0)
+    ratio, error = ratio_of(losses, before)
+    width = error * t_quantile(len(before) - 1) if error else 0.0
+    return Share(1.0 - ratio, 1.0 - ratio - width, 1.0 - ratio + width)
+
+
+def ratio_of(losses: Sequence[float], before: Sequence[float]) -> tuple[float, float]:
+    """What is left of the losses before, whose sum is above 0: a ratio of two sums, and its standard error.
+
+    >>> ratio_of([0.5, 1.0], [1.0, 2.0])
+    (0.5, 0.0)
+    """
+    total, count = sum(before), len(before)
     ratio = sum(losses) / total
     rest = sum((loss - ratio * base) ** 2 for loss, base in zip(losses, before, strict=True))
-    error = sqrt(rest * count / (count - 1)) / total if count > 1 else inf
-    width = error * t_quantile(count - 1) if error else 0.0
-    return Share(1.0 - ratio, 1.0 - ratio - width, 1.0 - ratio + width)
+    return ratio, sqrt(rest * count / (count - 1)) / total if count > 1 else inf
 
 
 def curve(losses: Sequence[float], baseline: Sequence[float]) -> list[tuple[int, float | None]]:

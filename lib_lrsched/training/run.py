@@ -44,6 +44,7 @@ class TrainingRun:
         """
         self.request = request
         self.planned = RunPlan(request, resumed)
+        self.is_rehearsal = self.planned.is_rehearsal
         self.exact_clip = exact_clip
         self.options = options
         self.troubles: list[str] = []
@@ -205,6 +206,8 @@ class TrainingRun:
 
     def saved(self, known: Known, *, is_main: bool = True) -> None:
         """The trained thing was saved in a form by which the run can be known again; ``is_main``: in the host's own file."""
+        if self.is_rehearsal:
+            return
         if known not in self._state.known[-1:]:
             self._state = replace(self._state, known=trimmed((*self._state.known, known), self._state.main_digest))
         if is_main:
@@ -246,8 +249,9 @@ class TrainingRun:
     def _open(self, known: Known | None) -> None:
         """Take up the stored run that knows the trained thing in its present form, else a new id."""
         now, request, resumed = self._clock(), self.request, self.planned.resumed
-        found = self._found(known)
-        mode = resume.mode_of(resumed.choice, found.legs[-1] if found is not None and found.legs else None, request.rate_text)
+        found = None if self.is_rehearsal else self._found(known)
+        last = found.legs[-1] if found is not None and found.legs else None
+        mode = "start" if self.is_rehearsal else resume.mode_of(resumed.choice, last, request.rate_text)
         leg = Leg(self.initial_step, now, request.total_steps, request.rate_text, self.planned.counts.steps_per_epoch,
                   self.planned.counts.images_per_step, PLANNER_VERSION, self.planned.origin, resume.written_mode(mode))
         state = replace(self._first_state(), state="running", step=self.initial_step, pictures=self.planned.images)
@@ -259,7 +263,7 @@ class TrainingRun:
             state = replace(state, id=found.id, created_s=found.created_s, legs=legs, known=found.known, floor=floor,
                             optim=found.optim, average_mtime_ns=found.average_mtime_ns, placed=found.placed,
                             given_up=found.given_up if resumed.back is None else resumed.back.given_up)
-        if known is not None:
+        if known is not None and not self.is_rehearsal:
             # With a snapshot, what is trained is newer than the host's file, and that is what the file will be known by.
             main, coming = (known.digest, "") if found is None or resumed.step is None else (found.main_digest, found.next_digest)
             main = main if resumed.back is None else resumed.back.given_up

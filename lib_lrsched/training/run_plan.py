@@ -15,6 +15,7 @@ from lib_lrsched.language.tree import names
 from lib_lrsched.schedule import plateau
 from lib_lrsched.schedule.counting import Counts, count_steps
 from lib_lrsched.schedule.plan import Plan, plan
+from lib_lrsched.schedule.searching import is_search
 from lib_lrsched.storage import resume
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import Leg
@@ -143,8 +144,12 @@ class RunPlan:
     def is_range_test(self, step: int) -> bool:
         """Whether a range_test is in force at the step, alone or within a repeat."""
         own = step - self.origin
-        segment = next((s for s in self.plan.segments if s.start <= own < s.stop), None)
-        return segment is not None and "range_test" in names(segment.item.value)
+        return any(start <= own < stop for start, stop in self._searches)
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether the whole text is a range test: what is trained is put back at its end, and nothing of it is saved."""
+        return is_search(self.request.rate_text)
 
     def end_of_segment(self, step: int) -> int:
         """The step at which the segment in which ``step`` lies ends."""
@@ -164,6 +169,7 @@ class RunPlan:
         self.clip_plan = None if request.clip_mode == "disabled" else planned(request.clip_text)
         if self.clip_plan is not None:
             plateau.refuse_feedback(self.clip_plan)
+        self._searches = [(s.start, s.stop) for s in self.plan.segments if "range_test" in names(s.item.value)]
         self.watch = plateau.Watch()
         self.drives_momentum = self.plan.momenta([]) is not None
         self._rates = _Ahead(self.plan.values, self.origin, self.plan.stop)

@@ -45,6 +45,7 @@ from .callbacks.guard import Guard
 from .callbacks.history import RecordHistory
 from .callbacks.preview_images import RecordImages
 from .callbacks.progress import Progress
+from .callbacks.putting_back import PutBack
 from .callbacks.rate_and_clip import RateAndClip
 from .callbacks.snapshots import Snapshots, When
 from .callbacks.strength import Strength
@@ -103,21 +104,25 @@ class Session:
         self._make_callbacks(snapshot)
 
     def _make_callbacks(self, snapshot: Snapshot | None) -> None:
-        settings, options = self.host.settings(), self.run.options
+        settings, options, is_rehearsal = self.host.settings(), self.run.options, self.run.is_rehearsal
+        if is_rehearsal:  # everything is put back: there is nothing to average, and no best state
+            options = replace(options, ema=0.0, validate_every=0)
         self.rate_and_clip = RateAndClip(self)
         self.history = RecordHistory(self)
         self.guard = Guard(self)
-        self.snapshots = Snapshots(self, When(settings.autosave_every, settings.autosave_minutes), snapshot)
+        when = When(0, 0.0) if is_rehearsal else When(settings.autosave_every, settings.autosave_minutes)
+        self.snapshots = Snapshots(self, when, snapshot)
         self.file_saving = FileSaving(self, self._checks)
         freezing = Freezing()
         self._average = average = WeightAverage(self, options.ema) if options.ema > 0 else None
         beside = {} if average is None else {"ema": average.in_place}
         self._validation = Validation(self, self._checks, options, beside) if options.validate_every else None
+        put_back = [PutBack(self)] if is_rehearsal else []
         self.callbacks = Callbacks(
             [freezing, *self._host_callbacks(freezing), self.rate_and_clip, *that_change_updates(self, options),
              *filter(None, [average]), Progress(self, options.progress_every), TimestepLosses(self), Strength(self),
              *filter(None, [self._validation]), self.history, self.guard, self.snapshots, self.file_saving, FolderWatch(),
-             RecordImages(self)],
+             RecordImages(self), *put_back],
             self.reporter, self.give_up,
         )  # fmt: skip
 
@@ -217,6 +222,8 @@ class Session:
         if self.trainee.thing is not None:  # also where the disk refused the run's files: the guard restores what is in memory
             protect(lambda: self.snapshots.begin(self.initial_step))
         self.reporter.say(self._describe())
+        if run.is_rehearsal:
+            self.reporter.tell("the whole text is a range test: what is trained is put back at its end, and nothing of it is saved")
         for message in (protect(self._cautions) or []):
             self.reporter.tell(message)
         if run.request.clip_mode != "disabled":
@@ -408,7 +415,7 @@ class Session:
     def _replace_ruins(self, thing: Any) -> None:
         """Weights that are not finite give way to the last good ones."""
         good = self.snapshots.good
-        if good is None or is_finite([tensor.detach() for tensor in self.trainee.tensors()]):
+        if self.run.is_rehearsal or good is None or is_finite([tensor.detach() for tensor in self.trainee.tensors()]):
             return
         if is_finite(good.parts["trained"]):  # else it is not saved, see callbacks/file_saving.py
             self._put_back(thing, good)
@@ -477,8 +484,8 @@ class Session:
         if self.host.shared.state.interrupted or is_stopped:
             return "interrupted", learned
         if saving.was_rescued:
-            saved = "the loop ended with an exception, and what was trained is saved; the traceback is on the console"
-            return "failed", self._without_gradient(saved)
+            saved = "" if self.run.is_rehearsal else ", and what was trained is saved"
+            return "failed", self._without_gradient(f"the loop ended with an exception{saved}; the traceback is on the console")
         return "failed", self._without_gradient("the loop ended with an exception; its traceback is on the console")
 
     def _without_gradient(self, message: str) -> str:
@@ -528,9 +535,12 @@ class Session:
         snapshot = self.snapshots.snapshot
         if snapshot is None:
             return
+        parts = snapshot.parts
+        if self.run.is_rehearsal:  # it is compared with what it starts from itself
+            parts = {**parts, "progress": None, "timesteps": None}
         for callback in self.callbacks.active:
             try:
-                callback.load_state_dict(snapshot.parts)
+                callback.load_state_dict(parts)
             except ValueError as error:  # noqa: PERF203 each says for itself what it does instead
                 self.snapshots.messages.append(str(error))
             except Exception as error:  # noqa: BLE001 the others have theirs to load

@@ -19,6 +19,7 @@ from lib_lrsched.storage.history import Event, History
 from lib_lrsched.storage.resume import mode_of
 from lib_lrsched.storage.run_state import RunState
 from lib_lrsched.training.options import OPTIONS, values
+from lib_lrsched.training.range_test import range_test_of
 
 from .requests import (
     ImportRunQuery,
@@ -141,8 +142,15 @@ def run(run_id: str, query: RunQuery = Depends(RunQuery), runtime: Runtime = RUN
         history = _histories.of(runtime.store.history_path(run_id)) if live is None else live.history
     except RunStateError as error:
         note = Event(step=state.step, time_s=state.updated_s, event="note", message=str(error))
-        return Answer(run_answer(state, History(None), query.since) | {"run": one_run(runtime, state), "events": [note]})
-    return Answer(run_answer(state, history, query.since) | {"run": one_run(runtime, state), "options": state.options})
+        found = {"run": one_run(runtime, state), "options": state.options, "events": [note]}
+        return Answer(_with_range_test(state, History(None), query.since) | found)
+    return Answer(_with_range_test(state, history, query.since) | {"run": one_run(runtime, state), "options": state.options})
+
+
+def _with_range_test(state: RunState, history: History, since: int) -> dict[str, Any]:
+    found = range_test_of(state, history)
+    answer = None if found is None else {**found.to_json(), "put_back": found.is_alone}
+    return run_answer(state, history, since) | {"range_test": answer}
 
 
 @router.delete("/runs/{run_id:path}")

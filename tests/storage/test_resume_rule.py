@@ -24,6 +24,8 @@ LAST = Leg(40, 1_000.0, 100, " 0.5 ", None, 1, 1, origin=40)
     ("restart", None, "0.5", "restart", 60),
     ("file", LAST, "0.5", "file", 0),
     ("file", None, "0.5", "file", 0),
+    *((choice, last, "range_test(1e-5, 0.1)", "restart", 60) for choice in CHOICES for last in (None, LAST)),
+    ("continue", LAST, "range_test(1e-5, 0.1):80, 0.5", "new", 0),
 ])  # fmt: skip
 def test_a_way_and_a_text_make_a_mode(choice: str, last: Leg | None, text: str, mode: str, origin: int):
     assert mode_of(choice, last, text) == mode

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,7 @@ torch = pytest.importorskip("torch")
 from practice_rig import NAME, both_kinds, random_states, same_bits, weights  # noqa: E402  # torch is optional
 
 from lib_lrsched.errors import ScheduleError  # noqa: E402
-from lib_lrsched.practice import initialize, sd_hijack, service, shared  # noqa: E402
-from lib_lrsched.practice.model import load_model  # noqa: E402
+from lib_lrsched.practice import sd_hijack, shared  # noqa: E402
 from lib_lrsched.schedule.plan import plan  # noqa: E402
 from lib_lrsched.training.host import InputError  # noqa: E402
 from lib_lrsched.training.trial import Spec, Trial, compressed  # noqa: E402
@@ -319,40 +317,3 @@ def test_a_training_behind_a_trial_is_a_training(ground):
     try_out(ground, "embedding")
     assert ground.train("embedding", TEXT, 12).step == 12
     assert ground.run().step == 12
-
-
-# It is right -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The practice host with its real model, on the sample concept."""
-    from practice_rig import practice_ground
-
-    monkeypatch.setattr(initialize, "_model", load_model)
-    with practice_ground(tmp_path, load_model()) as ground:
-        ground.install()
-        yield ground
-
-
-def found_peak(real: Any, text: str, seed: int) -> float:
-    real.create("embedding", overwrite=True)
-    trial = Trial(Spec(seed=seed))
-    with real.runtime.trying(trial):
-        service.train("embedding", NAME, text, 300, seed=seed)
-    assert trial.answer is not None
-    assert trial.answer.suggested is not None
-    return max(plan(trial.answer.suggested, total_steps=300).values(range(300)))
-
-
-def test_the_finder_finds_the_rate_of_the_practice_model(real):
-    assert 0.005 < found_peak(real, "warmup(0.5):5%, cosine(0.5, 1e-3)", 0) < 0.06
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(("text", "seeds"), [
-    ("warmup(0.5):5%, cosine(0.5, 1e-3)", 20), ("onecycle(5e-5)", 4), ("0.4", 4), ("0.3:100, 0.03:200, 0.003", 4),
-])  # fmt: skip
-def test_the_finder_misses_the_right_rate_at_most_once(real, text, seeds):
-    peaks = [found_peak(real, text, seed) for seed in range(seeds)]
-    assert sum(0.004 < peak < 0.06 for peak in peaks) >= seeds - 1, peaks

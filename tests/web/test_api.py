@@ -17,13 +17,14 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from lib_lrsched.errors import ConflictError
 from lib_lrsched.host.door import Door
 from lib_lrsched.preview.run_view import Histories
 from lib_lrsched.snapshot import find
 from lib_lrsched.storage._presets import BUILTIN
 from lib_lrsched.storage.history import MAX_STEP, History, HistoryRow
 from lib_lrsched.storage.resume import Resumption
-from lib_lrsched.storage.store import Known, Leg, RunState, Store
+from lib_lrsched.storage.store import Known, Leg, RunState, Store, UnknownRunError
 from lib_lrsched.training.options import InForce, Options, with_chosen
 from lib_lrsched.web.endpoints import add_routes
 from lib_lrsched.web.schedule_endpoints import QUICKLY_S
@@ -96,6 +97,13 @@ class FakeRuntime:
     def choose_options(self, kind: str, name: str, given: dict[str, Any]) -> None:
         with_chosen(Options(), given)
         self.given[kind, name] = given
+
+    def use(self, run_id: str, what: str) -> dict[str, Any]:
+        if run_id != "a":
+            raise UnknownRunError(f"no run {run_id}")
+        if self.live:
+            raise ConflictError("a training is running or being prepared; wait until it has ended")
+        return {"file": "my cat.pt", "step": 120, "message": f"it is now the {what}"}
 
     def findings(self, kind: str, name: str, inputs: dict[str, Any]) -> list[dict[str, str]]:
         return [{"severity": "warning", "subject": kind, "message": f"{name} {inputs['steps']}"}]
@@ -450,6 +458,17 @@ def test_options_are_chosen_for_a_training_and_described(client: Client):
     body = {"kind": "embedding", "name": "mine", "options": {"ema": 1}}
     assert message(post(client, "/options", body, 400)) == "ema: expected a number from 0 and below 1, got 1"
     assert message(post(client, "/options", body | {"options": []}, 400)) == "options: expected an object, got []"
+
+
+def test_the_average_or_the_best_is_put_in_the_files_place(client: Client, runtime: FakeRuntime):
+    for what in ("average", "best"):
+        answer = post(client, "/runs/a/use", {"what": what})
+        assert answer == {"file": "my cat.pt", "step": 120, "message": f"it is now the {what}"}
+    said = 'what: expected one of average, best, got "last"'
+    assert message(post(client, "/runs/a/use", {"what": "last"}, 400)) == said
+    assert message(post(client, "/runs/b/use", {"what": "best"}, 404)) == "no run b"
+    runtime.live["a"] = Live(state())
+    assert "running or being prepared" in message(post(client, "/runs/a/use", {"what": "best"}, 409))
 
 
 def test_resume_without_a_run_or_without_the_embedding_says_so(client: Client, runtime: FakeRuntime):

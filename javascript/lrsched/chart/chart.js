@@ -7,6 +7,7 @@ import {linearAxis, linearScale, logAxis, niceTicks} from "./scale.js";
 
 const DEFAULTS = {
     label: "", height: 280, compact: false, zero: true, xLabel: "step", unit: "step", axis: "linear", least: 0, lowest: -Infinity,
+    formatX: formatCount,
 };
 const MARK_ROOM_PX = 5;
 const LABEL_PX = 6.7; // of a character, for labels that would lie over each other
@@ -23,7 +24,7 @@ const LEFT_PX = 54; // charts that stand below each other have their steps below
  *   shade   [from, to]: steps that are not trained
  *
  * Options: `zero` has 0 on the axis, and with it the value `least` at least; a linear axis ends at `lowest`, and lines that go
- * further leave at the bottom; `format(value, digits)` writes values; `unit` is what x counts.
+ * further leave at the bottom; `format(value, digits)` writes values; `unit` is what x counts, and `formatX(x)` writes it.
  */
 export class Chart {
     constructor(host, options = {}) {
@@ -158,12 +159,12 @@ export class Chart {
 
     #labels() {
         const {left, right, bottom, height, y, x, yTicks, xTicks} = this.frame;
-        const {compact, xLabel} = this.options;
+        const {compact, xLabel, formatX} = this.options;
         const group = svg("g", {class: "lrsched-labels"});
         for (const tick of yTicks) group.append(svg("text", {x: left - 6, y: y(tick.value) + 3.5, "text-anchor": "end", text: tick.label}));
         for (const step of xTicks) {
             const anchor = x(step) > right - 16 ? "end" : "middle";
-            group.append(svg("text", {x: anchor === "end" ? right : x(step), y: bottom + 15, "text-anchor": anchor, text: formatCount(step)}));
+            group.append(svg("text", {x: anchor === "end" ? right : x(step), y: bottom + 15, "text-anchor": anchor, text: formatX(step)}));
         }
         if (!compact && xLabel) group.append(svg("text", {x: (left + right) / 2, y: height - 4, "text-anchor": "middle", text: xLabel}));
         return group;

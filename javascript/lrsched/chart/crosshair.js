@@ -1,6 +1,5 @@
 // The crosshair of a chart: mouse, finger or arrow keys move it along the points that were sent.
 import {el, setHidden, svg} from "../base/dom.js";
-import {formatCount} from "../base/format.js";
 import {CursorGroup} from "./cursor_group.js";
 import {swatch} from "./legend.js";
 import {nearest} from "./scale.js";
@@ -70,13 +69,13 @@ export class Crosshair {
 
     #drawTip(points) {
         const {x, left, right, top} = this.chart.frame;
-        const {format, compact, unit} = this.chart.options;
+        const {format, compact, unit, formatX} = this.chart.options;
         const rows = points.map(({series, value}) => el("div", {class: "lrsched-tip-row"},
             points.length > 1 || !compact ? swatch(series.look) : null,
             points.length > 1 ? el("span", {class: "lrsched-tip-name", text: series.name}) : null,
             el("b", {text: format(value, 6)})));
         const notes = this.#near().map((mark) => el("div", {class: "lrsched-tip-note", text: mark.text ?? mark.label}));
-        this.tip.replaceChildren(el("div", {class: "lrsched-tip-step", text: `${unit} ${formatCount(this.step)}`}), ...rows, ...notes);
+        this.tip.replaceChildren(el("div", {class: "lrsched-tip-step", text: `${unit} ${formatX(this.step)}`}), ...rows, ...notes);
         setHidden(this.tip, false);
         const place = x(this.step);
         const toTheLeft = place > (left + right) / 2;
@@ -110,7 +109,7 @@ export class Crosshair {
         host.setAttribute("aria-valuemin", String(data.xLow));
         host.setAttribute("aria-valuemax", String(data.xHigh));
         host.setAttribute("aria-valuenow", String(this.step));
-        host.setAttribute("aria-valuetext", `${options.unit} ${this.step}: ${values.join(", ")}`);
+        host.setAttribute("aria-valuetext", `${options.unit} ${options.formatX(this.step)}: ${values.join(", ")}`);
     }
 
     #listen() {

@@ -7,6 +7,7 @@ import {Chart} from "../chart/chart.js";
 import {CursorGroup} from "../chart/cursor_group.js";
 import {fillLegend} from "../chart/legend.js";
 import {PickedChart} from "./picked_chart.js";
+import {RangeView} from "./range_view.js";
 import {RunPoints} from "./run_points.js";
 
 const EVENT_WORDS = {leg: "start", resume: "continued", skipped: "skipped updates"}; // others are shown as they are
@@ -57,7 +58,9 @@ export class RunView {
         this.#makeCharts();
         this.#drawHead(answer.run);
         this.#drawNumbers(answer);
-        setText(byId("run_learning"), answer.learning.said);
+        this.range.show(answer.range_test);
+        setHidden(byId("run_continue"), answer.range_test?.put_back === true);
+        setText(byId("run_learning"), answer.range_test ? "" : answer.learning.said);
         this.plan.follow(answer.run);
         this.threshold.follow(answer.run);
         this.#drawCharts(answer.run);
@@ -72,6 +75,7 @@ export class RunView {
         });
         this.rate = new Chart(byId("run_rate"), {label: "Rate of the run over steps", height: 190, xLabel: "", cursors});
         this.picked = new PickedChart(cursors);
+        this.range = new RangeView();
         fillLegend(byId("run_progress_legend"), [[0, "progress"], [1, "validation"]]);
         fillLegend(byId("run_rate_legend"), [[1, "planned"], [0, "held by the optimizer"]]);
         bindAxis(byId("run_rate_axis"), this.rate, () => "run_rate");

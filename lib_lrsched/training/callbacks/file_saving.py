@@ -3,6 +3,7 @@
     a periodic copy    named -500, the host writes it with 499 updates in it; it is written again one update later
     a full disk        a copy that cannot be written is reported, and training continues
     the final save     comes also where the loop raised; weights that are not finite give way to the last good ones
+    a range test       nothing is saved where it is the whole text
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ class FileSaving(Callback):
         """One save of the host's: ``write`` is its own function, to be called with a file name."""
         if not self._session.has_begun:
             return write(filename)
+        if self._session.run.is_rehearsal:
+            return self._leave_out(filename)
         if self._is_main(filename):
             return self._save_main(thing, filename, write)
         return self._save_copy(thing, filename, write)
@@ -114,6 +117,14 @@ class FileSaving(Callback):
         return f"{self.trouble}. {mend[0].upper()}{mend[1:]}"
 
     # ----------------------------------------------------------------------------------------------
+
+    def _leave_out(self, filename: str) -> None:
+        """What a range test makes of a thing is nobody's to use: neither copies nor the result are written."""
+        if not self._is_main(filename):
+            return
+        self.has_final = True
+        if self._session.has_ended:
+            self._session.forget()
 
     def _save_main(self, thing: Any, filename: str, write: Callable[[str], Any]) -> Any:
         session = self._session

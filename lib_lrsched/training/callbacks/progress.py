@@ -41,12 +41,12 @@ def share(measured: Sequence[Measured]) -> float | None:
 
 
 class Progress(Callback):
-    """Measures every ``every`` updates; 0 for never."""
+    """Measures every ``every`` updates, and each update of a range test; 0 for never."""
 
     def __init__(self, session: Training, every: int) -> None:
         self._session = session
         self._every = every
-        self._is_on = False
+        self._is_on = self._is_due = False
         self._window: tuple[Measured, ...] = ()
         self._step = -1
         self._pairs: list[Tensor] = []  # of the micro-batches of update _step: float32 [2], loss and baseline, on the CPU
@@ -58,10 +58,11 @@ class Progress(Callback):
         step = self._session.trainee.thing.step or 0
         if step != self._step:
             self._step, self._pairs = step, []
-        batch.keeps_noise = batch.keeps_noise or (self._is_on and step % self._every == 0)
+            self._is_due = self._is_on and (step % self._every == 0 or self._session.run.planned.is_range_test(step))
+        batch.keeps_noise = batch.keeps_noise or self._is_due
 
     def after_forward(self, batch: Batch) -> None:
-        if not self._is_on or batch.noise is None or self._step % self._every != 0:
+        if not self._is_due or batch.noise is None:
             return
         assert batch.loss is not None, "it has passed"
         before = self._session.baseline_loss(batch)

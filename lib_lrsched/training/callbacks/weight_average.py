@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,6 +48,15 @@ def standing_in(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator
             tensor.data = data
 
 
+def beside(path: Path) -> Path:
+    """Where the average goes of what is saved there.
+
+    >>> beside(Path("mine-500.pt")).name
+    'mine-500-ema.pt'
+    """
+    return path.with_name(f"{path.stem}{AVERAGE}{path.suffix}")
+
+
 def averaged(parts: Mapping[str, Any]) -> list[Tensor] | None:
     """The average in the parts of a snapshot; None where there is none, or none that can be used."""
     part = parts.get("average")
@@ -54,6 +64,16 @@ def averaged(parts: Mapping[str, Any]) -> list[Tensor] | None:
     if not isinstance(found, list) or not found or not all(isinstance(one, Tensor) for one in found):
         return None
     return found if all(one.is_floating_point() for one in found) and is_finite(found) else None
+
+
+def save_average(kind: str, thing: Any, shadow: Sequence[Tensor], path: Path, *, backup: bool) -> None:
+    """Writes a file of the host's object with these weights, under the file's name, by the object's own method.
+
+    Raises:
+        OSError, RuntimeError: what was there is as it was.
+    """
+    with standing_in(find.trained_tensors(kind, thing), shadow), _named(thing, path.stem):
+        save_whole(str(path), thing.save, backup=backup)
 
 
 class WeightAverage(Callback):
@@ -74,10 +94,9 @@ class WeightAverage(Callback):
 
     def after_step(self) -> None:
         """Within the update: one that breaks off is undone as a whole, and one that GradScaler skips does not come here."""
-        d = decay_at(self._count, self._decay)
-        weights = [tensor.detach() for tensor in self._session.trainee.tensors()]
-        torch._foreach_mul_(self._shadow, d)
-        torch._foreach_add_(self._shadow, weights, alpha=1.0 - d)
+        new = 1.0 - decay_at(self._count, self._decay)
+        for shadow, tensor in zip(self._shadow, self._session.trainee.tensors(), strict=True):
+            shadow.lerp_(tensor.detach().to(shadow.dtype), new)
         self._count += 1
 
     def on_rollback(self, parts: Mapping[str, Any]) -> None:
@@ -121,7 +140,7 @@ class WeightAverage(Callback):
     # ----------------------------------------------------------------------------------------------
 
     def _write(self, save: Save, *, is_main: bool) -> None:
-        session, path = self._session, save.path.with_name(f"{save.path.stem}{AVERAGE}{save.path.suffix}")
+        session, path = self._session, beside(save.path)
         if not self._shadow:
             return
         if not is_finite(self._shadow):
@@ -129,8 +148,7 @@ class WeightAverage(Callback):
             return
         try:
             is_own = session.run.has_written_average(file_time(path))
-            with standing_in(find.trained_tensors(session.trainee.kind, save.thing), self._shadow), _named(save.thing, path.stem):
-                save_whole(str(path), save.thing.save, backup=is_main and not is_own)
+            save_average(session.trainee.kind, save.thing, self._shadow, path, backup=is_main and not is_own)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
             session.reporter.tell(f"the average {path.name} cannot be saved: {disk_errors.why(error)}")
             return
