@@ -68,5 +68,5 @@ def _checked(path: Path) -> dict[str, Any]:
     try:
         read_tensors(path)
     except RunStateError as error:
-        return {"file": path.name, "good": False, "message": str(error)}
+        return {"file": path.name, "good": False, "message": error.message}
     return {"file": path.name, "good": True, "message": ""}

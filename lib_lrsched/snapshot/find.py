@@ -112,7 +112,7 @@ def kept_file(store: Store, state: RunState, step: int) -> tuple[int, Path, tupl
         try:
             facts = peek(path).facts
         except RunStateError as error:
-            passed.append(f"{error}; it is skipped")
+            passed.append(f"{path.name}: {error.message}; it is skipped")
             continue
         if (facts.run, facts.step) == (state.id, step):
             return number, path, tuple(passed)

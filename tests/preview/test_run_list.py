@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stored_runs import stored
 
 from lib_lrsched.preview import run_list
 from lib_lrsched.preview.run_list import RunList, how_it_ended
@@ -150,3 +151,11 @@ def test_what_has_two_names_counts_once(store: Store):
 )  # fmt: skip
 def test_how_a_run_ended_in_words(changes: dict[str, Any], said: str):
     assert how_it_ended(state(**changes)) == said
+
+
+def test_a_run_of_version_0_1_0_is_listed(tmp_path: Path):
+    root, folder = stored("embedding", tmp_path)
+    old = Store(root / "lrsched")
+    (entry,) = RunList(old).entries([(old.load(folder.name), None)]).runs
+    assert (entry["seconds"], entry["trouble"], entry["progress_end"]) == (pytest.approx(0.43, abs=0.01), "", None)
+    assert entry["outcome"] == "broke off after 10 of 24 updates; the WebUI ended during the run"

@@ -15,6 +15,7 @@ from training_steps import EXACTLY, TEXT, UPDATES, events, history, main_file, t
 from lib_lrsched.errors import ConflictError, RequestError  # noqa: E402
 from lib_lrsched.snapshot.snapshot import peek  # noqa: E402
 from lib_lrsched.storage.atomic_files import second_name  # noqa: E402
+from lib_lrsched.training.host import InputError  # noqa: E402
 
 BACK = 12
 
@@ -109,6 +110,15 @@ def test_what_was_chosen_and_is_gone_refuses_the_training(ground):
         ground.train("embedding", TEXT, UPDATES + 4)
     ground.runtime.choose("embedding", NAME, "continue")
     assert ground.train("embedding", TEXT, UPDATES + 4).step == UPDATES + 4
+
+
+def test_error_a_range_test_does_not_go_back(ground):
+    run_id, expected = trained_to_its_end(ground, "embedding")
+    ground.runtime.choose_kept(run_id, BACK, "continue")
+    with pytest.raises(InputError, match="a range test puts back what it trains and cannot go back in a run"):
+        ground.train("embedding", "range_test(1e-4, 1)", UPDATES + 4)
+    assert ground.runtime.kept("embedding", NAME) is not None
+    assert same_bits(weights(ground.train("embedding", TEXT, UPDATES)), expected)
 
 
 @both_kinds

@@ -475,7 +475,7 @@ def test_resume_without_a_run_or_without_the_embedding_says_so(client: Client, r
     runtime.store.save(state())
     runtime.found["embedding", "my cat"] = (121, "other", 99)
     nothing = {"kind": "embedding", "run": None, "settings": None, "file_step": None, "exact": False, "way": "continue"}
-    nothing["mode"] = None
+    nothing |= {"mode": None, "from_step": None}
     assert get(client, "/resume?kind=embedding&name=my%20cat") == nothing | {
         "name": "my cat", "step": 121, "file_step": 121, "message": "no stored run belongs to 'my cat' as it is now, at step 121",
     }  # fmt: skip
