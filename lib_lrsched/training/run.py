@@ -152,6 +152,16 @@ class TrainingRun:
             self.history.record(HistoryRow(step, planned, actual, float("nan"), grad_norm, self._clock(), **measured))
         self.counted(step + 1)
 
+    def described(self, step: int) -> str:
+        """What is trained with from a step on."""
+        request, planned = self.request, self.planned
+        first, last = planned.rate_at(step), planned.plan.value(planned.plan.stop - 1) * planned.multiplier
+        text = f"Training with the schedule `{request.rate_text}`: from step {step} at {first:g} to {planned.stop} at {last:g}"
+        if request.clip_mode != "disabled":
+            own = "exact" if self.exact_clip else "the WebUI's own"
+            text += f"; clipping by {request.clip_mode}, {own}"
+        return text
+
     def counted(self, step: int) -> None:
         """So many updates have been made: where those after it were undone, or one was not reported."""
         self._step = step

@@ -221,7 +221,7 @@ class Session:
         run.begin(self.initial_step, self._known())
         if self.trainee.thing is not None:  # also where the disk refused the run's files: the guard restores what is in memory
             protect(lambda: self.snapshots.begin(self.initial_step))
-        self.reporter.say(self._describe())
+        self.reporter.say(self.run.described(self.initial_step))
         if run.is_rehearsal:
             self.reporter.tell("the whole text is a range test: what is trained is put back at its end, and nothing of it is saved")
         for message in (protect(self._cautions) or []):
@@ -581,16 +581,6 @@ class Session:
             run.note(f"resumed exactly: {back}" if is_as_planned else back)
         else:
             self.reporter.tell("weights and step are restored, but the run is not exact (see above)")
-
-    def _describe(self) -> str:
-        request, planned = self.run.request, self.run.planned
-        first, last = planned.rate_at(self.initial_step), planned.plan.value(planned.plan.stop - 1) * planned.multiplier
-        text = f"Training with the schedule `{request.rate_text}`: "
-        text += f"from step {self.initial_step} at {first:g} to {planned.stop} at {last:g}"
-        if request.clip_mode != "disabled":
-            own = "exact" if self.run.exact_clip else "the WebUI's own"
-            text += f"; clipping by {request.clip_mode}, {own}"
-        return text
 
 
 def _make_log_folder(folder: Any) -> None:
