@@ -1,6 +1,7 @@
 # make demo   set up, train an embedding on the practice host, serve the tab on 127.0.0.1:7860 (SERVE=0: only train)
 # make test   set up, run every test but the long ones
-# make test-long   set up, run the long ones: randomized tests with many more trials
+# make test-long   set up, run the long ones: randomized tests with many more trials, other trainers
+# make trainers    set up other trainers in today's versions, for the tests of docs/trainers.md (test-long does it by itself)
 # make test-webui WEBUI_ROOT=...   start that WebUI and drive it, by its API and with a browser
 # make bench  measure speed against references in the same process
 # make bench-webui WEBUI_ROOT=...  what an update costs in that WebUI, without us and with us
@@ -9,6 +10,7 @@
 PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
+TRAINERS := $(VENV)/trainers
 SERVE  ?= 1
 PORT   ?= 7860
 OUT    ?= demo-out
@@ -17,7 +19,7 @@ STEPS  ?= 300
 # A fresh name each time: the same name would resume the embedding that is there.
 NAME   ?= demo-$(shell date +%H%M%S)
 
-.PHONY: demo test test-long test-webui lint types bench bench-webui serve browser-deps clean
+.PHONY: demo test test-long trainers test-webui lint types bench bench-webui serve browser-deps clean
 
 $(VENV)/.standalone: pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -46,8 +48,24 @@ types: $(VENV)/.test
 test: $(VENV)/.test lint types
 	$(PY) -m pytest -n 3
 
+# What cannot be installed is skipped by its tests, which say so.
 test-long: $(VENV)/.test
 	LRSCHED_LONG=1 $(PY) -m pytest -n 3 -m long
+	-$(MAKE) trainers
+	test ! -x $(TRAINERS)/bin/python || LRSCHED_LONG=1 $(TRAINERS)/bin/python -m pytest -m long -rs tests/trainers
+
+# An environment over .venv: these trainers need other versions of pydantic and huggingface-hub than the WebUI has.
+trainers: $(TRAINERS)/.installed
+
+SITE := -c "import sysconfig; print(sysconfig.get_path('purelib'))"
+
+$(TRAINERS)/.installed: tests/trainers/requirements.txt Makefile $(VENV)/.test
+	test -x $(TRAINERS)/bin/python || $(PY) -m venv $(TRAINERS)
+	$(PY) $(SITE) > "$$($(TRAINERS)/bin/python $(SITE))/over.pth"
+	$(TRAINERS)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/trainers/requirements.txt
+	DS_BUILD_OPS=0 DS_ACCELERATOR=cpu $(TRAINERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--no-build-isolation deepspeed==0.19.8
+	touch $@
 
 # Without WEBUI_ROOT: the WebUI that this folder lies in, or ~/host/webui. Its Python: WEBUI_PYTHON, or the venv in it or beside it.
 test-webui: $(VENV)/.test

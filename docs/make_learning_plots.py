@@ -31,6 +31,7 @@ from lib_lrsched.practice.host import practice_host
 from lib_lrsched.preview.run_view import learning_of
 from lib_lrsched.storage.history import History
 from lib_lrsched.storage.history_row import PROGRESS_WINDOW
+from lib_lrsched.training.options import Options
 from lib_lrsched.training.settings import Settings
 
 FOLDER = Path(__file__).resolve().parent
@@ -73,7 +74,7 @@ def train_all(root: Path) -> dict[str, Run]:
     """Each text trains an embedding of its own, on the same batches, timesteps and noise."""
     shared.opts.practice_quiet = True
     service.open_at(root)
-    runtime = hooks.install(practice_host(root, lambda: Settings(progress_every=1, guard=False)))
+    runtime = hooks.install(practice_host(root, lambda: Settings(guard=False, run=Options(progress_every=1))))
     runs = {}
     for number, (name, text) in enumerate(TEXTS.items()):
         service.create("embedding", f"run{number}")

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lib_lrsched.optimizer.step_hook import PlanLR
+from lib_lrsched import PlanLR
 
 UPDATES = 12
 EFFECTIVE_BATCH = 8
@@ -86,8 +86,8 @@ def main(out: Path) -> None:
         "split": prepared(TEXT, is_split=True, with_optimizer=True, has_scheduler=True),
         "by hand": prepared(TEXT, is_split=False, with_optimizer=False, has_scheduler=True),
         "left out": prepared(TEXT, is_split=False, with_optimizer=True, has_scheduler=False),
-        "plateau": prepared(PLATEAU, is_split=True, with_optimizer=True, has_scheduler=True),
         "default": prepared(TEXT, is_split=False, with_optimizer=True, has_scheduler=True),
+        "plateau": prepared(PLATEAU, is_split=False, with_optimizer=True, has_scheduler=True),
     }
     out.write_text(json.dumps(results))
     torch.distributed.destroy_process_group()

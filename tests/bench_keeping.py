@@ -88,11 +88,12 @@ def practice(folder: Path) -> Iterator[Any]:
     from lib_lrsched.host import hooks
     from lib_lrsched.practice import service, shared
     from lib_lrsched.practice.host import practice_host
+    from lib_lrsched.training.options import Options
     from lib_lrsched.training.settings import Settings
 
     service.open_at(folder)
     shared.opts.practice_quiet = True
-    settings: dict[str, Any] = {"autosave_every": 0, "autosave_minutes": 0.0, "progress_every": 0}
+    settings: dict[str, Any] = {"autosave_every": 0, "autosave_minutes": 0.0, "run": Options(progress_every=0)}
     hooks.install(practice_host(folder, lambda: Settings(**settings)))
     try:
         yield service, settings
@@ -139,19 +140,19 @@ def progress(kind: str, free_memory: str, legs: int = 6, leg: int = 96) -> tuple
     Args:
         free_memory: "off" with gradient checkpointing, "on" without.
     """
-    from lib_lrsched.training.settings import Settings
+    from lib_lrsched.training.options import Options
 
-    times: dict[int, list[float]] = {0: [], Settings.progress_every: []}
+    times: dict[int, list[float]] = {0: [], Options.progress_every: []}
     with tempfile.TemporaryDirectory() as folder, practice(Path(folder)) as (service, settings):
         settings["free_memory"] = free_memory
         for every in times:
             service.create(kind, f"every{every}")
         for number in range(1, legs + 1):
             for every, found in times.items():
-                settings |= {"progress_every": every, "guard": every > 0}  # the guard compares too
+                settings |= {"run": Options(progress_every=every), "guard": every > 0}  # the guard compares too
                 service.train(kind, f"every{every}", "0.0005", number * leg, seed=number)
                 found.append(_pace(Path(folder), f"every{every}", leg - 16))
-    return statistics.median(times[Settings.progress_every]), statistics.median(times[0])
+    return statistics.median(times[Options.progress_every]), statistics.median(times[0])
 
 
 def _pace(folder: Path, name: str, updates: int) -> float:

@@ -43,6 +43,7 @@ from lib_lrsched.practice.model import LATENT_CHANNELS, DiffusionWrapper, Practi
 from lib_lrsched.practice.text import TextEncoder
 from lib_lrsched.practice.unet import CrossAttention
 from lib_lrsched.storage.run_state import RunState
+from lib_lrsched.training.options import OPTIONS
 from lib_lrsched.training.settings import Settings
 
 SIDE = 8  # pixels of an image
@@ -133,9 +134,15 @@ class Ground:
         return practice_host(self.root, lambda: self.settings)
 
     def install(self, **settings: Any) -> Any:
-        self.settings = replace(self.settings, **settings)
+        """Settings as they are given from now on; those that are options of a run are of new runs."""
+        options = {name: settings.pop(name) for name in OPTIONS if name in settings}
+        self.settings = replace(self.settings, **settings, run=replace(self.settings.run, **options))
         self.runtime = hooks.install(self.host())
         return self.runtime
+
+    def choose(self, kind: str, *, name: str = NAME, **options: Any) -> None:
+        """Options of the next training of a name, which come before those of the run that it resumes."""
+        self.runtime.choose_options(kind, name, options)
 
     def create(self, kind: str, name: str = NAME, **design: Any) -> None:
         torch.manual_seed(5)

@@ -232,6 +232,13 @@ def test_the_fields_of_a_run_are_those_of_the_code():
     assert f"`[{', '.join(COLUMNS)}]`" in " ".join(read(DOCS / "architecture.md").split())
 
 
+def test_every_option_of_a_run_has_its_flag_in_the_table():
+    from lib_lrsched.training.options import OPTIONS
+
+    table = read(DOCS / "learning.md").partition("\n## The options of a run\n")[2]
+    assert re.findall(r"^\| `(--[a-z-]+)", table, re.MULTILINE) == [one.flag for one in OPTIONS.values()]
+
+
 def test_the_files_of_an_exported_run_are_named():
     pytest.importorskip("torch")
     from lib_lrsched.snapshot.archive import LARGEST_BYTES

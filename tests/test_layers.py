@@ -28,6 +28,9 @@ FOLDERS = (
 )  # fmt: skip
 """The order of the house. ``__init__`` is the package itself, which hands on names of the folders before it."""
 
+WHEN_ASKED = f"{PACKAGE}.optimizer.plan_lr"
+"""What the package hands on from a later folder: PlanLR, which loads torch, and only when its name is asked for."""
+
 USES_TORCH = (
     "optimizer", "snapshot", "training", "host.attention", "host.checkpointing", "host._training_checks", "host.run_transfer",
     "practice",
@@ -115,6 +118,8 @@ def upward(sources: Mapping[str, str]) -> list[str]:
             continue
         for there, one in used(module, sources):
             folder = folder_of(there)
+            if module == PACKAGE and there == WHEN_ASKED and not one.top:
+                continue
             if folder not in FOLDERS:
                 complaints.append(f"{module}:{one.line}: imports {folder}, which stands nowhere")
             elif FOLDERS.index(folder) > FOLDERS.index(here):
@@ -224,6 +229,12 @@ def test_a_rule_lets_pass_what_is_allowed(rule: Rule, module: str, source: str) 
     assert [line for line in rule({**sources, f"{PACKAGE}.{module}": source}) if line not in rule(sources)] == []
 
 
+def test_the_package_may_not_load_plan_lr_at_once() -> None:
+    line = "from lib_lrsched.optimizer.plan_lr import PlanLR"
+    assert upward({**library(), PACKAGE: f"def f():\n    {line}"}) == []
+    assert upward({**library(), PACKAGE: line}) == [f"lib_lrsched:1: __init__ imports {WHEN_ASKED}, and optimizer comes later"]
+
+
 # What is loaded -------------------------------------------------------------------------------
 
 HEAVY = ("torch", "gradio", "fastapi", "PIL", "matplotlib", "modules", "safetensors", "pydantic", "starlette")
@@ -250,6 +261,15 @@ def test_importing_the_package_and_planning_need_numpy_alone() -> None:
 def test_eval_needs_numpy_alone() -> None:
     found, printed = loaded("from lib_lrsched.cli.main import main\nmain(['eval', '0.5', '--steps', '1'])")
     assert (found, json.loads(printed)["values"]) == ([], [0.5])
+
+
+def test_the_package_hands_on_plan_lr_and_loads_torch_only_then() -> None:
+    pytest.importorskip("torch")
+    work = """import lib_lrsched
+print("torch" in sys.modules, hasattr(lib_lrsched, "PlanLr"))
+from lib_lrsched import PlanLR
+print(PlanLR.__name__)"""
+    assert loaded(work) == (["torch"], "False False\nPlanLR\n")
 
 
 def test_the_probe_sees_what_is_loaded() -> None:

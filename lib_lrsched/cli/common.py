@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from math import inf
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lib_lrsched import console
 from lib_lrsched.errors import ScheduleError, printable, short
 from lib_lrsched.storage import disk_errors
+from lib_lrsched.training.options import OPTIONS, Option
 
 FINISHED, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 """Exit codes; where there was nothing to do it is the first."""
@@ -47,6 +48,39 @@ def add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--accumulate", type=positive, default=1, metavar="A")
     command.add_argument("--seed", type=seed, metavar="S")
     add_out(command)
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """The options of a run, a flag for each."""
+    for one in OPTIONS.values():
+        if one.type == "switch":
+            command.add_argument(one.flag, action=argparse.BooleanOptionalAction, default=None, help=one.label)
+            continue
+        metavar = {"whole": "N", "number": "X", "text": "TEXT"}[one.type]
+        command.add_argument(one.flag, type=_of_option(one), metavar=metavar, help=f"{one.label}: {one.meaning}".replace("%", "%%"))
+
+
+def options_given(args: argparse.Namespace) -> dict[str, Any]:
+    """Those of them that the command line names."""
+    return {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
+
+
+def _of_option(one: Option) -> Callable[[str], Any]:
+    """What reads the value of its flag; "off" is the value that switches it off."""
+    def read(text: str) -> Any:
+        if text.strip() == "off":
+            return type(one.default)()
+        if one.type == "text":
+            return text
+        try:
+            value = one.value((int if one.type == "whole" else float)(text))
+        except (ValueError, OverflowError):
+            value = None
+        if value is None or (value == 0 and not one.takes_0):
+            raise argparse.ArgumentTypeError(f"expected {one.expected_of_flag}, got {short(text)!r}")
+        return value
+
+    return read
 
 
 def usable(out: Path) -> Path:
@@ -90,17 +124,6 @@ def positive(text: str) -> int:
 def count(text: str) -> int:
     """A whole number from 0."""
     return 0 if text.strip() == "0" else positive(text)
-
-
-def amount(text: str) -> float:
-    """A number from 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < inf:
-        raise argparse.ArgumentTypeError(f"expected a number from 0, got {short(text)!r}")
-    return value
 
 
 def folder(text: str) -> Path:

@@ -16,7 +16,19 @@ from lib_lrsched import console
 from lib_lrsched.errors import RunStateError, ScheduleError
 from lib_lrsched.storage import disk_errors
 
-from .common import FAILED, FINISHED, INTERRUPTED, WRONG, add_training, amount, count, on_full_disk, refuse, usable
+from .common import (
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    WRONG,
+    add_options,
+    add_training,
+    count,
+    on_full_disk,
+    options_given,
+    refuse,
+    usable,
+)
 
 SAMPLES = 6
 
@@ -33,10 +45,7 @@ def add(commands: Any) -> None:
     command.add_argument("--go-on", choices=("continue", "new", "restart"), default="continue",
                          help="how to resume: continue the plan, a new schedule from here, or restart it over the remaining steps")
     command.add_argument("--autosave-every", type=count, metavar="N", help="save a snapshot every N updates; 0: never")
-    command.add_argument("--progress-every", type=count, metavar="N",
-                         help="compare with what the run started from, on the same noise, every N updates (default 8); 0: never")
-    command.add_argument("--max-norm", type=amount, metavar="M",
-                         help="hold the norm of each vector of an embedding at most M times that of the start; 0 (default): off")
+    add_options(command)
     command.add_argument("--json", action="store_true", help="print files and rates as JSON at the end")
     command.set_defaults(run=run)
 
@@ -75,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     if report["range_test"] is not None:
         for line in _range_lines(report["range_test"]):
             console.line(line, console.stderr() if args.json else console.stdout())
-    elif report["progress"]:
+    elif report["progress"] or report["validation"]:
         console.line(report["learning"]["said"], console.stderr() if args.json else console.stdout())
     return _ending(args, report)
 
@@ -161,6 +170,7 @@ def _updates(args: argparse.Namespace, told: _Told, runtime: Any) -> tuple[Any, 
     from lib_lrsched.practice import service, shared, terminal
 
     runtime.choose(args.kind, args.name, "file" if args.fresh else args.go_on)
+    runtime.choose_options(args.kind, args.name, options_given(args))
     choices = _choices(args)
     stretches = runtime.stretches(args.kind, args.name, _inputs(args, choices, service.CONCEPT))
     for message in stretches:
@@ -211,10 +221,6 @@ def _settings(args: argparse.Namespace) -> Any:
     if args.autosave_every is not None:
         given |= {"autosave_every": args.autosave_every}
         given |= {} if args.autosave_every else {"autosave_minutes": 0.0}
-    if args.progress_every is not None:
-        given |= {"progress_every": args.progress_every}
-    if args.max_norm is not None:
-        given |= {"max_norm": args.max_norm}
     return Settings(**given)
 
 
@@ -229,8 +235,9 @@ def _nothing_left(args: argparse.Namespace, result: Any) -> str:
 def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runtime: Any, nothing_left: str) -> dict[str, Any]:
     """What came of it, for both forms of output."""
     from lib_lrsched.practice import service
-    from lib_lrsched.preview.run_view import learning_of
+    from lib_lrsched.preview.run_view import learning_of, validation_of
     from lib_lrsched.storage.history import History
+    from lib_lrsched.storage.model_files import AVERAGE, file_time
     from lib_lrsched.training.range_test import range_test_of
 
     stored = (state for state in runtime.store.runs() if (state.kind, state.name) == (args.kind, args.name))
@@ -239,12 +246,14 @@ def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runt
     rates: Any = []
     progress: list[list[float]] = []
     learning = search = None
+    validated: dict[str, Any] = {"validation": [], "validation_ema": [], "best_step": None}
     if run is not None and run.id:
         try:
             history = History.open(runtime.store.history_path(run.id), append=False)
             points = history.since(run.initial_step, limit=10**7)
             learning = learning_of(history, history.events(), is_over=True)
             search = range_test_of(run, history)
+            validated = validation_of(history)
             rates = points["actual"]
             measured = zip(points["step"], points["progress"], points["baseline_loss"], strict=True)
             progress = [[step, share] for step, share, before in measured if before is not None]
@@ -254,14 +263,18 @@ def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runt
         except (OSError, RunStateError) as error:
             told.tell(f"the run cannot be drawn: {error}")
     files |= {args.kind: result.path if result is not None else service.file_of(args.kind, args.name)}
-    order = ("history", "samples", args.kind, "picture")
+    average = files[args.kind].with_name(f"{args.name}{AVERAGE}.pt")
+    if run is not None and run.options.get("ema") and run.average_mtime_ns == file_time(average) != 0:
+        files["average"] = average
+    order = ("history", "samples", args.kind, "average", "picture")
     step = result.trained.step or 0 if result is not None else run.step if run is not None else 0
     state, message = ("finished", nothing_left) if nothing_left or run is None else (run.state, run.message)
     first_step = step if run is None else run.initial_step
     report = {"files": {name: str(files[name]) for name in order if name in files}, "first_step": first_step, "rates": rates}
     in_words = None if learning is None else learning._asdict()
     tested = {"range_test": None if search is None else search.to_json(), "put_back": search is not None and search.is_alone}
-    return {**report, "progress": progress, "learning": in_words, **tested, "state": state, "step": step, "message": message}
+    return {**report, "progress": progress, **validated, "learning": in_words, **tested,
+            "state": state, "step": step, "message": message}
 
 
 def _drawn(args: argparse.Namespace, root: Path, points: Any, said: str, history_path: Path, *,

@@ -34,6 +34,8 @@ def to_pytorch(plan: Plan) -> Exported:
     if one is None:
         refuse_feedback(plan, "a torch scheduler together with other items")
         text = _lambda(plan)
+    elif plan.feedback and plan.segments[0].values["watch"] != "loss":
+        return _watched(plan, one)
     else:
         text = _watch(plan, one) if plan.feedback else _one(plan, one)
     note = f"call make_scheduler(optimizer), then its step() after every optimizer.step(); train {plan.stop} updates"
@@ -165,6 +167,17 @@ def _repeat(passes: Passes, indent: str) -> str:
 
 
 # What looks at the loss -----------------------------------------------------------------------
+
+
+def _watched(plan: Plan, one: Torch) -> Exported:
+    """torch's scheduler as it is: it looks at what its step() is given, whenever that is called."""
+    segment = plan.segments[0]
+    what, every = segment.values["watch"], segment.values["every"]
+    if every > 1:
+        raise ExportError(f"torch's scheduler has no `every`: leave it out, and call step() only where {what} is to be looked at",
+                          segment.item.span)
+    note = f"call make_scheduler(optimizer), and its step(metric) where there is a new {what}, lower being better"
+    return Exported(_one(plan, one), f"{note}; train {plan.stop} updates")
 
 
 def _watch(plan: Plan, one: Torch) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from lib_lrsched.optimizer import step_hook
+from lib_lrsched.training.host import Picture
 from lib_lrsched.training.run import TrainingRun
 
-from . import attention, input_checks
+from . import attention, input_checks, validation_images
 from .webui import Host
 
 
@@ -29,14 +32,13 @@ class TrainingChecks:
         return input_checks.cautions(run)
 
     def surroundings(self, kind: str) -> dict[str, str]:
-        shared, limit = self._host.shared, self._host.settings().max_norm
+        shared = self._host.shared
         loaded = [] if kind == "hypernetwork" else getattr(shared, "loaded_hypernetworks", None) or []
         applied = [f"{getattr(one, 'name', '?')} {step_hook.digest(one.weights())[:16]}" for one in loaded]
         return {
             "free_memory": self._host.settings().free_memory, "hypernetworks": ", ".join(applied) or "none",
             "attention": attention.name_in_force(shared.sd_model), "torch": str(torch.__version__),
             "device": step_hook.device_name(torch.device(shared.device)),
-            **({"max_norm": f"{limit:g}"} if limit and kind == "embedding" else {}),
         }
 
     def nothing_learned(self, run: TrainingRun) -> str:
@@ -49,20 +51,35 @@ class TrainingChecks:
         save = self._save_embedding if kind == "embedding" else self._save_hypernetwork
         save()
 
-    def _save_embedding(self) -> None:
+    def save_copy(self, kind: str, end: str) -> str:
+        frame = input_checks.caller_locals(f"{kind}_name")
+        name = f"{frame[f'{kind}_name']}-{end}"
+        file, thing = os.path.join(frame["log_directory"], f"{name}.pt"), frame[kind]  # noqa: PTH118 the host's own path
+        before = thing.name
+        save = self._save_embedding if kind == "embedding" else self._save_hypernetwork
+        try:
+            save(name, file)
+        finally:
+            thing.name = before
+        return file
+
+    def pictures(self, arguments: Mapping[str, Any], trained: Sequence[str], most: int) -> tuple[str, list[Picture]]:
+        return validation_images.pictures(self._host, arguments, trained, most)
+
+    def _save_embedding(self, name: str | None = None, file: str | None = None) -> None:
         frame = input_checks.caller_locals("embedding_name")
         self._host.ti.save_embedding(
-            frame["embedding"], frame["optimizer"], frame["checkpoint"], frame["embedding_name"], frame["filename"],
+            frame["embedding"], frame["optimizer"], frame["checkpoint"], name or frame["embedding_name"], file or frame["filename"],
             remove_cached_checksum=True,
         )
 
-    def _save_hypernetwork(self) -> None:
+    def _save_hypernetwork(self, name: str | None = None, file: str | None = None) -> None:
         frame = input_checks.caller_locals("hypernetwork_name")
-        thing = frame["hypernetwork"]
+        thing, name, file = frame["hypernetwork"], name or frame["hypernetwork_name"], file or frame["filename"]
         thing.optimizer_name = frame["optimizer_name"]
         if getattr(self._host.shared.opts, "save_optimizer_state", False):
             thing.optimizer_state_dict = frame["optimizer"].state_dict()
         try:
-            self._host.hn.save_hypernetwork(thing, frame["checkpoint"], frame["hypernetwork_name"], frame["filename"])
+            self._host.hn.save_hypernetwork(thing, frame["checkpoint"], name, file)
         finally:
             thing.optimizer_state_dict = None

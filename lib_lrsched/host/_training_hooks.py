@@ -142,6 +142,7 @@ class TrainingHooks:
         if self.runtime.asked:  # a trial moves the generators that all trainings share
             raise InputError("a trial is running, and no training can start beside it: try again when it has ended")
         run, known, snapshot, warnings = self._planned(call, args, kwargs)
+        input_checks.check_options(host, run)  # a trial measures none of it
         request, resumed = run.request, run.planned.resumed
         session = Session(host, run, TrainingChecks(host), snapshot, warnings,
                           lambda freezing: [LeaveOutCheckpointing(host, freezing)])
@@ -188,7 +189,9 @@ class TrainingHooks:
         if resumed.state is not None:
             claim.resumes(resumed.state.id)
         resumed = replace(resumed, messages=(*resumed.messages, *messages, *([claim.trouble] if claim.trouble else [])))
-        run = TrainingRun(request, self.runtime.store, exact_clip=self.runtime.host.settings().exact_clip, resumed=resumed)
+        options = self.runtime.options_for(request.kind, request.name, resumed)
+        run = TrainingRun(request, self.runtime.store, exact_clip=self.runtime.host.settings().exact_clip, resumed=resumed,
+                          options=options)
         if known is not None and (request.kind == "embedding" or known.digest):  # else a file that is not loaded yet
             input_checks.check_is_left(run.planned, known.step if resumed.step is None else resumed.step)
         return run, known, snapshot, warnings
@@ -269,7 +272,8 @@ class TrainingHooks:
             # Its file time was not known: a copy, or a disk that rounds. Its weights may be.
             tensors = find.trained_tensors(request.kind, thing)
             now = Known(thing.step or 0, step_hook.digest(tensors), 0)
-            session.adopt(*find.find(self.runtime.store, request.kind, request.name, now, session.run.planned.resumed.choice))
+            resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, now, session.run.planned.resumed.choice)
+            session.adopt(resumed, snapshot, self.runtime.options_for(request.kind, request.name, resumed))
         session.restore(thing)
 
     def _hypernetwork(self, original: type[Any]) -> type[Any]:

@@ -7,6 +7,7 @@ user in the host's error box.
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Mapping
 from types import FrameType
@@ -23,7 +24,7 @@ from lib_lrsched.training.request import Request
 from lib_lrsched.training.run import TrainingRun
 from lib_lrsched.training.run_plan import RunPlan
 
-from . import attention, preflight
+from . import attention, preflight, validation_images
 from .images import count_images
 from .webui import Host
 
@@ -111,6 +112,26 @@ def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]
         data_root=str(inputs["data_root"]), images=images, settings=settings,
     )
     return request, warnings
+
+
+def check_options(host: Host, run: TrainingRun) -> None:
+    """Refuse what the options in force cannot do.
+
+    Raises:
+        InputError: validation on a folder without images. A run that resumes has its own set.
+        ScheduleError: a plateau watches what is not measured.
+    """
+    state = run.planned.resumed.state
+    has_set = state is not None and os.path.exists(run.validation_path_of(state.id))  # noqa: PTH110 which raises for some folders
+    trouble = validation_images.trouble(host, run.request.data_root) if run.options.validate_every and not has_set else ""
+    if trouble:
+        raise InputError(trouble)
+    measured = {"loss": True, "progress": run.options.progress_every > 0, "validation": run.options.validate_every > 0}
+    for segment in run.planned.plan.feedback:
+        what = segment.values["watch"]
+        if not measured[what]:
+            raise ScheduleError(f"this plateau watches {what}, which is switched off: switch it on, or leave out watch={what}",
+                                run.planned.plan.text, segment.item.span)
 
 
 def cautions(run: TrainingRun) -> list[str]:

@@ -1,16 +1,20 @@
-"""The WebUI's settings page and the frozen Settings: one row for each."""
+"""The WebUI's settings page and the frozen Settings: a row for each, and one for each option of a run."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from math import inf
 from typing import Any
 
+from lib_lrsched.training.options import OPTIONS, Options, with_stored
 from lib_lrsched.training.settings import CHOICES, Settings
 
 HIGHEST = {"guard_factor": 1.0}
 
-SECTION = ("lrsched", "LR Schedule")
+SECTION, CATEGORY = ("lrsched", "LR Schedule"), "training"
+
+OF_NEW_RUNS = "of a new run; one that resumes keeps its own"
 
 
 def register() -> None:
@@ -40,15 +44,12 @@ def register() -> None:
         "lrsched_guard_factor": (default.guard_factor, "A rescue multiplies the rate by", "above 0, at most 1"),
         "lrsched_guard_rescues": (default.guard_rescues, "Rescues of a run before it is stopped",
                                   "it stops at its last good state"),
-        "lrsched_progress_every": (default.progress_every, "Measure progress every N updates",
-                                   ("how much of the loss is gone, on the same noise: one more pass through the model each time; "
-                                    "1, 2, 4, 8 or 16 are usual; 0: never")),
-        "lrsched_max_norm": (default.max_norm, "Limit the norm of an embedding's vectors",
-                             ("each is held at most at so many times its norm at the start of the run, or times 0.05 * sqrt(width) "
-                              "if that is more; 2 to 4 are usual; 0: no limit; hypernetworks have none")),
+        **{f"lrsched_{name}": (one.default, one.label, f"{OF_NEW_RUNS}: {one.meaning}") for name, one in OPTIONS.items()},
         "lrsched_state_dir": (default.state_dir, "Folder for run state and history",
                               "empty: the folder lrsched beside the WebUI's own data; never the embeddings folder"),
     }
+    # Older hosts have no categories.
+    category = {"category_id": CATEGORY} if "category_id" in inspect.signature(shared.OptionInfo).parameters else {}
     for key, (value, label, info) in rows.items():
         words = CHOICES.get(key.removeprefix("lrsched_"))
         component: tuple[Any, Any] = (None, None)
@@ -56,7 +57,7 @@ def register() -> None:
             component = (gr.Radio, {"choices": [*words]})
         elif type(value) in (int, float):  # the settings page knows no float by itself
             component = (gr.Number, {"precision": 0} if isinstance(value, int) else {})
-        shared.opts.add_option(key, shared.OptionInfo(value, label, *component, section=SECTION).info(info))
+        shared.opts.add_option(key, shared.OptionInfo(value, label, *component, section=SECTION, **category).info(info))
 
 
 def read() -> Settings:
@@ -64,8 +65,14 @@ def read() -> Settings:
     from modules import shared
 
     default, data = Settings(), shared.opts
-    own = {name: getattr(data, f"lrsched_{name}", getattr(default, name)) for name in Settings.__dataclass_fields__}
-    return checked(own, default)
+    names = [name for name in Settings.__dataclass_fields__ if name != "run"]
+    own = {name: getattr(data, f"lrsched_{name}", getattr(default, name)) for name in names}
+    return checked({**own, "run": {name: getattr(data, f"lrsched_{name}", one.default) for name, one in OPTIONS.items()}}, default)
+
+
+def _whole(value: Any) -> Any:
+    """A settings page, and the API beside it, may say 8.0 for 8."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def checked(own: Mapping[str, Any], default: Settings) -> Settings:
@@ -73,7 +80,9 @@ def checked(own: Mapping[str, Any], default: Settings) -> Settings:
     found: dict[str, Any] = {}
     for name, value in own.items():
         usual = getattr(default, name)
-        if isinstance(usual, bool):
+        if isinstance(usual, Options):
+            found[name] = with_stored(usual, {one: _whole(number) for one, number in value.items()})
+        elif isinstance(usual, bool):
             found[name] = bool(value)
         elif name in CHOICES:
             found[name] = value if value in CHOICES[name] else usual

@@ -16,7 +16,9 @@ from lib_lrsched.schedule.counting import count_steps, needs_images
 from lib_lrsched.schedule.plan import Plan, plan
 from lib_lrsched.schedule.sampling import sample_steps
 from lib_lrsched.training.no_gradient import same_words_as, shared_words
+from lib_lrsched.training.options import Options
 
+from . import validation_images
 from ._preflight_data import data_files, data_trouble, path_hint, template
 from ._preflight_model import OF_MODEL, gradient, gradient_ahead
 from .images import count_images
@@ -35,11 +37,12 @@ ALL_CLIPPED = (f"{NO_CLIP}, which cuts every gradient to 0, so nothing will be l
                "gradient clipping off")
 
 
-def findings(host: Host | NoTraining, kind: str, name: str, inputs: Mapping[str, Any], step: int = 0) -> list[dict[str, str]]:
+def findings(host: Host | NoTraining, kind: str, name: str, inputs: Mapping[str, Any], step: int = 0,
+             options: Options = Options()) -> list[dict[str, str]]:  # noqa: B008 a frozen value
     """What is wrong with a training as it is typed now, errors first: severity, subject, message. Never raises."""
     if isinstance(host, NoTraining):
         return [Finding(ERROR, "host", host.why)._asdict()]
-    found = look(Case(host, kind, name, inputs, step=step), (*OF_MODEL, gradient_ahead, template, *OF_INPUTS))
+    found = look(Case(host, kind, name, inputs, step=step, options=options), (*OF_MODEL, gradient_ahead, template, *OF_INPUTS))
     return [one._asdict() for one in sorted(found, key=lambda one: one.severity != ERROR)]
 
 
@@ -88,6 +91,23 @@ def images(case: Case) -> Iterator[Finding]:
         trouble = data_trouble(case.host, case.path("data_root"))
         if trouble:
             yield Finding(ERROR, "data_root", trouble)
+
+
+def validation(case: Case) -> Iterator[Finding]:
+    """A folder with images to validate on that is not used, or one that is to be used and has none."""
+    path = validation_images.folder(case.path("data_root"))
+    if path is None:
+        return
+    if case.options.validate_every:
+        trouble = validation_images.trouble(case.host, case.path("data_root"))
+        if trouble:
+            yield Finding(ERROR, "validation", trouble)
+        return
+    count = len(validation_images.readable(case.host, path))
+    if count:
+        images = f"{count} image{'' if count == 1 else 's'}"
+        yield Finding(WARNING, "validation", f"the data set has a folder validation with {images}, and validation is off: with "
+                                             '"Validate every N updates" the run would be measured on them')
 
 
 def schedule(case: Case) -> Iterator[Finding]:
@@ -158,4 +178,4 @@ def same_words(case: Case) -> Iterator[Finding]:
         yield Finding(WARNING, "embedding", shared_words(case.name, others))
 
 
-OF_INPUTS = (made, log_folder, images, data_files, schedule, clip, same_words)
+OF_INPUTS = (made, log_folder, images, data_files, validation, schedule, clip, same_words)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from lib_lrsched.training.options import Options
+
 from .webui import Host
 
 ERROR, WARNING = "error", "warning"
@@ -28,6 +30,7 @@ class Case:
         inputs: by the names of the host's train functions; any may be missing, or a text where a number is meant.
         starts: the training is about to begin: the model may be asked for, and worked with.
         step: updates that are made and saved; 0 where that is not known.
+        options: of the run, in force.
     """
 
     host: Host
@@ -36,6 +39,7 @@ class Case:
     inputs: Mapping[str, Any]
     starts: bool = False
     step: int = 0
+    options: Options = Options()  # noqa: RUF009 a frozen value
 
     @property
     def model(self) -> Any:

@@ -1,4 +1,5 @@
-"""What the tab does with stored runs: looks into them, deletes them, takes them away as a file and brings one in."""
+"""What the tab does with stored runs: looks into them, deletes them, takes them away as a file and brings one in, puts their
+average or best state in the place of what they trained."""
 
 from __future__ import annotations
 
@@ -9,20 +10,21 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 
 from lib_lrsched.errors import ConflictError, RequestError, RunStateError
 from lib_lrsched.optimizer import step_hook
 from lib_lrsched.snapshot import archive
-from lib_lrsched.snapshot.find import restore
+from lib_lrsched.snapshot.find import PLACED, restore
 from lib_lrsched.snapshot.snapshot import Folder, Snapshot, peek, read
 from lib_lrsched.storage import disk_errors, locks
 from lib_lrsched.storage.locks import Call
 from lib_lrsched.storage.model_files import embedding_file, file_time, save_whole
 from lib_lrsched.storage.run_state import Known, RunState, trimmed
 from lib_lrsched.storage.store import Store
+from lib_lrsched.training.callbacks.weight_average import averaged, beside, save_average
 from lib_lrsched.training.host import InputError
 from lib_lrsched.training.session import WHY
 from lib_lrsched.training.trainee import DESIGN
@@ -121,7 +123,7 @@ def _put_in(host: Host, store: Store, unpacked: archive.Unpacked, wanted: str) -
     known = Known(unpacked.snapshot.facts.step, step_hook.digest(unpacked.snapshot.trained), file_time(file))
     state = replace(
         state, id=store.new_id(state.kind, wanted, state.created_s), name=wanted, known=(known,),
-        main_digest=known.digest, floor=0, step=known.step,
+        main_digest=known.digest, floor=0, step=known.step, average_mtime_ns=0, placed="",
         state="interrupted" if state.state in ("pending", "running") else state.state,
     )
     try:
@@ -132,6 +134,69 @@ def _put_in(host: Host, store: Store, unpacked: archive.Unpacked, wanted: str) -
             store.delete(state.id)
         raise
     return state.id
+
+
+# In the place of what was trained ------------------------------------------------------------------
+
+
+class Used(NamedTuple):
+    """What was put there: its file, the updates that it holds, and what becomes of the next training."""
+
+    file: str
+    step: int
+    message: str
+
+
+def use(host: Host | NoTraining, store: Store, live: Collection[Any], run_id: str, what: str) -> Used:
+    """Puts the average or the best state of a run in the place of the host's own file, which is kept as NAME.pt.bak.
+
+    Args:
+        live: the trainings that are prepared or running in this process; none starts meanwhile.
+        what: one of find.PLACED.
+
+    Raises:
+        RequestError: something is being trained, or the run has nothing of the kind.
+        RunStateError: what was stored cannot be used; nothing was changed.
+        OSError: it cannot be written; the old file is there.
+    """
+    if isinstance(host, NoTraining):
+        raise RequestError(f"this WebUI cannot train, so nothing can be put in a file's place: {host.why}")
+    if live:
+        raise ConflictError("a training is running or being prepared; wait until it has ended")
+    state = store.load(run_id)
+    snapshot = _usable(store, state, what)
+    claim = locks.take(store.root, state.kind, state.name, Call.of(inspect.currentframe()))  # type: ignore[arg-type]
+    try:
+        file = Path(host.folder_of(state.kind)) / f"{state.name}.pt"
+        _make(host, snapshot, state.kind, state.name, file, backup=True)
+        store.save(replace(store.load(run_id), placed=f"{what}:{step_hook.digest(snapshot.trained)}"))
+    finally:
+        claim.release()
+    host.reload(state.kind)
+    step = snapshot.facts.step
+    again = f"the next training of {state.name} is a new run from it: at step {step}, with a new optimizer"
+    return Used(file.name, step, f"{file.name} is now {PLACED[what]} of {run_id}; the file before it is {file.name}.bak. {again}")
+
+
+def _usable(store: Store, state: RunState, what: str) -> Snapshot:
+    """A snapshot whose trained tensors are what is asked for."""
+    return _best(store, state) if what == "best" else _average(store, state)
+
+
+def _best(store: Store, state: RunState) -> Snapshot:
+    path = store.best_path(state.id)
+    if not path.exists():
+        raise RequestError(f"the run {state.id} has no best state: it was not validated, or nothing was kept")
+    return read(path)
+
+
+def _average(store: Store, state: RunState) -> Snapshot:
+    _, snapshot, passed = Folder(store.snapshots_path(state.id), state.id).newest(state.floor)
+    shadow = None if snapshot is None else averaged(snapshot.parts)
+    if snapshot is None or shadow is None:
+        raise RequestError("; ".join([f"the run {state.id} has no average of the weights", *passed]))
+    trained = [kept.to(tensor.dtype) for kept, tensor in zip(shadow, snapshot.trained, strict=True)]
+    return Snapshot(snapshot.facts, {**snapshot.parts, "trained": trained})
 
 
 def write_unsaved(host: Host, store: Store, name: str, now: Known, state: RunState | None, snapshot: Snapshot | None,
@@ -157,7 +222,11 @@ def write_unsaved(host: Host, store: Store, name: str, now: Known, state: RunSta
         thing.load(path)
         restore(thing.weights(), snapshot)
         thing.step = now.step
+    shadow = None if snapshot is None else averaged(snapshot.parts)
+    average = beside(file)
     try:
+        if shadow is not None:
+            save_average(state.kind, thing, shadow, average, backup=state.average_mtime_ns != file_time(average))
         save_whole(str(file), thing.save, backup=True)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         why, mend = disk_errors.why(error), disk_errors.mend(error)
@@ -165,7 +234,8 @@ def write_unsaved(host: Host, store: Store, name: str, now: Known, state: RunSta
         raise InputError(message) from error
     known = replace(now, mtime_ns=file_time(file))
     ended = replace(state, main_digest=now.digest, next_digest="", known=trimmed((*state.known, known), now.digest),
-                    step=now.step, state="finished", message="")
+                    step=now.step, state="finished", message="",
+                    average_mtime_ns=state.average_mtime_ns if shadow is None else file_time(average))
     with suppress(OSError):  # the file is there; the store keeps the state in memory and writes it when that can be done
         store.save(ended)
     what = "what is in memory" if snapshot is None else "its snapshot"
@@ -186,8 +256,12 @@ def _free_file(host: Host, kind: str, name: str) -> Path:
     return file
 
 
-def _make(host: Host, snapshot: Snapshot, kind: str, name: str, file: Path) -> None:
-    """Writes what is trained as a file that the host loads, with the host's own class."""
+def _make(host: Host, snapshot: Snapshot, kind: str, name: str, file: Path, *, backup: bool = False) -> None:
+    """Writes what is trained as a file that the host loads, with the host's own class.
+
+    Args:
+        backup: keep what is there as NAME.pt.bak. What it says of the checkpoint that it was trained with stays.
+    """
     trained = snapshot.trained
     if not trained or not all(t.is_floating_point() and torch.isfinite(t).all() for t in trained):
         raise RunStateError("trained: expected finite numbers")
@@ -198,7 +272,20 @@ def _make(host: Host, snapshot: Snapshot, kind: str, name: str, file: Path) -> N
         thing = host.ti.Embedding(vec, name, snapshot.facts.step)
     else:
         thing = _hypernetwork(host, snapshot, name)
-    save_whole(str(file), thing.save, backup=False)
+    if backup and file.exists():
+        vars(thing).update(_checkpoint_of(host, kind, name, file))
+    save_whole(str(file), thing.save, backup=backup)
+
+
+def _checkpoint_of(host: Host, kind: str, name: str, file: Path) -> dict[str, Any]:
+    """What the host's own file says of the checkpoint."""
+    if kind == "embedding":
+        thing = host.embedding(name)
+    else:
+        thing = host.hn.Hypernetwork()
+        with suppress(Exception):  # a damaged file gives way to a good one
+            thing.load(str(file))
+    return {field: getattr(thing, field) for field in ("sd_checkpoint", "sd_checkpoint_name") if hasattr(thing, field)}
 
 
 def _hypernetwork(host: Host, snapshot: Snapshot, name: str) -> Any:

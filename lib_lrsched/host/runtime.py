@@ -21,6 +21,7 @@ from lib_lrsched.storage.locks import Call, Claim
 from lib_lrsched.storage.resume import CHOICES, Resumption
 from lib_lrsched.storage.run_state import Known, RunState
 from lib_lrsched.storage.store import Store
+from lib_lrsched.training.options import InForce, Options, with_chosen, with_stored
 from lib_lrsched.training.request import Request
 from lib_lrsched.training.run import TrainingRun
 from lib_lrsched.training.run_plan import RunPlan
@@ -50,6 +51,7 @@ class Runtime:
         self.trial_runner = TrialRunner(self)
         self.when_tried: Callable[[], None] = lambda: None  # a trial is over, and its thread has nothing more to hook
         self._choices: dict[tuple[str, str], str] = {}
+        self._options: dict[tuple[str, str], dict[str, Any]] = {}
         self._lock = threading.Lock()
         self.calls: dict[int, Call] = {}
         self._claims: dict[int, Claim] = {}
@@ -171,7 +173,8 @@ class Runtime:
         """As preflight.findings(); nothing where we are switched off."""
         if not self.host.settings().enabled:
             return []
-        found = preflight.findings(self.host, kind, name, inputs, self._saved_step(kind, name))
+        options = with_stored(self._base_options(kind, name)[0], self.chosen_options(kind, name))
+        found = preflight.findings(self.host, kind, name, inputs, self._saved_step(kind, name), options)
         jumps = (Finding(WARNING, "learn_rate", message) for message in self.stretches(kind, name, inputs))
         return [*found, *(one._asdict() for one in jumps)]
 
@@ -238,6 +241,11 @@ class Runtime:
         with self.arrivals:
             return run_transfer.import_run(self.host, self.store, self.training_threads(), source, name)
 
+    def use(self, run_id: str, what: str) -> dict[str, Any]:
+        """As run_transfer.use(): `{"file", "step", "message"}`."""
+        with self.arrivals:
+            return run_transfer.use(self.host, self.store, self.training_threads(), run_id, what)._asdict()
+
     def choose(self, kind: str, name: str, choice: str) -> None:
         """How the next training of this name resumes its stored run: for that one training.
 
@@ -257,3 +265,41 @@ class Runtime:
     def forget_choice(self, kind: str, name: str) -> None:
         with self._lock:
             self._choices.pop((kind, name), None)
+            self._options.pop((kind, name), None)
+
+    def choose_options(self, kind: str, name: str, given: Mapping[str, Any]) -> None:
+        """Options of the next training of this name, for that one training; they take the place of those chosen before.
+
+        Raises:
+            RequestError: a name or a value that is wrong; what was chosen before stays.
+        """
+        with_chosen(self._base_options(kind, name)[0], given)
+        with self._lock:
+            self._options[kind, name] = dict(given)
+
+    def chosen_options(self, kind: str, name: str) -> dict[str, Any]:
+        with self._lock:
+            return dict(self._options.get((kind, name), {}))
+
+    def options_for(self, kind: str, name: str, resumed: Resumption) -> Options:
+        """The options in force for a training that resumes so.
+
+        Raises:
+            RequestError: what was chosen cannot be, with settings that have changed since.
+        """
+        base = self.host.settings().run
+        base = base if resumed.state is None else with_stored(base, resumed.state.options)
+        return with_chosen(base, self.chosen_options(kind, name))
+
+    def options(self, kind: str, name: str) -> InForce:
+        """The options in force for the next training of this name."""
+        base, run_id = self._base_options(kind, name)
+        chosen = self.chosen_options(kind, name)
+        return InForce(with_chosen(base, chosen), self.host.settings().run, chosen, run_id)
+
+    def _base_options(self, kind: str, name: str) -> tuple[Options, str | None]:
+        """Where nobody chooses others: those of the run that is resumed, and its id, else those of the settings."""
+        live = next((run.state() for run in self.active().values() if (run.request.kind, run.request.name) == (kind, name)), None)
+        state = self.resumption_of(kind, name)[1].state if live is None and self.chosen(kind, name) != "file" else live
+        default = self.host.settings().run
+        return (default, None) if state is None else (with_stored(default, state.options), state.id)

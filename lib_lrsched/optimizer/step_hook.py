@@ -243,11 +243,13 @@ class Told:
     """Who is told of an update.
 
     Attributes:
+        first: nothing has been looked at; the rate may be changed.
         before: gradients are measured and clipped.
         after: the weights are new. What is done then belongs to the update.
-        failed: what went wrong in ``before``; it is raised on, and ends the optimizer's step before it has begun.
+        failed: what went wrong in ``first`` or ``before``; it is raised on, and ends the optimizer's step before it has begun.
     """
 
+    first: Callable[[], None] = lambda: None
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
     failed: Callable[[Exception], None] = lambda _: None
@@ -315,6 +317,7 @@ class StepHook:
 
     def _before_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         try:
+            self._told.first()
             self._look(optimizer)
             self._told.before()
         except Exception as error:
@@ -349,6 +352,11 @@ def to_cpu(tensor: Tensor) -> Tensor:
         return tensor.to("cpu")
     target = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     return target.copy_(tensor, non_blocking=True)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A small tensor of the CPU there, without a wait."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def scaler_state(scaler: Any) -> dict[str, Any]:

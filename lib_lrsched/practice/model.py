@@ -114,9 +114,9 @@ class PracticeModel(nn.Module):
         """Images float32 [B, 3, H, W] in [-1, 1] -> LatentDist."""
         return self.first_stage_model.encode(x)
 
-    def get_first_stage_encoding(self, dist: LatentDist) -> Tensor:
-        """One latent [B, 12, H/2, W/2] of the distribution; see LatentDist.sample."""
-        return dist.sample()
+    def get_first_stage_encoding(self, dist: LatentDist | Tensor) -> Tensor:
+        """One latent [B, 12, H/2, W/2] of the distribution, see LatentDist.sample; a latent is what it is."""
+        return dist if isinstance(dist, Tensor) else dist.sample()
 
     def decode_first_stage(self, latent: Tensor) -> Tensor:
         """Latents -> images [B, 3, H, W] in [-1, 1]."""

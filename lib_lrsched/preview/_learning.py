@@ -7,6 +7,7 @@ from how far each loss lies from its baseline times the share that is left.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf, isfinite, sqrt
 from typing import NamedTuple
 
@@ -37,6 +38,8 @@ FELL = 3.0
 ROSE, SLOWER = 1.0, 2.0
 """A stretch gains nothing where its slope is at most so many standard errors above 0, and so many below most of the pace before."""
 
+NOTHING = ("nothing is learned yet", "nothing was learned")
+
 NO_NOTE = "progress was off, or the run is of a version without it"
 
 Floats = NDArray[np.float64]
@@ -57,15 +60,27 @@ class Learning(NamedTuple):
     error: float | None = None
 
 
-def learning(compared: Compared, *, last_step: int | None, is_over: bool, why_not: str = "") -> Learning:
-    """What a run's progress says.
+def learning(compared: Compared, looks: Sequence[tuple[int, float]] = (), *, last_step: int | None, is_over: bool,
+             why_not: str = "") -> Learning:
+    """What a run's progress and its validation say.
 
     Args:
         compared: its measured updates.
+        looks: of validation: updates made, and the share of the loss that was gone.
         last_step: its newest update, None before the first; measurements may have ended before it.
         is_over: it is not being trained now.
         why_not: why nothing was measured, where the run's log says so.
     """
+    found = progress(compared, last_step=last_step, is_over=is_over, why_not=why_not)
+    if not looks:
+        return found
+    said = f"progress: {found.said}" if found.share is None else found.said
+    said = "progress is within its noise" if said in NOTHING else said
+    return found._replace(said=f"{said}; {_looks_in_words(looks)}")
+
+
+def progress(compared: Compared, *, last_step: int | None, is_over: bool, why_not: str) -> Learning:
+    """The same of progress alone."""
     pairs = compared.steps[np.isfinite(compared.baselines)]
     if not len(pairs):
         return Learning(_not_measured(last_step, is_over=is_over, why_not=why_not))
@@ -152,11 +167,18 @@ def percent(share: float) -> str:
 
 def _level_in_words(share: float, error: float, *, is_over: bool) -> str:
     if abs(share) <= max(CLEARLY * error, TOO_SMALL):
-        return "nothing was learned" if is_over else "nothing is learned yet"
+        return NOTHING[is_over]
     if share < 0:
         above = f"{percent(-share)} above it" if share > -1 else f"{1 - share:.3g} times as high"
         return f"worse than at the start: the loss is {above}, on the same noise"
     return f"{percent(share)} of the loss is gone, on the same noise"
+
+
+def _looks_in_words(looks: Sequence[tuple[int, float]]) -> str:
+    """The newest look of validation, and the best where that is another."""
+    last, best = looks[-1], max(looks, key=lambda look: look[1])
+    said = f"validation: {percent(last[1])} gone"
+    return said if last[1] == best[1] else f"{said}, at best {percent(best[1])} after update {best[0]:,}"
 
 
 def _trend_in_words(steps: Floats, shares: Floats, noise: float) -> str:

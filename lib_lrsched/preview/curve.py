@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lib_lrsched.errors import ScheduleError
+from lib_lrsched.schedule.by_timestep import plan_factors, warnings_of
 from lib_lrsched.schedule.counting import Counts, count_steps
 from lib_lrsched.schedule.lints import JUMPS, STOPS, Lint
 from lib_lrsched.schedule.plan import Plan, plan
@@ -52,13 +53,13 @@ class CurveRequest:
 
     Attributes:
         texts: each has a result of its own.
-        total_steps: max steps of the run's life.
+        total_steps: max steps of the run's life; of a factor by timestep, the number of timesteps.
         images: how many images the data set has, or None where that is not known.
         batch: batch size as typed.
         accumulate: gradient accumulation steps as typed.
         initial_step: updates made; 0 for a run that has not begun.
         points: most points of a curve.
-        kind: "rate" or "clip".
+        kind: "rate", "clip", or "timestep" for a factor of rate or loss by timestep.
         choice: how the run is resumed, one of resume.CHOICES.
         rate_text: of a clip threshold the text of the rate beside it, with which it resumes; None for one that is the run's.
         optimizer: class name of the optimizer, where it is known.
@@ -95,7 +96,10 @@ def preview(request: CurveRequest, past: Sequence[PastLeg] = ()) -> dict[str, An
         past: the legs of the run that is being continued, in order.
     """
     counts = request.counts
-    results = [_result(text, request, past) for text in request.texts]
+    if request.kind == "timestep":
+        results = [_factor_result(text, request) for text in request.texts]
+    else:
+        results = [_result(text, request, past) for text in request.texts]
     if request.is_clip:
         for result in results:
             _as_threshold(result)
@@ -132,6 +136,24 @@ def _result(text: str, request: CurveRequest, past: Sequence[PastLeg]) -> dict[s
         "past": past_curve(past, initial, points) if past and initial else None,
         "rate_at_resume": made.value(initial - origin) if max(origin, 1) <= initial < origin + made.stop else None,
         "epochs_total": _in_epochs(origin + made.stop, made),
+    }
+
+
+def _factor_result(text: str, request: CurveRequest) -> dict[str, Any]:
+    """A factor by timestep: the same answer, with timesteps in the place of steps, and nothing of a run."""
+    try:
+        made = plan_factors(text, request.total_steps)
+    except ScheduleError as error:
+        return {"ok": False, "text": text, "mode": "start", "error": describe_error(error)}
+    steps = sample_steps(made, request.points)
+    values = made.values(steps)
+    return {
+        "ok": True, "text": text, "mode": "start", "total_steps": request.total_steps, "origin": 0, "stop": made.stop,
+        "x": steps.tolist(), "y": values.tolist(), "momentum": None, "min": float(values.min()), "max": float(values.max()),
+        "mean": float(made.values(range(made.stop)).mean()), "segments": [_row(one, made, 0) for one in made.segments[:MAX_ROWS]],
+        "segments_total": len(made.segments), "boundaries": list(made.boundaries[:MAX_ROWS]),
+        "warnings": [warning._asdict() for warning in warnings_of(made)], "past": None, "rate_at_resume": None,
+        "epochs_total": None,
     }
 
 

@@ -19,6 +19,9 @@ POINTS = 2000
 """Most points of a curve in one answer."""
 
 ENDED = ("finished", "interrupted", "failed", "crashed")
+LOOKS = 1000
+"""Most looks of validation in one answer."""
+
 OPEN_HISTORIES = 8
 """Histories of ended runs that are kept in memory between two requests."""
 
@@ -71,6 +74,7 @@ def run_answer(state: RunState, history: History, since: int) -> dict[str, Any]:
         "points": points,
         "events": events,
         "learning": learning_of(history, events, is_over=complete)._asdict(),
+        **validation_of(history),
         "next_since": next_since,
         "complete": complete,
         "s_per_step": pace,
@@ -81,7 +85,20 @@ def run_answer(state: RunState, history: History, since: int) -> dict[str, Any]:
 def learning_of(history: History, events: Sequence[Event] = (), *, is_over: bool) -> Learning:
     """Whether a run learns, in words; the command line says the same as the tab."""
     told = [found[1] for found in (_WHY_NOT.match(one["message"]) for one in events) if found]
-    return learning(history.compared(), last_step=history.last_step, is_over=is_over, why_not=told[-1] if told else "")
+    why_not = told[-1] if told else ""
+    return learning(history.compared(), history.validated(), last_step=history.last_step, is_over=is_over, why_not=why_not)
+
+
+def validation_of(history: History) -> dict[str, Any]:
+    """The looks of validation, at most LOOKS and the best among them; those at the average of the weights, at the same steps; and
+    the updates that had been made at the best."""
+    looks = history.validated()
+    best = max(looks, key=lambda look: look[1], default=None)  # the first of equals
+    kept = looks[:: -(-len(looks) // LOOKS) or 1]
+    kept = sorted({*kept, *looks[-1:], *([best] if best else [])})
+    steps = {step for step, _ in kept}
+    average = [list(look) for look in history.validated("validation_ema") if look[0] in steps]
+    return {"validation": [list(look) for look in kept], "validation_ema": average, "best_step": None if best is None else best[0]}
 
 
 class Histories:

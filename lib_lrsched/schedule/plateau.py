@@ -1,7 +1,11 @@
-"""Shapes that look at the loss: their state goes in and comes out, and nothing else remembers anything.
+"""Shapes that look at the loss or what else is measured: their state goes in and comes out, and nothing else remembers anything.
 
-The state is a pure function of the plan and of the losses so far, so a resumed run rebuilds it from its history, to the
-last bit.
+The state is a pure function of the plan and of the numbers so far, so a resumed run rebuilds it from its history, to the
+last bit. What is looked at:
+
+    loss         the running average of the loss, at every ``every``-th update
+    progress     sum(L) / sum(B), the share of the loss that is left: where it was measured, ``every`` updates after the last look
+    validation   the same of the fixed set, where there was a look at it
 """
 
 from __future__ import annotations
@@ -28,12 +32,20 @@ class Plateau(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """The running average of the loss with its weight, and the plateau of the segment that starts at ``start``."""
+    """The running average of the loss with its weight, and the plateau of the segment that starts at ``start``.
+
+    ``looked`` is the step of its last look at something else than the loss; -1 before the first.
+    """
 
     mean: float = 0.0
     weight: float = 0.0
     start: int = -1
     plateau: Plateau = Plateau(nan)
+    looked: int = -1
+
+
+Measured = Mapping[str, float | None]
+"""What an update measured beside its loss, by what a shape may watch; None or left out for nothing new."""
 
 
 def look(state: Plateau, loss: float, values: Mapping[str, Any]) -> Plateau:
@@ -61,16 +73,26 @@ def look(state: Plateau, loss: float, values: Mapping[str, Any]) -> Plateau:
     return Plateau(rate, best, 0, values["cooldown"], state.cuts + (rate < state.rate))
 
 
-def advance(watch: Watch, segment: Segment | None, step: int, loss: float) -> Watch:
-    """Take in the loss of one update; ``segment`` is the plateau in which it lies, or None."""
+def advance(watch: Watch, segment: Segment | None, step: int, loss: float, measured: Measured = {}) -> Watch:  # noqa: B006 read only
+    """Take in the loss of one update, and what else was measured; ``segment`` is the plateau in which it lies, or None."""
     mean, weight = running_average.add(watch.mean, watch.weight, loss)
     if segment is None or not segment.entry.is_feedback:
         return watch._replace(mean=mean, weight=weight)
     values = segment.values
-    plateau = watch.plateau if watch.start == segment.start else Plateau(values["v"])
-    if (step - segment.start + 1) % values["every"] == 0:
-        plateau = look(plateau, mean / weight if isfinite(loss) else nan, values)
-    return Watch(mean, weight, segment.start, plateau)
+    plateau, looked = (watch.plateau, watch.looked) if watch.start == segment.start else (Plateau(values["v"]), -1)
+    if values["watch"] == "loss":
+        if (step - segment.start + 1) % values["every"] == 0:
+            plateau = look(plateau, mean / weight if isfinite(loss) else nan, values)
+        return Watch(mean, weight, segment.start, plateau)
+    new = measured.get(values["watch"])
+    if new is not None and (looked < 0 or step - looked >= values["every"]):
+        plateau, looked = look(plateau, new, values), step
+    return Watch(mean, weight, segment.start, plateau, looked)
+
+
+def watched(plan: Plan) -> set[str]:
+    """What the plan's shapes look at."""
+    return {segment.values["watch"] for segment in plan.feedback}
 
 
 def refuse_feedback(plan: Plan) -> None:
@@ -84,11 +106,11 @@ def refuse_feedback(plan: Plan) -> None:
         raise ScheduleError(message, plan.text, segment.item.span)
 
 
-def replay(plan: Plan, losses: Iterable[tuple[int, float]]) -> Watch:
-    """The state after (step, loss) pairs in rising order."""
+def replay(plan: Plan, updates: Iterable[tuple[int, float] | tuple[int, float, Measured]]) -> Watch:
+    """The state after updates in rising order: the step, the loss, and what else was measured."""
     watch = Watch()
-    for step, loss in losses:
-        watch = advance(watch, segment_at(plan, step), step, loss)
+    for step, *seen in updates:
+        watch = advance(watch, segment_at(plan, step), step, *seen)
     return watch
 
 
@@ -110,10 +132,10 @@ def from_parts(parts: Any) -> Watch | None:
     """
     if parts is None:
         return None
-    kinds = (float, float, int, tuple)
-    if not isinstance(parts, tuple) or [type(one) for one in parts] != list(kinds):
-        raise ValueError("expected mean, weight, start and plateau")
+    kinds = [float, float, int, tuple, int]  # without the last of an earlier version
+    if not isinstance(parts, tuple) or [type(one) for one in parts] not in (kinds, kinds[:-1]):
+        raise ValueError("expected mean, weight, start, plateau and the last look")
     plateau = parts[3]
     if [type(one) for one in plateau] != [float, float, int, int, int]:
         raise ValueError("expected rate, best, bad, resting and cuts")
-    return Watch(parts[0], parts[1], parts[2], Plateau(*plateau))
+    return Watch(parts[0], parts[1], parts[2], Plateau(*plateau), parts[4] if len(parts) > 4 else -1)

@@ -5,6 +5,8 @@
     data.safetensors       prompts and latents of its data set
     bundle.safetensors     its newest good snapshot, see `snapshot`
     baseline.safetensors   what it started from, see `baseline`
+    validation.safetensors the set that it is validated on, see `validation_set`
+    best.safetensors       the snapshot of its best look
 
 A file from somebody else is believed nothing: no other name is looked at, sizes are bounded, every field is checked as
 when it is read from the own disk, and what is kept is written anew.
@@ -30,13 +32,15 @@ from lib_lrsched.storage.history import MAX_STEP, History
 from lib_lrsched.storage.run_state import RunState, from_json, state_dict
 from lib_lrsched.storage.store import Store, stamped
 
-from . import baseline, data_set, snapshot
+from . import baseline, data_set, snapshot, validation_set
 from .snapshot import Snapshot
 
 T = TypeVar("T")
 
 STATE, HISTORY, DATA, SNAPSHOT, BASELINE = "run.json", "history.jsonl", "data.safetensors", "bundle.safetensors", baseline.NAME
-LARGEST_BYTES = {STATE: 4 << 20, HISTORY: 1 << 30, DATA: 2 << 30, SNAPSHOT: 4 << 30, BASELINE: 64 << 20}
+VALIDATION, BEST = validation_set.NAME, "best.safetensors"
+LARGEST_BYTES = {STATE: 4 << 20, HISTORY: 1 << 30, DATA: 2 << 30, SNAPSHOT: 4 << 30, BASELINE: 64 << 20, VALIDATION: 256 << 20,
+                 BEST: 4 << 30}
 """What each member may be, unpacked."""
 
 UNPACKED_BYTES, UNPACKED_TIMES = 64 << 20, 20
@@ -78,6 +82,12 @@ def pack(store: Store, run_id: str, target: BinaryIO) -> None:
         with contextlib.suppress(RunStateError):  # a damaged one would keep the whole run from being imported
             if baseline.read(store.baseline_path(run_id)) is not None:
                 file.write(store.baseline_path(run_id), BASELINE)
+        with contextlib.suppress(RunStateError):
+            if validation_set.read(store.validation_path(run_id)) is not None:
+                file.write(store.validation_path(run_id), VALIDATION)
+        with contextlib.suppress(RunStateError):
+            if snapshot.read(store.best_path(run_id)).facts.run == run_id:
+                file.write(store.best_path(run_id), BEST)
 
 
 class Unpacked:
@@ -94,8 +104,6 @@ class Unpacked:
         self.state: RunState = from_json((folder / STATE).read_bytes(), Path(STATE))
         _check_steps(self.state)
         self.snapshot: Snapshot = _named(SNAPSHOT, lambda: snapshot.read(folder / SNAPSHOT))
-        _check_counts(f"{SNAPSHOT}: facts.", self.snapshot.facts, "step", "total_steps", "origin")
-        _check_learned(self.snapshot)
         if HISTORY in names:
             _check_lines(folder / HISTORY, self.state)
             _named(HISTORY, lambda: History.open(folder / HISTORY, append=False, every_value=True))
@@ -103,10 +111,20 @@ class Unpacked:
             _named(DATA, lambda: data_set.check(folder / DATA))
         if BASELINE in names:
             _named(BASELINE, lambda: baseline.read(folder / BASELINE, self.snapshot.trained))
-        facts = self.snapshot.facts
-        if (facts.run, facts.kind, facts.name) != (self.state.id, self.state.kind, self.state.name):
-            raise RunStateError(f"{SNAPSHOT} belongs to {facts.kind} {facts.name!r} of run {facts.run!r}, not to {STATE}'s")
+        if VALIDATION in names:
+            _named(VALIDATION, lambda: validation_set.read(folder / VALIDATION))
+        self._best = _named(BEST, lambda: snapshot.read(folder / BEST)) if BEST in names else None
+        for name, made in ((SNAPSHOT, self.snapshot), (BEST, self._best)):
+            if made is not None:
+                self._check_snapshot(name, made)
         self._names = names
+
+    def _check_snapshot(self, name: str, made: Snapshot) -> None:
+        facts = made.facts
+        _check_counts(f"{name}: facts.", facts, "step", "total_steps", "origin")
+        _check_learned(name, made)
+        if (facts.run, facts.kind, facts.name) != (self.state.id, self.state.kind, self.state.name):
+            raise RunStateError(f"{name} belongs to {facts.kind} {facts.name!r} of run {facts.run!r}, not to {STATE}'s")
 
     def put_into(self, store: Store, state: RunState) -> None:
         """Makes it a run of the store's: ``state`` has its new id. Files first, the state last.
@@ -114,14 +132,16 @@ class Unpacked:
         Raises:
             OSError: what was written so far is to be deleted.
         """
-        paths = {HISTORY: store.history_path(state.id), DATA: store.data_path(state.id), BASELINE: store.baseline_path(state.id)}
+        paths = {HISTORY: store.history_path(state.id), DATA: store.data_path(state.id), BASELINE: store.baseline_path(state.id),
+                 VALIDATION: store.validation_path(state.id)}
         for name, path in paths.items():
             if name in self._names:
                 data = self._folder / name
                 write_with(path, lambda temporary, data=data: _copy(data, temporary))  # type: ignore[misc]
-        facts = replace(self.snapshot.facts, run=state.id, name=state.name)
+        if self._best is not None:
+            snapshot.write(store.best_path(state.id), _renamed(self._best, state))
         folder = snapshot.Folder(store.snapshots_path(state.id), state.id, lambda: state_dict(stamped(state)))
-        folder.add(replace(self.snapshot, facts=facts))
+        folder.add(_renamed(self.snapshot, state))
         store.save(state)
 
 
@@ -189,13 +209,17 @@ def _check_lines(path: Path, state: RunState) -> None:
                 raise RunStateError(f"{HISTORY}: expected at most {most} lines for {steps} steps, found more")
 
 
-def _check_learned(made: Snapshot) -> None:
+def _renamed(made: Snapshot, state: RunState) -> Snapshot:
+    return replace(made, facts=replace(made.facts, run=state.id, name=state.name))
+
+
+def _check_learned(name: str, made: Snapshot) -> None:
     """What an optimizer and GradScaler continue with: a wrong step or a missing moment would end each training at once."""
     try:
         step_hook.check_state(made.facts.optimizer, made.parts["optimizer"], made.trained)
         step_hook.check_scaler(made.parts["scaler"])
     except ValueError as error:
-        raise RunStateError(f"{SNAPSHOT}: parts.optimizer: {error}") from error
+        raise RunStateError(f"{name}: parts.optimizer: {error}") from error
 
 
 def _copy_at_most(stream: IO[bytes], target: BinaryIO, limit: int, name: str) -> None:

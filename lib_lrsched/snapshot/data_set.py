@@ -30,8 +30,8 @@ PersonalizedBase, the model, and the setting that changes the order of a sum."""
 ALSO_COMPARED = ("hypernetworks", "attention", "torch", "device")
 """What else moves the bits of an update, and not what is drawn for an image."""
 
-IF_ON = ("max_norm",)
-"""Of these, one that is off is not written: so runs of versions that did not have it are the same without it."""
+IF_ON = ("max_norm", "spread_timesteps", "rate_by_timestep", "loss_by_timestep")
+"""Options of the run that do the same. One that is off is not written: so runs of versions without it are the same without it."""
 
 SHOWN = 3
 """So many names are in a message; of the rest, the number."""

@@ -17,10 +17,13 @@ from lib_lrsched.errors import RunStateError
 from lib_lrsched.optimizer.codec import is_finite
 from lib_lrsched.schedule import plateau
 from lib_lrsched.storage.resume import Resumption
-from lib_lrsched.storage.run_state import Known
+from lib_lrsched.storage.run_state import Known, RunState
 from lib_lrsched.storage.store import Store
 
 from .snapshot import Folder, Snapshot, peek, read
+
+PLACED = {"average": "the average", "best": "the best state"}
+"""What of a run can take the place of the host's own file, and what it is called."""
 
 
 def find(store: Store, kind: str, name: str, now: Known | None, choice: str,
@@ -35,6 +38,11 @@ def find(store: Store, kind: str, name: str, now: Known | None, choice: str,
     if choice == "file" or now is None:
         return Resumption(choice), None
     state = store.find(kind, name, step=now.step, digest=now.digest, mtime_ns=now.mtime_ns)
+    source = _source(store, kind, name, now)
+    if source is not None and (state is None or state.id == source.id):
+        said = f"{name} is {PLACED[source.placed_as(now.digest)]} of run {source.id}, at step {now.step}: "
+        said += "a new run starts from it, with a new optimizer"
+        return Resumption(choice, messages=(said,), heir_of=source.id), None
     if state is None:
         return Resumption(choice, messages=_missed(store, kind, name, now)), None
     if state.state in ("pending", "running"):
@@ -57,6 +65,12 @@ def find(store: Store, kind: str, name: str, now: Known | None, choice: str,
     except ValueError as error:
         watch, messages = None, (*messages, f"the state of the plateau is rebuilt from the history: {error}")
     return Resumption(choice, state, facts.step, watch, facts.multiplier, messages), snapshot
+
+
+def _source(store: Store, kind: str, name: str, now: Known) -> RunState | None:
+    """The run whose average or best state was put in the place of the host's own file, if that is what is there."""
+    runs = (run for run in store.runs() if (run.kind, run.name) == (kind, name))
+    return next((run for run in runs if run.placed_as(now.digest) in PLACED), None)
 
 
 def _missed(store: Store, kind: str, name: str, now: Known) -> tuple[str, ...]:

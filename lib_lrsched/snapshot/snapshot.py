@@ -75,13 +75,17 @@ PARTS: dict[str, tuple[type, ...]] = {
     "progress": (dict, type(None)),
     "norm_limit": (dict, type(None)),
     "timesteps": (dict, type(None)),
+    "validation": (dict, type(None)),
+    "average": (dict, type(None)),
+    "spread": (dict, type(None)),
     "extra": (dict,),
 }
 """The parts of a snapshot: what is trained, the optimizer's and GradScaler's state_dict, the generators, the place in the
-epoch, the state of shapes that look at the loss, the guard's state, the measured progress, the references of the norm's limit, and
+epoch, the state of shapes that look at the loss, the guard's state, the measured progress, the references of the norm's limit,
+the averages by timestep, the best look of validation, the average of the weights, the place among the evenly spread timesteps, and
 what it takes to create the trained object again."""
 
-ADDED = ("progress", "norm_limit", "timesteps")
+ADDED = ("progress", "norm_limit", "timesteps", "validation", "average", "spread")
 """Parts that snapshots of an earlier version lack; they mean None."""
 
 

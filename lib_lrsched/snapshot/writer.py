@@ -36,7 +36,7 @@ class Writer(Generic[T]):
                 # A daemon: a process that ends does not wait for a disk that does not answer. close() does.
                 self._thread = threading.Thread(target=self._run, name="lrsched-writer", daemon=True)
                 self._thread.start()
-            self._changed.notify()
+            self._changed.notify_all()
 
     def write_now(self, thing: T) -> None:
         """Writes it in the calling thread; it is on the disk when this returns, or has failed."""
@@ -51,11 +51,17 @@ class Writer(Generic[T]):
         with self._changed:
             return self._waiting is not None or self._is_writing
 
+    def wait(self) -> None:
+        """Waits until everything that was submitted is written or has failed."""
+        with self._changed:
+            while self._waiting is not None or self._is_writing:
+                self._changed.wait()
+
     def close(self) -> None:
         """Waits until everything that was submitted is written or has failed, and ends the thread."""
         with self._changed:
             thread, self._is_closed = self._thread, True
-            self._changed.notify()
+            self._changed.notify_all()
         if thread is not None:
             thread.join()
 
@@ -76,7 +82,9 @@ class Writer(Generic[T]):
                 return
             self.write_now(thing)
             thing = None
-            self._is_writing = False
+            with self._changed:
+                self._is_writing = False
+                self._changed.notify_all()
 
     def _trouble(self, error: Exception) -> None:
         message = f"the snapshot cannot be saved; training continues: {disk_errors.why(error)}"

@@ -20,6 +20,9 @@ _STEP, _LOSS, _TIME = (COLUMNS.index(name) for name in ("step", "loss", "time_s"
 _COMPARED = [COLUMNS.index(name) for name in ("step", "loss", "baseline_loss", "progress")]
 _SMOOTH, _WEIGHT, _WIDTH = len(COLUMNS), len(COLUMNS) + 1, len(COLUMNS) + 2
 
+LOOKS = ("validation", "validation_ema")
+"""The columns of validation that are given out whole."""
+
 SHOWN = (*COLUMNS[: _LOSS + 1], "smooth", *COLUMNS[_LOSS + 1 :])
 """The columns of a chart's points: those of a row, and the average behind the loss."""
 
@@ -50,6 +53,9 @@ class ManyRows(Protocol):
     def rows(self, chosen: NDArray[np.int64] | slice) -> Rows:
         """COLUMNS of the chosen ones, float64 [k, len(COLUMNS)]; NaN for what is not known."""
 
+    def known(self, column: str) -> tuple[NDArray[np.int64], Rows]:
+        """The steps at which a column is not null, and its values there."""
+
 
 class Metrics:
     """Rows with rising steps. A row at an earlier step cuts off what lay from there on: training went back.
@@ -68,6 +74,7 @@ class Metrics:
         self._count = 0
         self._overview = Overview(overview)
         self._smooth, self._weight = nan, 0.0
+        self._looks: dict[str, list[tuple[int, float]]] = {name: [] for name in LOOKS}  # all of them, for there are few
         self.last_step: int | None = None
 
     def add(self, new: HistoryRow) -> None:
@@ -84,6 +91,10 @@ class Metrics:
         self._rows[self._count] = row
         self._count += 1
         self._overview.add(row)
+        for name, looks in self._looks.items():
+            share = getattr(new, name)
+            if share is not None and isfinite(share):
+                looks.append((new.step, share))
         self.last_step = new.step
 
     def add_many(self, many: ManyRows, *, exactly: bool) -> None:
@@ -103,6 +114,9 @@ class Metrics:
             self._rows[: self._count] = held
         else:
             self._count = 0  # what is exact is always one rising slice without a gap
+        for name, looks in self._looks.items():
+            steps, shares = many.known(name)
+            looks += zip(steps.tolist(), shares.tolist(), strict=True)
         chosen = self._overview.choose(many.steps, many.losses)
         for row in np.column_stack([many.rows(chosen), smooth[chosen], weight[chosen]]).tolist():
             self._overview.add(tuple(row))
@@ -121,6 +135,10 @@ class Metrics:
         rows = self.rows(0)[:, _COMPARED]
         return Compared(*rows[np.isfinite(rows[:, -1])].T)
 
+    def validated(self, column: str) -> list[tuple[int, float]]:
+        """The looks of validation in one of LOOKS: updates made, and the share of the loss that was gone then."""
+        return [(step + 1, share) for step, share in self._looks[column]]
+
     def pace(self, since: int) -> float | None:
         """Seconds per step over the newest steps from `since` on; None with fewer than two or a clock set back."""
         newest = self._rows[max(0, self._count - PACE_STEPS) : self._count]
@@ -133,6 +151,9 @@ class Metrics:
     def _go_back(self, step: int) -> None:
         self._count = int(np.searchsorted(self._rows[: self._count, 0], step))
         self._overview.cut(step)
+        for looks in self._looks.values():
+            while looks and looks[-1][0] >= step:
+                looks.pop()
         before = self._rows[: self._count] if self._count else self._overview.rows(0, inf)
         self._smooth, self._weight = (nan, 0.0) if not len(before) else before[-1, [_SMOOTH, _WEIGHT]].tolist()
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from lib_lrsched.errors import RunStateError
 
-from ._presets import BUILTIN, Preset
+from ._presets import BUILTIN, BY_TIMESTEP, Preset
 from .atomic_files import write_whole
 from .checked_fields import COUNT, LIST, TEXT, OtherVersionError, checked
 from .messages import Messages
@@ -51,6 +51,11 @@ class PresetStore:
             except OSError as error:
                 self._messages.say(f"{self._path}: cannot be read: {error.strerror or error}")
         return BUILTIN
+
+    @property
+    def by_timestep(self) -> tuple[Preset, ...]:
+        """Those of factors by timestep, all of them builtin."""
+        return BY_TIMESTEP
 
     def save(self, name: str, text: str, note: str = "") -> None:
         """Adds a preset, or replaces the user's of the same name. Whether the text can be planned is not checked here.

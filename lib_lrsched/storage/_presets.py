@@ -90,3 +90,20 @@ BUILTIN = (
         "Four waves, each lower than the last. For when the images stop changing before the run is over.",
     ),
 )
+
+BY_TIMESTEP = (
+    _builtin(
+        "Min-SNR, models that predict the noise",
+        "linear(0.004, 0.177):36, linear(0.371):69, linear(0.591):100, linear(0.827):128, linear(1):147, 1",
+        "min(SNR, 5) / SNR at each timestep of Stable Diffusion: less weight where almost no noise is left. Hang et al. 2023, "
+        "Efficient Diffusion Training via Min-SNR Weighting Strategy. For loss by timestep, with SD 1 and the 512 models of SD 2.",
+    ),
+    _builtin(
+        "Min-SNR, models that predict v",
+        "linear(0.004, 0.211):44, linear(0.462):89, linear(0.764):136, linear(0.832):147, linear(0.611):288, linear(0.332):460, "
+        "linear(0.195):567, exp(0.0913):686, exp(0.0268):835, exp(0.0062):975, exp(0.0047)",
+        "min(SNR, 5) / (SNR + 1) at each timestep of Stable Diffusion: less weight at both ends. Hang et al. 2023, as the other. "
+        "For loss by timestep, with the 768 models of SD 2.",
+    ),
+)
+"""Factors by timestep, whose steps are the timesteps 0 to 999; within 0.01 of the formulas, which have their peaks near 1."""

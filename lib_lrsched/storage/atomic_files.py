@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -217,6 +218,21 @@ def _age_s(path: Path) -> float:
     except FileNotFoundError:
         # Another process swept it first, or finished its own replacement.
         return 0.0
+
+
+def second_name(path: Path, target: Path, ending: str = ".tmp") -> None:
+    """A second name for a file as it is, in the place of what has that name; where a disk knows no such thing, a copy.
+
+    Args:
+        ending: of its name until it is there.
+    """
+    fresh = target.with_name(f"{target.name}{ending}")
+    fresh.unlink(missing_ok=True)
+    try:
+        os.link(path, fresh)
+    except OSError:
+        shutil.copy2(path, fresh)
+    replace(fresh, target)
 
 
 def sync_folder(folder: Path) -> None:

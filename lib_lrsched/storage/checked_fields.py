@@ -9,7 +9,7 @@ A dataclass of stored fields says so beside each field, and nowhere else:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from functools import cache
 from math import isfinite
 from pathlib import Path
@@ -84,7 +84,8 @@ def rules_of(cls: type) -> dict[str, Rule]:
 @cache
 def defaults_of(cls: type) -> dict[str, Any]:
     """The fields of a dataclass that files of an earlier version lack, with what they would have said."""
-    return {one.name: one.default for one in fields(cls) if one.metadata["added"]}
+    return {one.name: one.default if one.default_factory is MISSING else one.default_factory()
+            for one in fields(cls) if one.metadata["added"]}
 
 
 def checked(value: object, rules: Mapping[str, Rule], path: Path | None, where: str = "") -> dict[str, Any]:

@@ -22,15 +22,15 @@ from lib_lrsched.errors import RunStateError
 from ._metrics import Compared, Metrics, Points, points, thinned
 from .atomic_files import LineFile
 from .history_blocks import MOST_BREAKS, Lines, RowLines, blocks, read_lines
-from .history_lines import MAX_STEP, Event, header, header_of, layout_of, line, parsed, read_losses
-from .history_row import COLUMNS, HistoryRow, Layout
+from .history_lines import MAX_STEP, Event, header, header_of, layout_of, line, parsed, read_losses, read_rows
+from .history_row import COLUMNS, HistoryRow, Layout, watchable
 
-__all__ = ["MAX_STEP", "Compared", "Event", "History", "HistoryRow", "Points", "read_losses"]
+__all__ = ["MAX_STEP", "Compared", "Event", "History", "HistoryRow", "Points", "read_losses", "read_rows", "watchable"]
 
 FLUSH_S = 1.0
 """Lines wait in memory for this long at most while records come in."""
 
-LONG_LINE_BYTES = 320
+LONG_LINE_BYTES = 400
 """A row of ours is shorter than this, so that the newest `recent` rows lie in the last `recent` times as many bytes."""
 
 MAX_EVENTS = 1_000
@@ -133,6 +133,13 @@ class History:
         with self._memory_lock:
             self._sort_in()
             return self._metrics.compared()
+
+    def validated(self, column: str = "validation") -> list[tuple[int, float]]:
+        """The looks of validation, or with "validation_ema" at the average: updates made, and the share of the loss that was gone
+        then; rising."""
+        with self._memory_lock:
+            self._sort_in()
+            return self._metrics.validated(column)
 
     def pace(self, since: int = 0) -> float | None:
         """Seconds per step over the newest 100 steps from step `since` on; None where that is not known."""

@@ -120,6 +120,19 @@ class RowLines:
         ]
         return np.stack([np.full(len(cuts), nan) if place is None else found[place] for place in self._layout.places], axis=1)
 
+    def known(self, column: str) -> tuple[Places, NDArray[np.float64]]:
+        """The steps of the lines in which one of COLUMNS is not null, and its values there: of a column that is mostly null.
+
+        Raises:
+            ValueError: a value that is not a number.
+        """
+        place = self._layout.place(column)
+        if place is None:
+            return self.steps[:0], self.losses[:0]
+        starts, stops = self._cuts[:, place] + 2, self._cuts[:, place + 1]
+        there = np.flatnonzero(self._padded[starts] != ord("n"))
+        return self.steps[there], _floats(self._padded, starts[there], stops[there])
+
     def part(self, start: int, stop: int) -> RowLines:
         """The lines from `start` to below `stop`."""
         return self._of(slice(start, stop))

@@ -6,17 +6,20 @@ Text in, values out and back; it opens a file only to read its header, its last 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
 from math import isfinite, nan
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
-from typing import NoReturn, TypedDict
+from typing import NoReturn, TypedDict, TypeVar
 
 from lib_lrsched.errors import RunStateError
 
 from .history_blocks import Lines, blocks, read_lines
 from .history_row import COLUMNS, FORMAT, OWN, HistoryRow, Layout
+
+T = TypeVar("T")
 
 MAX_STEP = 2**53 - 1
 """Steps are held as float64, which counts exactly up to here."""
@@ -42,7 +45,20 @@ def read_losses(path: Path, until: int) -> list[tuple[int, float]]:
     Raises:
         RunStateError: a line that is neither a row nor an event.
     """
-    losses: dict[int, float] = {}
+    return _read(path, until, _losses_of)
+
+
+def read_rows(path: Path, until: int) -> list[HistoryRow]:
+    """The same with all columns; NaN for what is not known.
+
+    Raises:
+        RunStateError: as read_losses.
+    """
+    return [row for _, row in _read(path, until, _rows_of)]
+
+
+def _read(path: Path, until: int, of: Callable[[Lines, int, Path, Layout], Iterator[tuple[int, T]]]) -> list[tuple[int, T]]:
+    found: dict[int, T] = {}
     number = 2
     try:
         with path.open("rb") as stream:
@@ -52,25 +68,30 @@ def read_losses(path: Path, until: int) -> list[tuple[int, float]]:
             layout = header_of(first, path)
             for block in blocks(stream):
                 lines = read_lines(block.data, layout)
-                losses.update(_losses_of(lines, number, path, layout))
+                found.update(of(lines, number, path, layout))
                 number += lines.total
     except FileNotFoundError:
         return []
     # The newest row of a step is last; what a run that went back has not reached again lies beyond `until`.
-    return sorted((step, loss) for step, loss in losses.items() if step < until)
+    return sorted(((step, value) for step, value in found.items() if step < until), key=itemgetter(0))
 
 
 def _losses_of(lines: Lines, number: int, path: Path, layout: Layout) -> Iterator[tuple[int, float]]:
     if lines.rows is not None:
         yield from zip(lines.rows.steps.tolist(), lines.rows.losses.tolist(), strict=True)
         return
+    for step, row in _rows_of(lines, number, path, layout):
+        yield step, row.loss
+
+
+def _rows_of(lines: Lines, number: int, path: Path, layout: Layout) -> Iterator[tuple[int, HistoryRow]]:
     for offset, text in enumerate(lines.data.split(b"\n")[:-1]):
         if text.startswith(b"["):
             try:
                 row = as_row(decode(text), layout)  # type: ignore[arg-type]
             except (ValueError, RecursionError) as error:
                 raise RunStateError(f"line {number + offset}: {error}", path) from error
-            yield row.step, row.loss
+            yield row.step, row
 
 
 def last_step(path: Path) -> int:

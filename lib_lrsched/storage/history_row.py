@@ -8,6 +8,7 @@ columns that this version does not know are skipped, and those that the file lac
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, NamedTuple
 
 FORMAT = 1
@@ -36,6 +37,10 @@ class HistoryRow(NamedTuple):
         band: the quarter of the timesteps, 0 to 3, in which all images of the update lie; null where they lie in several.
         loss_band_0 to 3: the smoothed loss of the images in each, the update's own included; null before the first.
         progress_band_0 to 3: the share of the loss that is gone there, over the measured images; null before the first.
+        validation: the share of the loss on the fixed set that is gone after the update; null where there was no look at it.
+        validation_band_0 to 3: the same in each quarter of the timesteps.
+        validation_ema: the same of the average of the weights; null where there is none.
+        rate_factor: what the rate was multiplied by for the timesteps of the update's images; null without such a factor.
     """
 
     step: int
@@ -59,9 +64,34 @@ class HistoryRow(NamedTuple):
     progress_band_1: float | None = None
     progress_band_2: float | None = None
     progress_band_3: float | None = None
+    validation: float | None = None
+    validation_band_0: float | None = None
+    validation_band_1: float | None = None
+    validation_band_2: float | None = None
+    validation_band_3: float | None = None
+    validation_ema: float | None = None
+    rate_factor: float | None = None
 
 
 COLUMNS = HistoryRow._fields
+
+
+def left(progress: float | None, baseline_loss: float | None, validation: float | None) -> dict[str, float | None]:
+    """What of the loss is left, by what a plateau may watch; None where nothing new was measured.
+
+    >>> left(0.25, 0.1, None)
+    {'progress': 0.75, 'validation': None}
+    """
+    is_measured = progress is not None and baseline_loss is not None and isfinite(baseline_loss) and isfinite(progress)
+    return {
+        "progress": 1.0 - progress if is_measured and progress is not None else None,
+        "validation": 1.0 - validation if validation is not None and isfinite(validation) else None,
+    }
+
+
+def watchable(row: HistoryRow) -> dict[str, float | None]:
+    """The same of a row."""
+    return left(row.progress, row.baseline_loss, row.validation)
 
 
 def rounded(value: float) -> float:

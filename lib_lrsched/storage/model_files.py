@@ -6,20 +6,20 @@ to; the new files take their places when both are on the disk. It knows no run.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .atomic_files import replace, sync_file, sync_folder
+from .atomic_files import replace, second_name, sync_file, sync_folder
 
 T = TypeVar("T")
 
 OPTIM = ".optim"
 BACKUP = ".bak"
+AVERAGE = "-ema"
+"""Behind a name: the average of the weights that were trained under it."""
 # No number of the process in it: torch writes the file's name into the file, and the same weights shall give the same bytes.
 # No ending that the host would load an embedding or list a hypernetwork from.
 TEMPORARY = ".lrsched-tmp"
@@ -100,14 +100,7 @@ def _beside(path: Path, end: str) -> Path:
 
 
 def _keep(path: Path) -> None:
-    """A second name for the file as it is; where a disk knows no such thing, a copy."""
-    backup, fresh = _beside(path, BACKUP), _beside(path, f"{BACKUP}{TEMPORARY}")
-    fresh.unlink(missing_ok=True)
-    try:
-        os.link(path, fresh)
-    except OSError:
-        shutil.copy2(path, fresh)
-    replace(fresh, backup)
+    second_name(path, _beside(path, BACKUP), TEMPORARY)
 
 
 def embedding_file(embedding: Any, folder: str, name: str) -> Path:

@@ -44,6 +44,7 @@ class Resumption:
         watch: the snapshot's state of shapes that look at the loss, or None to rebuild it from the history.
         multiplier: what the guard has come to multiply the planned rate by.
         messages: what the user should know of how this was found.
+        heir_of: the id of the run whose average or best state is trained on, by a new run; None for any other.
     """
 
     choice: str = "continue"
@@ -52,6 +53,7 @@ class Resumption:
     watch: Any = None
     multiplier: float = 1.0
     messages: tuple[str, ...] = field(default=())
+    heir_of: str | None = None
 
 
 class PlannedBefore(Protocol):

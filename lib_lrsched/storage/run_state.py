@@ -82,8 +82,11 @@ class RunState:
 
     `known` and `legs` have the newest last. `pid` and `process` say which process saved the state; the store fills them in.
     `main_digest` is the digest of what the host's own file held when last seen, `next_digest` of what was about to take its
-    place then; `optim` says which weights the host's .optim beside it belongs to, as "file time:digest". `multiplier` is what
-    the guard multiplies the planned rate by, `floor` the number up to which snapshots belong to a future that was given up.
+    place then; `optim` says which weights the host's .optim beside it belongs to, as "file time:digest". `average_mtime_ns` is
+    the time of the file NAME-ema that the run has written, 0 for none; `placed` says what of the run was last put in the place of
+    the host's own file, as "average:digest" or "best:digest". `multiplier` is what the guard multiplies the planned rate by,
+    `floor` the number up to which snapshots belong to a future that was given up. `settings` are the inputs of the host's form,
+    `options` those of ours, see training/options.py.
     """
 
     id: str = field(metadata=stored(TEXT))
@@ -109,8 +112,11 @@ class RunState:
     main_digest: str = field(default="", metadata=added(TEXT))
     next_digest: str = field(default="", metadata=added(TEXT))
     optim: str = field(default="", metadata=added(TEXT))
+    average_mtime_ns: int = field(default=0, metadata=added(COUNT))
+    placed: str = field(default="", metadata=added(TEXT))
     multiplier: float = field(default=1.0, metadata=added(FACTOR))
     floor: int = field(default=0, metadata=added(COUNT))
+    options: dict[str, Scalar] = field(default_factory=dict, metadata=added(SCALARS))
     pid: int = field(default=0, metadata=stored(COUNT))
     process: str = field(default="", metadata=stored(TEXT))
     version: int = field(default=FORMAT, metadata=stored(COUNT))
@@ -124,6 +130,11 @@ class RunState:
     def started_s(self) -> float:
         """When the newest leg began; what "newest run" means."""
         return self.legs[-1].started_s if self.legs else self.created_s
+
+    def placed_as(self, digest: str) -> str:
+        """What of this run was put in the place of the host's own file with that digest: "average", "best", or nothing."""
+        what, _, of = self.placed.partition(":")
+        return what if digest != "" and of == digest else ""
 
     def knows(self, step: int, digest: str, mtime_ns: int) -> bool:
         """Whether that very form of the trained thing is one of this run's.

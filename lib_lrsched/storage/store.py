@@ -180,6 +180,22 @@ class Store:
         """
         return self._state_path(run_id).with_name("baseline.safetensors")
 
+    def validation_path(self, run_id: str) -> Path:
+        """Where the run keeps the set that it is validated on.
+
+        Raises:
+            UnknownRunError: it can be no id.
+        """
+        return self._state_path(run_id).with_name("validation.safetensors")
+
+    def best_path(self, run_id: str) -> Path:
+        """Where the run keeps its best snapshot.
+
+        Raises:
+            UnknownRunError: it can be no id.
+        """
+        return self._state_path(run_id).with_name("best.safetensors")
+
     def newest_snapshot(self, run_id: str) -> int:
         """The number of the newest snapshot, good or not; 0 where there is none."""
         there = numbered(self.snapshots_path(run_id), ".safetensors")

@@ -25,6 +25,8 @@ MEASURED = "progress and the distance from the start"
 def find_start(run: TrainingRun, trainee: Trainee, reporter: Reporter) -> list[Tensor] | None:
     """The tensors, on the device of what is trained; of a new run what is there now, which is written.
 
+    Where the new run is trained on the average or the best state of another, that one's stay the start.
+
     Returns:
         None where it is not known, which is said, and where nobody needs it.
     """
@@ -33,6 +35,8 @@ def find_start(run: TrainingRun, trainee: Trainee, reporter: Reporter) -> list[T
     tensors, path = [tensor.detach() for tensor in trainee.tensors()], run.baseline_path
     try:
         kept = None if path is None else baseline.read(path, tensors)
+        if kept is None and run.is_at_start:
+            kept = _inherited(run, tensors, reporter)
     except RunStateError as error:
         reporter.tell(f"{MEASURED} are not measured: {error}")
         return None
@@ -58,6 +62,15 @@ def drop_foreign_state(host: Host, run: TrainingRun, trainee: Trainee, optimizer
         return ""
     optimizer.state.clear()
     return f"the optimizer's state in {path.name} belongs to other weights: it starts over"
+
+
+def _inherited(run: TrainingRun, tensors: list[Tensor], reporter: Reporter) -> list[Tensor] | None:
+    """What the run started from whose average or best state this new one is trained on; kept with this one too."""
+    theirs = run.inherited_baseline_path
+    kept = None if theirs is None else baseline.read(theirs, tensors)
+    if kept is not None:
+        _write(run.baseline_path, kept, run, reporter)
+    return kept
 
 
 def _write(path: Path | None, kept: list[Tensor], run: TrainingRun, reporter: Reporter) -> None:

@@ -6,10 +6,12 @@
     for each update:
         before_forward(batch)               timesteps and noise may be looked at or replaced; once for each micro-batch
         after_forward(batch)                its loss is there, and its gradient is not yet
+        before_clip()                       gradients are there, and nothing has looked at them or at the rate: it may be changed
         before_step(update)                 gradients are there, unscaled: clip, norms
         after_step()                        the weights are new, and the update has not ended: until here it can be undone
         on_update(update)                   the update was made: step, loss, rate, norm, skipped or not
     on_rollback(parts)                      an earlier state has been put back
+    before_save(save)                       the host's own file is on the disk, and not in its place yet
     on_save(save)                           the host writes what is trained
     on_end(outcome)                         however the loop ended
 
@@ -36,7 +38,8 @@ from .run import TrainingRun
 from .trainee import Trainee
 
 EVENTS = (
-    "on_start", "before_forward", "after_forward", "before_step", "after_step", "on_update", "on_rollback", "on_save", "on_end",
+    "on_start", "before_forward", "after_forward", "before_clip", "before_step", "after_step", "on_update", "on_rollback",
+    "before_save", "on_save", "on_end",
 )
 
 OBSERVER = "observer"
@@ -60,8 +63,10 @@ class Update:
         norm: of the unclipped gradients, a float32 scalar on the CPU. On CUDA it may still be on its way: ``late_norm`` is that of
             this update or of the one before, whichever has arrived.
         was_skipped: GradScaler left the weights as they were.
+        rate_factor: what the scheduler's rate was multiplied by for this update.
         is_good: nothing speaks against the weights after it; None where nothing speaks for them either.
         must_save: something has happened that a kill must not undo.
+        is_best: validation says that no weights before were as good as those after it.
         baseline_loss: of what the run started from, under the same noise; None where it was not measured.
         progress: the share of the loss that is gone over the window that ends here; None where nothing in it was measured.
         clipped: how its gradients were clipped by us; None where they were not.
@@ -74,9 +79,11 @@ class Update:
     rate: float
     norm: Tensor | None
     was_skipped: bool
+    rate_factor: float = 1.0
     late_norm: float | None = None
     is_good: bool | None = True
     must_save: bool = False
+    is_best: bool = False
     baseline_loss: float | None = None
     progress: float | None = None
     clipped: Clipped | None = None
@@ -85,11 +92,12 @@ class Update:
 
 
 class Save(NamedTuple):
-    """A file that the host has written: of what, and whether it is its own file or a copy."""
+    """A file that the host has written: after how many updates, whether it is its own file or a copy, and of which object."""
 
     path: Path
     step: int
     is_main: bool
+    thing: Any
 
 
 class Outcome(NamedTuple):
@@ -122,6 +130,9 @@ class Training(Protocol):
     def attach(self, optimizer: Any) -> None:
         """The optimizer of the loop is known: at the first apply()."""
 
+    def before_clip(self) -> None:
+        """The optimizer is about to step, and its gradients have not been looked at."""
+
     def before_step(self) -> None:
         """The optimizer is about to step."""
 
@@ -133,6 +144,9 @@ class Training(Protocol):
 
         Worked out once for a batch whose noise is kept; None where it cannot be.
         """
+
+    def sample_losses(self, latents: Tensor, cond: Any, timesteps: Tensor, noise: Tensor) -> Tensor:
+        """Each sample's loss, float [B], without gradient; see LossSeam.losses."""
 
     @property
     def can_compare(self) -> bool:
@@ -147,6 +161,9 @@ class Training(Protocol):
 
     def stop(self) -> None:
         """End the host's loop before its next update."""
+
+    def finish(self, why: str) -> None:
+        """End it before its next update, as one that has made all of them."""
 
     def give_up(self, why: str) -> None:
         """End it as failed: a part has failed without which the training is another one."""
@@ -172,6 +189,9 @@ class Callback:
     def after_forward(self, batch: Batch) -> None:
         """It has passed, and its loss is known."""
 
+    def before_clip(self) -> None:
+        """The optimizer is about to step, and its gradients have not been looked at: its rate may be changed."""
+
     def before_step(self, update: Update) -> None:
         """The optimizer is about to step."""
 
@@ -182,7 +202,10 @@ class Callback:
         """An update was made."""
 
     def on_rollback(self, parts: Mapping[str, Any]) -> None:
-        """The state with these parts has been put back into what is trained; the step count continues."""
+        """The state with these parts has been put back into what is trained. While the loop runs, the step count continues."""
+
+    def before_save(self, save: Save) -> None:
+        """The host's own file is written, and takes its place as soon as this returns."""
 
     def on_save(self, save: Save) -> None:
         """The host has written what is trained."""

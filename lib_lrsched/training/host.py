@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -13,6 +13,14 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from .run import TrainingRun
+
+
+class Picture(NamedTuple):
+    """An image as it goes into the encoder: its file's name, its caption, its pixels as numpy float32 [3, H, W] in [-1, 1]."""
+
+    name: str
+    caption: str
+    pixels: Any
 
 
 class InputError(ValueError):
@@ -115,3 +123,17 @@ class Checks(Protocol):
 
     def save_final(self, kind: str) -> None:
         """The final save that the host's loop has skipped, with the host's own function."""
+
+    def save_copy(self, kind: str, end: str) -> str:
+        """A copy NAME-END in the training's log folder, with the host's own function; gives its file."""
+
+    def pictures(self, arguments: Mapping[str, Any], trained: Sequence[str], most: int) -> tuple[str, list[Picture]]:
+        """At most so many images to validate on, and where they come from: "validation" or "training".
+
+        Args:
+            arguments: of the host's data set.
+            trained: the files that are trained on.
+
+        Raises:
+            InputError, OSError: there are none.
+        """

@@ -20,6 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lib_lrsched.schedule.by_timestep import TIMESTEPS
+
 
 @dataclass(eq=False)
 class Batch:
@@ -34,7 +36,9 @@ class Batch:
         keeps_noise: set by a callback before the pass that looks at it again after it.
         noise: float, the shape of the latents, where it is kept; else None. The model draws the same numbers where it is not.
             What a callback puts here before the pass is used.
-        loss: of the pass, a float scalar on the model's device, without a graph; None before it.
+        loss_weights: float [B] on the model's device: what each sample's loss is multiplied by in what is trained on. A callback
+            may put them here before the pass, together with keeps_sample_losses. What is measured is without them.
+        loss: of the pass, a float scalar on the model's device, without a graph and without weights; None before it.
         sample_losses: float [B], each sample's own, without a graph; None where it was not asked for or is not known.
         baseline, baseline_samples: as ``loss`` and ``sample_losses``, of what the run started from; None where not compared.
         samples: the same numbers as plain values, see callbacks/timesteps.py.
@@ -49,6 +53,7 @@ class Batch:
     keeps_noise: bool = False
     keeps_sample_losses: bool = False
     noise: Tensor | None = None
+    loss_weights: Tensor | None = None
     loss: Tensor | None = None
     sample_losses: Tensor | None = None
     baseline: Tensor | None = None
@@ -65,14 +70,14 @@ class Batch:
         """
         assert self.again is not None, "it is over"
         assert self.noise is not None, "its noise was not kept"
-        with torch.no_grad(), self._undrawn():  # dropout would draw
+        with torch.no_grad(), self.undrawn():  # dropout would draw
             cond = self.cond
             if context is not None:
                 other = context()
                 cond = {**cond, "c_crossattn": [other]} if isinstance(cond, Mapping) else other
             return self.again(cond, self.noise).detach()
 
-    def _undrawn(self) -> AbstractContextManager[None]:
+    def undrawn(self) -> AbstractContextManager[None]:
         """Puts the generators back at its end. Beside another training that would have it draw the same numbers twice."""
         devices = [self.latents.device] if self.latents.is_cuda else []
         return torch.random.fork_rng(devices=devices, enabled=self.is_alone)
@@ -116,6 +121,21 @@ class LossSeam:
         """The loop has these texts encoded."""
         self._prompts = prompts
 
+    def losses(self, latents: Tensor, cond: Any, timesteps: Tensor, noise: Tensor) -> Tensor:
+        """Each sample's loss, float [B], of a batch that is not trained on; no gradient, no generator moves.
+
+        Args:
+            latents, noise: float [B, C, h, w].
+            cond: as the model's ``p_losses`` takes it.
+            timesteps: int64 [B].
+        """
+        wrapped = self._wrapped
+        assert wrapped is not None, "it is over"
+        batch = Batch(latents, cond, timesteps, (), keeps_sample_losses=True, is_alone=len(wrapped.seams) == 1)
+        with torch.no_grad(), batch.undrawn(), wrapped.collecting(batch):
+            loss = wrapped.original(latents, cond, timesteps, noise=noise)[0]
+        return loss.detach().float().expand(len(timesteps)) if batch.sample_losses is None else batch.sample_losses.float()
+
     def pass_through(self, wrapped: _Wrapped, x: Tensor, cond: Any, t: Tensor) -> Any:
         """One batch; answers as `p_losses`."""
         batch = Batch(x, cond, t, self._prompts, is_alone=len(wrapped.seams) == 1)
@@ -126,10 +146,11 @@ class LossSeam:
         given = {} if batch.noise is None else {"noise": batch.noise}
         with wrapped.collecting(batch):
             answer = wrapped.original(x, cond, batch.timesteps, **given)
-        batch.loss = answer[0].detach()
+        is_weighted = batch.loss_weights is not None and batch.sample_losses is not None
+        batch.loss = batch.sample_losses.mean() if is_weighted else answer[0].detach()  # type: ignore[union-attr]
 
         def again(other: Any, noise: Tensor) -> Tensor:
-            second = replace(batch, sample_losses=None)
+            second = replace(batch, sample_losses=None, loss_weights=None)
             with wrapped.collecting(second):
                 loss = wrapped.original(x, other, batch.timesteps, noise=noise)[0]
             batch.baseline_samples = second.sample_losses
@@ -139,6 +160,22 @@ class LossSeam:
         self._after(batch)
         batch.again = None
         return answer
+
+
+def check_seen(model: Any) -> None:
+    """For those who change what the model is trained on.
+
+    Raises:
+        RuntimeError: its batches cannot be seen.
+    """
+    for name in ("p_losses", "get_loss"):
+        if not hasattr(model, name):
+            raise RuntimeError(f"expected a model of Stable Diffusion, got a {type(model).__name__} without {name}")
+
+
+def timesteps_of(model: Any) -> int:
+    """The number of its timesteps."""
+    return int(getattr(model, "num_timesteps", TIMESTEPS))
 
 
 _lock = threading.RLock()
@@ -209,6 +246,9 @@ class _Wrapped:
         original = self._get_loss or partial(type(self.model).get_loss, self.model)
         answer = original(*args, **kwargs)
         batch = self._collecting.get(threading.get_ident())
-        if batch is not None and batch.sample_losses is None and isinstance(answer, Tensor) and answer.shape == batch.latents.shape:
+        if batch is None or not isinstance(answer, Tensor) or answer.shape != batch.latents.shape:
+            return answer
+        if batch.sample_losses is None:
             batch.sample_losses = answer.detach().flatten(1).mean(1)
-        return answer
+        weights = batch.loss_weights
+        return answer if weights is None else answer * weights.view(-1, *[1] * (answer.dim() - 1))

@@ -17,13 +17,16 @@ from lib_lrsched.schedule import plateau
 from lib_lrsched.schedule.plan import PLANNER_VERSION
 from lib_lrsched.storage import disk_errors, resume
 from lib_lrsched.storage.atomic_files import set_aside
-from lib_lrsched.storage.history import History, HistoryRow, read_losses
+from lib_lrsched.storage.history import History, HistoryRow, read_losses, read_rows, watchable
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import Known, Leg, RunState, Scalar, state_dict, trimmed
 from lib_lrsched.storage.store import Store, stamped
 
+from .options import Options, values
 from .request import Request as Request
 from .run_plan import RunPlan
+
+_WATCHED = {"loss": "the loss", "progress": "the progress", "validation": "validation"}
 
 STATE_EVERY_S = 10.0
 """The step in run.json is at most this old while a run is running; the history is at most a second old."""
@@ -33,7 +36,7 @@ class TrainingRun:
     """One run, from the check of its inputs to its end. One thread trains; others read ``state`` and ``history``."""
 
     def __init__(self, request: Request, store: Store, *, exact_clip: bool = True, clock: Callable[[], float] = time.time,
-                 resumed: Resumption = Resumption()) -> None:  # noqa: B008 a frozen value
+                 resumed: Resumption = Resumption(), options: Options = Options()) -> None:  # noqa: B008 frozen values
         """Plans the texts.
 
         Raises:
@@ -43,6 +46,7 @@ class TrainingRun:
         self.planned = RunPlan(request, resumed)
         self.is_rehearsal = self.planned.is_rehearsal
         self.exact_clip = exact_clip
+        self.options = options
         self.troubles: list[str] = []
         self.disk_trouble = ""
         self.history = History(None)
@@ -70,6 +74,22 @@ class TrainingRun:
         return self._store.baseline_path(self.id) if self.id else None
 
     @property
+    def inherited_baseline_path(self) -> Path | None:
+        """Where the run whose average or best state this new one is trained on keeps what it started from; None for any other."""
+        heir_of = self.planned.resumed.heir_of
+        return None if heir_of is None else self._store.baseline_path(heir_of)
+
+    @property
+    def validation_path(self) -> Path | None:
+        """Where this run keeps the set that it is validated on; None where it cannot be kept."""
+        return self._store.validation_path(self.id) if self.id else None
+
+    @property
+    def best_path(self) -> Path:
+        """Where the best snapshot of this run goes; it has begun."""
+        return self._store.best_path(self.id)
+
+    @property
     def is_at_start(self) -> bool:
         """Whether no update of this run lies before this training."""
         legs = self._state.legs
@@ -78,6 +98,10 @@ class TrainingRun:
     def data_path(self, run_id: str) -> Path:
         """Where a run keeps its data set's prompts and latents."""
         return self._store.data_path(run_id)
+
+    def validation_path_of(self, run_id: str) -> Path:
+        """Where a run keeps the set that it is validated on."""
+        return self._store.validation_path(run_id)
 
     # What happened ------------------------------------------------------------------------
 
@@ -88,17 +112,19 @@ class TrainingRun:
         self.is_live = True
         self._try(lambda: self._open(known))
 
-    def look(self, step: int, loss: float) -> None:
-        """The loss of an update is known; once per step."""
+    def look(self, step: int, loss: float, measured: plateau.Measured = {}) -> None:  # noqa: B006 read only
+        """The loss of an update is known, and what else a plateau may watch; once per step."""
         self._planned_now = (step, self.planned.planned_at(step) if step < self.planned.stop else float("nan"))
         self._step = step + 1
         if not self.planned.plan.feedback:
             return
         before, own = self.planned.watch, step - self.planned.origin
-        self.planned.watch = plateau.advance(before, plateau.segment_at(self.planned.plan, own), own, loss)
+        segment = plateau.segment_at(self.planned.plan, own)
+        self.planned.watch = plateau.advance(before, segment, own, loss, measured)
         cuts_before = before.plateau.cuts if before.start == self.planned.watch.start else 0
-        if self.planned.watch.plateau.cuts > cuts_before:
-            self.note(f"the loss no longer improves: the rate is cut to {self.planned.watch.plateau.rate:g}", "plateau")
+        if self.planned.watch.plateau.cuts > cuts_before and segment is not None:
+            what = _WATCHED[segment.values["watch"]]
+            self.note(f"{what} no longer improves: the rate is cut to {self.planned.watch.plateau.rate:g}", "plateau")
 
     @property
     def expected_rate(self) -> float:
@@ -155,6 +181,14 @@ class TrainingRun:
                 return state.optim.partition(":")[2]
         return None
 
+    def has_written_average(self, mtime_ns: int) -> bool:
+        """Whether the file NAME-ema of that time is this run's."""
+        return mtime_ns != 0 and mtime_ns == self._state.average_mtime_ns
+
+    def wrote_average(self, mtime_ns: int) -> None:
+        """The file NAME-ema of that time is this run's."""
+        self._state = replace(self._state, average_mtime_ns=mtime_ns)
+
     @property
     def file_is_untrained(self) -> bool:
         """Whether the host's own file, as it was last seen, holds no update."""
@@ -204,7 +238,7 @@ class TrainingRun:
             clip_exact=self.exact_clip and request.clip_mode != "disabled",
             batch=self.planned.counts.batch, accumulate=self.planned.counts.accumulate,
             pictures=self.planned.images, steps_per_epoch=self.planned.counts.steps_per_epoch, settings=dict(request.settings),
-            multiplier=self.planned.multiplier,
+            multiplier=self.planned.multiplier, options=dict(values(self.options)),
         )
 
     def _open(self, known: Known | None) -> None:
@@ -222,7 +256,7 @@ class TrainingRun:
             legs = (*(old for old in found.legs if old.start_step < self.initial_step), leg)
             floor = found.floor if resumed.step is not None else self._newest_snapshot(found)
             state = replace(state, id=found.id, created_s=found.created_s, legs=legs, known=found.known, floor=floor,
-                            optim=found.optim)
+                            optim=found.optim, average_mtime_ns=found.average_mtime_ns, placed=found.placed)
         if known is not None and not self.is_rehearsal:
             # With a snapshot, what is trained is newer than the host's file, and that is what the file will be known by.
             main, coming = (known.digest, "") if found is None or resumed.step is None else (found.main_digest, found.next_digest)
@@ -246,15 +280,20 @@ class TrainingRun:
             self.note(message)
 
     def _replay(self) -> None:
-        """What the plan has seen of the loss, from the history."""
-        losses = read_losses(self._store.history_path(self.id), self.initial_step)
-        origin = self.planned.origin
-        self.planned.watch = plateau.replay(self.planned.plan, [(k - origin, loss) for k, loss in losses if k >= origin])
+        """What the plan has seen of the loss and of what else it watches, from the history."""
+        path, origin = self._store.history_path(self.id), self.planned.origin
+        updates: list[tuple[int, float, plateau.Measured]]
+        if plateau.watched(self.planned.plan) <= {"loss"}:
+            updates = [(k, loss, {}) for k, loss in read_losses(path, self.initial_step)]
+        else:
+            updates = [(row.step, row.loss, watchable(row)) for row in read_rows(path, self.initial_step)]
+        since = [(k - origin, loss, measured) for k, loss, measured in updates if k >= origin]
+        self.planned.watch = plateau.replay(self.planned.plan, since)
 
     def _found(self, known: Known | None) -> RunState | None:
         """The stored run that this one resumes."""
         found = self.planned.resumed.state
-        if self.planned.resumed.choice == "file":
+        if self.planned.resumed.choice == "file" or self.planned.resumed.heir_of is not None:
             return None
         if found is None and known is not None:
             request = self.request

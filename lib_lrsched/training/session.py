@@ -7,9 +7,11 @@ The seams of host/hooks.py call, in this order:
     session.begin()                           the loop starts; from here on nothing is raised into it
     session.attach(optimizer)                 at the first apply()                        -> callbacks.on_start
     for each update:
-        session.before_step()                 in the optimizer's step pre-hook            -> callbacks.before_step
+        session.before_clip()                 in the optimizer's step pre-hook            -> callbacks.before_clip
+        session.before_step()                                                             -> callbacks.before_step
+        session.after_step()                  in its post-hook                            -> callbacks.after_step
         session.updated(steps_done, values)   write_loss                                  -> callbacks.on_update
-    session.file_saving.save(...)             the host writes what is trained             -> callbacks.on_save
+    session.file_saving.save(...)             the host writes what is trained             -> callbacks.before_save, on_save
     session.loop_ended(...)                   however it ended                            -> callbacks.on_end
 
 What each callback does is in callbacks/, when it is called in callback.py.
@@ -33,6 +35,7 @@ from lib_lrsched.storage.run_state import Known
 
 from . import _data_faults
 from ._interrupts import Held
+from ._option_callbacks import that_change_updates
 from ._run_start import drop_foreign_state, find_start
 from .callback import Callback, Callbacks, Outcome, Save, Update
 from .callbacks.file_saving import FileSaving
@@ -40,15 +43,17 @@ from .callbacks.folder_watch import FolderWatch
 from .callbacks.freezing import Freezing
 from .callbacks.guard import Guard
 from .callbacks.history import RecordHistory
-from .callbacks.norm_limit import NormLimit
 from .callbacks.progress import Progress
 from .callbacks.putting_back import PutBack
 from .callbacks.rate_and_clip import RateAndClip
 from .callbacks.snapshots import Snapshots, When
 from .callbacks.strength import Strength
 from .callbacks.timesteps import TimestepLosses
+from .callbacks.validation import Validation
+from .callbacks.weight_average import WeightAverage
 from .host import Checks, Host, InputError
 from .loss_seam import Batch, LossSeam
+from .options import Options, changing_training
 from .reporter import Reporter
 from .run import TrainingRun
 from .schedulers import ClipScheduler, RateScheduler
@@ -74,7 +79,6 @@ class Session:
 
     def __init__(self, host: Host, run: TrainingRun, checks: Checks, snapshot: Snapshot | None = None,
                  warnings: Sequence[str] = (), host_callbacks: Callable[[Freezing], list[Callback]] = lambda _: []) -> None:
-        settings = host.settings()
         self.host = host
         self.run = run
         self.reporter = Reporter(host, run)
@@ -83,7 +87,7 @@ class Session:
         self.optimizer: Any = None
         self.scaler: Any = None
         self.start: list[torch.Tensor] | None = None
-        self.why_not_exact = self._ruin = ""
+        self.why_not_exact = self._ruin = self._finished = ""
         self.pid = os.getpid()  # a forked child has its parent's sessions in memory, and they are not its own
         self.newest_progress: float | None = None  # of the last update; None where that was not measured
         self.tensorboard_writer: Any = None  # the host's, where it uses one
@@ -95,32 +99,43 @@ class Session:
         self._stopped = ""
         self._compares = True
         self._seam: LossSeam | None = None
+        self._host_callbacks = host_callbacks
+        self._make_callbacks(snapshot)
+
+    def _make_callbacks(self, snapshot: Snapshot | None) -> None:
+        settings, options, is_rehearsal = self.host.settings(), self.run.options, self.run.is_rehearsal
+        if is_rehearsal:  # everything is put back: there is nothing to average, and no best state
+            options = replace(options, ema=0.0, validate_every=0)
         self.rate_and_clip = RateAndClip(self)
         self.history = RecordHistory(self)
         self.guard = Guard(self)
-        when = When(0, 0.0) if run.is_rehearsal else When(settings.autosave_every, settings.autosave_minutes)
+        when = When(0, 0.0) if is_rehearsal else When(settings.autosave_every, settings.autosave_minutes)
         self.snapshots = Snapshots(self, when, snapshot)
-        self.file_saving = FileSaving(self, checks)
+        self.file_saving = FileSaving(self, self._checks)
         freezing = Freezing()
-        limit = [NormLimit(self, settings.max_norm)] if settings.max_norm > 0 else []
-        put_back = [PutBack(self)] if run.is_rehearsal else []
-        files = [self.snapshots, self.file_saving, FolderWatch(), *put_back]
+        self._average = average = WeightAverage(self, options.ema) if options.ema > 0 else None
+        beside = {} if average is None else {"ema": average.in_place}
+        self._validation = Validation(self, self._checks, options, beside) if options.validate_every else None
+        put_back = [PutBack(self)] if is_rehearsal else []
         self.callbacks = Callbacks(
-            [freezing, *host_callbacks(freezing), self.rate_and_clip, *limit, Progress(self, settings.progress_every),
-             TimestepLosses(self), Strength(self), self.history, self.guard, *files],
+            [freezing, *self._host_callbacks(freezing), self.rate_and_clip, *that_change_updates(self, options),
+             *filter(None, [average]), Progress(self, options.progress_every), TimestepLosses(self), Strength(self),
+             *filter(None, [self._validation]), self.history, self.guard, self.snapshots, self.file_saving, FolderWatch(),
+             *put_back],
             self.reporter, self.give_up,
         )  # fmt: skip
 
     # Before the loop: exceptions reach the user -------------------------------------------------
 
-    def adopt(self, resumed: Resumption, snapshot: Snapshot | None) -> None:
-        """What the run resumes from was only found once the thing was loaded."""
+    def adopt(self, resumed: Resumption, snapshot: Snapshot | None, options: Options) -> None:
+        """What the run resumes from, and its options, was only found once the thing was loaded."""
         planned = self.run.planned
         if resumed.state is None:
-            planned.resumed = replace(planned.resumed, messages=resumed.messages)
+            planned.resumed = replace(planned.resumed, messages=resumed.messages, heir_of=resumed.heir_of)
             return
         planned.adopt(resumed)
-        self.snapshots.snapshot, self.snapshots.is_exact = snapshot, snapshot is not None
+        self.run.options = options
+        self._make_callbacks(snapshot)
 
     def warn(self, message: str) -> None:
         """To be said when the loop begins."""
@@ -179,8 +194,6 @@ class Session:
 
     def data_made(self, data: Any, arguments: Mapping[str, Any]) -> None:
         """The host has made its data set: it becomes the stored run's again, where there is one."""
-        if not self.snapshots.is_needed:
-            return
         state = self.run.planned.resumed.state
         model: Any = arguments.get("cond_model")
 
@@ -188,8 +201,14 @@ class Session:
             with self.host.autocast(), torch.no_grad():
                 return model([text]).detach().to("cpu").squeeze(0)
 
+        if self._validation is not None:
+            kept, validation = None if state is None else self.run.validation_path_of(state.id), self._validation
+            self.reporter.protect(lambda: validation.data_made(data, arguments, kept, encode))
+        if not self.snapshots.is_needed:
+            return
         file = None if state is None else self.run.data_path(state.id)
-        made_of = {**arguments, **self.host.model_facts(), **self._checks.surroundings(self.trainee.kind)}
+        made_of = {**arguments, **self.host.model_facts(), **self._checks.surroundings(self.trainee.kind),
+                   **changing_training(self.run.options, self.trainee.kind)}
         self.snapshots.data_made(data, made_of, file, encode if arguments.get("include_cond") else None)
 
     # In the loop: nothing is raised ---------------------------------------------------------------
@@ -231,8 +250,12 @@ class Session:
             self._seam = LossSeam(model, lambda batch: self.callbacks.call("before_forward", batch),
                                   lambda batch: self.callbacks.call("after_forward", batch))
 
+    def before_clip(self) -> None:
+        """The optimizer is about to step: gradients are there, unscaled, and nobody has looked at them."""
+        self.callbacks.call("before_clip")
+
     def before_step(self) -> None:
-        """The optimizer is about to step: gradients are there, unscaled."""
+        """Gradients have been measured and clipped."""
         hook = self.rate_and_clip.hook
         assert hook is not None, "an optimizer steps that is not attached"
         self.callbacks.call("before_step", Update(-1, float("nan"), hook.rate or 0.0, None, was_skipped=False))
@@ -268,6 +291,11 @@ class Session:
             self._compare_no_more("the model failed at a second pass; the traceback is on the console")
         return batch.baseline
 
+    def sample_losses(self, latents: torch.Tensor, cond: Any, timesteps: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """See Training."""
+        assert self._seam is not None, "the model has no p_losses"
+        return self._seam.losses(latents, cond, timesteps, noise)
+
     def _compare_no_more(self, why: str) -> None:
         self._compares = False
         self.reporter.tell(f"progress is not measured any more: {why}. Training continues")
@@ -294,6 +322,10 @@ class Session:
         self.callbacks.call("on_rollback", good.parts)
         return good.facts.step
 
+    def saving(self, save: Save) -> None:
+        """The host's own file is on the disk, and takes its place next."""
+        self.callbacks.call("before_save", save)
+
     def saved(self, save: Save) -> None:
         """The host has written what is trained."""
         self.callbacks.call("on_save", save)
@@ -302,7 +334,7 @@ class Session:
         """What the run, the callbacks and the trainee add to a snapshot."""
         why = self.why_not_exact or self.callbacks.failed
         extra = {**self.trainee.design(), **({WHY: why} if why else {})}
-        off = {"guard": None, "progress": None, "norm_limit": None, "timesteps": None}
+        off = dict.fromkeys(("guard", "progress", "norm_limit", "timesteps", "validation", "average", "spread"))
         return {"watch": self.run.watch, **off, **self.callbacks.state_dict(), "extra": extra}
 
     # The end ------------------------------------------------------------------------------------
@@ -344,6 +376,8 @@ class Session:
     def forget(self) -> None:
         """The host has saved for the last time: lets go of what was trained, and of its copies."""
         self.snapshots.forget()
+        if self._average is not None:
+            self._average.forget()
 
     def write_last(self) -> None:
         """Write the snapshot of the last update, if what is in memory is that of one moment."""
@@ -387,8 +421,10 @@ class Session:
     def _put_back(self, thing: Any, good: Snapshot | None) -> None:
         hook = self.rate_and_clip.hook
         assert hook is not None, "there is nothing to put back"
-        thing.step = self.snapshots.break_off(hook.made, good)
+        back = self.snapshots.break_off(hook.made, good)
+        thing.step = back.facts.step
         hook.put_back()
+        self.callbacks.call("on_rollback", back.parts)
         self.run.counted(thing.step)
 
     def _take_back(self, thing: Any, why: str) -> None:
@@ -417,6 +453,11 @@ class Session:
 
     # ----------------------------------------------------------------------------------------------
 
+    def finish(self, why: str) -> None:
+        """End it before its next update, as one that has made all of them."""
+        self._finished = why
+        self.stop()
+
     def give_up(self, why: str) -> None:
         """End it as failed: a part has failed without which the training is another one."""
         self._stopped = self._stopped or why
@@ -431,6 +472,8 @@ class Session:
         if self._lacks_its_save and (saving.trouble or not is_stopped):
             return "failed", saving.not_saved()
         learned = self._nothing_learned()
+        if self._finished and broken_by is None:
+            return "finished", self._finished
         if self._is_complete(broken_by):
             return "finished", learned
         if self.host.shared.state.interrupted or is_stopped:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .options import Options
+
 FREE_MEMORY = '"Use free memory for speed"'
 """The setting free_memory, as the settings page has it."""
 
@@ -26,9 +28,8 @@ class Settings:
         guard_loss: losses this many times the highest of the recent ones count as wrong, see `guard`; 0 for never.
         guard_factor: what the rate is multiplied by when that happens.
         guard_rescues: after this many times the run is stopped at its last good state.
-        progress_every: compare with what the run started from at every so many updates; 0 for never.
-        max_norm: the norm of each vector of an embedding is at most so many times that of the start; 0 for no limit.
         state_dir: folder of run state; empty for the default beside the host's other data.
+        run: what a new run's options are where nobody chooses others.
     """
 
     enabled: bool = True
@@ -42,5 +43,4 @@ class Settings:
     guard_loss: float = 10.0
     guard_factor: float = 0.5
     guard_rescues: int = 3
-    progress_every: int = 8
-    max_norm: float = 0.0
+    run: Options = Options()  # noqa: RUF009 a frozen value

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,6 +68,15 @@ class Trainee(Protocol):
     needs_baseline: bool
     """Whether what the run started from has to be kept for ``baseline_loss``."""
 
+    is_in_prompts: bool
+    """Whether what the text encoder makes of a prompt depends on it."""
+
+    def in_use(self) -> AbstractContextManager[None]:
+        """Within it passes are those of an image that is made with it: no dropout, full strength. Outside of an update only."""
+
+    def at_start(self, start: Sequence[Tensor]) -> AbstractContextManager[None]:
+        """Within it, in this thread, what the run started from stands in its place; see ``needs_baseline``."""
+
     def baseline_loss(self, batch: Batch, model: Any, start: Sequence[Tensor]) -> Tensor | None:
         """The loss of what the run started from, a float scalar, with the batch's own noise and prompts.
 
@@ -95,6 +104,7 @@ class EmbeddingTrainee:
     kind = "embedding"
     is_saved_in_loop = True
     needs_baseline = True
+    is_in_prompts = True
 
     def __init__(self, host: Host, name: str) -> None:
         self._host = host
@@ -125,17 +135,26 @@ class EmbeddingTrainee:
     def saving_optimizer(self, optimizer: Any, *, is_wanted: bool) -> Iterator[None]:  # noqa: ARG002 its save takes the optimizer
         yield
 
+    def in_use(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    @contextmanager
+    def at_start(self, start: Sequence[Tensor]) -> Iterator[None]:
+        """The start vectors in the embedding's place."""
+        vec, self.thing.vec = self.thing.vec, start[0]
+        try:
+            yield
+        finally:
+            self.thing.vec = vec
+
     def baseline_loss(self, batch: Batch, model: Any, start: Sequence[Tensor]) -> Tensor | None:
-        """The text encoder's answer to the same prompts, with the start vectors in the embedding's place."""
+        """With the text encoder's answer to the same prompts."""
         if not batch.prompts:
             return None
 
         def context() -> Tensor:
-            vec, self.thing.vec = self.thing.vec, start[0]
-            try:
+            with self.at_start(start):
                 return model.cond_stage_model(list(batch.prompts))  # type: ignore[no-any-return]
-            finally:
-                self.thing.vec = vec
 
         return batch.loss_with(context)
 
@@ -164,6 +183,7 @@ class HypernetworkTrainee:
     kind = "hypernetwork"
     is_saved_in_loop = False
     needs_baseline = False
+    is_in_prompts = False
 
     def __init__(self, host: Host, name: str) -> None:
         self._host = host
@@ -203,13 +223,33 @@ class HypernetworkTrainee:
         finally:
             self.thing.optimizer_state_dict = None
 
-    def baseline_loss(self, batch: Batch, model: Any, start: Sequence[Tensor]) -> Tensor | None:  # noqa: ARG002 see Trainee
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """In train mode its dropout is on, and its multiplier, which images may have set, is not looked at."""
+        layers = [layer for pair in self.thing.layers.values() for layer in pair]
+        before = [layer.multiplier for layer in layers]
+        self.thing.eval()
+        for layer in layers:
+            layer.multiplier = 1.0
+        try:
+            yield
+        finally:
+            for layer, multiplier in zip(layers, before, strict=True):
+                layer.multiplier = multiplier
+            self.thing.train()
+
+    @contextmanager
+    def at_start(self, start: Sequence[Tensor]) -> Iterator[None]:  # noqa: ARG002 see Trainee
         """The model without it: in this thread alone, for another may train beside it."""
         layers, self.thing.layers = self.thing.layers, _HiddenHere(self.thing.layers)
         try:
-            return batch.loss_with()
+            yield
         finally:
             self.thing.layers = layers
+
+    def baseline_loss(self, batch: Batch, model: Any, start: Sequence[Tensor]) -> Tensor | None:  # noqa: ARG002 see Trainee
+        with self.at_start(start):
+            return batch.loss_with()
 
     def why_no_gradient(self) -> str:
         return no_gradient.why_not(self.kind, self.name, ())

@@ -31,6 +31,7 @@ from ._run_start import drop_foreign_state
 from .callbacks.freezing import FrozenModel
 from .callbacks.norm_limit import hold, references
 from .host import Checks, Host, InputError
+from .options import Options
 from .run import TrainingRun
 from .trainee import trainee_of
 from .trial import Interrupted, Loop, Track, Trial
@@ -76,10 +77,11 @@ class TrialSession:
 
     # Before the loop: exceptions reach the user --------------------------------------------------
 
-    def adopt(self, resumed: Resumption, snapshot: Snapshot | None) -> None:
+    def adopt(self, resumed: Resumption, snapshot: Snapshot | None, options: Options) -> None:
         """What the training would resume from was only found once the thing was loaded."""
         if resumed.state is not None:
             self.run.planned.adopt(resumed)
+            self.run.options = options
             self._snapshot = snapshot
 
     def restore(self, thing: Any) -> None:
@@ -169,7 +171,7 @@ class TrialSession:
         return self.run.request.clip_mode, planned.clip_plan.value(min(step, planned.clip_plan.stop - 1))
 
     def _norm_limit(self) -> Callable[[], None]:
-        times, vectors = self._host.settings().max_norm, self._trainee.vectors()
+        times, vectors = self.run.options.max_norm, self._trainee.vectors()
         if not times > 0 or vectors is None:
             return lambda: None
         limits = times * references(vectors.detach().float())

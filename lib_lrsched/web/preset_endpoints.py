@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import APIRouter, Depends, Response
 
 from lib_lrsched.schedule.plan import plan
 
-from .requests import PresetRequest
+from .requests import PresetRequest, PresetsQuery
 from .responses import Answer, Route
 from .runtime import RUNTIME, Runtime
 
@@ -17,9 +20,14 @@ router = APIRouter(route_class=Route)
 
 
 @router.get("/presets")
-def presets(runtime: Runtime = RUNTIME) -> Response:
-    """The builtin presets and the user's."""
-    return Answer({"presets": [preset._asdict() for preset in runtime.store.presets.all()]})
+def presets(query: PresetsQuery = Depends(PresetsQuery), runtime: Runtime = RUNTIME) -> Response:
+    """The builtin presets and the user's, or those of factors by timestep."""
+    stored = runtime.store.presets
+    return _listed(stored.by_timestep if query.kind == "timestep" else stored.all())
+
+
+def _listed(found: Iterable[Any]) -> Response:
+    return Answer({"presets": [preset._asdict() for preset in found]})
 
 
 @router.post("/presets")
@@ -27,11 +35,11 @@ def save_preset(request: PresetRequest, runtime: Runtime = RUNTIME) -> Response:
     """Saves a preset of the user's; answers with the new list."""
     plan(request.text, **USUAL_RUN)
     runtime.store.presets.save(name=request.name, text=request.text, note=request.note)
-    return presets(runtime)
+    return _listed(runtime.store.presets.all())
 
 
 @router.delete("/presets/{name:path}")
 def delete_preset(name: str, runtime: Runtime = RUNTIME) -> Response:
     """Deletes a preset of the user's; answers with the new list."""
     runtime.store.presets.delete(name)
-    return presets(runtime)
+    return _listed(runtime.store.presets.all())

@@ -141,7 +141,7 @@ class PreviewRequest(BaseModel):
 
     id: Any = None
     texts: list[StrictStr] = Field(ALL, description=f"a list of 1 to {MAX_TEXTS} texts")
-    kind: Literal["rate", "clip"] = _one_of(("rate", "clip"), "rate")
+    kind: Literal["rate", "clip", "timestep"] = _one_of(("rate", "clip", "timestep"), "rate")
     total_steps: Steps = _steps()
     pictures: Images | None = _images()
     batch: Size | None = _size()
@@ -365,6 +365,12 @@ class ImportRunQuery(BaseModel):
     name: RunName = _text("", said="a name of at most 200 characters")
 
 
+class UseRequest(BaseModel):
+    """POST /runs/{id}/use."""
+
+    what: Literal["average", "best"] = _one_of(("average", "best"))
+
+
 class ResumeQuery(BaseModel):
     """GET /resume; with the text of the rate the answer says the mode."""
 
@@ -380,6 +386,29 @@ class ResumeChoice(BaseModel):
     name: StrictStr = _text()
     way: Choice = _one_of(CHOICES)
     rate_text: StrictStr | None = _text(None, said="a text, or null")
+
+
+class OptionsQuery(BaseModel):
+    """GET /options."""
+
+    kind: Kind = _kind()
+    name: str = _text()
+
+
+class OptionsChoice(BaseModel):
+    """POST /options; the options themselves are looked at where those of the command line are."""
+
+    kind: Kind = _kind()
+    name: StrictStr = _text()
+    options: dict[str, Any] = Field(ALL, description="an object")
+
+    _options = _check("options", _is_object, before=True)
+
+
+class PresetsQuery(BaseModel):
+    """GET /presets."""
+
+    kind: Literal["rate", "timestep"] = _one_of(("rate", "timestep"), "rate")
 
 
 class PresetRequest(BaseModel):

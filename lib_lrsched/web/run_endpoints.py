@@ -17,9 +17,10 @@ from lib_lrsched.preview.run_view import Histories, run_answer, run_json
 from lib_lrsched.storage.history import Event, History
 from lib_lrsched.storage.resume import mode_of
 from lib_lrsched.storage.run_state import RunState
+from lib_lrsched.training.options import OPTIONS, values
 from lib_lrsched.training.range_test import range_test_of
 
-from .requests import ImportRunQuery, PreflightRequest, ResumeChoice, ResumeQuery, RunQuery
+from .requests import ImportRunQuery, OptionsChoice, OptionsQuery, PreflightRequest, ResumeChoice, ResumeQuery, RunQuery, UseRequest
 from .responses import Answer, Route, check_size
 from .runtime import RUNTIME, Runtime, state_of
 
@@ -91,6 +92,12 @@ def export_run(run_id: str, runtime: Runtime = RUNTIME) -> Response:
     return FileResponse(path, filename=f"{run_id}.lrsched.zip", media_type="application/zip", background=done)
 
 
+@router.post("/runs/{run_id}/use")
+def use(run_id: str, request: UseRequest, runtime: Runtime = RUNTIME) -> Response:
+    """Puts the average or the best state of a run in the place of what it trained."""
+    return Answer(runtime.use(run_id, request.what))
+
+
 @router.get("/runs/{run_id:path}")
 def run(run_id: str, query: RunQuery = Depends(RunQuery), runtime: Runtime = RUNTIME) -> Response:
     """One run: its state, its numbers from step `since` on, its events."""
@@ -138,6 +145,26 @@ def choose(request: ResumeChoice, runtime: Runtime = RUNTIME) -> Response:
     return Answer(_resume(runtime, request.kind, request.name, request.rate_text))
 
 
+@router.get("/options")
+def options(query: OptionsQuery = Depends(OptionsQuery), runtime: Runtime = RUNTIME) -> Response:
+    """The options in force for the next training of a name, and what there is to say of each."""
+    return Answer(_options(runtime, query.kind, query.name))
+
+
+@router.post("/options")
+def choose_options(request: OptionsChoice, runtime: Runtime = RUNTIME) -> Response:
+    """Chooses options for the next training of a name; answers as `options`."""
+    runtime.choose_options(request.kind, request.name, request.options)
+    return Answer(_options(runtime, request.kind, request.name))
+
+
+def _options(runtime: Runtime, kind: str, name: str) -> dict[str, Any]:
+    found = runtime.options(kind, name)
+    described = [one.described() for one in OPTIONS.values() if kind in one.kinds]
+    return {"kind": kind, "name": name, "options": values(found.options), "defaults": values(found.defaults),
+            "chosen": dict(found.chosen), "run": found.run, "descriptions": described}
+
+
 def _resume(runtime: Runtime, kind: str, name: str, rate_text: str | None) -> dict[str, Any]:
     choice = runtime.chosen(kind, name)
     answer: dict[str, Any] = {"kind": kind, "name": name, "step": None, "file_step": None, "exact": False}
@@ -153,7 +180,7 @@ def _resume(runtime: Runtime, kind: str, name: str, rate_text: str | None) -> di
     answer |= {"step": step if resumed.step is None else resumed.step, "file_step": step, "exact": resumed.step is not None}
     answer["mode"] = _mode(choice, state, rate_text)
     if state is None:
-        message = "the file is trained on as it is, as a new run" if choice == "file" else ""
+        message = "the file is trained on as it is, as a new run" if choice == "file" else "; ".join(resumed.messages)
         return answer | {"message": message or f"no stored run belongs to {name!r} as it is now, at step {step}"}
     return answer | {**_known(state), "message": "; ".join(resumed.messages)}
 

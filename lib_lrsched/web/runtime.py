@@ -13,6 +13,7 @@ from lib_lrsched.storage.history import History
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import RunState
 from lib_lrsched.storage.store import Store
+from lib_lrsched.training.options import InForce
 
 
 class LiveRun(Protocol):
@@ -51,6 +52,12 @@ class Runtime(Protocol):
     def chosen(self, kind: str, name: str) -> str:
         """What was chosen for it."""
 
+    def options(self, kind: str, name: str) -> InForce:
+        """The options in force for the next training of this name."""
+
+    def choose_options(self, kind: str, name: str, given: Mapping[str, Any]) -> None:
+        """Options of that one training, in the place of those chosen before."""
+
     def snapshots(self, run_id: str) -> list[dict[str, Any]]:
         """The snapshots of a run."""
 
@@ -62,6 +69,9 @@ class Runtime(Protocol):
 
     def import_run(self, source: Path, name: str) -> str:
         """Takes such a file in, under a name or its own; the id of the run."""
+
+    def use(self, run_id: str, what: str) -> dict[str, Any]:
+        """Puts the average or the best state of a run in the place of the host's own file."""
 
     def findings(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
         """What would stop or spoil a training: severity, subject, message; errors first."""

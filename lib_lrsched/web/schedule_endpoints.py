@@ -46,7 +46,7 @@ def draw(request: PreviewRequest, runtime: Runtime = RUNTIME) -> Response:
 def _images(request: PreviewRequest, runtime: Runtime) -> int | None:
     """The number that was sent, else that of the images in the folder."""
     folder = request.data_root or ""
-    if request.pictures is not None or not folder.strip():
+    if request.pictures is not None or not folder.strip() or request.kind == "timestep":
         return request.pictures
     is_needed = any(map(needs_images, request.texts))  # else epochs are an extra that can come later
     return runtime.count_images(folder, None if is_needed else QUICKLY_S)

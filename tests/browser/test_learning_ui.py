@@ -28,7 +28,8 @@ BASE = ("planned", "actual", "loss", "smooth")
 
 
 def show(
-    page: Page, said: str = "nothing is learned yet", run: dict[str, Any] | None = None, **columns: Sequence[float | None],
+    page: Page, said: str = "nothing is learned yet", run: dict[str, Any] | None = None,
+    validation: Sequence[tuple[int, float]] = (), **columns: Sequence[float | None],
 ) -> None:  # fmt: skip
     """Opens the tab on a run with these columns beside those of every run."""
     steps = len(next(iter(columns.values()), [0.0] * STEPS))
@@ -37,6 +38,7 @@ def show(
     one = {
         "run": RUN | (run or {}), "settings": {}, "points": points, "events": [], "next_since": steps, "complete": True,
         "s_per_step": None, "s_left": None, "learning": {"said": said, "share": -0.07, "error": 0.021},
+        "validation": validation, "best_step": max(validation, key=lambda look: look[1])[0] if validation else None,
     }  # fmt: skip
 
     def answer(route: Route) -> None:
@@ -87,6 +89,23 @@ def test_negative_progress_lies_below_the_line_of_0_and_null_is_a_gap(page: Page
     zero = float(page.locator(f"{PROGRESS} .lrsched-zero").get_attribute("y1") or "nan")
     assert path.count("M") == 2
     assert [height > zero for height in heights(path)] == [False, False, True, True]
+
+
+def test_the_looks_of_validation_are_a_second_line_with_the_best_marked(page: Page) -> None:
+    legend = page.locator("#lrsched_run_progress_legend")
+    show(page, progress=[0.0, 0.1, 0.2, 0.1])
+    expect(legend).to_be_hidden()
+    show(page, progress=[0.0] * 40, validation=[(10, 0.1), (20, 0.3), (30, 0.2)])
+    expect(legend).to_have_text("progressvalidation")
+    assert path_of(page, PROGRESS, 0).count("L") == 2 or path_of(page, PROGRESS, 1).count("L") == 2
+    page.locator(PROGRESS).focus()
+    page.keyboard.press("Home")
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator(PROGRESS)).to_have_attribute("aria-valuetext", re.compile("^step 20: progress 0 %, validation 30 %"))
+    expect(page.locator(f"{PROGRESS} .lrsched-tip-note")).to_have_text("best on validation")
+    show(page, "not measured: progress was off", progress=[None] * 40, validation=[(10, 0.1), (20, 0.3)])
+    assert path_of(page, PROGRESS).count("L") == 1
 
 
 def test_all_negative_progress_has_the_line_of_0_above_it(page: Page) -> None:

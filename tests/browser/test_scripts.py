@@ -294,6 +294,16 @@ def tried(*progress: float | None, what: str = "rates", state: str = "finished",
     return {"what": what, "state": state, "suggested": suggested, "updates": 48, "candidates": candidates}
 
 
+def test_rates_are_shown_from_low_to_high_with_the_servers_numbers(call):
+    trial = tried(0.1, 0.2, 0.3)
+    for candidate, rate in zip(trial["candidates"], (0.1, 0.3, 0.03)):
+        candidate["rate"] = rate
+    shown = call("trials/curves.js", "ordered", trial)["candidates"]
+    assert [(one["rate"], one["index"]) for one in shown] == [(0.03, 2), (0.1, 0), (0.3, 1)]
+    shown = call("trials/curves.js", "ordered", trial | {"what": "texts"})["candidates"]
+    assert [one["index"] for one in shown] == [0, 1, 2]
+
+
 def test_one_that_diverges_does_not_flatten_the_others(call):
     found = call("trials/curves.js", "chartOf", tried(0.1, 0.3, None))
     assert found["lowest"] == -0.3

@@ -582,3 +582,25 @@ def test_error_standard_input_in_another_encoding(command, monkeypatch):
     ended = command("import", "-", "--from", "a1111")
     assert (ended.code, ended.err) == (
         2, "standard input is not utf-8 from byte 6 on: convert it, or give the schedule as TEXT\n")
+
+
+# The average of the weights ----------------------------------------------------------------------
+
+
+def test_the_average_is_named_among_the_files_and_reported_beside_validation(ground, train):
+    report = json.loads(train("embedding", 4, "--ema", "0.9", "--validate-every", "2", "--json").out)
+    assert report["files"]["average"] == str(ground.root / "embeddings" / "mine-ema.pt")
+    assert step_of(ground, "embedding", "mine-ema.pt") == 4
+    assert [step for step, _ in report["validation_ema"]] == [2, 4]
+    assert "average" not in json.loads(train("embedding", 6, "--ema", "off", "--json").out)["files"]
+
+
+@pytest.mark.parametrize(("flag", "value", "said"), [
+    ("--ema", "1", "expected a number above 0 and below 1, or off, got '1'"),
+    ("--rate-by-timestep", "1:200", "rate_by_timestep: expected a factor for each timestep from 0 to 999, but the text ends"),
+    ("--loss-by-timestep", "0", "loss_by_timestep: the factor is 0 at every timestep: nothing would be trained"),
+])  # fmt: skip
+def test_error_an_option_that_cannot_be_is_a_sentence_before_the_start(ground, train, flag, value, said):
+    ended = train("embedding", 4, flag, value)
+    assert (ended.code, said in ended.err) == (2, True), ended.err
+    assert not any(stored(ground).values()), "folders are there, and no file"

@@ -298,6 +298,22 @@ def test_a_plateaus_snippet_cuts_when_the_run_does(text: str):
         watcher.step(loss)
 
 
+def test_a_plateau_that_watches_validation_is_torchs_own_and_the_note_says_what_it_is_given():
+    made = planned("plateau(0.005, factor=0.5, patience=2, watch=validation)")
+    found = export(made, "pytorch")
+    assert "step(metric) where there is a new validation, lower being better" in found.note
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    watcher, watch = snippet(found.text)["make_scheduler"](optimizer), replay(made, [])
+    for k, left in enumerate((0.9, 0.8, 0.8, 0.8, 0.8, 0.7)):
+        watch = advance(watch, segment_at(made, k), k, math.nan, {"validation": left})
+        optimizer.step()
+        watcher.step(left)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(watch.plateau.rate, rel=1e-12)
+    assert watch.plateau.rate < 0.005
+    with pytest.raises(ExportError, match="has no `every`"):
+        export(planned("plateau(0.005, watch=progress, every=10)"), "pytorch")
+
+
 def test_a_snippet_goes_on_with_the_last_rate_after_the_run():
     names = snippet(export(planned("0.005:10, rex(0.005, 1e-4):50"), "pytorch").text)
     rates, _ = torch_run(names, 60)

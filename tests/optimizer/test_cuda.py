@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch")
 from lib_lrsched.optimizer import step_hook  # noqa: E402  # torch is optional, see importorskip
 from lib_lrsched.snapshot import generators  # noqa: E402  # torch is optional, see importorskip
 from lib_lrsched.storage.store import Store  # noqa: E402
+from lib_lrsched.training.options import Options  # noqa: E402
 from lib_lrsched.training.request import Request  # noqa: E402
 from lib_lrsched.training.run import TrainingRun  # noqa: E402
 from lib_lrsched.training.session import Session  # noqa: E402
@@ -57,7 +58,7 @@ def test_the_debug_mode_sees_a_wait():
 def test_no_hook_in_the_loop_waits_for_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, scaled: bool):
     """But for saving: so often as the settings say the state is copied to the host, which nothing else can do."""
     weight = torch.nn.Parameter(torch.full((8, 768), 0.1, device="cuda"))
-    settings = Settings(autosave_every=0, autosave_minutes=0.0, freeze=False, free_memory="off", max_norm=2.0)
+    settings = Settings(autosave_every=0, autosave_minutes=0.0, freeze=False, free_memory="off", run=Options(max_norm=2.0, ema=0.9))
     shared = SimpleNamespace(sd_model=None, opts=SimpleNamespace(practice_quiet=True), state=SimpleNamespace(interrupted=False))
     host: Any = SimpleNamespace(shared=shared, settings=lambda: settings, folder_of=lambda _: str(tmp_path))
     clip = "" if mode == "disabled" else "0.01"

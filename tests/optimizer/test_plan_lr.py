@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,13 +22,13 @@ import accelerate_worker as worker  # noqa: E402  torch is optional, see importo
 from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau  # noqa: E402
 
 from lib_lrsched import (  # noqa: E402
+    PlanLR,
     RunStateError,
     ScheduleError,
     plan,
 )
 from lib_lrsched.optimizer import step_hook  # noqa: E402
-from lib_lrsched.optimizer.plan_lr import CHUNK  # noqa: E402
-from lib_lrsched.optimizer.step_hook import PlanLR  # noqa: E402
+from lib_lrsched.optimizer._group_plans import CHUNK  # noqa: E402
 from lib_lrsched.schedule import plateau  # noqa: E402
 from lib_lrsched.schedule.plan import PLANNER_VERSION  # noqa: E402
 
@@ -190,6 +191,86 @@ def test_groups_that_share_a_tensor_as_their_rate_keep_their_scales():
     assert optimizer.param_groups[0]["lr"] is optimizer.param_groups[3]["lr"]
 
 
+def named(*names: str) -> torch.optim.Optimizer:
+    return torch.optim.AdamW([{"params": [torch.nn.Parameter(torch.ones(2))], "name": name} for name in names], lr=0.1)
+
+
+def group_rates(scheduler: PlanLR, updates: int) -> list[list[float]]:
+    """The rates of each group, a list for each."""
+    held = []
+    for _ in range(updates):
+        held.append([group["lr"] for group in scheduler.optimizer.param_groups])
+        update(scheduler.optimizer)
+        scheduler.step()
+    return [[pytest.approx(rate, rel=1e-12) for rate in rates] for rates in zip(*held)]
+
+
+def test_a_list_has_a_schedule_for_each_group():
+    scheduler = PlanLR(adam(None, 0.1), [CURVED, plan("linear(0.4, 0)", total_steps=4)], total_steps=20)
+    first, second = group_rates(scheduler, 20)
+    assert first == plan(CURVED, total_steps=20).values(range(20)).tolist()
+    assert second == pytest.approx([0.04, 0.03, 0.02, *[0.01] * 17])  # the shorter plan's last rate is held
+    assert [made.stop for made in scheduler.plans] == [20, 4]
+    assert scheduler.finished
+
+
+def test_a_dict_has_a_schedule_for_each_name_and_groups_can_share_one():
+    made = {"text": "0.5:1, 0.25", "unet": "linear(0.4, 0)"}
+    assert group_rates(PlanLR(named("unet", "text", "unet"), made, total_steps=4), 2) == [[0.4, 0.3], [0.5, 0.25], [0.4, 0.3]]
+
+
+def test_each_group_has_the_momentum_of_its_own_plan():
+    scheduler = PlanLR(adam(None, None), ["onecycle(0.1)", "0.1"], total_steps=20)
+    assert [momentum_of(group) for group in scheduler.optimizer.param_groups] == [0.95, 0.9]
+
+
+def test_groups_that_share_a_tensor_as_their_rate_keep_their_plans():
+    held = torch.tensor(0.1)
+    groups = [{"params": [torch.nn.Parameter(torch.ones(2))]} for _ in range(2)]
+    optimizer = torch.optim.Adam(groups, lr=held, capturable=False, foreach=False)
+    assert PlanLR(optimizer, ["0.5", "0.25"], total_steps=3).get_last_lr() == [0.5, 0.25]
+    assert [float(group["lr"]) for group in optimizer.param_groups] == [0.5, 0.25]
+
+
+def test_a_state_of_several_plans_goes_through_json_and_the_run_goes_on_exactly():
+    texts = ["plateau(0.1, factor=0.5, patience=1)", CURVED]
+    losses = [1.0 + 0.01 * (k % 3) for k in range(30)]
+    whole, resumed = (PlanLR(adam(None, 0.5), texts, total_steps=20) for _ in range(2))
+    walk(whole, 7, losses)
+    resumed.load_state_dict(json.loads(json.dumps(whole.state_dict(), allow_nan=False)))
+    assert resumed.get_last_lr() == whole.get_last_lr()
+    assert walk(resumed, 9, losses[7:]) == walk(whole, 9, losses[7:])
+    assert resumed.state_dict() == whole.state_dict()
+
+
+def test_a_state_of_one_plan_takes_the_place_of_several_and_says_where():
+    saved = PlanLR(named("a", "b"), "0.1:3, 0.2", total_steps=20)
+    message = ("the saved plan of param group 'b' is in force now (`0.1:3, 0.2` for 20 steps), not the one that this scheduler was "
+               "made with (`0.3` for 20 steps): to resume with that one, make the scheduler with keep_plan=True")
+    resumed = PlanLR(named("a", "b"), ["0.1:3, 0.2", "0.3"], total_steps=20)
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
+        resumed.load_state_dict(saved.state_dict())
+    assert resumed.get_last_lr() == [0.1, 0.1]
+
+
+def test_a_state_of_0_1_0_is_read():
+    state = {"planner": PLANNER_VERSION, "text": "0.5:3, 0.25", "total_steps": 9, "steps_per_epoch": None, "images_per_step": None,
+             "last_epoch": 3, "watch": None}
+    scheduler = PlanLR(adam(), "0.5:3, 0.25", total_steps=9)
+    assert scheduler.state_dict().keys() == state.keys()
+    scheduler.load_state_dict(state)
+    assert scheduler.get_last_lr() == [0.25]
+
+
+def test_texts_come_from_files(tmp_path):
+    first, second = tmp_path / "a.txt", tmp_path / "b.txt"
+    first.write_text("0.5:1,  # a comment\n0.25", encoding="utf-8-sig")
+    second.write_text("linear(0.4, 0)")
+    assert rates(PlanLR(adam(), path=str(first), total_steps=2), 2) == [0.5, 0.25]
+    assert group_rates(PlanLR(adam(None, None), path=[first, second], total_steps=4), 2) == [[0.5, 0.25], [0.4, 0.3]]
+    assert PlanLR(named("x", "y"), path={"y": first, "x": second}, total_steps=4).get_last_lr() == [0.4, 0.5]
+
+
 def test_momentum_stays_where_it_is_in_segments_that_do_not_drive_it():
     held = walk(PlanLR(adam(), "0.1:2, cyclic(0.01, 0.1, step_size=2):6, 0.1", total_steps=9), 9)
     assert [round(beta, 4) for _, beta in held] == [0.9, 0.9, 0.95, 0.9, 0.85, 0.9, 0.9, 0.9, 0.9]
@@ -254,11 +335,31 @@ def test_a_saved_plan_that_takes_the_place_of_another_says_so(text, total, named
     walk(saved, 7)
     resumed = PlanLR(adam(), text, total_steps=total)
     message = (f"the saved plan is in force now (`{CURVED}` for 20 steps), not the one that this scheduler was made with "
-               f"({named}): to resume with that one, make the scheduler with last_epoch=6 and do not load its state")
+               f"({named}): to resume with that one, make the scheduler with keep_plan=True")
     with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
         resumed.load_state_dict(saved.state_dict())
     assert resumed.get_last_lr() == saved.get_last_lr()
     assert PlanLR(adam(), CURVED, total_steps=30, last_epoch=6).get_last_lr() == saved.get_last_lr()
+
+
+def test_a_plan_that_is_kept_goes_on_at_the_saved_step():
+    saved = PlanLR(adam(), CURVED, total_steps=20)
+    walk(saved, 7)
+    resumed = PlanLR(adam(), "linear(0.4, 0)", total_steps=40, keep_plan=True)
+    resumed.load_state_dict(saved.state_dict())
+    assert rates(resumed, 3) == resumed.plan.values(range(7, 10)).tolist() == pytest.approx([0.33, 0.32, 0.31])
+
+
+def test_error_a_plateau_that_is_kept_in_place_of_another_plan():
+    saved = PlanLR(adam(), CURVED, total_steps=20)
+    first, resumed = (PlanLR(adam(), "plateau(1e-3)", total_steps=9, keep_plan=True) for _ in range(2))
+    walk(saved, 7)
+    walk(first, 3, [1.0] * 3)
+    resumed.load_state_dict(first.state_dict())  # the same plan continues with what it has seen
+    message = ("the saved plan is another one, and a plan with a plateau cannot start in its middle; leave keep_plan out to "
+               "continue with the saved plan")
+    assert raised(ValueError, lambda: resumed.load_state_dict(saved.state_dict())) == message
+    assert resumed.state_dict() == first.state_dict()
 
 
 def test_last_epoch_goes_on_without_a_state():
@@ -306,6 +407,56 @@ def test_error_a_plan_with_numbers():
     assert raised(ValueError, lambda: PlanLR(adam(), made, total_steps=20)) == message
 
 
+@pytest.mark.parametrize(("given", "message"), [
+    (["0.1"], "expected a schedule for each of the optimizer's 2 param groups ('a', 'b'), got 1"),
+    ({"a": "0.1", "x": "0.2", "b": "0.3"}, "no param group is called 'x'; {has}, schedules were given for 'a', 'x', 'b'"),
+    ({"a": "0.1"}, "no schedule for param group 'b'; {has}, schedules were given for 'a'"),
+])
+def test_error_other_groups_than_schedules(given, message):
+    assert raised(ValueError, lambda: PlanLR(named("a", "b"), given, total_steps=9)) == message.replace(
+        "{has}", "the optimizer has 2 param groups ('a', 'b')")
+
+
+def test_error_schedules_by_name_for_groups_without_names():
+    message = ("schedules by name need param groups with names, and param group 0 has none; give a list of schedules, or put a "
+               "name into each group")
+    assert raised(ValueError, lambda: PlanLR(adam(), {"a": "0.1"}, total_steps=9)) == message
+
+
+def test_error_a_group_that_came_later_has_no_schedule():
+    scheduler = PlanLR(adam(None, None), ["0.1", "0.2"], total_steps=9)
+    scheduler.optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(2))]})
+    message = ("the optimizer has 3 param groups now, and schedules were given for 2; add groups before the scheduler is made, or "
+               "give one schedule for all")
+    assert raised(ValueError, lambda: (update(scheduler.optimizer), scheduler.step())) == message
+
+
+def test_error_text_and_path(tmp_path):
+    message = "expected a plan or a text, or the path of a file with the text, got "
+    (tmp_path / "a").write_text("0.1")
+    assert raised(ValueError, lambda: PlanLR(adam(), total_steps=9)) == message + "neither"
+    assert raised(ValueError, lambda: PlanLR(adam(), "0.1", path=tmp_path / "a", total_steps=9)) == message + "both"
+
+
+def test_error_a_file_that_is_not_in_utf_8(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("0.1", encoding="utf-16")
+    message = f"{path}: expected a schedule text in UTF-8, got other bytes; save the file as UTF-8"
+    assert raised(ValueError, lambda: PlanLR(adam(), path=path, total_steps=9)) == message
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"groups": [0, 1, 1]}, "groups: expected a plan for each of 2 param groups, got 3"),
+    ({"groups": [0, 2]}, "groups: expected whole numbers from 0, below 2, got [0, 2]"),
+    ({"plans": [{}, {}]}, "plans[0].text: expected a text, but the field is missing"),
+])
+def test_error_a_damaged_state_of_several_plans_changes_nothing(change, message):
+    scheduler = PlanLR(adam(None, None), ["0.1", CURVED], total_steps=20)
+    before = scheduler.state_dict()
+    assert raised(RunStateError, lambda: scheduler.load_state_dict(before | change)) == message
+    assert scheduler.state_dict() == before
+
+
 def test_error_a_text_that_cannot_be_planned():
     message = "no shape `cosin`; did you mean `cosine`?\n    cosin(1e-3, 0)\n    ^^^^^"
     assert raised(ScheduleError, lambda: PlanLR(adam(), "cosin(1e-3, 0)", total_steps=20)) == message
@@ -321,6 +472,30 @@ def test_error_a_plateau_without_a_loss():
     message = "this plan has a plateau, which looks at the loss of every update: call step(loss=loss)"
     assert raised(ValueError, scheduler.step) == message
     assert scheduler.last_epoch == 0
+
+
+def test_a_plateau_that_watches_something_else_takes_what_it_is_given_and_keeps_it_in_its_state():
+    text = "plateau(0.4, factor=0.5, patience=0, watch=validation)"
+    whole, first = (PlanLR(adam(), text, total_steps=20) for _ in range(2))
+    metrics = [None, 0.9, None, 0.95, 0.8, None, 0.85, None]
+    expected = rates_given(whole, metrics)
+    assert expected == [0.4, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2, 0.1]
+    found = rates_given(first, metrics[:3])
+    second = PlanLR(adam(), text, total_steps=20)
+    state = json.loads(json.dumps(first.state_dict()))
+    second.load_state_dict(state)
+    assert found + rates_given(second, metrics[3:]) == expected
+    del state["watch"]["looked"]  # as of an earlier version
+    second.load_state_dict(state)
+
+
+def rates_given(scheduler: Any, metrics: list[float | None]) -> list[float]:
+    found = []
+    for metric in metrics:
+        found.append(scheduler.get_last_lr()[0])
+        update(scheduler.optimizer)
+        scheduler.step(metric)
+    return found
 
 
 def test_error_two_losses():
@@ -368,6 +543,55 @@ def test_error_a_state_of_another_scheduler():
     assert raised(RunStateError, lambda: scheduler.load_state_dict(state)) == message
 
 
+# Several processes ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def prepared(monkeypatch) -> type[Any]:
+    """What accelerate makes of a scheduler in the first of three processes; the long tests below have the real one."""
+
+    class AcceleratedScheduler:
+        split_batches, step_with_optimizer = False, True
+
+        def __init__(self, scheduler: PlanLR) -> None:
+            self.scheduler, self.optimizer = scheduler, scheduler.optimizer
+
+        def step(self, *loss: float) -> None:
+            for _ in range(3):
+                self.scheduler.step(*loss)
+
+    state = SimpleNamespace(num_processes=3, is_local_main_process=True)
+    monkeypatch.setitem(sys.modules, "accelerate.state", SimpleNamespace(AcceleratorState=lambda: state))
+    monkeypatch.setitem(sys.modules, "accelerate.scheduler", SimpleNamespace(AcceleratedScheduler=AcceleratedScheduler))
+    return AcceleratedScheduler
+
+
+def test_one_of_accelerates_calls_for_all_processes_counts(prepared):
+    made = PlanLR(adam(), CURVED, total_steps=20)
+    with pytest.warns(UserWarning, match="3 times at every update.* 20 steps are 20 updates") as said:
+        assert rates(prepared(made), 20) == made.plan.values(range(20)).tolist()
+    assert len(said) == 1
+
+
+def test_an_update_whose_loss_is_missing_does_not_count_and_the_next_one_does(prepared):
+    made = PlanLR(adam(), "plateau(0.4, factor=0.5, patience=0)", total_steps=9)
+    scheduler = prepared(made)
+    update(scheduler.optimizer)
+    raised(ValueError, scheduler.step)
+    with pytest.warns(UserWarning, match="one of these counts"):
+        rates(scheduler, 3, [1.0] * 3)
+    assert made.last_epoch == 3
+    assert made.get_last_lr() == [0.1]
+
+
+def test_every_call_counts_where_accelerate_makes_one_for_each_update(prepared):
+    prepared.split_batches = True
+    made = PlanLR(adam(), CURVED, total_steps=20)
+    update(made.optimizer)
+    prepared(made).step()  # this stand-in steps three times in any case
+    assert made.last_epoch == 3
+
+
 # Two processes --------------------------------------------------------------------------------
 
 
@@ -408,7 +632,8 @@ def alone(text: str) -> dict[str, list[float]]:
 
 @pytest.mark.long
 @pytest.mark.parametrize(("set_up", "text"), [
-    ("split", worker.TEXT), ("by hand", worker.TEXT), ("left out", worker.TEXT), ("plateau", worker.PLATEAU),
+    ("split", worker.TEXT), ("by hand", worker.TEXT), ("left out", worker.TEXT), ("default", worker.TEXT),
+    ("plateau", worker.PLATEAU),
 ])
 def test_two_processes_have_the_rates_and_weights_of_one(two_processes, set_up, text):
     expected = alone(text)
@@ -420,18 +645,10 @@ def test_two_processes_have_the_rates_and_weights_of_one(two_processes, set_up, 
 
 
 @pytest.mark.long
-def test_accelerate_by_default_steps_a_scheduler_once_per_process(two_processes):
-    made = plan(worker.TEXT, total_steps=worker.UPDATES)
-    every_other = [made.value(min(2 * k, made.stop - 1)) for k in range(worker.UPDATES)]
-    assert [seen["default"]["rates"] for seen in two_processes] == [every_other, every_other]
-
-
-@pytest.mark.long
-def test_a_scheduler_that_accelerate_steps_too_often_says_so_once_and_how_to_mend_it(two_processes):
+def test_one_of_accelerates_calls_counts_and_one_process_says_so_once(two_processes):
     message = (
-        "accelerate steps this scheduler 2 times at every update, once for each process: the plan of 12 steps is over after 6 "
-        "updates, and values between are skipped. Make the Accelerator with split_batches=True or with "
-        "step_scheduler_with_optimizer=False, or leave the scheduler out of prepare(); the docstring of PlanLR has the loops"
+        "accelerate steps this scheduler 2 times at every update, once for each process, and one of these counts: the plan's 12 "
+        "steps are 12 updates. If that number was multiplied by the number of processes, leave that out"
     )
-    assert [seen["default"]["warnings"] for seen in two_processes] == [[message], [message]]
-    assert [seen[one]["warnings"] for seen in two_processes for one in ("split", "by hand", "left out", "plateau")] == [[]] * 8
+    assert [seen["default"]["warnings"] for seen in two_processes] == [[message], []]
+    assert [seen[one]["warnings"] for seen in two_processes for one in ("split", "by hand", "left out")] == [[]] * 6

@@ -190,3 +190,22 @@ def test_what_went_back_is_not_counted():
     history = recorded(None, measured(np.full(200, 0.4), noise=0.0))
     history.record(HistoryRow(100, 0.1, 0.1, 0.1, None, 1.0))
     assert history.compared().steps.tolist() == list(range(100))
+
+
+# With validation --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("curve", "looks", "words"), [
+    (shaped(300, (0, 0), (299, 0.4)), [(100, 0.1), (200, 0.25)], "of the loss is gone, on the same noise; validation: 25 % gone"),
+    (shaped(300, (0, 0), (299, 0.4)), [(100, 0.31), (200, -0.02)],
+     "on the same noise; validation: -2.0 % gone, at best 31 % after update 100"),
+    (np.zeros(300), [(1000, 0.25)], "progress is within its noise; validation: 25 % gone"),
+])
+def test_the_newest_look_of_validation_and_the_best_are_told_too(curve, looks, words):
+    found = learning(measured(curve), looks, last_step=299, is_over=True)
+    assert found.said.endswith(words)
+
+
+def test_validation_is_told_where_progress_was_not_measured():
+    found = learning(NOTHING, [(10, 0.5)], last_step=100, is_over=False)
+    assert found.said == f"progress: not measured: {NO_NOTE}; validation: 50 % gone"

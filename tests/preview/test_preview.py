@@ -422,3 +422,13 @@ def test_a_threshold_goes_on_as_the_rate_does_and_shows_no_rates_as_its_past(cho
     result = ask("linear(1, 0)", total_steps=100, initial_step=40, choice=choice, past=past, kind="clip")
     assert (result["origin"], result["past"], result["x"][0]) == (origin, None, origin)
     assert result["warnings"] == []
+
+
+def test_a_factor_by_timestep_is_drawn_over_the_timesteps_with_its_mean():
+    request = CurveRequest(["2:25%, 1", "1:200", "0.01:500, 1"], 1000, kind="timestep", points=16)
+    drawn, wrong, jump = preview(request)["results"]
+    assert (drawn["x"][0], drawn["x"][-1], drawn["stop"], drawn["mean"]) == (0, 999, 1000, 1.25)
+    assert dict(zip(drawn["x"], drawn["y"], strict=True))[249] == 2.0
+    assert wrong["error"]["fix"] == "1"
+    assert "leave out the last end" in wrong["error"]["message"]
+    assert jump["warnings"] == []

@@ -18,7 +18,7 @@ from lib_lrsched.schedule import plateau
 from lib_lrsched.schedule.plan import Plan
 from lib_lrsched.schedule.plateau import Plateau, Watch, advance, look, rate_at, replay, segment_at
 from lib_lrsched.schedule.running_average import SMOOTHING
-from lib_lrsched.storage.history import History, HistoryRow, read_losses
+from lib_lrsched.storage.history import History, HistoryRow, read_losses, read_rows, watchable
 from lib_lrsched.storage.run_state import Known
 from lib_lrsched.storage.store import Store
 from lib_lrsched.training.request import Request
@@ -146,6 +146,55 @@ def test_a_second_plateau_starts_at_its_own_rate_and_keeps_the_average():
     assert after.start == 35
     assert after.plateau == Plateau(0.05)
     assert after.weight > watch.weight
+
+
+def seen(text: str, values: Sequence[float | None]) -> Watch:
+    """The state after updates with these new values of what the text watches."""
+    made, watch = plan(text, total_steps=60), Watch()
+    (what,) = plateau.watched(made) - {"loss"}
+    for step, value in enumerate(values):
+        watch = advance(watch, segment_at(made, step), step, 9.0 if step % 2 else 0.1, {what: value})
+    return watch
+
+
+@pytest.mark.parametrize("what", ["progress", "validation"])
+def test_what_else_is_watched_is_looked_at_as_it_is_and_only_where_it_is_new(what):
+    text = f"plateau(0.1, factor=0.5, patience=1, threshold=0, watch={what})"
+    found = seen(text, [None, 0.9, None, None, 0.8, None, 0.8, None, None])
+    assert (found.plateau.rate, found.plateau.bad, found.plateau.best) == (0.1, 1, 0.8)
+    found = seen(text, [None, 0.9, None, None, 0.8, None, 0.8, None, 0.85])
+    assert (found.plateau.rate, found.plateau.cuts) == (0.05, 1)
+
+
+def test_every_counts_updates_since_the_last_look_at_what_else_is_watched():
+    text = "1e-3:2, plateau(0.1, factor=0.5, patience=0, every=4, watch=validation)"
+    found = seen(text, [None, None, None, 0.9, 0.8, 0.7, None, 0.6, 0.5, None, None, 0.6])
+    assert (found.plateau.best, found.looked, found.plateau.cuts) == (0.6, 11, 1), "looks at steps 3, 7 and 11"
+
+
+def test_a_replay_of_what_else_is_watched_gives_the_live_state(tmp_path):
+    text = "plateau(0.1, factor=0.5, patience=0, watch=validation):20, plateau(0.05, patience=0, watch=progress)"
+    made = plan(text, total_steps=40)
+    path, watch = tmp_path / "history.jsonl", Watch()
+    history = History(path)
+    for step in range(40):
+        share = {"validation": None if step % 3 else math.sin(step), "progress": math.cos(step) if step > 1 else None}
+        row = HistoryRow(step, 0.1, 0.1, 0.5, None, 5.0, None if step % 4 else 0.25, **share)
+        history.record(row)
+        watch = advance(watch, segment_at(made, step), step, 0.5, watchable(row))
+    history.close()
+    rows = read_rows(path, 40)
+    assert same(replay(made, [(row.step, row.loss, watchable(row)) for row in rows]), watch)
+    assert watch.plateau.cuts > 1
+
+
+def test_a_state_of_an_earlier_version_has_no_last_look():
+    watch = Watch(0.5, 0.25, 3, Plateau(0.1, 0.5, 1, 0, 2), 17)
+    parts = tuple(tuple(one) if isinstance(one, tuple) else one for one in watch)
+    assert plateau.from_parts(parts) == watch
+    assert plateau.from_parts(parts[:4]) == watch._replace(looked=-1)
+    with pytest.raises(ValueError, match="the last look"):
+        plateau.from_parts(parts[:3])
 
 
 def test_outside_a_plateau_there_is_no_feedback_segment():

@@ -333,6 +333,7 @@ def test_feedback_lists_the_plateaus_that_run() -> None:
         "threshold": 1e-4,
         "mode": "rel",
         "cooldown": 0,
+        "watch": "loss",
         "min": 1e-4,
         "every": 2,
     }

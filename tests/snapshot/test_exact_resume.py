@@ -18,11 +18,12 @@ torch = pytest.importorskip("torch")
 
 import practice_rig  # noqa: E402  # torch is optional, see importorskip
 from practice_rig import NAME, both_kinds, draw_images, same_bits, weights  # noqa: E402
-from training_steps import EXACTLY, TEXT, UPDATES, events, history, train_and_die, whole  # noqa: E402
+from training_steps import EXACTLY, TEXT, UPDATES, events, folder_of, history, train_and_die, whole  # noqa: E402
 
 from lib_lrsched.host import attention  # noqa: E402
 from lib_lrsched.optimizer import step_hook  # noqa: E402
 from lib_lrsched.practice import dataset, hypernetwork, service, shared  # noqa: E402
+from lib_lrsched.practice.files import load_pt  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
@@ -70,7 +71,8 @@ def test_a_run_with_everything_on_ends_with_the_same_bits(ground, kind, killed):
     choices = {"batch": 2, "accumulate": 2, "clip_mode": "norm", "clip": "1e-2:4, 1e-3", "shuffle_tags": True, "previews_every": 5,
                "preview_steps": 2}
     draw_images(ground.data, 7)
-    ground.install(autosave_every=2, progress_every=1, max_norm=1.1)
+    ground.install(autosave_every=2, progress_every=1, max_norm=1.1, ema=0.7, spread_timesteps=True,
+                   rate_by_timestep="linear(2, 0.5)", loss_by_timestep="1:300, 3", validate_every=4)
     expected = whole(ground, kind, **choices)
     ground.create(kind, NAME, overwrite=True)
     train_and_die(ground, kind, killed, **choices)
@@ -78,6 +80,16 @@ def test_a_run_with_everything_on_ends_with_the_same_bits(ground, kind, killed):
     assert EXACTLY in events(ground), "; ".join(events(ground))
     assert same_bits(weights(trained), expected)
     assert history(ground, NAME) == history(ground, "whole")
+    averages = [load_pt(str(folder_of(kind) / f"{name}-ema.pt")) for name in ("whole", NAME)]
+    assert same_bits(*(tensors_of(data) for data in averages))
+
+
+def tensors_of(value: Any) -> list[Any]:
+    """Those in a file of the host's, however deep."""
+    if isinstance(value, torch.Tensor):
+        return [value.detach()]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return [tensor for one in inner for tensor in tensors_of(one)]
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,10 @@ def test_points_hold_what_was_recorded():
         "vector_distance": [None, 0.5],
         "vector_mean_abs": [None, 0.0625],
         "band": [None, 2.0],
-        **{f"{what}_band_{band}": [None, None] for what in ("loss", "progress") for band in range(4)},
+        **{f"{what}_band_{band}": [None, None] for what in ("loss", "progress", "validation") for band in range(4)},
+        "validation": [None, None],
+        "validation_ema": [None, None],
+        "rate_factor": [None, None],
     }
     assert history.last_step == 1
 

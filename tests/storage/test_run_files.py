@@ -27,7 +27,8 @@ from training_steps import train_and_die  # noqa: E402
 from lib_lrsched.errors import RequestError, RunStateError  # noqa: E402
 from lib_lrsched.host import hooks, run_transfer  # noqa: E402
 from lib_lrsched.practice import initialize  # noqa: E402
-from lib_lrsched.snapshot import archive, snapshot  # noqa: E402
+from lib_lrsched.snapshot import archive, snapshot, validation_set  # noqa: E402
+from lib_lrsched.storage.history import History  # noqa: E402
 from lib_lrsched.storage.run_state import RunState  # noqa: E402
 from lib_lrsched.web import endpoints, run_endpoints  # noqa: E402
 
@@ -239,6 +240,28 @@ def test_what_a_run_started_from_goes_with_it(ground, tmp_path):
     ground.train("embedding", TEXT, 8)
     assert first is not None
     assert [record.baseline_loss is None for record in ground.records()] == [False] * 8
+
+
+def test_what_it_is_validated_on_and_its_best_go_with_it_also_under_another_name(ground, tmp_path):
+    ground.install(autosave_every=2, validate_every=2)
+    ground.train("embedding", "0.05", 4)
+    file = exported(ground.runtime, ground.run().id)
+    before = validation_set.read(ground.runtime.store.validation_path(ground.run().id))
+    (ground.data / "validation").mkdir()
+    elsewhere(ground, tmp_path)
+    assert ask(ground.runtime, "POST", "/runs?name=second", content=file).status_code == 200
+    best = snapshot.read(ground.runtime.store.best_path(ground.run().id))
+    assert (best.facts.run, best.facts.name) == (ground.run().id, "second")
+    ground.train("embedding", "0.05", 8, name="second")
+    after = validation_set.read(ground.runtime.store.validation_path(ground.run().id))
+    assert before is not None
+    assert after is not None
+    assert after.samples == before.samples
+    assert len({share for _, share in validated(ground)}) == 4, "the prompts name what is trained now"
+
+
+def validated(ground: Any) -> list[tuple[int, float]]:
+    return History.open(ground.runtime.store.history_path(ground.run().id), append=False).validated()
 
 
 def test_a_damaged_baseline_does_not_keep_a_run_from_going_elsewhere(ground, tmp_path):

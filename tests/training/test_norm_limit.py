@@ -106,7 +106,7 @@ def test_what_the_host_saves_is_within_the_limit_copies_too(ground):
 
 
 def test_it_is_off_by_default_and_one_that_is_never_reached_changes_no_bit(ground):
-    assert Settings().max_norm == 0.0
+    assert Settings().run.max_norm == 0.0
     ground.install()
     expected = whole(ground, "embedding")
     ground.install(max_norm=1e6)
@@ -128,9 +128,9 @@ def test_for_a_hypernetwork_it_is_off_and_that_is_said(ground):
 
 
 def test_a_setting_that_is_no_limit_is_the_default():
-    assert options.checked({"max_norm": 2}, Settings()).max_norm == 2.0
+    assert options.checked({"run": {"max_norm": 2}}, Settings()).run.max_norm == 2.0
     for wrong in (-1, nan, inf, "2", None, True):
-        assert options.checked({"max_norm": wrong}, Settings()).max_norm == 0.0
+        assert options.checked({"run": {"max_norm": wrong}}, Settings()).run.max_norm == 0.0
 
 
 # Over a break ------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def test_another_limit_is_said_and_nothing_claims_to_be_exact(ground, before, af
     ground.install(autosave_every=2, max_norm=before)
     ground.create("embedding")
     train_and_die(ground, "embedding", 7)
-    ground.install(max_norm=after)
+    ground.choose("embedding", max_norm=after)
     ground.train("embedding", TEXT, UPDATES)
     assert said in events(ground)
     assert EXACTLY not in events(ground)
@@ -181,7 +181,7 @@ def test_it_is_measured_from_the_start_of_the_run_and_not_from_where_it_resumes(
     bound = float(limits(ground, MUCH).max())
     ground.train("embedding", "0.5", 10)
     assert float(limits(ground, 1.0).max()) > 1.2 * bound
-    ground.install(max_norm=MUCH)
+    ground.choose("embedding", max_norm=MUCH)
     trained = ground.train("embedding", FAST, 12)
     assert float(trained.vec.detach().norm(dim=1).max()) <= bound * (1 + 1e-6)
 
@@ -190,7 +190,7 @@ def test_where_the_start_is_not_known_it_is_measured_from_now_and_that_is_said(g
     ground.install()
     ground.train("embedding", FAST, 6)
     ground.runtime.store.baseline_path(ground.run().id).unlink()
-    ground.install(max_norm=MUCH)
+    ground.choose("embedding", max_norm=MUCH)
     bound = float(limits(ground, MUCH).max())
     trained = ground.train("embedding", FAST, 12)
     assert float(trained.vec.detach().norm(dim=1).max()) <= bound * (1 + 1e-6)

@@ -222,7 +222,7 @@ def test_a_run_that_began_without_progress_says_so_in_words(ground):
     ground.install(progress_every=0)
     ground.train("embedding", "0.01", 3)
     ground.runtime.store.baseline_path(ground.run().id).unlink(missing_ok=True)
-    ground.install(progress_every=1)
+    ground.choose("embedding", progress_every=1)
     ground.train("embedding", "0.01", 6)
     assert in_words(ground, ground.run().id) == ("not measured: this run began without them, and what it started from is not known")
 

@@ -91,7 +91,7 @@ def test_a_killed_run_has_the_same_strength_as_one_without_a_break_also_where_pr
 def test_a_run_that_began_without_progress_can_measure_it_later(ground):
     ground.install(progress_every=0)
     ground.train("embedding", "0.05", 3)
-    ground.install(progress_every=1)
+    ground.choose("embedding", progress_every=1)
     ground.train("embedding", "0.05", 6)
     assert [record.baseline_loss is None for record in ground.records()] == [True] * 3 + [False] * 3
 

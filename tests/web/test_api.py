@@ -17,13 +17,15 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from lib_lrsched.errors import ConflictError
 from lib_lrsched.host.door import Door
 from lib_lrsched.preview.run_view import Histories
 from lib_lrsched.snapshot import find
 from lib_lrsched.storage._presets import BUILTIN
 from lib_lrsched.storage.history import MAX_STEP, History, HistoryRow
 from lib_lrsched.storage.resume import Resumption
-from lib_lrsched.storage.store import Known, Leg, RunState, Store
+from lib_lrsched.storage.store import Known, Leg, RunState, Store, UnknownRunError
+from lib_lrsched.training.options import InForce, Options, with_chosen
 from lib_lrsched.web.endpoints import add_routes
 from lib_lrsched.web.schedule_endpoints import QUICKLY_S
 
@@ -61,6 +63,7 @@ class FakeRuntime:
         self.live: dict[str, Live] = {}
         self.found: dict[tuple[str, str], tuple[int, str, int]] = {}
         self.choices: dict[tuple[str, str], str] = {}
+        self.given: dict[tuple[str, str], dict[str, Any]] = {}
         self.counted: list[str] = []
         self.waited: list[float | None] = []
 
@@ -83,6 +86,21 @@ class FakeRuntime:
 
     def chosen(self, kind: str, name: str) -> str:
         return self.choices.get((kind, name), "continue")
+
+    def options(self, kind: str, name: str) -> InForce:
+        given = self.given.get((kind, name), {})
+        return InForce(with_chosen(Options(), given), Options(), given, None)
+
+    def choose_options(self, kind: str, name: str, given: dict[str, Any]) -> None:
+        with_chosen(Options(), given)
+        self.given[kind, name] = given
+
+    def use(self, run_id: str, what: str) -> dict[str, Any]:
+        if run_id != "a":
+            raise UnknownRunError(f"no run {run_id}")
+        if self.live:
+            raise ConflictError("a training is running or being prepared; wait until it has ended")
+        return {"file": "my cat.pt", "step": 120, "message": f"it is now the {what}"}
 
     def findings(self, kind: str, name: str, inputs: dict[str, Any]) -> list[dict[str, str]]:
         return [{"severity": "warning", "subject": kind, "message": f"{name} {inputs['steps']}"}]
@@ -420,6 +438,31 @@ def test_resume_finds_the_run_of_the_embedding_as_it_is_now(client: Client, runt
     runtime.found["embedding", "my cat"] = (120, "abcd", 99)
     answer = get(client, "/resume?kind=embedding&name=my%20cat")
     assert (answer["step"], answer["run"]["id"], answer["settings"], answer["message"]) == (120, "a", {"steps": 200}, "")
+
+
+def test_options_are_chosen_for_a_training_and_described(client: Client):
+    address = "/options?kind=hypernetwork&name=mine"
+    assert get(client, address)["chosen"] == {}
+    answer = post(client, "/options", {"kind": "hypernetwork", "name": "mine", "options": {"ema": 0.9}})
+    assert answer == get(client, address)
+    assert (answer["chosen"], answer["options"]["ema"], answer["defaults"]["ema"]) == ({"ema": 0.9}, 0.9, 0.0)
+    described = {one["name"]: one for one in answer["descriptions"]}
+    assert described.keys() == answer["options"].keys() - {"max_norm"}, "which is for embeddings"
+    assert described["ema"]["flag"] == "--ema"
+    body = {"kind": "embedding", "name": "mine", "options": {"ema": 1}}
+    assert message(post(client, "/options", body, 400)) == "ema: expected a number from 0 and below 1, got 1"
+    assert message(post(client, "/options", body | {"options": []}, 400)) == "options: expected an object, got []"
+
+
+def test_the_average_or_the_best_is_put_in_the_files_place(client: Client, runtime: FakeRuntime):
+    for what in ("average", "best"):
+        answer = post(client, "/runs/a/use", {"what": what})
+        assert answer == {"file": "my cat.pt", "step": 120, "message": f"it is now the {what}"}
+    said = 'what: expected one of average, best, got "last"'
+    assert message(post(client, "/runs/a/use", {"what": "last"}, 400)) == said
+    assert message(post(client, "/runs/b/use", {"what": "best"}, 404)) == "no run b"
+    runtime.live["a"] = Live(state())
+    assert "running or being prepared" in message(post(client, "/runs/a/use", {"what": "best"}, 409))
 
 
 def test_resume_without_a_run_or_without_the_embedding_says_so(client: Client, runtime: FakeRuntime):

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from practice_rig import NAME, Ground
 
 from lib_lrsched.practice.service import CONCEPT
+from lib_lrsched.training.options import OPTIONS
 from lib_lrsched.web.endpoints import add_routes
 
 LONG = "9" * 400
@@ -38,7 +39,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "/items": {"text": "0.005", "total_steps": 100, "pictures": 1, "batch": 1, "accumulate": 1},
     "/edit": {"text": "0.005:10, 1", "total_steps": 100, "edit": {"do": "delete", "item": [0]}},
     "/resume": {"kind": "embedding", "name": "mine", "way": "continue", "rate_text": None},
+    "/options": {"kind": "embedding", "name": "mine", "options": {"ema": 0.9}},
     "/presets": {"name": "mine", "text": "0.005", "note": ""},
+    "/runs/none/use": {"what": "average"},
 }  # fmt: skip
 INPUTS = ("learn_rate", "batch_size", "gradient_step", "data_root", "log_directory", "training_width", "training_height", "steps",
           "clip_grad_mode", "clip_grad_value", "template_filename", "create_image_every", "save_embedding_every",
@@ -54,6 +57,8 @@ def bodies(path: str) -> list[str]:
     found = [*NASTY, *(_with(good, field, value) for field in good for value in NASTY)]
     if path == "/preflight":
         found += [_with(good, "inputs", f'{{"{name}": {value}}}') for name in INPUTS for value in NASTY]
+    if path == "/options":
+        found += [_with(good, "options", f'{{"{name}": {value}}}') for name in OPTIONS for value in NASTY]
     if path == "/trials/estimate":
         inputs = {"learn_rate": "0.005", "steps": 100, "data_root": DATA}
         found += [_with(good, "inputs", _with(inputs, name, value)) for name in INPUTS for value in NASTY]
@@ -123,7 +128,7 @@ def test_no_address_is_a_failure(app: FastAPI):
     paths += [f"/trials/{word}/images/0" for word in WORDS] + [f"/trials/none/images/{word}" for word in WORDS]
     paths += [f"/trials/none?state={word}" for word in WORDS]
     paths += [f"/resume?kind=embedding&name={word}" for word in WORDS] + [f"/resume?kind={word}&name=mine" for word in WORDS]
-    paths += [f"/runs/none?since={word}" for word in WORDS]
+    paths += [f"/runs/none?since={word}" for word in WORDS] + [f"/options?kind=embedding&name={word}" for word in WORDS]
     methods = ("GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "BREW")
     requests: list[tuple[str, str, dict[str, Any]]] = [(method, path, {}) for method in methods for path in paths]
     requests += [("GET", f"/resume?kind=embedding&name=mine&rate_text={word}", {}) for word in WORDS]

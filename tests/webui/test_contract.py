@@ -122,6 +122,7 @@ def test_what_the_host_imports_by_name_the_practice_host_does_too(name, theirs, 
 
 DDPM = "repositories/stable-diffusion-stability-ai/ldm/models/diffusion/ddpm.py"
 HIJACK = "modules/sd_hijack.py"
+DATASET = "modules/textual_inversion/dataset.py"
 
 # What is compared under the same noise passes through these: theirs, where, ours, and how many of their parameters we have.
 MODEL = [
@@ -145,6 +146,11 @@ LINES = [
     ("train_embedding", TI, "{'c_concat': [img_c], 'c_crossattn': [c]}"),
     ("train_hypernetwork", HN, "shared.sd_model.forward(x, c)"),
     ("EmbeddingsWithFixes.forward", HIJACK, "embedding.vec"),
+    ("LatentDiffusion.get_first_stage_encoding", DDPM, "isinstance(encoder_posterior, torch.Tensor)"),
+    ("PersonalizedBase.__init__", DATASET, "model.encode_first_stage(torchdata.unsqueeze(dim=0))"),
+    ("PersonalizedBase.create_text", DATASET, "text.replace('[name]', self.placeholder_token)"),
+    ("HypernetworkModule.forward", HN, "self.multiplier if not self.training else 1"),
+    ("Hypernetwork.train", HN, "layer.train(mode=mode)"),
     ("apply_single_hypernetwork", HN, "hypernetwork.layers if hypernetwork is not None else {}).get("),
 ]
 

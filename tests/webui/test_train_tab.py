@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import Browser, Page, expect
-from webui_api import Api
+from webui_api import SIDE, Api
 from webui_page import (
     LINE,
     choose,
@@ -156,6 +156,35 @@ def test_an_interrupted_training_goes_on_with_the_settings_that_are_offered(page
     press_train(page, kind)
     expect_said(page, rf"Training finished at {done + 3} steps")
     expect_rates(api.webui.spy.rates(mark), text, done + 3, done)
+
+
+def test_a_trial_takes_every_field_and_the_last_settings_come_back_whole(page: Page, api: Api):
+    name = "whole"
+    create(page, "embedding", name)
+    fill_in(page, api, "embedding", name, "0.005", 3)
+    page.check("#train_shuffle_tags input")
+    page.locator("#train_latent_sampling_method").get_by_label("random").check()
+    with page.expect_request(lambda asked: asked.url.endswith("/trials/estimate")) as asked:
+        page.locator("button", has_text="Find the rate").locator("visible=true").first.click()
+    inputs = asked.value.post_data_json["inputs"]
+    wanted = {"training_width": SIDE, "training_height": SIDE, "shuffle_tags": True, "latent_sampling_method": "random",
+              "tag_drop_out": 0, "varsize": False, "use_weight": False, "learn_rate": "0.005", "create_image_every": 0}
+    assert {field: inputs[field] for field in wanted} == wanted
+    press_train(page, "embedding")
+    expect_said(page, r"Training finished at 3 steps")
+    for field, number in (("training_width input[type=number]", "128"), ("create_image_every input", "7"),
+                          ("save_embedding_every input", "7")):
+        page.fill(f"#train_{field}", number)
+        page.locator(f"#train_{field}").blur()
+    page.uncheck("#train_shuffle_tags input")
+    page.locator("#train_latent_sampling_method").get_by_label("once").check()
+    page.locator("#lrsched_resume_embedding").get_by_role("button", name="Use its last settings").click()
+    expect(page.locator("#lrsched_resume_embedding")).to_contain_text("Fields are set.")
+    expect(page.locator("#train_training_width input[type=number]")).to_have_value(str(SIDE))
+    expect(page.locator("#train_create_image_every input")).to_have_value("0")
+    expect(page.locator("#train_save_embedding_every input")).to_have_value("0")
+    expect(page.locator("#train_shuffle_tags input")).to_be_checked()
+    expect(page.locator("#train_latent_sampling_method").get_by_label("random")).to_be_checked()
 
 
 def test_the_tab_draws_shows_a_form_and_opens_a_run(page: Page, api: Api):

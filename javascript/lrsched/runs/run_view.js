@@ -76,6 +76,7 @@ export class RunView {
         this.rate = new Chart(byId("run_rate"), {label: "Rate of the run over steps", height: 190, xLabel: "", cursors});
         this.picked = new PickedChart(cursors);
         this.range = new RangeView();
+        fillLegend(byId("run_progress_legend"), [[0, "progress"], [1, "validation"]]);
         fillLegend(byId("run_rate_legend"), [[1, "planned"], [0, "held by the optimizer"]]);
         bindAxis(byId("run_rate_axis"), this.rate, () => "run_rate");
     }
@@ -118,7 +119,7 @@ export class RunView {
         const [step, planned, actual] = ["step", "planned", "actual"].map((name) => this.points.column(name));
         const x = {xLow: 0, xHigh: Math.max(1, run.total_steps, step[step.length - 1] ?? 0), marks: this.#marks(run)};
         const ahead = this.plan.after(step[step.length - 1] ?? -1);
-        this.#drawProgress(x);
+        this.#drawProgress(x, this.shown);
         this.rate.show({...x, series: [
             {name: "planned", look: 1, x: step.concat(ahead.x), y: planned.concat(ahead.y)},
             {name: "optimizer", look: 0, weight: "wide", x: step, y: actual},
@@ -126,12 +127,20 @@ export class RunView {
         this.picked.show(this.points, x, this.threshold.after((run.legs[run.legs.length - 1]?.start_step ?? 0) - 1));
     }
 
-    /** A run of which nothing was measured has the words alone. */
-    #drawProgress(x) {
-        const isMeasured = this.points.has("progress");
-        setHidden(byId("run_progress"), !isMeasured);
-        const y = this.points.column("progress");
-        if (isMeasured) this.progress.show({...x, series: [{name: "progress", look: 0, weight: "thick", x: this.points.columns.step, y}]});
+    /** A run of which nothing was measured has the words alone. The looks of validation are a line of their own. */
+    #drawProgress(x, {validation, best_step}) {
+        const series = [];
+        if (this.points.has("progress")) {
+            series.push({name: "progress", look: 0, weight: "thick", x: this.points.columns.step, y: this.points.column("progress")});
+        }
+        if (validation.length > 0) {
+            const [steps, shares] = [0, 1].map((i) => validation.map((look) => look[i]));
+            series.push({name: "validation", look: 1, weight: "thick", x: steps, y: shares});
+        }
+        setHidden(byId("run_progress"), series.length === 0);
+        setHidden(byId("run_progress_legend"), validation.length === 0);
+        const best = validation.length > 0 ? [{x: best_step, kind: "event", text: "best on validation"}] : [];
+        if (series.length > 0) this.progress.show({...x, marks: [...x.marks, ...best], series});
     }
 
     #marks(run) {

@@ -14,11 +14,30 @@ const IDS = {
     template: "train_template_file",
     imagesEvery: "train_create_image_every",
     copiesEvery: "train_save_embedding_every",
+    width: "train_training_width",
+    height: "train_training_height",
+    keepSize: "train_varsize",
+    weights: "use_weight",
+    storesEmbedding: "train_save_image_with_stored_embedding",
+    previewsFromTxt2img: "train_preview_from_txt2img",
+    shuffleTags: "train_shuffle_tags",
+    tagDropOut: "train_tag_drop_out",
+    latents: "train_latent_sampling_method",
     trainEmbedding: "train_train_embedding",
 };
 const CLIP_PLACEHOLDER = "Gradient clip value";
 const CLIP_LABEL = "Gradient Clipping";
 const OPTIONS_WAIT_MS = 50;
+
+/** The inputs that both kinds of training have beside rate and clipping: the host's name of each, and its field. */
+const INPUTS = {
+    batch_size: "batch", gradient_step: "accumulate", data_root: "folder", log_directory: "log", training_width: "width",
+    training_height: "height", varsize: "keepSize", steps: "steps", shuffle_tags: "shuffleTags", tag_drop_out: "tagDropOut",
+    latent_sampling_method: "latents", use_weight: "weights", create_image_every: "imagesEvery", template_filename: "template",
+    save_image_with_stored_embedding: "storesEmbedding", preview_from_txt2img: "previewsFromTxt2img",
+};
+/** One field of the page, two names in the host. */
+const COPIES = ["save_embedding_every", "save_hypernetwork_every"];
 
 /** The block (gradio's outer element) of a field, or null. */
 export function block(name) {
@@ -28,7 +47,9 @@ export function block(name) {
 
 /** The input or text area of a field, or null where the page has none. */
 export function input(name) {
-    return name === "clip" ? clipInput() : block(name)?.querySelector("textarea, input") ?? null;
+    if (name === "clip") return clipInput();
+    const all = [...block(name)?.querySelectorAll("textarea, input") ?? []].filter((one) => !one.closest(".lrsched")); // not ours
+    return all.find(({type}) => type === "number") ?? all[0] ?? null; // a slider has a number field beside it
 }
 
 function clipInput() {
@@ -68,17 +89,58 @@ export function set(name, text) {
 
 /** Chooses from the clip drop-down as a hand would; resolves to false when it would not be moved. */
 export async function setClipMode(mode) {
-    const target = clipModeInput();
+    return choose(clipModeInput(), mode);
+}
+
+/** Chooses from one of gradio's drop-downs. */
+async function choose(target, choice) {
     if (target === null) return false;
-    if (target.value === mode) return true;
+    if (target.value === choice) return true;
     target.focus();
     await new Promise((resolve) => setTimeout(resolve, OPTIONS_WAIT_MS));
     const options = [...document.querySelectorAll("ul.options li")];
-    const option = options.find((item) => item.dataset.value === mode || item.textContent.replace("✓", "").trim() === mode);
+    const option = options.find((item) => item.dataset.value === choice || item.textContent.replace("✓", "").trim() === choice);
     option?.dispatchEvent(new MouseEvent("mousedown", {bubbles: true, cancelable: true}));
     target.blur();
     await new Promise((resolve) => setTimeout(resolve, OPTIONS_WAIT_MS));
-    return target.value === mode;
+    return target.value === choice;
+}
+
+/** What a field holds, in the host's types; undefined where the page has no such field. */
+function held(name) {
+    const target = input(name);
+    if (target === null) return undefined;
+    if (target.type === "checkbox") return target.checked;
+    if (target.type === "radio") return block(name).querySelector("input:checked")?.value;
+    return target.type === "number" ? number(name) : target.value.trim();
+}
+
+/** Sets a field to what `held` gave; resolves to whether it has it now. */
+async function hold(name, wanted) {
+    const target = input(name);
+    if (target === null || held(name) === wanted) return target !== null;
+    if (target.type === "checkbox") target.click();
+    else if (target.type === "radio") [...block(name).querySelectorAll("input")].find(({value}) => value === wanted)?.click();
+    else if (target.getAttribute("role") === "listbox" || target.closest(".wrap-inner")) await choose(target, wanted);
+    else typeInto(target, wanted);
+    if (target.type === "number") target.dispatchEvent(new Event("blur")); // a slider takes its number only then
+    return held(name) === wanted;
+}
+
+/** Sets the fields to the inputs of a training, by the host's names; resolves to the labels of those that could not be set. */
+export async function setInputs(inputs) {
+    const missed = [];
+    const copies = COPIES.find((name) => name in inputs);
+    const wanted = [...Object.entries(INPUTS), ...(copies ? [[copies, "copiesEvery"]] : [])].filter(([name]) => name in inputs);
+    for (const [name, field] of wanted) {
+        if (block(field) !== null && !await hold(field, inputs[name])) missed.push(`${label(field)} ${inputs[name]}`);
+    }
+    return missed;
+}
+
+/** What stands at a field on the page. */
+function label(name) {
+    return block(name).querySelector("label > span, span[data-testid], span")?.textContent.trim() || name;
 }
 
 /** What the Train tab holds, as part of a preview request. */
@@ -91,11 +153,10 @@ export function context() {
 
 /** The training of a kind as the fields are now: its name and the inputs, named as the host's train function names them. */
 export function training(kind) {
+    const inputs = Object.fromEntries(Object.entries(INPUTS).map(([name, field]) => [name, held(field)]));
     return {kind, name: value(kind), inputs: {
-        learn_rate: value(kind + "Rate"), batch_size: number("batch"), gradient_step: number("accumulate"), steps: number("steps"),
-        data_root: value("folder"), log_directory: value("log"), template_filename: value("template"),
-        clip_grad_mode: clipMode(), clip_grad_value: value("clip"),
-        create_image_every: number("imagesEvery"), save_model_every: number("copiesEvery"),
+        ...inputs, learn_rate: value(kind + "Rate"), clip_grad_mode: clipMode(), clip_grad_value: value("clip"),
+        save_model_every: number("copiesEvery"),
     }};
 }
 

@@ -123,10 +123,11 @@ export class ResumeOffer {
         set("steps", run.total_steps);
         set("batch", run.batch);
         set("accumulate", run.accumulate);
-        if (settings?.data_root) set("folder", settings.data_root);
         if (run.clip_mode !== "disabled") set("clip", run.clip_text);
         const moved = await setClipMode(run.clip_mode);
-        setText(this.said, moved ? "Fields are set." : `Fields are set; set Gradient Clipping to ${run.clip_mode} yourself.`);
+        const missed = await fields.setInputs(settings ?? {});
+        if (!moved) missed.push(`Gradient Clipping ${run.clip_mode}`);
+        setText(this.said, missed.length ? `Fields are set, but for these, which you set yourself: ${missed.join("; ")}.` : "Fields are set.");
         this.onChange();
     }
 }

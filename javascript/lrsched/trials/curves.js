@@ -6,6 +6,13 @@ const RAMP = 9; // colours from the lowest rate to the highest
 const TEXTS = 6; // looks of the comparison
 export const LEAST = 0.01; // of the loss: what is much less looks like nothing
 
+/** A trial as it is shown: rates from low to high, since more are tried on either side; `index` is the server's number of each. */
+export function ordered(trial) {
+    const candidates = trial.candidates.map((one, index) => ({...one, index}));
+    if (trial.what === "rates") candidates.sort((one, other) => one.rate - other.rate);
+    return {...trial, candidates};
+}
+
 /** The look of each candidate: rates from cold to hot, every other one dashed; texts as in the comparison. */
 export function looksOf({what, state, candidates}) {
     if (what === "texts") return candidates.map((_, i) => i % TEXTS);

@@ -25,7 +25,7 @@ export class ImageGrid {
     show(trial) {
         const best = bestOf(trial);
         this.images = trial.candidates.map((one, i) => ({...one, i})).filter(({image}) => image).map((one) => ({
-            address: url(`trials/${encodeURIComponent(trial.id)}/images/${one.i}`), name: nameOf(one), isBest: one.i === best,
+            address: url(`trials/${encodeURIComponent(trial.id)}/images/${one.index}`), name: nameOf(one), isBest: one.i === best,
         }));
         const key = JSON.stringify(this.images);
         if (key === this.#drawn) return;

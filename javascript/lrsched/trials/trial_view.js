@@ -3,7 +3,7 @@ import {byId, el, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatMoment, formatPercent} from "../base/format.js";
 import {Chart} from "../chart/chart.js";
 import {fillLegend, swatch} from "../chart/legend.js";
-import {LEAST, bestOf, chartOf, looksOf} from "./curves.js";
+import {bestOf, chartOf, LEAST, looksOf, ordered} from "./curves.js";
 import {ImageGrid} from "./image_grid.js";
 import {Suggestion} from "./suggestion.js";
 import {ending, isActive, nameOf, outcome, standing, title} from "./words.js";
@@ -28,10 +28,11 @@ export class TrialView {
         const key = JSON.stringify(trial);
         if (key === this.#drawn) return;
         this.#drawn = key;
-        this.#drawHead(trial);
-        this.#drawChart(trial);
-        this.#drawTable(trial);
-        this.images.show(trial);
+        const shown = ordered(trial);
+        this.#drawHead(shown);
+        this.#drawChart(shown);
+        this.#drawTable(shown);
+        this.images.show(shown);
     }
 
     #drawHead(trial) {

@@ -24,6 +24,7 @@ PLATEAU = Shape(
         Param("mode", "word", "rel", "threshold as a fraction of the best loss, or absolute", choices=("rel", "abs")),
         Param("cooldown", "whole", 0, "checks after a cut that do not count"), Param("min", "rate", 0.0, "never below this"),
         Param("every", "time", 1, "steps between two checks", low=1),
+        Param("watch", "word", "loss", "what it looks at", choices=("loss", "progress", "validation")),
     ),
     build=lambda p, _: Built(constant_curve(p["v"]), None),
     formula=None,

@@ -35,8 +35,11 @@ class Saving(Training, Protocol):
     def write_last(self) -> None:
         """Write the snapshot of the last update."""
 
+    def saving(self, save: Save) -> None:
+        """Tell the callbacks that the host's own file is about to take its place."""
+
     def saved(self, save: Save) -> None:
-        """Tell the callbacks."""
+        """Tell them that a file is written."""
 
     def forget(self) -> None:
         """The host has saved for the last time."""
@@ -135,10 +138,13 @@ class FileSaving(Callback):
         def form(file: Path) -> Known:
             return Known(thing.step, step_hook.digest(tensors), file_time(file))
 
+        save = Save(Path(filename), thing.step, is_main=True, thing=thing)
+
         def before(written: Path) -> None:
             # A kill from here on finds the form that it left in the run's state, and a snapshot that goes with it.
             session.reporter.protect(session.write_last)
             session.reporter.protect(lambda: session.run.about_to_save(form(written)))
+            session.saving(save)
 
         try:
             self._make_folder(Path(filename).parent)
@@ -154,7 +160,7 @@ class FileSaving(Callback):
         self.has_final, self.trouble = True, ""
         session.reporter.protect(lambda: self._note_optimizer(tensors, filename))
         session.reporter.protect(lambda: session.run.saved(form(Path(filename))))
-        session.saved(Save(Path(filename), thing.step, is_main=True))
+        session.saved(save)
         if session.has_ended:
             session.forget()
         return answer
@@ -178,7 +184,7 @@ class FileSaving(Callback):
             return None
         known = Known(thing.step, step_hook.digest(tensors), file_time(Path(filename)))
         session.reporter.protect(lambda: session.run.saved(known, is_main=False))
-        session.saved(Save(Path(filename), thing.step, is_main=False))
+        session.saved(Save(Path(filename), thing.step, is_main=False, thing=thing))
         if Path(filename).stem.endswith(f"-{thing.step + 1}"):
             self._due = _Due(thing.step + 1, filename, lambda: self._save_again(thing, filename, write))
         return answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isclose, isfinite
 
-from lib_lrsched.storage.history_row import rounded
+from lib_lrsched.storage.history_row import left, rounded
 from lib_lrsched.training.callback import Callback, Outcome, Training, Update
 from lib_lrsched.training.no_gradient import NOTHING, ZeroGradients, why_cut
 
@@ -28,7 +28,8 @@ class RecordHistory(Callback):
             if self._skipped == 1:
                 self._session.run.note(f"update {update.step} was skipped by GradScaler: its gradients overflowed", "skipped")
         self._waiting = update
-        self._session.run.look(update.step, update.loss)
+        measured = left(update.progress, update.baseline_loss, update.measured.get("validation"))
+        self._session.run.look(update.step, update.loss, measured)
         self._compare_rates(update)
         if update.norm is None or not update.norm.is_pinned():
             late = self._flush()
@@ -71,7 +72,7 @@ class RecordHistory(Callback):
 
     def _compare_rates(self, update: Update) -> None:
         """Once: what the optimizer held is not what the scheduler has written for it."""
-        expected = self._session.run.expected_rate
+        expected = self._session.run.expected_rate * update.rate_factor
         if self._is_rate_told or not isfinite(expected) or isclose(update.rate, expected, rel_tol=1e-6):
             return
         self._is_rate_told = True

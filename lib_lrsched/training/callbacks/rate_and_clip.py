@@ -37,7 +37,7 @@ class RateAndClip(Callback):
         """The optimizer of the loop is known."""
         if self.hook is not None:
             self.hook.remove()
-        told = step_hook.Told(self._session.before_step, self._session.after_step, self._failed)
+        told = step_hook.Told(self._session.before_clip, self._session.before_step, self._session.after_step, self._failed)
         self.hook = step_hook.StepHook(optimizer, self._limit, told, self._is_compared)
 
     def take(self, step: int, loss: float) -> Update:

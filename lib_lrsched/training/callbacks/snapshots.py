@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,8 +29,9 @@ from lib_lrsched.schedule.plan import PLANNER_VERSION
 from lib_lrsched.snapshot import data_set, generators
 from lib_lrsched.snapshot.data_order import Batches, Hooks, Place, place_from_parts, place_to_parts
 from lib_lrsched.snapshot.good_states import GoodStates
-from lib_lrsched.snapshot.snapshot import Facts, Folder, Snapshot
+from lib_lrsched.snapshot.snapshot import Facts, Folder, Snapshot, peek
 from lib_lrsched.snapshot.writer import Writer
+from lib_lrsched.storage.atomic_files import second_name
 from lib_lrsched.training.callback import PERSISTENT, Callback, Training, Update
 from lib_lrsched.training.run import TrainingRun
 
@@ -40,7 +41,7 @@ LARGE_EVERY = 500
 """What is trained and no larger than SMALL_BYTES is copied to memory every so many updates, for the guard; larger things
 when they are saved, or this often where nothing is saved."""
 
-MOVED = ("trained", "optimizer", "scaler")
+MOVED = ("trained", "optimizer", "scaler", "average")
 """The parts of a snapshot that may lie on a device while it is in memory."""
 
 RETRY_MOST = 64
@@ -116,6 +117,7 @@ class Snapshots(Callback):
         self._back_at: Snapshot | None = None
         self._good_step = 0
         self._tried_step = self._written_step = self._retry_step = 0
+        self._best_step = self._best_written = 0  # the update after which the best state is to be kept, and after which it is
         self._retry_after = 1
         self._saved_s = time.monotonic()
         self._disturbed = False
@@ -184,6 +186,9 @@ class Snapshots(Callback):
         self._tried_step = self._written_step = self._good_step = step
         self._is_small = sum(t.numel() * t.element_size() for t in self._session.trainee.tensors()) <= SMALL_BYTES
         self._has_data = self.is_exact and self._folder is not None and _is_there(_data_file(self._folder))
+        if self.snapshot is not None and self._folder is not None:
+            resumed, folder = self.snapshot, self._folder
+            self._session.reporter.protect(lambda: keep_best(folder, resumed, run.best_path))
 
     def on_start(self, session: Training) -> None:
         """Optimizer and GradScaler of the loop are known; the stored state goes into them."""
@@ -201,6 +206,8 @@ class Snapshots(Callback):
     def on_update(self, update: Update) -> None:
         """An update was made; the next batch is not fetched yet. A preview that follows may draw from the generators."""
         done = update.step + 1
+        if update.is_best and update.is_good is not False:  # else the weights are those of an earlier update by now
+            self._best_step = done
         disturbed = self.preview_every > 0 and (done + 1) % self.preview_every == 0
         self.boundary(done, made=self._session.updates_made, disturbed=disturbed, is_good=update.is_good)
         if update.must_save:
@@ -232,6 +239,8 @@ class Snapshots(Callback):
 
     def _is_due(self) -> bool:
         when, step = self._when, self.moment.step
+        if self._best_step != self._best_written and self._writer.is_busy:
+            return False  # what waits would be given up for it
         if self._has_failed():
             return step >= self._retry_step
         return (when.updates > 0 and step - self._tried_step >= when.updates) or (
@@ -252,13 +261,13 @@ class Snapshots(Callback):
         self._put_back(good)
         return good
 
-    def break_off(self, made: int, good: Snapshot | None = None) -> int:
-        """The loop ended between two moments: back to the newest one that is in memory, or to this one; gives its step."""
+    def break_off(self, made: int, good: Snapshot | None = None) -> Snapshot:
+        """The loop ended between two moments: back to the newest one that is in memory, or to this one; gives it."""
         snapshot = self._good_states.newest_whole if good is None else good
         self._put_back(snapshot)
         self._back_at = snapshot
         self.moment = Moment(snapshot.facts.step, made)
-        return snapshot.facts.step
+        return snapshot
 
     def _put_back(self, snapshot: Snapshot) -> None:
         self.is_torn = True
@@ -270,7 +279,8 @@ class Snapshots(Callback):
 
     def save_now(self) -> None:
         """A snapshot out of turn: something has happened that a kill must not undo."""
-        if self._when.is_on and self.moment.draws is not None:
+        if self._when.is_on and self.moment.draws is not None and self._tried_step != self.moment.step:
+            self._writer.wait()  # what waits is not to be given up for it
             self._save()
 
     def keep_last(self) -> None:
@@ -321,15 +331,15 @@ class Snapshots(Callback):
 
     def _snapshot(self) -> Snapshot:
         """A copy of everything on the CPU: beside a large thing's _held() all in this file that waits for the device."""
-        return self._taken(_as_written({**self._moved(), **self._around()}))
+        return self._taken(_as_written({**self._moved(), **self._around(copied)}))
 
     def _held(self) -> dict[str, Any]:
         """The same for the guard, and to go back to; of what is small where it is, without a wait. See _as_written()."""
         if not self._is_small:
-            return {**self._moved(), **self._around()}
+            return {**self._moved(), **self._around(copied)}
         trained, optimizer = cloned(self._session.trainee.tensors()), cloned(self._optimizer.state_dict())
         state = {"trained": trained, "optimizer": optimizer, "scaler": self._scaling()}
-        return {**state, **self._around()}
+        return {**state, **self._around(cloned)}
 
     def _moved(self) -> dict[str, Any]:
         """What an update changes, on the CPU."""
@@ -345,9 +355,10 @@ class Snapshots(Callback):
             return {}
         return dict(self.moment.scaler) or step_hook.scaler_state(self._scaler)
 
-    def _around(self) -> dict[str, Any]:
-        """The rest of this moment: generators, place in the data, and what others keep."""
-        return {"random": self.moment.draws, "order": self.moment.place, **self._session.state_dict()}
+    def _around(self, copy: Callable[[Any], Any]) -> dict[str, Any]:
+        """The rest of this moment: generators, place in the data, and what others keep, whose tensors change with every update."""
+        parts = self._session.state_dict()
+        return {"random": self.moment.draws, "order": self.moment.place, **parts, "average": copy(parts["average"])}
 
     def _taken(self, parts: dict[str, Any]) -> Snapshot:
         name = type(self._optimizer).__name__
@@ -366,7 +377,10 @@ class Snapshots(Callback):
         if self._data is not None and not (self._has_data and _is_there(file)):
             data_set.save(file, *self._data)
             self._has_data = True
-        self._folder.add(replace(snapshot, facts=facts))
+        path = self._folder.add(replace(snapshot, facts=facts))
+        if facts.step == self._best_step:
+            second_name(path, self._session.run.best_path)
+            self._best_written = facts.step
         self._written_step = facts.step  # last: what breaks off before this is tried again
 
     def _load(self, parts: Mapping[str, Any]) -> None:
@@ -408,6 +422,21 @@ def _as_written(parts: Mapping[str, Any]) -> dict[str, Any]:
         "random": generators.to_parts(draws) if isinstance(draws, generators.Draws) else draws,
         "order": (place_to_parts(place) if place.taken else None) if isinstance(place, Place) else place,
     }
+
+
+def keep_best(folder: Folder, resumed: Snapshot, best: Path) -> None:
+    """A kill between a snapshot and its second name: what is resumed from is the best state, and is kept as such now."""
+    part, step = resumed.parts.get("validation"), resumed.facts.step
+    if not isinstance(part, dict) or part.get("step") != step:
+        return
+    try:
+        if peek(best).facts.step == step:
+            return
+    except RunStateError:
+        pass  # there is none
+    newest = next((path for _, path in folder.numbered() if peek(path).facts.step == step), None)
+    if newest is not None:
+        second_name(newest, best)
 
 
 def _is_there(file: Path) -> bool:

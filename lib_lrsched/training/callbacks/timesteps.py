@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lib_lrsched.schedule import running_average
 from lib_lrsched.training.callback import Callback, Training, Update
-from lib_lrsched.training.loss_seam import Batch
+from lib_lrsched.training.loss_seam import Batch, timesteps_of
 
 from ._band_rules import BANDS, Sample, band_of
 
@@ -49,7 +49,7 @@ class TimestepLosses(Callback):
         self._pairs = [(Average(), Average()) for _ in range(BANDS)]
 
     def before_forward(self, batch: Batch) -> None:
-        batch.keeps_sample_losses = len(batch.timesteps) > 1
+        batch.keeps_sample_losses = batch.keeps_sample_losses or len(batch.timesteps) > 1
         step = self._session.trainee.thing.step or 0
         if step != self._step:
             self._step, self._samples, self._compared = step, [], []
@@ -61,7 +61,7 @@ class TimestepLosses(Callback):
         if batch.baseline is not None:
             columns.append(_each(batch.baseline_samples, batch.baseline, count))
         losses, steps, *before = torch.stack(columns).tolist()  # one wait for all
-        total = int(getattr(self._session.host.shared.sd_model, "num_timesteps", 1000))
+        total = timesteps_of(self._session.host.shared.sd_model)
         batch.samples = [Sample(band_of(int(t), total), loss) for loss, t in zip(losses, steps, strict=True)]
         self._samples += batch.samples
         self._compared += [(one, start) for column in before for one, start in zip(batch.samples, column, strict=True)]
