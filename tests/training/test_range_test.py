@@ -98,6 +98,16 @@ def test_what_is_new_is_trained_as_if_the_range_test_had_not_been(ground, kind):
     assert len(ground.records(search_run(ground))) == 30
 
 
+@both_kinds
+def test_there_is_nothing_to_average_or_to_call_the_best(ground, kind):
+    ground.install(ema=0.98, validate_every=5)
+    ground.create(kind)
+    there = files(kind)
+    ground.train(kind, SEARCH, 20)
+    assert files(kind) == there
+    assert not list(ground.log.rglob("*-best.pt"))
+
+
 def ruined(patch: pytest.MonkeyPatch) -> None:
     losses_that(patch, lambda n, loss: loss * (NAN if n > 12 else 1))
 
