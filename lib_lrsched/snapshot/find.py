@@ -29,11 +29,11 @@ PLACED = {"average": "the average", "best": "the best state"}
 
 def find(store: Store, kind: str, name: str, now: Known | None, choice: str, read: Callable[[Path], Snapshot] = read,
          kept: KeptState | None = None) -> tuple[Resumption, Snapshot | None]:
-    """The stored run that knows the thing as it is now, and the snapshot to resume from.
+    """The stored run that knows what is trained as it is now, and the snapshot to resume from.
 
     Args:
         read: reads a snapshot; snapshot.peek where it is only to be shown.
-        now: the thing as the host has it; None where that is not known.
+        now: what is trained as the host has it; None where that is not known.
         choice: how it shall resume, see `storage.resume`.
         kept: the snapshot that was chosen to resume from; None for the newest.
 
@@ -79,7 +79,7 @@ def _resumption(choice: str, state: RunState, snapshot: Snapshot, messages: tupl
 
 def _kept(store: Store, kind: str, name: str, now: Known, choice: str, read: Callable[[Path], Snapshot],
           kept: KeptState) -> tuple[Resumption, Snapshot]:
-    """The snapshot that was chosen, of the run that the thing belongs to as it is now."""
+    """The snapshot that was chosen, of the run that what is trained belongs to as it is now."""
     state = store.load(kept.run)
     if (state.kind, state.name) != (kind, name) or not _belongs(state, now):
         raise RequestError(f"{name} as it is now, at step {now.step}, does not belong to the run {kept.run}, so it cannot go back "
@@ -122,7 +122,7 @@ def kept_file(store: Store, state: RunState, step: int) -> tuple[int, Path, tupl
 
 
 def _follows(facts: Facts, state: RunState, now: Known) -> bool:
-    """Whether the snapshot is the thing as it is now, or what the run made of it."""
+    """Whether the snapshot is what is trained as it is now, or what the run made of it."""
     is_it = (facts.step, facts.digest) == (now.step, now.digest)
     return is_it or (facts.step > now.step and now.digest in (state.main_digest, state.next_digest))
 
@@ -164,9 +164,9 @@ def restore(tensors: Sequence[Tensor], snapshot: Snapshot) -> None:
             tensor.copy_(saved)
 
 
-def trained_tensors(kind: str, thing: Any) -> list[Tensor]:
+def trained_tensors(kind: str, host_object: Any) -> list[Tensor]:
     """What an embedding or a hypernetwork of the host's trains."""
-    return [thing.vec] if kind == "embedding" else list(thing.weights())
+    return [host_object.vec] if kind == "embedding" else list(host_object.weights())
 
 
 def _shapes(tensors: Sequence[Tensor]) -> str:

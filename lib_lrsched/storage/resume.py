@@ -54,7 +54,7 @@ class Resumption:
 
     Attributes:
         choice: one of CHOICES.
-        state: the stored run that knows the thing that is trained, or None.
+        state: the stored run that knows what is trained, or None.
         step: where it resumes, if a snapshot says that; None leaves it to the host's file.
         watch: the snapshot's state of shapes that look at the loss, or None to rebuild it from the history.
         multiplier: what the guard has come to multiply the planned rate by.

@@ -37,7 +37,7 @@ from .checked_fields import (
 
 FORMAT = 1
 KNOWN_KEPT = 64
-"""A state remembers this many of the newest saved forms of the thing it trains."""
+"""A state remembers this many of the newest saved forms of what it trains."""
 
 KINDS = ("embedding", "hypernetwork")
 STATES = ("pending", "running", "finished", "interrupted", "failed", "crashed")
@@ -51,7 +51,7 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Known:
-    """A saved form of the trained thing that belongs to the run: updates made, digest, file time in nanoseconds."""
+    """A saved form of what is trained that belongs to the run: updates made, digest, file time in nanoseconds."""
 
     step: int = field(metadata=stored(COUNT))
     digest: str = field(metadata=stored(TEXT))
@@ -139,7 +139,7 @@ class RunState:
         return what if digest != "" and of == digest else ""
 
     def knows(self, step: int, digest: str, mtime_ns: int) -> bool:
-        """Whether that very form of the trained thing is one of this run's.
+        """Whether that very form of what is trained is one of this run's.
 
         At step 0 many things look alike (all that start from the same word), so the file time decides too.
         """

@@ -89,7 +89,7 @@ class Store:
 
     @property
     def messages(self) -> list[str]:
-        """What could not be read, each thing once."""
+        """What could not be read, each message once."""
         return self._said.all
 
     def take_messages(self) -> list[str]:
@@ -149,7 +149,7 @@ class Store:
         return sorted(map(self._as_seen, found), key=lambda state: (state.started_s, state.id), reverse=True)
 
     def find(self, kind: str, name: str, *, step: int, digest: str, mtime_ns: int) -> RunState | None:
-        """The newest run of that kind and name that knows the thing in its present form; None where none does."""
+        """The newest run of that kind and name that knows what is trained in its present form; None where none does."""
         for state in self.runs():
             if (state.kind, state.name) == (kind, name) and state.knows(step, digest, mtime_ns):
                 return state

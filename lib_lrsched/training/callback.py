@@ -98,7 +98,7 @@ class Save(NamedTuple):
     path: Path
     step: int
     is_main: bool
-    thing: Any
+    host_object: Any
 
 
 class PreviewImage(NamedTuple):

@@ -215,7 +215,7 @@ class TrainingRun:
         self.saved(known, is_main=False)
 
     def saved(self, known: Known, *, is_main: bool = True) -> None:
-        """The trained thing was saved in a form by which the run can be known again; ``is_main``: in the host's own file."""
+        """What is trained was saved in a form by which the run can be known again; ``is_main``: in the host's own file."""
         if self.is_rehearsal:
             return
         if known not in self._state.known[-1:]:
@@ -257,7 +257,7 @@ class TrainingRun:
         )
 
     def _open(self, known: Known | None) -> None:
-        """Take up the stored run that knows the trained thing in its present form, else a new id."""
+        """Take up the stored run that knows what is trained in its present form, else a new id."""
         now, request, resumed = self._clock(), self.request, self.planned.resumed
         found = None if self.is_rehearsal else self._found(known)
         last = found.legs[-1] if found is not None and found.legs else None
@@ -315,7 +315,7 @@ class TrainingRun:
         if found is None and known is not None:
             request = self.request
             found = self._store.find(request.kind, request.name, step=known.step, digest=known.digest, mtime_ns=known.mtime_ns)
-        # While it is pending or running, the same thing is being trained by somebody else at this moment.
+        # While it is pending or running, the same is being trained by somebody else at this moment.
         return None if found is None or found.state in ("pending", "running") else found
 
     def _floor(self, found: RunState) -> int:

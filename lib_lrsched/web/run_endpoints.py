@@ -172,7 +172,7 @@ def preflight(request: PreflightRequest, runtime: Runtime = RUNTIME) -> Response
 
 @router.get("/resume")
 def resume(query: ResumeQuery = Depends(ResumeQuery), runtime: Runtime = RUNTIME) -> Response:
-    """Whether a stored run belongs to the thing as it is now, where and how its training resumes, with which settings."""
+    """Whether a stored run belongs to what is trained as it is now, where and how its training resumes, with which settings."""
     return Answer(_resume(runtime, query.kind, query.name, query.rate_text))
 
 

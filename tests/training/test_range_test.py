@@ -27,9 +27,9 @@ def thing_of(kind: str) -> Any:
     return sd_hijack.model_hijack.embedding_db.word_embeddings[NAME] if kind == "embedding" else shared.loaded_hypernetworks[0]
 
 
-def facts(thing: Any) -> dict[str, Any]:
+def facts(host_object: Any) -> dict[str, Any]:
     """What it says of itself beside its tensors; the host works out the checksum before the loop."""
-    plain = {name: value for name, value in vars(thing).items() if isinstance(value, (str, int, type(None)))}
+    plain = {name: value for name, value in vars(host_object).items() if isinstance(value, (str, int, type(None)))}
     return {name: value for name, value in plain.items() if name != "cached_checksum"}
 
 
