@@ -5,6 +5,7 @@
 # make test-webui WEBUI_ROOT=...   start that WebUI and drive it, by its API and with a browser
 # make bench  measure speed against references in the same process
 # make bench-webui WEBUI_ROOT=...  what an update costs in that WebUI, without us and with us
+# make bench-cuda  the same on this machine's GPU: the practice host, with WEBUI_ROOT=... the WebUI's UNet too, and tests/test_cuda.py
 # All set up .venv by themselves; nothing is installed outside it.
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ STEPS  ?= 300
 # A fresh name each time: the same name would resume the embedding that is there.
 NAME   ?= demo-$(shell date +%H%M%S)
 
-.PHONY: demo test test-long trainers test-webui lint types bench bench-webui serve browser-deps clean
+.PHONY: demo test test-long trainers test-webui lint types bench bench-webui bench-cuda serve browser-deps clean
 
 $(VENV)/.standalone: pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -76,6 +77,10 @@ bench: $(VENV)/.test
 
 bench-webui: $(VENV)/.test
 	$(PY) tests/bench_webui.py
+
+bench-cuda: $(VENV)/.test
+	$(PY) -m pytest tests/test_cuda.py -rs
+	$(PY) tests/bench_cuda.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -5,6 +5,7 @@ Part of ``make bench``, see bench.py.
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 import time
@@ -15,15 +16,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from bench_lines import Clock, Pairs
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from lib_lrsched.optimizer.codec import copied
-from lib_lrsched.storage.history import History
+from lib_lrsched.snapshot.snapshot import PARTS
 from lib_lrsched.storage.store import Store
 from lib_lrsched.training.callbacks.snapshots import Snapshots, When
 from lib_lrsched.training.run import Request, TrainingRun
 
-UPDATES = 2000
-LEG = 250
+UPDATES = 400
+LEG = 100
+OWN = {"trained", "optimizer", "scaler", "random", "order"}
+"""The parts of a snapshot that Snapshots takes by itself; callbacks have the others."""
+WRITTEN_S = 60.0
 
 
 def snapshots_of(folder: Path, tensors: list[torch.Tensor], every: int) -> tuple[Snapshots, torch.optim.Optimizer, Path]:
@@ -35,7 +41,7 @@ def snapshots_of(folder: Path, tensors: list[torch.Tensor], every: int) -> tuple
     optimizer.step()
     session: Any = SimpleNamespace(
         run=run, trainee=SimpleNamespace(tensors=lambda: tensors), scaler=None, optimizer=optimizer,
-        state_dict=lambda: {"watch": None, "guard": None, "extra": {}}, reporter=SimpleNamespace(tell_state_trouble=print),
+        state_dict=lambda: {**dict.fromkeys(PARTS.keys() - OWN), "extra": {}}, reporter=SimpleNamespace(tell_state_trouble=_failed),
     )  # fmt: skip
     snapshots = Snapshots(session, When(every, 0.0), None)
     run.begin(0, None)
@@ -44,43 +50,61 @@ def snapshots_of(folder: Path, tensors: list[torch.Tensor], every: int) -> tuple
     return snapshots, optimizer, run.snapshots_path
 
 
-def embedding_snapshot() -> tuple[float, float]:
-    """Seconds for a snapshot of an embedding of 8 vectors, on the disk; and for copying and writing the same bytes."""
+def _failed(message: str) -> None:
+    raise AssertionError(message)
+
+
+def embedding_snapshot() -> Pairs:
+    """Seconds for a snapshot of an embedding of 8 vectors, on the disk; and for bringing the same bytes there."""
     tensors = [torch.randn(8, 768, requires_grad=True)]
+    found = Pairs([], [])
     with tempfile.TemporaryDirectory() as folder:
         snapshots, _, written_to = snapshots_of(Path(folder), tensors, 1)
-        spent, plain = [], []
-        for step in range(1, 60):
-            begin = time.perf_counter()
+        for step in range(1, 40):
+            begin = Clock.read()
             snapshots.boundary(step, made=step, disturbed=False, is_good=True)
-            spent.append(time.perf_counter() - begin)
+            found.ours.append(Clock.read() - begin)
             data = next(iter(written_to.glob("*.safetensors"))).read_bytes()
-            begin = time.perf_counter()
-            (Path(folder) / "plain").write_bytes(data)
-            plain.append(time.perf_counter() - begin)
+            begin = Clock.read()
+            _bring_to_the_disk(Path(folder) / "plain", data)
+            found.reference.append(Clock.read() - begin)
         snapshots.close()
-    return statistics.median(spent), statistics.median(plain)
+    return found
 
 
-def hypernetwork_snapshot() -> tuple[float, float, float]:
-    """Seconds that a snapshot of 80 MB and Adam's 160 MB holds the training, for a copy, and until it is written."""
+def _bring_to_the_disk(path: Path, data: bytes) -> None:
+    """As whole as a snapshot is: under another name first, and the folder's entry too."""
+    with path.with_suffix(".new").open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    path.with_suffix(".new").replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+def hypernetwork_snapshot() -> tuple[Pairs, list[float]]:
+    """Seconds that a snapshot of 80 MB and Adam's 160 MB holds the training, and for a copy; and until it is written."""
     tensors = [torch.randn(1280, 1600, requires_grad=True) for _ in range(10)]
+    held, written = Pairs([], []), []
     with tempfile.TemporaryDirectory() as folder:
         snapshots, optimizer, written_to = snapshots_of(Path(folder), tensors, 1)
-        held, copies, written = [], [], []
-        for step in range(1, 6):
-            begin = time.perf_counter()
+        for step in range(1, 8):
+            begin, on_the_wall = Clock.read(), time.perf_counter()
             snapshots.boundary(step, made=step, disturbed=False, is_good=True)
-            held.append(time.perf_counter() - begin)
+            held.ours.append(Clock.read() - begin)
             while len(list(written_to.glob("*.safetensors"))) < min(step, 3) or snapshots.is_writing:
+                snapshots.say_troubles()
+                assert time.perf_counter() - on_the_wall < WRITTEN_S, "the snapshot does not come to the disk"
                 time.sleep(0.005)
-            written.append(time.perf_counter() - begin)
-            begin = time.perf_counter()
+            written.append(time.perf_counter() - on_the_wall)
+            begin = Clock.read()
             kept = copied([tensors, optimizer.state_dict()])
-            copies.append(time.perf_counter() - begin)
+            held.reference.append(Clock.read() - begin)
             del kept
         snapshots.close()
-    return statistics.median(held), statistics.median(copies), statistics.median(written)
+    return held, written
 
 
 @contextmanager
@@ -101,62 +125,63 @@ def practice(folder: Path) -> Iterator[Any]:
         hooks.uninstall()
 
 
-def whole_run() -> tuple[float, float, float]:
-    """Seconds per update of two practice runs of 2,000 updates, with autosave every 50 and without, in legs by turns; and the
-    share of the first that was spent on saving.
-    """
-    spent = 0.0
+def whole_run() -> tuple[float, list[float]]:
+    """Seconds per update of a practice run with autosave every 50; and of its legs the shares that were spent on saving."""
+    spent: list[float] = [0.0]
     save = Snapshots._save
 
     def timed(self: Snapshots) -> None:
-        nonlocal spent
-        begin = time.perf_counter()
+        begin = Clock.read()
         save(self)
-        spent += time.perf_counter() - begin
+        spent[-1] += Clock.read() - begin
 
-    times: dict[int, list[float]] = {0: [], 50: []}
+    times: list[float] = []
     with tempfile.TemporaryDirectory() as folder, practice(Path(folder)) as (service, settings):
         Snapshots._save = timed  # type: ignore[method-assign]
         try:
-            for every in times:
-                service.create("embedding", f"every{every}")
+            settings["autosave_every"] = 50
+            service.create("embedding", "saved")
             for leg in range(1, UPDATES // LEG + 1):
-                for every, found in times.items():
-                    settings["autosave_every"] = every
-                    begin = time.perf_counter()
-                    service.train("embedding", f"every{every}", "0.005", leg * LEG, seed=leg)
-                    found.append((time.perf_counter() - begin) / LEG)
+                begin = Clock.read()
+                service.train("embedding", "saved", "0.005", leg * LEG, seed=leg)
+                times.append(Clock.read() - begin)
+                spent.append(0.0)
         finally:
             Snapshots._save = save  # type: ignore[method-assign]
-    return statistics.median(times[50]), statistics.median(times[0]), spent / (sum(times[50]) * LEG)
+    return statistics.median(times) / LEG, [one / whole for one, whole in zip(spent, times)]
 
 
-def progress(kind: str, free_memory: str, legs: int = 6, leg: int = 96) -> tuple[float, float]:
+def progress(kind: str, speed: str, legs: int = 5, leg: int = 64) -> Pairs:
     """Seconds per update of two practice runs, by turns: with the default comparisons with the start, and with none.
 
-    The time is that of a leg's updates as the runs' histories have it, but for the first 16: the guard compares the first few of a
-    training that has no snapshot to resume from.
+    The time is that of a leg's updates, but for the first 16: the guard compares the first few of a training that has no snapshot
+    to resume from.
 
     Args:
-        free_memory: "off" with gradient checkpointing, "on" without.
+        speed: "exact" with gradient checkpointing, "fast" without.
     """
     from lib_lrsched.training.options import Options
 
-    times: dict[int, list[float]] = {0: [], Options.progress_every: []}
+    found = Pairs([], [])
     with tempfile.TemporaryDirectory() as folder, practice(Path(folder)) as (service, settings):
-        settings["free_memory"] = free_memory
-        for every in times:
+        settings["training_speed"] = speed
+        for every in (Options.progress_every, 0):
             service.create(kind, f"every{every}")
         for number in range(1, legs + 1):
-            for every, found in times.items():
+            for every, times in ((Options.progress_every, found.ours), (0, found.reference)):
                 settings |= {"run": Options(progress_every=every), "guard": every > 0}  # the guard compares too
-                service.train(kind, f"every{every}", "0.0005", number * leg, seed=number)
-                found.append(_pace(Path(folder), f"every{every}", leg - 16))
-    return statistics.median(times[Options.progress_every]), statistics.median(times[0])
+                with stamped() as stamps:
+                    service.train(kind, f"every{every}", "0.0005", number * leg, seed=number)
+                times.append((stamps[-1] - stamps[15]) / (len(stamps) - 16))
+    return found
 
 
-def _pace(folder: Path, name: str, updates: int) -> float:
-    """Seconds per update over the newest updates of the run of this name."""
-    (path,) = folder.glob(f"lrsched/runs/*-{name}/history.jsonl")
-    times = History.open(path, append=False).since(0, 10**6)["time_s"][-updates:]
-    return (times[-1] - times[0]) / (len(times) - 1)
+@contextmanager
+def stamped() -> Iterator[list[float]]:
+    """When each update of any optimizer was made."""
+    stamps: list[float] = []
+    hook = register_optimizer_step_post_hook(lambda *_: stamps.append(Clock.read()))
+    try:
+        yield stamps
+    finally:
+        hook.remove()

@@ -32,8 +32,8 @@ WHEN_ASKED = f"{PACKAGE}.optimizer.plan_lr"
 """What the package hands on from a later folder: PlanLR, which loads torch, and only when its name is asked for."""
 
 USES_TORCH = (
-    "optimizer", "snapshot", "training", "host.attention", "host.checkpointing", "host._training_checks", "host.run_transfer",
-    "practice",
+    "optimizer", "snapshot", "training", "host.attention", "host.checkpointing", "host.fast_attention", "host._training_checks",
+    "host.run_transfer", "practice",
 )  # fmt: skip
 """What imports torch when it is imported: folders, and single files of others."""
 

@@ -97,7 +97,7 @@ def gradient(case: Case) -> Iterator[Finding]:
     """An attention optimization whose backward pass gives nothing, or something else than attention's gradient."""
     from . import attention  # it needs torch, and nothing else here does
 
-    if getattr(case.host.shared, "loaded_hypernetworks", None):
+    if getattr(case.host.shared, "loaded_hypernetworks", None) or _is_replaced(case.host):
         return
     with case.host.autocast():
         trouble = attention.trouble(case.model, case.host.shared.device)
@@ -110,8 +110,10 @@ def gradient_ahead(case: Case) -> Iterator[Finding]:
     from . import attention
 
     shared = case.host.shared
-    if not getattr(shared.opts, "training_xattention_optimizations", False) or getattr(shared, "loaded_hypernetworks", None):
+    if not getattr(shared.opts, "training_xattention_optimizations", False) or _is_replaced(case.host):
         return  # the WebUI takes the optimization out while it trains
+    if getattr(shared, "loaded_hypernetworks", None):
+        return
     if case.model is None:
         return
     key = (attention.name_in_force(case.model), str(shared.device))
@@ -122,6 +124,11 @@ def gradient_ahead(case: Case) -> Iterator[Finding]:
             _looked_at[key] = attention.trouble(case.model, shared.device)
     if _looked_at[key]:
         yield _of_attention(_looked_at[key])
+
+
+def _is_replaced(host: Host) -> bool:
+    """Whether the training gets another attention, which is looked at when it has it; see fast_attention.py."""
+    return host.fast_attention is not None and host.settings().training_speed != "exact"
 
 
 def _of_attention(trouble: str) -> Finding:

@@ -12,7 +12,7 @@ from lib_lrsched.optimizer import step_hook
 from lib_lrsched.training.host import Picture
 from lib_lrsched.training.run import TrainingRun
 
-from . import attention, input_checks, validation_images
+from . import fast_attention, input_checks, validation_images
 from .webui import Host
 
 
@@ -36,8 +36,8 @@ class TrainingChecks:
         loaded = [] if kind == "hypernetwork" else getattr(shared, "loaded_hypernetworks", None) or []
         applied = [f"{getattr(one, 'name', '?')} {step_hook.digest(one.weights())[:16]}" for one in loaded]
         return {
-            "free_memory": self._host.settings().free_memory, "hypernetworks": ", ".join(applied) or "none",
-            "attention": attention.name_in_force(shared.sd_model), "torch": str(torch.__version__),
+            "training_speed": self._host.settings().training_speed, "hypernetworks": ", ".join(applied) or "none",
+            "attention": fast_attention.name_of(self._host), "torch": str(torch.__version__),
             "device": step_hook.device_name(torch.device(shared.device)),
         }
 

@@ -25,6 +25,7 @@ from functools import wraps
 from typing import Any
 
 from lib_lrsched.optimizer import step_hook
+from lib_lrsched.schedule.searching import is_search
 from lib_lrsched.snapshot import find
 from lib_lrsched.snapshot.snapshot import Snapshot
 from lib_lrsched.storage.locks import Call
@@ -41,6 +42,7 @@ from ._saving_hooks import SavingHooks
 from ._training_checks import TrainingChecks
 from ._trial_loop import HostLoop
 from .checkpointing import LeaveOutCheckpointing
+from .fast_attention import UseFastAttention
 from .images import left_out
 from .runtime import Runtime
 from .seams import Patches, Seam
@@ -145,7 +147,7 @@ class TrainingHooks:
         input_checks.check_options(host, run)  # a trial measures none of it
         request, resumed = run.request, run.planned.resumed
         session = Session(host, run, TrainingChecks(host), snapshot, warnings,
-                          lambda freezing: [LeaveOutCheckpointing(host, freezing)])
+                          lambda freezing: [UseFastAttention(host), LeaveOutCheckpointing(host, freezing)])
         if request.kind == "embedding" and snapshot is not None:
             self._restore_embedding(session, request.name)
         last = known if snapshot is None else Known(snapshot.facts.step, snapshot.facts.digest, 0)
@@ -185,7 +187,11 @@ class TrainingHooks:
         claim = self.runtime.claim(request.kind, request.name, call)
         choice = self.runtime.chosen(request.kind, request.name)
         known, messages = self._known(request, choice, call) if reloads else self._known_in_memory(request, choice)
-        resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, known, choice)
+        kept = self.runtime.kept(request.kind, request.name)
+        resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, known, choice, kept=kept)
+        if resumed.back is not None and is_search(request.rate_text):
+            raise InputError("a range test puts back what it trains and cannot go back in a run: choose to continue from the "
+                             "newest snapshot, or give a schedule to train with")
         if resumed.state is not None:
             claim.resumes(resumed.state.id)
         resumed = replace(resumed, messages=(*resumed.messages, *messages, *([claim.trouble] if claim.trouble else [])))

@@ -44,7 +44,7 @@ def trouble(model: Any, device: torch.device) -> str:
 def name_in_force(model: Any) -> str:
     """The name of the function that computes attention now."""
     layer = _first(model)
-    return "" if layer is None else str(getattr(type(layer).forward, "__name__", "forward"))
+    return "" if layer is None else str(getattr(vars(layer).get("forward", type(layer).forward), "__name__", "forward"))
 
 
 def widths(model: Any) -> set[int]:
@@ -60,11 +60,14 @@ def _first(model: Any) -> Any:
     return next(layers, None)
 
 
+def is_attention(module: Any) -> bool:
+    """CrossAttention as LDM and the practice host have it, on words or on the latent itself."""
+    return hasattr(module, "heads") and all(hasattr(module, name) for name in PROJECTIONS)
+
+
 def _is_cross(module: Any) -> bool:
-    """An attention on words: CrossAttention as LDM and the practice host have it."""
-    if not hasattr(module, "heads") or not all(hasattr(module, name) for name in PROJECTIONS):
-        return False
-    return module.to_k.in_features != module.to_q.in_features
+    """An attention on words."""
+    return is_attention(module) and module.to_k.in_features != module.to_q.in_features
 
 
 def _waves(layer: Any, count: int, width: int) -> Tensor:

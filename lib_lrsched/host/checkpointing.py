@@ -1,4 +1,4 @@
-"""Free memory spent on speed: a run leaves the host's gradient checkpointing of the UNet out where there is room for it.
+"""Memory spent on speed: a run leaves the host's gradient checkpointing of the UNet out where there is room for it.
 
 While it trains, the host lets the UNet's blocks forget what they compute and compute it again in the backward pass: a third
 of the work, however much memory is free. What remembering takes is measured, not guessed. Four forward passes
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from lib_lrsched.training.callback import Callback, Outcome, Training
 from lib_lrsched.training.callbacks.freezing import Freezing, switch_off_own, switch_on, unet_of
-from lib_lrsched.training.settings import FREE_MEMORY
+from lib_lrsched.training.settings import TRAINING_SPEED
 
 from .seams import unwrapped
 from .webui import Host
@@ -35,8 +35,6 @@ from .webui import Host
 RESERVE = {"cuda": 1.5, "cpu": 2.0}
 """What must be free, as a multiple of what is kept: the backward pass has gradients beside it, at most those of the largest
 attention, and on a CPU the whole system shares the memory and no error comes when it is gone."""
-
-NAME = FREE_MEMORY
 
 _lock = threading.RLock()
 _live: list[Checkpointing] = []
@@ -101,16 +99,16 @@ class Checkpointing:
             for other in [other for other in _live if other.has_been_left()]:
                 other.undo()
             _live.append(self)
-        guard(lambda: self._begin(host.settings().free_memory))
+        guard(lambda: self._begin(host.settings().training_speed))
 
     def _begin(self, choice: str) -> None:
         with _lock:
-            why = "" if choice == "off" else self._why_not()
+            why = "" if choice == "exact" else self._why_not()
             if why:
                 self._tell(f"gradient checkpointing of the UNet stays on: {why}")
-            elif choice == "on":
+            elif choice == "fast":
                 self._leave_out()
-                self._tell(f"gradient checkpointing of the UNet is left out: {NAME} is on")
+                self._tell(f"gradient checkpointing of the UNet is left out: {TRAINING_SPEED} is fast")
             elif choice == "auto" and _ran_out.is_set():
                 self._tell("gradient checkpointing of the UNet stays on: a training without it ran out of memory before")
             elif choice == "auto" and self._unet is not None:
@@ -131,9 +129,10 @@ class Checkpointing:
         failures = _failed_allocations() - self._failures
         if self.is_out and failures > 0:
             _ran_out.set()
-            what = f'set {NAME} to "off" and start it again'
+            what = f'set {TRAINING_SPEED} to "auto" and start it again'
             if self._hook is not None:
-                what = f'start it again, with checkpointing this time ({NAME} set to "off" keeps it on after a restart as well)'
+                what = ('start it again, with checkpointing this time '
+                        f'({TRAINING_SPEED} set to "exact" keeps it on after a restart as well)')
             self._tell(f"CUDA ran out of memory {failures} times while gradient checkpointing was left out: if training failed, "
                        f"{what}")
 
@@ -196,7 +195,7 @@ class Checkpointing:
         free, reserve = free_bytes(device), RESERVE.get(device.type, 1.0)
         if free is None:
             self._tell(f"gradient checkpointing of the UNet stays on: how much memory is free on {device.type} is not known; "
-                       f'{NAME} can be set to "on"')
+                       f'{TRAINING_SPEED} can be set to "fast"')
         elif needed * reserve <= free:
             if not self.is_out:
                 self._leave_out()

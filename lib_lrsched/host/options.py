@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any
 
+from lib_lrsched.storage.former_settings import FORMER, renamed
 from lib_lrsched.training.options import OPTIONS, Options, with_stored
 from lib_lrsched.training.settings import CHOICES, Settings
 
 HIGHEST = {"guard_factor": 1.0}
 
-SECTION, CATEGORY = ("lrsched", "LR Schedule"), "training"
+SECTION, CATEGORY, PREFIX = ("lrsched", "LR Schedule"), "training", "lrsched_"
 
 OF_NEW_RUNS = "of a new run; one that resumes keeps its own"
 
@@ -30,9 +31,10 @@ def register() -> None:
                                "off: the WebUI's own clipping, which on CUDA clips gradients while they are still scaled"),
         "lrsched_freeze": (default.freeze, "Skip unused gradients",
                            "faster, less memory, same result: the WebUI computes gradients for the whole model at every update"),
-        "lrsched_free_memory": (default.free_memory, "Use free memory for speed",
-                                ("skips gradient checkpointing, which saves memory by computing the forward pass twice; auto: "
-                                 "where there is room; the result is the same to about six digits, with off to the last bit")),
+        "lrsched_training_speed": (default.training_speed, "Training speed",
+                                   ("exact: the WebUI's own bits. fast: torch's scaled_dot_product_attention, and no gradient "
+                                    "checkpointing, which saves memory by computing the forward pass twice; the same to about six "
+                                    "digits. auto: as fast, but without checkpointing only where there is room")),
         "lrsched_autosave_every": (default.autosave_every, "Save a snapshot every N updates",
                                    "weights, optimizer, random numbers, data position: to resume exactly; 0: never"),
         "lrsched_autosave_minutes": (default.autosave_minutes, "Also save one every N minutes", "0: never"),
@@ -48,10 +50,11 @@ def register() -> None:
         "lrsched_state_dir": (default.state_dir, "Folder for run state and history",
                               "empty: the folder lrsched beside the WebUI's own data; never the embeddings folder"),
     }
+    _take_over(shared.opts)
     # Older hosts have no categories.
     category = {"category_id": CATEGORY} if "category_id" in inspect.signature(shared.OptionInfo).parameters else {}
     for key, (value, label, info) in rows.items():
-        words = CHOICES.get(key.removeprefix("lrsched_"))
+        words = CHOICES.get(key.removeprefix(PREFIX))
         component: tuple[Any, Any] = (None, None)
         if words:
             component = (gr.Radio, {"choices": [*words]})
@@ -65,9 +68,16 @@ def read() -> Settings:
     from modules import shared
 
     default, data = Settings(), shared.opts
-    names = [name for name in Settings.__dataclass_fields__ if name != "run"]
-    own = {name: getattr(data, f"lrsched_{name}", getattr(default, name)) for name in names}
-    return checked({**own, "run": {name: getattr(data, f"lrsched_{name}", one.default) for name, one in OPTIONS.items()}}, default)
+    names = [name for name in (*Settings.__dataclass_fields__, *FORMER) if name != "run"]
+    own = renamed({name: getattr(data, f"{PREFIX}{name}") for name in names if hasattr(data, f"{PREFIX}{name}")})
+    return checked({**own, "run": {name: getattr(data, f"{PREFIX}{name}", one.default) for name, one in OPTIONS.items()}}, default)
+
+
+def _take_over(opts: Any) -> None:
+    """What was set under a former name, before the page gets a default for the present one."""
+    data = getattr(opts, "data", None) or {}
+    for name, value in renamed(data, PREFIX).items():
+        data.setdefault(name, value)
 
 
 def _whole(value: Any) -> Any:

@@ -41,6 +41,8 @@ class Host:
         autocast: the context in which the host's data set encodes prompts.
         embedding_db: the embeddings: ``word_embeddings``, ``skipped_embeddings``, ``expected_shape``; None where there is none.
         loaded_model: the model that is loaded, or None; asking loads none. By default ``shared.sd_model``.
+        fast_attention: the host's forward of an attention layer, (layer, x, context=None, mask=None), with torch's
+            scaled_dot_product_attention; None where it has none.
         replaced_unet: the name of a network that stands in for the model's own, such as a TensorRT engine; empty for none.
         trainer: how the page trains, for trials that are asked for; None where that is not known.
         why: empty, or why training cannot be hooked.
@@ -66,6 +68,7 @@ class Host:
     embedding_db: Callable[[], Any] = lambda: None
     loaded_model: Callable[[], Any] | None = None
     replaced_unet: Callable[[], str] = str
+    fast_attention: Callable[..., Any] | None = None
     trainer: Trainer | None = None
 
     def folder_of(self, kind: str) -> str:
@@ -115,7 +118,7 @@ def find_webui(settings: Callable[[], Settings] = Settings) -> Host | NoTraining
         reload=_reload, data_dir=data_dir, settings=settings, read_image=getattr(images, "read", None),
         autocast=devices.autocast, model_facts=_model_facts,
         embedding_db=lambda: sd_hijack.model_hijack.embedding_db, loaded_model=_loaded_model,
-        replaced_unet=_replaced_unet, trainer=WebUITrainer(),
+        replaced_unet=_replaced_unet, fast_attention=fast_attention(), trainer=WebUITrainer(),
     )
 
 
@@ -158,6 +161,15 @@ def _replaced_unet() -> str:
         return ""
     unet = getattr(sd_unet, "current_unet", None)
     return "" if unet is None else str(getattr(getattr(unet, "option", None), "label", None) or type(unet).__name__)
+
+
+def fast_attention() -> Callable[..., Any] | None:
+    """See Host."""
+    try:
+        from modules import sd_hijack_optimizations
+    except ImportError:
+        return None
+    return getattr(sd_hijack_optimizations, "scaled_dot_product_attention_forward", None)
 
 
 def _model_facts() -> dict[str, Any]:

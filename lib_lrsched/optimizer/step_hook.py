@@ -330,16 +330,17 @@ class StepHook:
         self._seen = Seen(rate)
         grads = gradients(optimizer)
         scale = getattr(optimizer, "grad_scale", None)
-        with torch.no_grad():
-            norm = total_norm(grads)
-            limit = self._limit()
-            if limit is not None:
-                mode, threshold = limit
-                clip(grads, mode, threshold if scale is None else threshold * scale.to(norm.device), norm)
-                after = total_norm(grads) if mode == "value" and self._is_compared(len(grads)) else None
-                clipped = Clipped(mode, threshold, None if after is None else to_cpu(_unscaled(after, scale)))
-            norm = _unscaled(norm, scale)
-        self._seen = Seen(rate, to_cpu(norm), clipped)
+        norm = total_norm(grads).detach()  # a gradient may have a graph of its own
+        limit = self._limit()
+        if limit is not None:
+            with torch.no_grad():
+                clipped = self._clip(grads, *limit, norm, scale)
+        self._seen = Seen(rate, to_cpu(_unscaled(norm, scale)), clipped)
+
+    def _clip(self, grads: list[Tensor], mode: str, threshold: float, norm: Tensor, scale: Tensor | None) -> Clipped:
+        clip(grads, mode, threshold if scale is None else threshold * scale.to(norm.device), norm)
+        after = total_norm(grads) if mode == "value" and self._is_compared(len(grads)) else None
+        return Clipped(mode, threshold, None if after is None else to_cpu(_unscaled(after, scale)))
 
 
 def _unscaled(norm: Tensor, scale: Tensor | None) -> Tensor:
@@ -348,8 +349,8 @@ def _unscaled(norm: Tensor, scale: Tensor | None) -> Tensor:
 
 def to_cpu(tensor: Tensor) -> Tensor:
     """Start the copy and do not wait for it: it is whole after the next synchronisation that the loop makes by itself."""
-    if tensor.device.type != "cuda":  # elsewhere memory cannot be pinned everywhere
-        return tensor.to("cpu")
+    if not tensor.is_cuda:  # elsewhere memory cannot be pinned everywhere
+        return tensor if tensor.is_cpu else tensor.to("cpu")
     target = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     return target.copy_(tensor, non_blocking=True)
 

@@ -8,7 +8,11 @@ from pathlib import Path
 from lib_lrsched.host.webui import Host
 from lib_lrsched.practice import dataset, hypernetwork, images, sd_hijack, sd_hijack_checkpoint, shared, textual_inversion
 from lib_lrsched.practice.trainer import PracticeTrainer
+from lib_lrsched.practice.unet import CrossAttention
 from lib_lrsched.training.settings import Settings
+
+FAST_ATTENTION = CrossAttention.forward
+"""What its layers compute anyway."""
 
 
 def practice_host(root: str | Path, settings: Callable[[], Settings] = Settings) -> Host:
@@ -28,6 +32,7 @@ def practice_host(root: str | Path, settings: Callable[[], Settings] = Settings)
         reload=_reload,
         model_facts=lambda: {"checkpoint": shared.select_checkpoint().shorthash},
         embedding_db=lambda: sd_hijack.model_hijack.embedding_db,
+        fast_attention=FAST_ATTENTION,
         data_dir=Path(root) / "lrsched",
         settings=settings,
         trainer=PracticeTrainer(),

@@ -51,7 +51,7 @@ class Batches:
         self._is_first = True
         self._batches: list[list[int]] = []
         self._groups: list[list[int]] = []
-        self._taken = 0
+        self._taken = self._until = 0
 
     def __len__(self) -> int:
         return len(self._inner)
@@ -60,18 +60,23 @@ class Batches:
         """Where the run stands now. Its lists are never changed: every epoch has its own."""
         return Place(self._groups, self._batches, self._taken)
 
+    @property
+    def is_epoch_over(self) -> bool:
+        """Whether the loop has all batches of the epoch that it trains on: a next one is drawn, but for the one too many."""
+        return self._taken >= self._until
+
     def __iter__(self) -> Iterator[list[int]]:
         is_first, self._is_first = self._is_first, False
+        self._until = self._trained_per_epoch()
         if is_first:
             rest, self._rest = self._rest, None
             if rest is not None:
                 self._restore(rest)
             self._hooks.resume()
             if rest is not None:
-                trained = self._trained_per_epoch()
-                is_middle = rest.taken < trained
-                yield from self._hand_out(trained)
-                self._fetch_one_too_many(trained)
+                is_middle = rest.taken < self._until
+                yield from self._hand_out(self._until)
+                self._fetch_one_too_many(self._until)
                 if is_middle:
                     return
                 # It stood at the very end of an epoch. The loop's next pass is the one that has just begun.

@@ -17,17 +17,18 @@ from torch import Tensor
 
 from lib_lrsched.errors import RunStateError
 from lib_lrsched.storage.checked_fields import COUNT, LIST, SCALARS, TEXT, TEXTS, OtherVersionError, checked
+from lib_lrsched.storage.former_settings import renamed
 
 from .snapshot import read_tensors, write_tensors
 
 FORMAT = 1
 
 COMPARED = ("width", "height", "varsize", "shuffle_tags", "tag_drop_out", "latent_sampling_method", "use_weight",
-            "placeholder_token", "checkpoint", "vae", "clip_skip", "precision", "free_memory")
+            "placeholder_token", "checkpoint", "vae", "clip_skip", "precision")
 """What decides what an update does with its images, besides batch size and accumulation: arguments of the host's
-PersonalizedBase, the model, and the setting that changes the order of a sum."""
+PersonalizedBase, and the model."""
 
-ALSO_COMPARED = ("hypernetworks", "attention", "torch", "device")
+ALSO_COMPARED = ("training_speed", "hypernetworks", "attention", "torch", "device")
 """What else moves the bits of an update, and not what is drawn for an image."""
 
 IF_ON = ("max_norm", "spread_timesteps", "rate_by_timestep", "loss_by_timestep")
@@ -105,7 +106,7 @@ def restore_into(path: Path, data: Any, now: Mapping[str, Any], encode: Encode |
     if digest(stored) != wanted:
         raise RunStateError("it belongs to another leg of the run", path)
     names = [image["name"] for image in stored["pictures"]]
-    settings = stored["settings"]
+    settings = renamed(stored["settings"])
     around = [_changed(name, settings, now["settings"]) for name in ALSO_COMPARED if settings.get(name) is not None]
     around += [_changed(name, *({name: one.get(name, "off")} for one in (settings, now["settings"]))) for name in IF_ON]
     differences = Differences(_differences(stored, now), [one for one in around if one])

@@ -1,7 +1,7 @@
 """The generators that a training draws from: Python's, numpy's, torch's on the CPU and on every CUDA device.
 
-Taking the state costs some ten microseconds and no wait for a device: torch keeps a CUDA generator's seed and
-offset on the host's side.
+Taking the state costs some ten microseconds, most of them for Python's, and no wait for a device: torch keeps a CUDA generator's
+seed and offset on the host's side.
 """
 
 from __future__ import annotations
@@ -28,10 +28,14 @@ class Draws(NamedTuple):
     cuda: tuple[Tensor, ...]
 
 
-def take() -> Draws:
-    """Where they stand now."""
+def take(before: Draws | None = None) -> Draws:
+    """Where they stand now.
+
+    Args:
+        before: taken when Python's already stood where it stands now.
+    """
     cuda = tuple(torch.cuda.get_rng_state_all()) if torch.cuda.is_initialized() else ()
-    return Draws(random.getstate(), torch.get_rng_state(), cuda)
+    return Draws(random.getstate() if before is None else before.python, torch.get_rng_state(), cuda)
 
 
 def put(draws: Draws) -> None:

@@ -23,7 +23,7 @@ class GoodStates:
 
     def __init__(self) -> None:
         self._proved: list[Snapshot] = []
-        self._on_trial: tuple[Snapshot, Tensor | None] | None = None
+        self._on_trial: tuple[Snapshot, Tensor | bool] | None = None
         self._gone_back_to: Snapshot | None = None
 
     @property
@@ -44,15 +44,14 @@ class GoodStates:
 
     def offer(self, snapshot: Snapshot, *, is_looked_at: bool) -> None:
         """A state that may turn out to be good. ``is_looked_at``: it is small, and is looked through now."""
-        parts = [snapshot.parts["trained"], snapshot.parts["optimizer"]]
-        self._on_trial = snapshot, to_cpu(finite_flags(parts, snapshot.trained[0].device)) if is_looked_at else None
+        self._on_trial = snapshot, _flags(snapshot) if is_looked_at else True
 
     def settle(self, *, is_good: bool) -> None:
         """The update after the state on trial, if there is one, came out well or did not."""
         if self._on_trial is None:
             return
         (snapshot, flags), self._on_trial = self._on_trial, None
-        if is_good and (flags is None or bool(flags.all())):
+        if is_good and (flags is True or (isinstance(flags, Tensor) and bool(flags.all()))):
             self._proved = [*self._proved, snapshot][-KEPT:]
 
     def back(self) -> Snapshot:
@@ -62,6 +61,13 @@ class GoodStates:
             self._proved.pop()
         self._on_trial, self._gone_back_to = None, self._proved[-1]
         return self._proved[-1]
+
+
+def _flags(snapshot: Snapshot) -> Tensor | bool:
+    """Whether it is finite: on a device an answer that is on its way."""
+    if snapshot.trained[0].is_cpu:
+        return _is_whole(snapshot)
+    return to_cpu(finite_flags([snapshot.parts["trained"], snapshot.parts["optimizer"]], snapshot.trained[0].device))
 
 
 def _is_whole(snapshot: Snapshot) -> bool:

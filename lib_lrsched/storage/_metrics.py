@@ -84,7 +84,7 @@ class Metrics:
         total, self._weight = running_average.add(running_average.total_of(self._smooth, self._weight), self._weight, new.loss)
         if isfinite(new.loss):  # else dividing again would round the average
             self._smooth = running_average.mean_of(total, self._weight)
-        row = (*(nan if value is None else float(value) for value in new), self._smooth, self._weight)
+        row = tuple([nan if value is None else value for value in new] + [self._smooth, self._weight])
         if self._count == len(self._rows):
             self._rows[: self._recent] = self._rows[self._recent :]
             self._count = self._recent

@@ -12,7 +12,7 @@ from math import isfinite, nan
 from operator import itemgetter
 from pathlib import Path
 from statistics import median
-from typing import NoReturn, TypedDict, TypeVar
+from typing import Any, NoReturn, TypedDict, TypeVar
 
 from lib_lrsched.errors import RunStateError
 
@@ -153,10 +153,14 @@ def header() -> bytes:
     return json.dumps({"lrsched_history": FORMAT, "columns": COLUMNS}).encode() + b"\n"
 
 
+_AS_JSON: dict[type, Callable[[Any], str]] = {float: float.__repr__, int: int.__repr__}
+
+
 def line(entry: HistoryRow | Event, layout: Layout = OWN) -> bytes:
     if isinstance(entry, HistoryRow):
         values = layout.values(entry)
-        text = json.dumps([None if value is None or not isfinite(value) else value for value in values])
+        numbers = ["null" if v is None or not isfinite(v) else _AS_JSON.get(type(v), json.dumps)(v) for v in values]
+        text = f"[{', '.join(numbers)}]"  # as json.dumps writes all of them, in half the time
     else:
         text = json.dumps(entry)
     return text.encode() + b"\n"

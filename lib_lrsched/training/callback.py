@@ -13,6 +13,7 @@
     on_rollback(parts)                      an earlier state has been put back
     before_save(save)                       the host's own file is on the disk, and not in its place yet
     on_save(save)                           the host writes what is trained
+    on_image(image)                         the host has saved a preview image
     on_end(outcome)                         however the loop ended
 
 A callback knows the session's public face and no other callback. To add one: a file in callbacks/, a class with the methods
@@ -39,7 +40,7 @@ from .trainee import Trainee
 
 EVENTS = (
     "on_start", "before_forward", "after_forward", "before_clip", "before_step", "after_step", "on_update", "on_rollback",
-    "before_save", "on_save", "on_end",
+    "before_save", "on_save", "on_image", "on_end",
 )
 
 OBSERVER = "observer"
@@ -52,7 +53,7 @@ PERSISTENT = "persistent"
 """A callback that tries again at the next event."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Update:
     """One update, as callbacks hear of it.
 
@@ -98,6 +99,15 @@ class Save(NamedTuple):
     step: int
     is_main: bool
     thing: Any
+
+
+class PreviewImage(NamedTuple):
+    """A preview image that the host has saved. ``size`` in pixels, width first; ``holds_embedding``: the embedding is in it."""
+
+    path: Path
+    prompt: str
+    size: tuple[int, int]
+    holds_embedding: bool = False
 
 
 class Outcome(NamedTuple):
@@ -210,6 +220,9 @@ class Callback:
     def on_save(self, save: Save) -> None:
         """The host has written what is trained."""
 
+    def on_image(self, image: PreviewImage) -> None:
+        """The host has saved a preview image."""
+
     def on_end(self, outcome: Outcome) -> None:
         """The loop is over."""
 
@@ -237,18 +250,22 @@ class Callbacks:
         self.failed = ""
         self._reporter = reporter
         self._stop = stop
-        self._by_event: dict[str, list[Callback]] = {}
+        self._by_event: dict[str, tuple[Callback, ...]] = {}
         self._sort()
 
     def _sort(self) -> None:
         """Who overrides what: an event costs nothing for those that it does not concern."""
         for event in EVENTS:
             default = getattr(Callback, event)
-            self._by_event[event] = [one for one in self.active if getattr(type(one), event) is not default]
+            self._by_event[event] = tuple(one for one in self.active if getattr(type(one), event) is not default)
+
+    def are_told(self, event: str) -> bool:
+        """Whether the event concerns any of them."""
+        return bool(self._by_event[event])
 
     def call(self, event: str, *args: Any) -> None:
         """Call one event's method of each."""
-        for callback in list(self._by_event[event]):
+        for callback in self._by_event[event]:
             try:
                 getattr(callback, event)(*args)
             except Exception as error:  # noqa: BLE001, PERF203 the host swallows what its loop raises, and skips its final save

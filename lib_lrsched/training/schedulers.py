@@ -51,13 +51,16 @@ class RateScheduler:
             self._optimizer = optimizer
             self._attach(optimizer)
         step_hook.write_rate(optimizer, self.learn_rate)
-        momentum = self._run.planned.momentum_at(step_number)
-        if momentum is not None and not step_hook.write_momentum(optimizer, momentum):
-            self._warn_no_momentum(optimizer)
-        if momentum is None and self._run.planned.drives_momentum:
-            step_hook.restore_momentum(optimizer)
+        if self._run.planned.drives_momentum:
+            self._apply_momentum(optimizer, self._run.planned.momentum_at(step_number))
         if is_new_segment:
             self._say(f"Step {step_number}: the rate is {self.learn_rate:g}; the next change of phase is at step {self.end_step}")
+
+    def _apply_momentum(self, optimizer: Any, momentum: float | None) -> None:
+        if momentum is None:
+            step_hook.restore_momentum(optimizer)
+        elif not step_hook.write_momentum(optimizer, momentum):
+            self._warn_no_momentum(optimizer)
 
     def _warn_no_momentum(self, optimizer: Any) -> None:
         if self._has_warned:

@@ -37,12 +37,13 @@ from . import _data_faults
 from ._interrupts import Held
 from ._option_callbacks import that_change_updates
 from ._run_start import drop_foreign_state, find_start
-from .callback import Callback, Callbacks, Outcome, Save, Update
+from .callback import Callback, Callbacks, Outcome, PreviewImage, Save, Update
 from .callbacks.file_saving import FileSaving
 from .callbacks.folder_watch import FolderWatch
 from .callbacks.freezing import Freezing
 from .callbacks.guard import Guard
 from .callbacks.history import RecordHistory
+from .callbacks.preview_images import RecordImages
 from .callbacks.progress import Progress
 from .callbacks.putting_back import PutBack
 from .callbacks.rate_and_clip import RateAndClip
@@ -57,7 +58,7 @@ from .options import Options, changing_training
 from .reporter import Reporter
 from .run import TrainingRun
 from .schedulers import ClipScheduler, RateScheduler
-from .settings import FREE_MEMORY
+from .settings import TRAINING_SPEED
 from .trainee import trainee_of
 
 STOPS = (KeyboardInterrupt, SystemExit)
@@ -121,7 +122,7 @@ class Session:
             [freezing, *self._host_callbacks(freezing), self.rate_and_clip, *that_change_updates(self, options),
              *filter(None, [average]), Progress(self, options.progress_every), TimestepLosses(self), Strength(self),
              *filter(None, [self._validation]), self.history, self.guard, self.snapshots, self.file_saving, FolderWatch(),
-             *put_back],
+             RecordImages(self), *put_back],
             self.reporter, self.give_up,
         )  # fmt: skip
 
@@ -256,6 +257,8 @@ class Session:
 
     def before_step(self) -> None:
         """Gradients have been measured and clipped."""
+        if not self.callbacks.are_told("before_step"):
+            return
         hook = self.rate_and_clip.hook
         assert hook is not None, "an optimizer steps that is not attached"
         self.callbacks.call("before_step", Update(-1, float("nan"), hook.rate or 0.0, None, was_skipped=False))
@@ -329,6 +332,10 @@ class Session:
     def saved(self, save: Save) -> None:
         """The host has written what is trained."""
         self.callbacks.call("on_save", save)
+
+    def image_saved(self, image: PreviewImage) -> None:
+        """The host has saved a preview image."""
+        self.callbacks.call("on_image", image)
 
     def state_dict(self) -> dict[str, Any]:
         """What the run, the callbacks and the trainee add to a snapshot."""
@@ -565,8 +572,10 @@ class Session:
         state, request = planned.resumed.state, run.request
         clipped = state is not None and (state.clip_mode, state.clip_text) == (request.clip_mode, request.clip_text)
         back = "weights, optimizer, random numbers and data position are restored"
-        if snapshots.is_exact and self.host.settings().free_memory == "auto":
-            run.note(f"{back}; results may differ in the last digits, because {FREE_MEMORY} is on auto")
+        speed = self.host.settings().training_speed
+        # Whether there is room is another question each time, and on CUDA the fast attention adds up in any order.
+        if snapshots.is_exact and (speed == "auto" or (speed == "fast" and any(t.is_cuda for t in self.trainee.tensors()))):
+            run.note(f"{back}; results may differ in the last digits, because {TRAINING_SPEED} is {speed}")
         elif snapshots.is_exact:
             is_as_planned = planned.continues and clipped and planned.has_same_past(self.initial_step)
             run.note(f"resumed exactly: {back}" if is_as_planned else back)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from .options import Options
 
-FREE_MEMORY = '"Use free memory for speed"'
-"""The setting free_memory, as the settings page has it."""
+TRAINING_SPEED = '"Training speed"'
+"""The setting training_speed, as the settings page has it."""
 
-CHOICES = {"free_memory": ("auto", "on", "off")}
+CHOICES = {"training_speed": ("exact", "fast", "auto")}
 """What a setting that is a word may be."""
 
 
@@ -21,7 +21,8 @@ class Settings:
         enabled: apply schedules in the training loops; off leaves the host as it is.
         exact_clip: clip true, unscaled gradients; off restores the host's own clipping.
         freeze: leave out the gradients that nobody uses, for the length of a run.
-        free_memory: leave the host's gradient checkpointing out: where there is memory for it ("auto"), always or never.
+        training_speed: "exact" leaves the host's attention and its gradient checkpointing as they are; "fast" takes torch's
+            scaled_dot_product_attention and no checkpointing; "auto" the same, and no checkpointing where there is memory for it.
         autosave_every: save a snapshot, all that it takes to resume exactly, every so many updates; 0 for never.
         autosave_minutes: and when this many minutes have passed since the last time; 0 for never.
         guard: go back to the last good state, at a lower rate, where a run has gone wrong.
@@ -36,7 +37,7 @@ class Settings:
     exact_clip: bool = True
     state_dir: str = ""
     freeze: bool = True
-    free_memory: str = "off"
+    training_speed: str = "exact"
     autosave_every: int = 50
     autosave_minutes: float = 5.0
     guard: bool = True

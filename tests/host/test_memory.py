@@ -58,7 +58,7 @@ class Loops:
 
     def begin(self, choice: str) -> checkpointing.Checkpointing:
         sd_hijack_checkpoint.add()
-        host = replace(self._host, settings=lambda: Settings(free_memory=choice))
+        host = replace(self._host, settings=lambda: Settings(training_speed=choice))
         return checkpointing.Checkpointing(host, lambda action: action(), self.said.append)
 
     def begin_elsewhere(self, choice: str) -> checkpointing.Checkpointing:
@@ -93,19 +93,19 @@ def loops(monkeypatch):
 # What is in force -----------------------------------------------------------------------------
 
 
-def test_on_leaves_it_out_for_the_length_of_the_run(loops):
-    run = loops.begin("on")
+def test_fast_leaves_it_out_for_the_length_of_the_run(loops):
+    run = loops.begin("fast")
     assert not sd_hijack_checkpoint.is_active()
-    assert loops.said == ['gradient checkpointing of the UNet is left out: "Use free memory for speed" is on']
+    assert loops.said == ['gradient checkpointing of the UNet is left out: "Training speed" is fast']
     loops.end(run)
     assert not sd_hijack_checkpoint.is_active()
-    again = loops.begin("off")
+    again = loops.begin("exact")
     assert sd_hijack_checkpoint.is_active(), "the host's own switch works as before"
     loops.end(again)
 
 
-def test_off_leaves_everything_to_the_host(loops):
-    run = loops.begin("off")
+def test_exact_leaves_everything_to_the_host(loops):
+    run = loops.begin("exact")
     loops.loss().backward()
     assert sd_hijack_checkpoint.is_active()
     assert loops.said == []
@@ -193,7 +193,7 @@ def test_a_model_without_a_unet_in_its_usual_place_is_left_alone(loops, monkeypa
 
 
 def test_a_run_that_is_not_alone_keeps_it(loops):
-    first, second = loops.begin("on"), loops.begin_elsewhere("on")
+    first, second = loops.begin("fast"), loops.begin_elsewhere("fast")
     assert sd_hijack_checkpoint.is_active()
     assert loops.said[1] == "gradient checkpointing of the UNet stays on: another training is running"
     loops.end(second)
@@ -202,7 +202,7 @@ def test_a_run_that_is_not_alone_keeps_it(loops):
 
 
 def test_the_end_of_one_run_does_not_take_it_from_another(loops):
-    first, second = loops.begin("on"), loops.begin_elsewhere("auto")
+    first, second = loops.begin("fast"), loops.begin_elsewhere("auto")
     loops.end(first)
     assert sd_hijack_checkpoint.is_active(), "the host switches it off for both"
     loops.end(second)
@@ -210,7 +210,7 @@ def test_the_end_of_one_run_does_not_take_it_from_another(loops):
 
 
 def test_nothing_is_decided_while_another_run_is_live(loops):
-    first, second = loops.begin("auto"), loops.begin_elsewhere("off")
+    first, second = loops.begin("auto"), loops.begin_elsewhere("exact")
     loops.loss()
     assert sd_hijack_checkpoint.is_active()
     loops.end(second)
@@ -225,7 +225,7 @@ def test_a_run_whose_end_was_missed_does_not_count_as_another(loops):
     loops.loss()
     gone = loops.begin_elsewhere("auto")
     loops.threads.pop().shutdown()
-    run = loops.begin("on")
+    run = loops.begin("fast")
     assert not sd_hijack_checkpoint.is_active()
     assert checkpointing._live == [run]
     assert not loops.model.model.diffusion_model._forward_pre_hooks
@@ -250,7 +250,7 @@ def test_the_hosts_own_functions_are_called_behind_our_seams(loops):
     patches = Patches()
     patches.put([Seam(sd_hijack_checkpoint, "remove", seam)])
     try:
-        run = loops.begin("on")
+        run = loops.begin("fast")
         assert ended == [], "our seam would take it for the end of the run"
         assert not sd_hijack_checkpoint.is_active()
         run.undo()
@@ -261,7 +261,7 @@ def test_the_hosts_own_functions_are_called_behind_our_seams(loops):
 def test_a_strangers_function_is_not_called(loops, monkeypatch):
     called = []
     monkeypatch.setattr(sd_hijack_checkpoint, "remove", lambda: called.append(1))
-    run = loops.begin("on")
+    run = loops.begin("fast")
     assert called == []
     assert loops.said == [
         f"gradient checkpointing of the UNet stays on: another extension has replaced functions of {sd_hijack_checkpoint.__name__}"
@@ -274,13 +274,13 @@ def test_ldms_own_checkpointing_is_off_while_a_model_is_frozen(loops):
     block.checkpoint, block.use_checkpoint = True, True  # as SD 2 configs have it
     try:
         freeze = FrozenModel(loops.model, [])
-        run = loops.begin("on")
+        run = loops.begin("fast")
         assert (block.checkpoint, block.use_checkpoint) == (False, False)
         loops.end(run)
         assert (block.checkpoint, block.use_checkpoint) == (False, False), "it fails on frozen weights"
         freeze.undo()
         assert (block.checkpoint, block.use_checkpoint) == (True, True)
-        run = loops.begin("on")
+        run = loops.begin("fast")
         assert block.use_checkpoint is False
         loops.end(run)
         assert block.use_checkpoint is True
@@ -291,7 +291,7 @@ def test_ldms_own_checkpointing_is_off_while_a_model_is_frozen(loops):
 def test_a_network_with_a_checkpointing_that_has_no_switch_keeps_the_hosts(loops, monkeypatch):
     stranger = type("AttentionBlock", (nn.Module,), {"__module__": "ldm.modules.diffusionmodules.openaimodel"})
     monkeypatch.setitem(loops.model.model.diffusion_model._modules, "stranger", stranger())
-    run = loops.begin("on")
+    run = loops.begin("fast")
     assert sd_hijack_checkpoint.is_active()
     assert "checkpointing of their own" in loops.said[0]
     loops.end(run)
@@ -321,7 +321,7 @@ def gradients(loops: Loops, choice: str, kind: str) -> list[Tensor]:
 
 @both_kinds
 def test_gradients_without_it_agree_within_a_hundred_thousandth(loops, kind):
-    with_it, without = gradients(loops, "off", kind), gradients(loops, "on", kind)
+    with_it, without = gradients(loops, "exact", kind), gradients(loops, "fast", kind)
     assert sum(one.abs().sum() for one in with_it) > 0
     for one, other in zip(with_it, without, strict=True):
         assert (one - other).norm() <= 1e-5 * one.norm()
@@ -402,9 +402,9 @@ def test_running_out_of_memory_names_the_setting_and_is_remembered(loops, monkey
     failures = iter([3, 5, 5, 5])
     monkeypatch.setattr(checkpointing, "_failed_allocations", lambda: next(failures))
     monkeypatch.setattr(checkpointing, "_ran_out", threading.Event())
-    loops.end(loops.begin("on"))
+    loops.end(loops.begin("fast"))
     assert loops.said[-1].startswith("CUDA ran out of memory 2 times while gradient checkpointing was left out")
-    assert loops.said[-1].endswith('if training failed, set "Use free memory for speed" to "off" and start it again')
+    assert loops.said[-1].endswith('if training failed, set "Training speed" to "auto" and start it again')
     run = loops.begin("auto")
     loops.loss()
     assert sd_hijack_checkpoint.is_active()
@@ -414,9 +414,9 @@ def test_running_out_of_memory_names_the_setting_and_is_remembered(loops, monkey
 
 def test_the_setting_is_one_of_three_words():
     default = Settings()
-    assert options.checked({"free_memory": "on"}, default).free_memory == "on"
-    for wrong in ("sometimes", None, True, 1):
-        assert options.checked({"free_memory": wrong}, default).free_memory == default.free_memory
+    assert options.checked({"training_speed": "fast"}, default).training_speed == "fast"
+    for wrong in ("sometimes", "on", None, True, 1):
+        assert options.checked({"training_speed": wrong}, default).training_speed == default.training_speed
 
 
 # In a run with the hooks on -------------------------------------------------------------------
@@ -432,7 +432,7 @@ def train(tmp_path, monkeypatch):
         root = tmp_path / str(next(numbers))
         service.open_at(root)
         hooks.uninstall()
-        runtime = hooks.install(practice_host(root, lambda: Settings(free_memory=choice)))
+        runtime = hooks.install(practice_host(root, lambda: Settings(training_speed=choice)))
         torch.manual_seed(7)
         service.create(kind, "mine")
         active: list[bool] = []
@@ -455,10 +455,10 @@ def train(tmp_path, monkeypatch):
 
 @both_kinds
 def test_a_run_says_what_it_did_and_learns_the_same(train, kind):
-    with_it, active, lines = train(kind, "off")
+    with_it, active, lines = train(kind, "exact")
     assert active == [True] * 3
     assert not any("checkpointing" in line for line in lines)
-    for choice in ("on", "auto"):
+    for choice in ("fast", "auto"):
         without, active, lines = train(kind, choice)
         assert active == [False] * 3
         assert sum("gradient checkpointing of the UNet is left out" in line for line in lines) == 1

@@ -21,9 +21,11 @@ from practice_rig import NAME, both_kinds, draw_images, same_bits, weights  # no
 from training_steps import EXACTLY, TEXT, UPDATES, events, folder_of, history, train_and_die, whole  # noqa: E402
 
 from lib_lrsched.host import attention  # noqa: E402
+from lib_lrsched.host._training_checks import TrainingChecks  # noqa: E402
 from lib_lrsched.optimizer import step_hook  # noqa: E402
 from lib_lrsched.practice import dataset, hypernetwork, service, shared  # noqa: E402
 from lib_lrsched.practice.files import load_pt  # noqa: E402
+from lib_lrsched.snapshot import data_set  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
@@ -123,8 +125,20 @@ def test_another_hypernetwork_in_force_is_named(ground, monkeypatch):
     assert [message for message in events(ground) if re.fullmatch("hypernetworks is beside [0-9a-f]{16}, was none", message)]
 
 
-def test_where_free_memory_decides_anew_no_exactness_is_claimed(ground):
-    ground.install(autosave_every=2, free_memory="auto")
+@pytest.mark.parametrize(("word", "said"), [("off", EXACTLY), ("on", "training speed is exact, was fast")])
+def test_the_setting_that_an_earlier_version_has_stored_is_compared_by_its_word_of_now(ground, monkeypatch, word, said):
+    ground.install(autosave_every=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(data_set, "ALSO_COMPARED", ("free_memory",))
+        patch.setattr(TrainingChecks, "surroundings", lambda self, kind: {"free_memory": word})
+        train_and_die(ground, "embedding", 7)
+    ground.train("embedding", TEXT, UPDATES)
+    assert said in events(ground)
+    assert (EXACTLY in events(ground)) == (word == "off")
+
+
+def test_where_the_speed_is_decided_anew_no_exactness_is_claimed(ground):
+    ground.install(autosave_every=2, training_speed="auto")
     whole(ground, "embedding")
     ground.create("embedding", NAME, overwrite=True)
     train_and_die(ground, "embedding", 7)

@@ -28,7 +28,7 @@ def train(tmp_path, monkeypatch):
         root = tmp_path / str(next(numbers))
         service.open_at(root)
         hooks.uninstall()
-        hooks.install(practice_host(root, lambda: Settings(freeze=freeze, free_memory="off")))
+        hooks.install(practice_host(root, lambda: Settings(freeze=freeze, training_speed="exact")))
         torch.manual_seed(7)
         service.create(kind, "mine")
         trained = service.train(kind, "mine", "0.005", STEPS, seed=3, **choices).trained

@@ -10,7 +10,7 @@ updates of the practice model at healthy rates, single losses were at most 1.8 t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite, sqrt
 from statistics import median
 from typing import Any, NamedTuple
@@ -87,9 +87,9 @@ def is_high(state: Bands, samples: Sequence[Sample]) -> bool:
     return sum(one.loss for one in samples) > HIGH * sum(usual)
 
 
-def learned(state: Bands, samples: Iterable[Sample]) -> Bands:
+def learned(state: Bands, samples: Sequence[Sample]) -> Bands:
     """The state with an update's losses; while a suspicion stands they are not taken for usual."""
-    if state.is_suspicious:
+    if not samples or state.is_suspicious:
         return state
     losses = list(state.losses)
     for one in samples:
@@ -112,7 +112,7 @@ def judge(state: Bands, compared: tuple[float, float] | None, factor: float) -> 
     (Bands(losses=((), (), (), ()), compared=(), is_armed=True), '')
     """
     if compared is None or not all(map(isfinite, compared)) or not factor:
-        return state._replace(compared=()), ""
+        return (state._replace(compared=()) if state.compared else state), ""
     pairs = (*state.compared, compared)[-WATCHED:]
     if not state.is_armed:
         return _perhaps_armed(state, pairs), ""

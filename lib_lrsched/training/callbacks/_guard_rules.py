@@ -93,7 +93,7 @@ def judge(state: State, limits: Limits, loss: float, norm: float | None, was_ski
         return state, f"the loss is {loss}"
     if norm is not None and not isfinite(norm):
         return state, "the gradients contain NaN or infinity"
-    losses = (*losses[1 - RECENT :], loss)
+    losses = losses[1 - RECENT :] + (loss,)  # noqa: RUF005 the other way copies once more
     if limits.loss_factor:
         concerned, reason = _too_high(losses, limits.loss_factor)
         if reason:  # what comes after the rescue is not compared with them
@@ -107,7 +107,8 @@ def is_doubtful(state: State, limits: Limits) -> bool:
     if not factor or len(losses) <= LEAST:
         return False
     is_high = losses[-1] > factor * losses[-2] and losses[-1] > factor * max(losses[:-1])
-    is_in_row = len(losses) > LEAST + 1 and min(losses[-2:]) > factor * losses[-3] and min(losses[-2:]) > factor * max(losses[:-2])
+    is_in_row = len(losses) > LEAST + 1 and losses[-1] > factor * losses[-3] and (
+        min(losses[-2:]) > factor * losses[-3] and min(losses[-2:]) > factor * max(losses[:-2]))
     return is_high or is_in_row or _risen(losses, RISING, sqrt(factor)) is not None
 
 
@@ -119,8 +120,8 @@ def _too_high(losses: tuple[float, ...], factor: float) -> tuple[int, str]:
     if before >= LEAST and losses[-1] > alone * losses[-2] and losses[-1] > alone * (highest := max(losses[:-1])) > 0.0:
         return 1, f"the loss is {losses[-1]:g}, more than {alone:g} times the highest of the last {before}, {highest:g}"
     before = len(losses) - IN_A_ROW
-    if before >= LEAST and (least := min(losses[-IN_A_ROW:])) > factor * losses[before - 1] and (
-            least > factor * (highest := max(losses[:before])) > 0.0):
+    if before >= LEAST and losses[-1] > factor * losses[before - 1] and (least := min(losses[-IN_A_ROW:])) > (
+            factor * losses[before - 1]) and least > factor * (highest := max(losses[:before])) > 0.0:
         return IN_A_ROW, (f"the last {IN_A_ROW} losses, {least:g} and more, are more than {factor:g} times the highest of the "
                           f"{before} before them, {highest:g}")
     middles = _risen(losses, RISEN, factor)

@@ -73,7 +73,7 @@ class RecordHistory(Callback):
     def _compare_rates(self, update: Update) -> None:
         """Once: what the optimizer held is not what the scheduler has written for it."""
         expected = self._session.run.expected_rate * update.rate_factor
-        if self._is_rate_told or not isfinite(expected) or isclose(update.rate, expected, rel_tol=1e-6):
+        if update.rate == expected or self._is_rate_told or not isfinite(expected) or isclose(update.rate, expected, rel_tol=1e-6):
             return
         self._is_rate_told = True
         self._session.reporter.tell(f"update {update.step}: the optimizer's rate was {update.rate:g}, where the schedule has "

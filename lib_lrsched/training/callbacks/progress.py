@@ -73,7 +73,8 @@ class Progress(Callback):
 
     def on_update(self, update: Update) -> None:
         pairs, self._pairs = self._pairs, []
-        self._window = tuple(one for one in self._window if one.step > update.step - WINDOW)
+        if self._window and self._window[0].step <= update.step - WINDOW:  # steps rise
+            self._window = tuple(one for one in self._window if one.step > update.step - WINDOW)
         if pairs and update.step == self._step:
             loss, before = (float(mean) for mean in torch.stack(pairs).double().mean(0))
             if isfinite(loss) and isfinite(before):

@@ -74,13 +74,13 @@ class Moment(NamedTuple):
     scaler: Mapping[str, Any] = {}
 
 
-def facts_of(run: TrainingRun) -> Facts:
-    """What a snapshot of this run says of it, but for what only Snapshots knows."""
+def facts_of(run: TrainingRun, step: int, optimizer: str, data: str) -> Facts:
+    """What a snapshot of this run says of it, but for the digest of what is trained."""
     request, planned = run.request, run.planned
     return Facts(
-        run=run.id, kind=request.kind, name=request.name, step=0, digest="", rate_text=request.rate_text,
+        run=run.id, kind=request.kind, name=request.name, step=step, digest="", rate_text=request.rate_text,
         clip_text=request.clip_text, total_steps=request.total_steps, origin=planned.origin, multiplier=float(planned.multiplier),
-        planner=PLANNER_VERSION, optimizer="", time_s=time.time(), torch=str(torch.__version__), data="",
+        planner=PLANNER_VERSION, optimizer=optimizer, time_s=time.time(), torch=str(torch.__version__), data=data,
     )  # fmt: skip
 
 
@@ -108,6 +108,8 @@ class Snapshots(Callback):
         self._data_digest = ""
         self._is_same_data = True
         self._has_data = False
+        self._captions_are_drawn = True
+        self._python_moves = True  # the host's loop draws from Python's generator before its next update
         self._folder: Folder | None = None
         self._writer = Writer(self._write)
         self.moment = Moment()
@@ -160,6 +162,7 @@ class Snapshots(Callback):
     def data_made(self, data: Any, arguments: Mapping[str, Any], file: Path | None, encode: data_set.Encode | None) -> None:
         """The host has made its data set; ``file`` is the stored run's, which it is compared with."""
         described = data_set.describe(data, arguments)
+        self._captions_are_drawn = bool(arguments.get("shuffle_tags", True) or arguments.get("tag_drop_out", True))
         if self.snapshot is not None and file is not None:
             try:
                 differences = data_set.restore_into(file, data, described, encode, self.snapshot.facts.data)
@@ -224,7 +227,9 @@ class Snapshots(Callback):
         """
         place = None if self._batches is None else self._batches.place()
         scaler = step_hook.scaler_state(self._scaler) if self.is_scaled else {}
-        self.moment = Moment(step, made, generators.take(), place, scaler)
+        draws = generators.take(None if self._python_moves else self.moment.draws)
+        self.moment = Moment(step, made, draws, place, scaler)
+        self._python_moves = disturbed or self._captions_are_drawn or self._batches is None or self._batches.is_epoch_over
         self._disturbed, self.is_past = disturbed, self._batches is None
         if is_good is not None:
             self._good_states.settle(is_good=is_good)
@@ -323,6 +328,7 @@ class Snapshots(Callback):
         step = self.moment.step
         self._retry_after = min(2 * self._retry_after, RETRY_MOST) if self._has_failed() else 1
         self._tried_step, self._retry_step, self._saved_s = step, step + self._retry_after, time.monotonic()
+        self.moment = self.moment._replace(draws=generators.take())  # with what others in this process have drawn from Python's
         snapshot = self._snapshot()
         self._offer(snapshot)
         # What takes milliseconds is on the disk before the next update; a thread is for what would hold the training up.
@@ -362,7 +368,7 @@ class Snapshots(Callback):
 
     def _taken(self, parts: dict[str, Any]) -> Snapshot:
         name = type(self._optimizer).__name__
-        return Snapshot(replace(facts_of(self._session.run), step=self.moment.step, optimizer=name, data=self._data_digest), parts)
+        return Snapshot(facts_of(self._session.run, self.moment.step, name, self._data_digest), parts)
 
     def _write(self, snapshot: Snapshot) -> None:
         """In the writer's thread, where there is one."""

@@ -11,6 +11,7 @@ import random
 from pathlib import Path
 
 import torch
+from modules import shared
 from modules.textual_inversion import textual_inversion
 
 FOLDER = Path(os.environ["LANE_SPY"])
@@ -19,6 +20,12 @@ FOLDER = Path(os.environ["LANE_SPY"])
 def report(entry):
     with (FOLDER / "updates.jsonl").open("a") as file:
         file.write(json.dumps(entry) + "\n")
+
+
+def attention():
+    """The name of the function that computes it in the UNet now."""
+    layer = next(module for module in shared.sd_model.model.diffusion_model.modules() if hasattr(module, "to_k"))
+    return vars(layer).get("forward", type(layer).forward).__name__
 
 
 def watch(step):
@@ -32,7 +39,7 @@ def watch(step):
             "betas": [[float(beta) for beta in group.get("betas", [])] for group in self.param_groups],
             "momentum": [float(group.get("momentum", 0)) for group in self.param_groups],
             "abs_max": max((float(g.abs().max()) for g in gradients), default=0.0),
-            "norm": float(sum((g * g).sum() for g in gradients)) ** 0.5,
+            "norm": float(sum((g * g).sum() for g in gradients)) ** 0.5, "attention": attention(),
         })
         return step(self, *args, **kwargs)
 
