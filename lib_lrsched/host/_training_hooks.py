@@ -25,6 +25,7 @@ from functools import wraps
 from typing import Any
 
 from lib_lrsched.optimizer import step_hook
+from lib_lrsched.schedule.searching import is_search
 from lib_lrsched.snapshot import find
 from lib_lrsched.snapshot.snapshot import Snapshot
 from lib_lrsched.storage.locks import Call
@@ -186,7 +187,11 @@ class TrainingHooks:
         claim = self.runtime.claim(request.kind, request.name, call)
         choice = self.runtime.chosen(request.kind, request.name)
         known, messages = self._known(request, choice, call) if reloads else self._known_in_memory(request, choice)
-        resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, known, choice)
+        kept = self.runtime.kept(request.kind, request.name)
+        resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, known, choice, kept=kept)
+        if resumed.back is not None and is_search(request.rate_text):
+            raise InputError("a range test puts back what it trains and cannot go back in a run: choose to continue from the "
+                             "newest snapshot, or give a schedule to train with")
         if resumed.state is not None:
             claim.resumes(resumed.state.id)
         resumed = replace(resumed, messages=(*resumed.messages, *messages, *([claim.trouble] if claim.trouble else [])))

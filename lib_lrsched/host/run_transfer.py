@@ -34,22 +34,32 @@ from .webui import Host, NoTraining
 LARGE_BYTES = 64 << 20
 
 
-def snapshots_json(store: Store, run_id: str) -> list[dict[str, Any]]:
-    """The snapshots of a run, newest first, each read and looked at: what is in it, or what is wrong with it."""
-    state = store.load(run_id)
+def snapshots_json(store: Store, run_id: str, *, whole: bool = False) -> dict[str, Any]:
+    """The snapshots of a run, newest first, and its best state, each looked at: what is in it, or what is wrong with it.
+
+    Args:
+        whole: large ones are read whole too, and their digests checked.
+    """
+    state, best = store.load(run_id), store.best_path(run_id)
     found = []
     for number, path in Folder(store.snapshots_path(run_id), run_id).numbered():
-        entry: dict[str, Any] = {"number": number, "file": path.name, "good": False, "message": ""}
-        try:
-            size_bytes = path.stat().st_size
-            # A list must not read hundreds of megabytes: of large ones the header says enough.
-            entry |= {"size_bytes": size_bytes, **_described((read if size_bytes <= LARGE_BYTES else peek)(path))}
-            entry["good"] = number > state.floor
-            entry["message"] = "" if entry["good"] else "discarded: the run went back to an earlier step"
-        except (RunStateError, OSError) as error:
-            entry["message"] = str(error)
+        entry = {"number": number, **_looked_at(path, whole=whole)}
+        if entry["good"] and number <= state.floor:
+            entry |= {"good": False, "message": "discarded: the run went back to an earlier step"}
         found.append(entry)
-    return found
+    return {"bundles": found, "best": {"number": None, **_looked_at(best, whole=whole)} if best.exists() else None}
+
+
+def _looked_at(path: Path, *, whole: bool) -> dict[str, Any]:
+    entry: dict[str, Any] = {"file": path.name, "good": False, "checked": True, "message": ""}
+    try:
+        entry["size_bytes"] = size_bytes = path.stat().st_size
+        # A list must not read hundreds of megabytes: of large ones the header says enough.
+        is_read = whole or size_bytes <= LARGE_BYTES
+        entry |= {**_described((read if is_read else peek)(path)), "good": True, "checked": is_read}
+    except (RunStateError, OSError) as error:
+        entry["message"] = str(error)
+    return entry
 
 
 def _described(snapshot: Snapshot) -> dict[str, Any]:
@@ -123,7 +133,7 @@ def _put_in(host: Host, store: Store, unpacked: archive.Unpacked, wanted: str) -
     known = Known(unpacked.snapshot.facts.step, step_hook.digest(unpacked.snapshot.trained), file_time(file))
     state = replace(
         state, id=store.new_id(state.kind, wanted, state.created_s), name=wanted, known=(known,),
-        main_digest=known.digest, floor=0, step=known.step, average_mtime_ns=0, placed="",
+        main_digest=known.digest, floor=0, step=known.step, average_mtime_ns=0, placed="", given_up="",
         state="interrupted" if state.state in ("pending", "running") else state.state,
     )
     try:

@@ -84,9 +84,10 @@ class RunState:
     `main_digest` is the digest of what the host's own file held when last seen, `next_digest` of what was about to take its
     place then; `optim` says which weights the host's .optim beside it belongs to, as "file time:digest". `average_mtime_ns` is
     the time of the file NAME-ema that the run has written, 0 for none; `placed` says what of the run was last put in the place of
-    the host's own file, as "average:digest" or "best:digest". `multiplier` is what the guard multiplies the planned rate by,
-    `floor` the number up to which snapshots belong to a future that was given up. `settings` are the inputs of the host's form,
-    `options` those of ours, see training/options.py.
+    the host's own file, as "average:digest" or "best:digest". `given_up` is the digest of a host's own file that gave
+    way to a kept snapshot when the run went back, until the host saves again. `multiplier` is what the guard multiplies the planned
+    rate by, `floor` the number up to which snapshots belong to a future that was given up. `settings` are the inputs of the host's
+    form, `options` those of ours, see training/options.py.
     """
 
     id: str = field(metadata=stored(TEXT))
@@ -114,6 +115,7 @@ class RunState:
     optim: str = field(default="", metadata=added(TEXT))
     average_mtime_ns: int = field(default=0, metadata=added(COUNT))
     placed: str = field(default="", metadata=added(TEXT))
+    given_up: str = field(default="", metadata=added(TEXT))
     multiplier: float = field(default=1.0, metadata=added(FACTOR))
     floor: int = field(default=0, metadata=added(COUNT))
     options: dict[str, Scalar] = field(default_factory=dict, metadata=added(SCALARS))

@@ -37,12 +37,13 @@ from . import _data_faults
 from ._interrupts import Held
 from ._option_callbacks import that_change_updates
 from ._run_start import drop_foreign_state, find_start
-from .callback import Callback, Callbacks, Outcome, Save, Update
+from .callback import Callback, Callbacks, Outcome, PreviewImage, Save, Update
 from .callbacks.file_saving import FileSaving
 from .callbacks.folder_watch import FolderWatch
 from .callbacks.freezing import Freezing
 from .callbacks.guard import Guard
 from .callbacks.history import RecordHistory
+from .callbacks.preview_images import RecordImages
 from .callbacks.progress import Progress
 from .callbacks.putting_back import PutBack
 from .callbacks.rate_and_clip import RateAndClip
@@ -121,7 +122,7 @@ class Session:
             [freezing, *self._host_callbacks(freezing), self.rate_and_clip, *that_change_updates(self, options),
              *filter(None, [average]), Progress(self, options.progress_every), TimestepLosses(self), Strength(self),
              *filter(None, [self._validation]), self.history, self.guard, self.snapshots, self.file_saving, FolderWatch(),
-             *put_back],
+             RecordImages(self), *put_back],
             self.reporter, self.give_up,
         )  # fmt: skip
 
@@ -331,6 +332,10 @@ class Session:
     def saved(self, save: Save) -> None:
         """The host has written what is trained."""
         self.callbacks.call("on_save", save)
+
+    def image_saved(self, image: PreviewImage) -> None:
+        """The host has saved a preview image."""
+        self.callbacks.call("on_image", image)
 
     def state_dict(self) -> dict[str, Any]:
         """What the run, the callbacks and the trainee add to a snapshot."""
