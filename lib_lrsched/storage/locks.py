@@ -71,7 +71,7 @@ class Holder(NamedTuple):
 
 
 class Claim:
-    """The only training of one thing. `trouble` says why other processes do not see it, where they do not.
+    """The only training of one name. `trouble` says why other processes do not see it, where they do not.
 
     `release` may be called twice; the claim is released by itself when the call has returned.
     """
@@ -182,7 +182,7 @@ class Claim:
 
 
 def take(root: Path, kind: str, name: str, call: Call) -> Claim:
-    """The claim on a thing, for as long as the call runs. A thread that has it already keeps it, for the new call.
+    """The claim on a name, for as long as the call runs. A thread that has it already keeps it, for the new call.
 
     Raises:
         ConflictError: it is being trained; says by whom and since when. Nothing was changed.

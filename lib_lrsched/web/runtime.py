@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 
 from lib_lrsched.host.trial_runner import TrialRunner
 from lib_lrsched.storage.history import History
-from lib_lrsched.storage.resume import Resumption
+from lib_lrsched.storage.resume import KeptState, Resumption
 from lib_lrsched.storage.run_state import RunState
 from lib_lrsched.storage.store import Store
 from lib_lrsched.training.options import InForce
@@ -61,8 +61,23 @@ class Runtime(Protocol):
     def choose_options(self, kind: str, name: str, given: Mapping[str, Any]) -> None:
         """Options of that one training, in the place of those chosen before."""
 
-    def snapshots(self, run_id: str) -> list[dict[str, Any]]:
-        """The snapshots of a run."""
+    def choose_kept(self, run_id: str, step: int, choice: str) -> None:
+        """That it resumes from the snapshot of a run after so many updates."""
+
+    def kept(self, kind: str, name: str) -> KeptState | None:
+        """The snapshot that was chosen for it; None for the newest."""
+
+    def snapshots(self, run_id: str) -> dict[str, Any]:
+        """The snapshots of a run and its best state: `{"bundles": [...], "best"}`."""
+
+    def check(self, run_id: str) -> dict[str, Any]:
+        """The same, each read whole, and the `files` that it needs besides."""
+
+    def keep_last(self, run_id: str) -> dict[str, Any]:
+        """Deletes all but the newest good snapshot: `{"freed_bytes", "deleted", "step"}`."""
+
+    def unfillable(self, kind: str | None, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What of a profile cannot be filled in: `{"field", "value", "why"}`."""
 
     def delete_run(self, run_id: str) -> None:
         """Deletes a run that is not running."""

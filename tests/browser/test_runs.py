@@ -145,7 +145,7 @@ def test_names_from_outside_are_shown_as_text(page: Page) -> None:
     page.route("**/lrsched/v1/runs**", answer)
     page.route("**/lrsched/v1/runs/**", answer)
     open_tab(page)
-    expect(page.locator(".lrsched-run-name")).to_have_text(evil)
+    expect(page.locator("#lrsched_runs .lrsched-run-name")).to_have_text(evil)
     expect(page.locator("#lrsched_run_title")).to_have_text(f"{evil} (embedding, failed)")
     expect(page.locator("#lrsched_run_message")).to_have_text(evil)
     expect(page.locator("#lrsched_run_learning")).to_have_text(evil)

@@ -62,9 +62,9 @@ def start_of(ground: Any, kind: str) -> list[Any]:
 def saved(kind: str, path: Path) -> list[Any]:
     """The weights in a file, as the host reads them."""
     if kind == "hypernetwork":
-        thing = hypernetwork.Hypernetwork()
-        thing.load(str(path))
-        return weights(thing)
+        host_object = hypernetwork.Hypernetwork()
+        host_object.load(str(path))
+        return weights(host_object)
     return [pt_files.load_pt(str(path))["string_to_param"]["*"].detach()]
 
 

@@ -87,6 +87,9 @@ class FakeRuntime:
     def chosen(self, kind: str, name: str) -> str:
         return self.choices.get((kind, name), "continue")
 
+    def kept(self, kind: str, name: str) -> None:
+        return None
+
     def options(self, kind: str, name: str) -> InForce:
         given = self.given.get((kind, name), {})
         return InForce(with_chosen(Options(), given), Options(), given, None)
@@ -292,6 +295,9 @@ def test_a_run_in_the_list_has_these_fields(client: Client, runtime: FakeRuntime
         "message": "", "multiplier": 1.0, "origin": 0,
         "legs": [{"start_step": 0, "mode": "start", "rate_text": "0.005:100, 1e-3"},
                  {"start_step": 100, "mode": "start", "rate_text": "1"}],
+        "title": "", "note": "", "images": 0, "size_bytes": (runtime.store.root / "runs/a/run.json").stat().st_size,
+        "progress_end": None, "progress_best": None, "progress_best_step": None, "validation_end": None, "validation_best": None,
+        "best_step": None, "seconds": 0.0, "ended_s": 1_100.0, "outcome": "finished: 120 of 200 updates", "trouble": "",
     }  # fmt: skip
 
 
@@ -478,7 +484,7 @@ def test_resume_without_a_run_or_without_the_embedding_says_so(client: Client, r
     runtime.store.save(state())
     runtime.found["embedding", "my cat"] = (121, "other", 99)
     nothing = {"kind": "embedding", "run": None, "settings": None, "file_step": None, "exact": False, "way": "continue"}
-    nothing["mode"] = None
+    nothing |= {"mode": None, "from_step": None}
     assert get(client, "/resume?kind=embedding&name=my%20cat") == nothing | {
         "name": "my cat", "step": 121, "file_step": 121, "message": "no stored run belongs to 'my cat' as it is now, at step 121",
     }  # fmt: skip

@@ -12,7 +12,7 @@ import * as words from "./option_words.js";
 const KINDS = ["embedding", "hypernetwork"];
 const GOING_ON = new Set(["pending", "running"]);
 
-/** The box. `resumes` are the Train tab's offers by kind; `onChange()` hears of other options in force. */
+/** The box. `resumes` are the Train tab's offers by kind; `onChange()` hears of a choice. */
 export class OptionsBox {
     #forms = {};
     #presets = null;
@@ -72,7 +72,6 @@ export class OptionsBox {
     }
 
     #answered(kind) {
-        this.onChange();
         if (kind === this.source.kind) this.#draw();
         else this.#drawSum();
     }
@@ -112,7 +111,7 @@ export class OptionsBox {
 
     #newForm(source, {descriptions}) {
         const made = descriptions.map((described) => {
-            const onChoose = (value) => source.choose((answer) => words.withChange(answer, described.name, value));
+            const onChoose = (value) => this.#choose(source, (answer) => words.withChange(answer, described.name, value));
             if (described.timesteps > 0) return new FactorField(described, {onChoose});
             return new OptionField(described, {onChoose, control: controlOf(described)});
         });
@@ -153,7 +152,13 @@ export class OptionsBox {
     }
 
     async #send(change) {
-        setText(this.trouble, sentence(await this.source.choose(change)));
+        setText(this.trouble, sentence(await this.#choose(this.source, change)));
+    }
+
+    async #choose(source, change) {
+        const refused = await source.choose(change);
+        if (refused === "") this.onChange();
+        return refused;
     }
 
     /** Asked for with the first form; a list that did not come is asked for with the next one. */
