@@ -29,6 +29,7 @@ from .atomic_files import write_all
 LOOK_EVERY_S = 0.5
 """A claim is released at most this long after its training function has left without a word."""
 
+_LOOKS = 5
 _TRIES = 100
 _TRIES_TO_READ = 20
 _PAUSE_S = 0.01
@@ -53,6 +54,14 @@ class Call(NamedTuple):
     @property
     def is_running(self) -> bool:
         """Whether it has not returned yet. A thread may live on and serve other requests; its stack tells."""
+        for _ in range(_LOOKS):
+            try:
+                return self._is_on_the_stack()
+            except AttributeError:  # noqa: PERF203 CPython 3.11: the thread has run on, and what was a frame is another object now
+                continue
+        return True  # a stack that changes all the time is one of a thread that runs; who asks asks again
+
+    def _is_on_the_stack(self) -> bool:
         frame = sys._current_frames().get(self.thread)  # noqa: SLF001 documented, for debuggers
         while frame is not None:
             if frame.f_code is self.code:
