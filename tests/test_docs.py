@@ -232,6 +232,24 @@ def test_the_fields_of_a_run_are_those_of_the_code():
     assert f"`[{', '.join(COLUMNS)}]`" in " ".join(read(DOCS / "architecture.md").split())
 
 
+def test_what_a_list_shows_of_a_run_and_what_is_compared_are_described(tmp_path: Path):
+    from lib_lrsched.preview.comparison import AXES, OUTCOMES, ComparedRun, comparison
+    from lib_lrsched.preview.run_list import RunList
+    from lib_lrsched.storage.history import History
+    from lib_lrsched.storage.run_state import RunState
+    from lib_lrsched.storage.store import Store
+
+    page = read(DOCS / "api.md")
+    state = RunState("a", "embedding", "a", "finished", 9, 9, 0.0, 0.0, "1")
+    listed = RunList(Store(tmp_path)).entry(state)
+    text = page.partition("### GET /runs\n")[2].partition("### GET /runs/{id}\n")[0]
+    assert [field for field in listed if f"`{field}`" not in text] == []
+    text = page.partition("\n## Comparison\n")[2].partition("\n## ")[0]
+    found = comparison([ComparedRun(state, listed, History(None))], "step", {})
+    for field in (*found, *found["runs"][0], *found["settings"][0], *AXES, *(kind for _, kind in OUTCOMES.values())):
+        assert f"`{field}`" in text or f'"{field}"' in text, field
+
+
 def test_every_option_of_a_run_has_its_flag_in_the_table():
     from lib_lrsched.training.options import OPTIONS
 

@@ -1,5 +1,6 @@
 // Starts the parts when their markup is on the page, and brings them back when gradio redraws it.
 import {byId, isShown} from "./base/dom.js";
+import {OptionsBox} from "./options/options_box.js";
 import {settingsOf} from "./planner/continuation.js";
 import {Planner} from "./planner/planner.js";
 import {Transfer} from "./planner/transfer.js";
@@ -36,6 +37,7 @@ function trials() {
 
 function startHelpers() {
     const helpers = new TrainHelpers();
+    helpers.add(new OptionsBox(helpers.resumes, {onChange: () => helpers.preflight.again()}));
     const onUse = (trial) => parts.tab.trials.use(trial);
     for (const kind of ["embedding", "hypernetwork"]) {
         helpers.add(new TrainOffer(kind, trials(), {onUse, onShow: () => parts.tab.trials.reveal()}));

@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
+from lib_lrsched.training.callback import PreviewImage
 from lib_lrsched.training.session import Session
 
 from .runtime import Runtime
@@ -92,10 +94,12 @@ class SavingHooks:
             if session is None or not session.run.is_live:
                 return original(*args, **kwargs)
             try:
-                return original(*args, **kwargs)
+                answer = original(*args, **kwargs)
             except OSError as error:
                 session.reporter.tell_once(f"preview images cannot be saved, training continues: {error.strerror or error}")
                 return "not saved", None  # a path and that of a text file; the loops show the first
+            session.reporter.protect(lambda: _record_image(session, answer, args, kwargs))
+            return answer
 
         return save_image
 
@@ -112,6 +116,7 @@ class SavingHooks:
             def save_or_say(*where: Any, **how: Any) -> None:
                 try:
                     save(*where, **how)
+                    session.reporter.protect(lambda: _record_copy(session, image, where))
                 except OSError as error:
                     why = error.strerror or error
                     session.reporter.tell_once(f"images with the embedding in them cannot be saved, training continues: {why}")
@@ -160,6 +165,22 @@ class SavingHooks:
                     self._after_last_save(session)
 
         return save_hypernetwork
+
+
+def _record_image(session: Session, answer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """What the loop has saved; it alone names its images, and other extensions may save theirs in the same thread."""
+    given = {**dict(zip(("image", "path", "basename", "seed", "prompt"), args)), **kwargs}
+    file, image = answer[0] if isinstance(answer, tuple) and answer else None, given.get("image")
+    if given.get("forced_filename") and isinstance(file, str) and image is not None:
+        path = Path(file).absolute()
+        if path.is_file():
+            session.image_saved(PreviewImage(path, str(given.get("prompt") or ""), tuple(image.size)))
+
+
+def _record_copy(session: Session, image: Any, where: tuple[Any, ...]) -> None:
+    """The copy with the embedding in it."""
+    if where and isinstance(where[0], (str, os.PathLike)):
+        session.image_saved(PreviewImage(Path(where[0]).absolute(), "", tuple(image.size), holds_embedding=True))
 
 
 def _add_progress(session: Session, step: int) -> None:

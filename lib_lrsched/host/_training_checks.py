@@ -22,11 +22,11 @@ class TrainingChecks:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def before_start(self, run: TrainingRun, thing: Any, step: int) -> None:
+    def before_start(self, run: TrainingRun, host_object: Any, step: int) -> None:
         request = run.request
         input_checks.check_is_left(run.planned, step)
-        input_checks.check_design(self._host, request.kind, request.name, thing)
-        input_checks.check_numbers(request.kind, request.name, thing)
+        input_checks.check_design(self._host, request.kind, request.name, host_object)
+        input_checks.check_numbers(request.kind, request.name, host_object)
 
     def cautions(self, run: TrainingRun) -> list[str]:
         return input_checks.cautions(run)
@@ -54,13 +54,13 @@ class TrainingChecks:
     def save_copy(self, kind: str, end: str) -> str:
         frame = input_checks.caller_locals(f"{kind}_name")
         name = f"{frame[f'{kind}_name']}-{end}"
-        file, thing = os.path.join(frame["log_directory"], f"{name}.pt"), frame[kind]  # noqa: PTH118 the host's own path
-        before = thing.name
+        file, host_object = os.path.join(frame["log_directory"], f"{name}.pt"), frame[kind]  # noqa: PTH118 the host's own path
+        before = host_object.name
         save = self._save_embedding if kind == "embedding" else self._save_hypernetwork
         try:
             save(name, file)
         finally:
-            thing.name = before
+            host_object.name = before
         return file
 
     def pictures(self, arguments: Mapping[str, Any], trained: Sequence[str], most: int) -> tuple[str, list[Picture]]:
@@ -75,11 +75,11 @@ class TrainingChecks:
 
     def _save_hypernetwork(self, name: str | None = None, file: str | None = None) -> None:
         frame = input_checks.caller_locals("hypernetwork_name")
-        thing, name, file = frame["hypernetwork"], name or frame["hypernetwork_name"], file or frame["filename"]
-        thing.optimizer_name = frame["optimizer_name"]
+        host_object, name, file = frame["hypernetwork"], name or frame["hypernetwork_name"], file or frame["filename"]
+        host_object.optimizer_name = frame["optimizer_name"]
         if getattr(self._host.shared.opts, "save_optimizer_state", False):
-            thing.optimizer_state_dict = frame["optimizer"].state_dict()
+            host_object.optimizer_state_dict = frame["optimizer"].state_dict()
         try:
-            self._host.hn.save_hypernetwork(thing, frame["checkpoint"], name, file)
+            self._host.hn.save_hypernetwork(host_object, frame["checkpoint"], name, file)
         finally:
-            thing.optimizer_state_dict = None
+            host_object.optimizer_state_dict = None

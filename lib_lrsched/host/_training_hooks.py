@@ -25,6 +25,7 @@ from functools import wraps
 from typing import Any
 
 from lib_lrsched.optimizer import step_hook
+from lib_lrsched.schedule.searching import is_search
 from lib_lrsched.snapshot import find
 from lib_lrsched.snapshot.snapshot import Snapshot
 from lib_lrsched.storage.locks import Call
@@ -186,7 +187,11 @@ class TrainingHooks:
         claim = self.runtime.claim(request.kind, request.name, call)
         choice = self.runtime.chosen(request.kind, request.name)
         known, messages = self._known(request, choice, call) if reloads else self._known_in_memory(request, choice)
-        resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, known, choice)
+        kept = self.runtime.kept(request.kind, request.name)
+        resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, known, choice, kept=kept)
+        if resumed.back is not None and is_search(request.rate_text):
+            raise InputError("a range test puts back what it trains and cannot go back in a run: choose to continue from the "
+                             "newest snapshot, or give a schedule to train with")
         if resumed.state is not None:
             claim.resumes(resumed.state.id)
         resumed = replace(resumed, messages=(*resumed.messages, *messages, *([claim.trouble] if claim.trouble else [])))
@@ -264,18 +269,18 @@ class TrainingHooks:
             with suppress(OSError):  # the run says it when it begins, and training does not depend on it
                 self.runtime.store.save(replace(state, known=trimmed((*state.known, known), state.main_digest)))
 
-    def _restore_hypernetwork(self, session: Session | TrialSession, thing: Any, filename: str) -> None:
+    def _restore_hypernetwork(self, session: Session | TrialSession, host_object: Any, filename: str) -> None:
         assert isinstance(self.runtime.host, Host), "something is trained"
         request = session.run.request
         if request.kind != "hypernetwork" or filename != self.runtime.host.hypernetwork_file(request.name) or session.is_restored:
             return
         if session.run.planned.resumed.state is None:
             # Its file time was not known: a copy, or a disk that rounds. Its weights may be.
-            tensors = find.trained_tensors(request.kind, thing)
-            now = Known(thing.step or 0, step_hook.digest(tensors), 0)
+            tensors = find.trained_tensors(request.kind, host_object)
+            now = Known(host_object.step or 0, step_hook.digest(tensors), 0)
             resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, now, session.run.planned.resumed.choice)
             session.adopt(resumed, snapshot, self.runtime.options_for(request.kind, request.name, resumed))
-        session.restore(thing)
+        session.restore(host_object)
 
     def _hypernetwork(self, original: type[Any]) -> type[Any]:
         hooks = self

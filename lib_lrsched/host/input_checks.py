@@ -154,19 +154,19 @@ def nothing_learned(run: TrainingRun) -> str:
     return preflight.NO_CLIP if run.planned.clip_plan is not None and preflight.is_nothing(run.planned.clip_plan) else ""
 
 
-def check_numbers(kind: str, name: str, thing: Any) -> None:
+def check_numbers(kind: str, name: str, host_object: Any) -> None:
     """Refuse to train what is ruined already.
 
     Raises:
         InputError: it holds a number that is not finite.
     """
-    tensors = [thing.vec] if kind == "embedding" else list(thing.weights()) if hasattr(thing, "weights") else []
+    tensors = [host_object.vec] if kind == "embedding" else list(host_object.weights()) if hasattr(host_object, "weights") else []
     if not is_finite([tensor.detach() for tensor in tensors if hasattr(tensor, "detach")]):
         raise InputError(f"the {kind} {name!r} contains NaN or infinity, and training cannot fix that: put an earlier file in its "
                          f"place, such as {name}.pt.bak or a copy from the log directory, or create it again")
 
 
-def check_design(host: Host, kind: str, name: str, thing: Any) -> None:
+def check_design(host: Host, kind: str, name: str, host_object: Any) -> None:
     """Refuse a hypernetwork that does not touch the loaded model.
 
     Raises:
@@ -174,7 +174,7 @@ def check_design(host: Host, kind: str, name: str, thing: Any) -> None:
     """
     if kind != "hypernetwork":
         return
-    has, there = set(getattr(thing, "layers", ())), attention.widths(getattr(host.shared, "sd_model", None))
+    has, there = set(getattr(host_object, "layers", ())), attention.widths(getattr(host.shared, "sd_model", None))
     if has and there and not has & there:
         ours, theirs = (", ".join(map(str, sorted(one))) for one in (has, there))
         raise InputError(

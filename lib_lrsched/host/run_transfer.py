@@ -34,22 +34,32 @@ from .webui import Host, NoTraining
 LARGE_BYTES = 64 << 20
 
 
-def snapshots_json(store: Store, run_id: str) -> list[dict[str, Any]]:
-    """The snapshots of a run, newest first, each read and looked at: what is in it, or what is wrong with it."""
-    state = store.load(run_id)
+def snapshots_json(store: Store, run_id: str, *, whole: bool = False) -> dict[str, Any]:
+    """The snapshots of a run, newest first, and its best state, each looked at: what is in it, or what is wrong with it.
+
+    Args:
+        whole: large ones are read whole too, and their digests checked.
+    """
+    state, best = store.load(run_id), store.best_path(run_id)
     found = []
     for number, path in Folder(store.snapshots_path(run_id), run_id).numbered():
-        entry: dict[str, Any] = {"number": number, "file": path.name, "good": False, "message": ""}
-        try:
-            size_bytes = path.stat().st_size
-            # A list must not read hundreds of megabytes: of large ones the header says enough.
-            entry |= {"size_bytes": size_bytes, **_described((read if size_bytes <= LARGE_BYTES else peek)(path))}
-            entry["good"] = number > state.floor
-            entry["message"] = "" if entry["good"] else "discarded: the run went back to an earlier step"
-        except (RunStateError, OSError) as error:
-            entry["message"] = str(error)
+        entry = {"number": number, **_looked_at(path, whole=whole)}
+        if entry["good"] and number <= state.floor:
+            entry |= {"good": False, "message": "discarded: the run went back to an earlier step"}
         found.append(entry)
-    return found
+    return {"bundles": found, "best": {"number": None, **_looked_at(best, whole=whole)} if best.exists() else None}
+
+
+def _looked_at(path: Path, *, whole: bool) -> dict[str, Any]:
+    entry: dict[str, Any] = {"file": path.name, "good": False, "checked": True, "message": ""}
+    try:
+        entry["size_bytes"] = size_bytes = path.stat().st_size
+        # A list must not read hundreds of megabytes: of large ones the header says enough.
+        is_read = whole or size_bytes <= LARGE_BYTES
+        entry |= {**_described((read if is_read else peek)(path)), "good": True, "checked": is_read}
+    except (RunStateError, OSError) as error:
+        entry["message"] = str(error)
+    return entry
 
 
 def _described(snapshot: Snapshot) -> dict[str, Any]:
@@ -123,7 +133,7 @@ def _put_in(host: Host, store: Store, unpacked: archive.Unpacked, wanted: str) -
     known = Known(unpacked.snapshot.facts.step, step_hook.digest(unpacked.snapshot.trained), file_time(file))
     state = replace(
         state, id=store.new_id(state.kind, wanted, state.created_s), name=wanted, known=(known,),
-        main_digest=known.digest, floor=0, step=known.step, average_mtime_ns=0, placed="",
+        main_digest=known.digest, floor=0, step=known.step, average_mtime_ns=0, placed="", given_up="",
         state="interrupted" if state.state in ("pending", "running") else state.state,
     )
     try:
@@ -145,6 +155,15 @@ class Used(NamedTuple):
     file: str
     step: int
     message: str
+
+
+def usable(store: Store, state: RunState) -> list[str]:
+    """Those of find.PLACED that a run seems to have: no snapshot is read."""
+    snapshots = []
+    with suppress(OSError):  # use() says it
+        snapshots = Folder(store.snapshots_path(state.id), state.id).numbered()
+    there = {"average": bool(state.options.get("ema") and snapshots), "best": store.best_path(state.id).exists()}
+    return [what for what in PLACED if there[what]]
 
 
 def use(host: Host | NoTraining, store: Store, live: Collection[Any], run_id: str, what: str) -> Used:
@@ -174,7 +193,7 @@ def use(host: Host | NoTraining, store: Store, live: Collection[Any], run_id: st
         claim.release()
     host.reload(state.kind)
     step = snapshot.facts.step
-    again = f"the next training of {state.name} is a new run from it: at step {step}, with a new optimizer"
+    again = f"The next training of {state.name} is a new run from it: at step {step}, with a new optimizer"
     return Used(file.name, step, f"{file.name} is now {PLACED[what]} of {run_id}; the file before it is {file.name}.bak. {again}")
 
 
@@ -213,21 +232,21 @@ def write_unsaved(host: Host, store: Store, name: str, now: Known, state: RunSta
     if state is None or state.main_digest == now.digest:
         return
     if snapshot is None or snapshot.facts.kind == "embedding":
-        thing = host.embedding(name)
-        file = embedding_file(thing, host.embeddings_dir(), name)
+        host_object = host.embedding(name)
+        file = embedding_file(host_object, host.embeddings_dir(), name)
     else:
         path = host.hypernetwork_file(name)
         assert path is not None, "its name was looked up just now"
-        file, thing = Path(path), host.hn.Hypernetwork()
-        thing.load(path)
-        restore(thing.weights(), snapshot)
-        thing.step = now.step
+        file, host_object = Path(path), host.hn.Hypernetwork()
+        host_object.load(path)
+        restore(host_object.weights(), snapshot)
+        host_object.step = now.step
     shadow = None if snapshot is None else averaged(snapshot.parts)
     average = beside(file)
     try:
         if shadow is not None:
-            save_average(state.kind, thing, shadow, average, backup=state.average_mtime_ns != file_time(average))
-        save_whole(str(file), thing.save, backup=True)
+            save_average(state.kind, host_object, shadow, average, backup=state.average_mtime_ns != file_time(average))
+        save_whole(str(file), host_object.save, backup=True)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         why, mend = disk_errors.why(error), disk_errors.mend(error)
         message = f"the run is complete, but {file.name} cannot be written: {why}. To write it, {mend}, then try again"
@@ -243,7 +262,7 @@ def write_unsaved(host: Host, store: Store, name: str, now: Known, state: RunSta
 
 
 def _free_file(host: Host, kind: str, name: str) -> Path:
-    """Where a thing of that name goes; never outside the host's folder for its kind."""
+    """Where a file of that name goes; never outside the host's folder for its kind."""
     plain = "".join(c for c in name if c.isalnum() or c in "._- ").strip()
     if name != plain or name.startswith(".") or not 0 < len(name) <= 100:
         raise RequestError(f"expected a name of 1 to 100 letters, digits and . _ -, got {name!r}")
@@ -269,34 +288,34 @@ def _make(host: Host, snapshot: Snapshot, kind: str, name: str, file: Path, *, b
         if len(trained) != 1 or trained[0].ndim != 2 or not trained[0].numel():
             raise RunStateError("trained: expected one list of vectors for an embedding")
         (vec,) = trained
-        thing = host.ti.Embedding(vec, name, snapshot.facts.step)
+        host_object = host.ti.Embedding(vec, name, snapshot.facts.step)
     else:
-        thing = _hypernetwork(host, snapshot, name)
+        host_object = _hypernetwork(host, snapshot, name)
     if backup and file.exists():
-        vars(thing).update(_checkpoint_of(host, kind, name, file))
-    save_whole(str(file), thing.save, backup=backup)
+        vars(host_object).update(_checkpoint_of(host, kind, name, file))
+    save_whole(str(file), host_object.save, backup=backup)
 
 
 def _checkpoint_of(host: Host, kind: str, name: str, file: Path) -> dict[str, Any]:
     """What the host's own file says of the checkpoint."""
     if kind == "embedding":
-        thing = host.embedding(name)
+        host_object = host.embedding(name)
     else:
-        thing = host.hn.Hypernetwork()
+        host_object = host.hn.Hypernetwork()
         with suppress(Exception):  # a damaged file gives way to a good one
-            thing.load(str(file))
-    return {field: getattr(thing, field) for field in ("sd_checkpoint", "sd_checkpoint_name") if hasattr(thing, field)}
+            host_object.load(str(file))
+    return {field: getattr(host_object, field) for field in ("sd_checkpoint", "sd_checkpoint_name") if hasattr(host_object, field)}
 
 
 def _hypernetwork(host: Host, snapshot: Snapshot, name: str) -> Any:
     design = _design(snapshot)
     try:
-        thing = host.hn.Hypernetwork(name=name, **design)
+        host_object = host.hn.Hypernetwork(name=name, **design)
     except Exception as error:
         raise RunStateError(f"the design of the hypernetwork cannot be made here: {error}") from error
-    restore(thing.weights(), snapshot)
-    thing.step, thing.optimizer_name = snapshot.facts.step, snapshot.facts.optimizer
-    return thing
+    restore(host_object.weights(), snapshot)
+    host_object.step, host_object.optimizer_name = snapshot.facts.step, snapshot.facts.optimizer
+    return host_object
 
 
 def _design(snapshot: Snapshot) -> dict[str, Any]:

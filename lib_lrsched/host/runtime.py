@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lib_lrsched.errors import ConflictError, ScheduleError
+from lib_lrsched.errors import ConflictError, RequestError, RunStateError, ScheduleError
 from lib_lrsched.schedule.counting import needs_images
 from lib_lrsched.snapshot import find, recovery
 from lib_lrsched.snapshot.snapshot import peek
 from lib_lrsched.storage import locks
 from lib_lrsched.storage.locks import Call, Claim
-from lib_lrsched.storage.resume import CHOICES, Resumption
+from lib_lrsched.storage.resume import CHOICES, KeptState, Resumption
 from lib_lrsched.storage.run_state import Known, RunState
 from lib_lrsched.storage.store import Store
 from lib_lrsched.training.options import InForce, Options, with_chosen, with_stored
@@ -29,7 +29,7 @@ from lib_lrsched.training.session import Session
 from lib_lrsched.training.trial import Trial
 from lib_lrsched.training.trial_session import TrialSession
 
-from . import input_checks, preflight, run_transfer
+from . import input_checks, preflight, profile_check, run_keeping, run_transfer, validation_images
 from .images import count_images, count_in_time
 from .preflight_case import WARNING, Case, Finding
 from .trial_runner import TrialRunner
@@ -51,6 +51,7 @@ class Runtime:
         self.trial_runner = TrialRunner(self)
         self.when_tried: Callable[[], None] = lambda: None  # a trial is over, and its thread has nothing more to hook
         self._choices: dict[tuple[str, str], str] = {}
+        self._kept: dict[tuple[str, str], KeptState] = {}
         self._options: dict[tuple[str, str], dict[str, Any]] = {}
         self._lock = threading.Lock()
         self.calls: dict[int, Call] = {}
@@ -162,12 +163,21 @@ class Runtime:
         file = self.host.hypernetwork_file(name)
         return None if file is None else self._known_file(kind, name, Path(file))
 
+    def unfillable(self, kind: str | None, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """As profile_check.unfillable()."""
+        return profile_check.unfillable(self.host, kind, inputs, options)
+
     def count_images(self, folder: str, within_s: float | None = None) -> int | None:
         read = None if isinstance(self.host, NoTraining) else self.host.read_image
         try:
             return count_images(folder, read) if within_s is None else count_in_time(folder, read, within_s)
         except OSError:
             return None
+
+    def validation_folder(self, data_root: str, within_s: float) -> dict[str, Any] | None:
+        """How many images the folder `validation` of a data set has, as count_images(); None where there is no such folder."""
+        path = validation_images.folder(data_root)
+        return None if path is None else {"images": self.count_images(str(path), within_s)}
 
     def findings(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
         """As preflight.findings(); nothing where we are switched off."""
@@ -202,6 +212,8 @@ class Runtime:
     def _saved_step(self, kind: str, name: str) -> int:
         """Updates in the host's file; 0 where there is something newer, which training with the same max steps saves."""
         now, resumed = self.resumption_of(kind, name)
+        if now is not None and resumed.step is not None and resumed.step < now[0]:
+            return resumed.step  # the run goes back
         if now is None or (resumed.state is not None and resumed.state.main_digest != now[1]):
             return 0
         return now[0] if (resumed.step or 0) <= now[0] else 0
@@ -220,13 +232,24 @@ class Runtime:
 
     def resumption_of(self, kind: str, name: str) -> tuple[tuple[int, str, int] | None, Resumption]:
         """What the host has under a name, and with which stored run and from which step its next training resumes."""
-        now = self.lookup(kind, name)
-        found, _ = find.find(self.store, kind, name, None if now is None else Known(*now), self.chosen(kind, name), peek)
-        return now, found
+        now, choice = self.lookup(kind, name), self.chosen(kind, name)
+        try:
+            known = None if now is None else Known(*now)
+            return now, find.find(self.store, kind, name, known, choice, peek, self.kept(kind, name))[0]
+        except (RequestError, RunStateError) as error:  # what was chosen is gone, and a training would be refused
+            return now, Resumption(choice, messages=(str(error),))
 
-    def snapshots(self, run_id: str) -> list[dict[str, Any]]:
-        """The snapshots of a run, each looked at."""
+    def snapshots(self, run_id: str) -> dict[str, Any]:
+        """The snapshots of a run and its best state, each looked at."""
         return run_transfer.snapshots_json(self.store, run_id)
+
+    def check(self, run_id: str) -> dict[str, Any]:
+        """As run_keeping.check()."""
+        return run_keeping.check(self.store, run_id)
+
+    def keep_last(self, run_id: str) -> dict[str, Any]:
+        """As run_keeping.keep_last(): `{"freed_bytes", "deleted", "step"}`."""
+        return run_keeping.keep_last(self.store, self._in_use(), run_id)._asdict()
 
     def delete_run(self, run_id: str) -> None:
         """As run_transfer.delete()."""
@@ -240,6 +263,9 @@ class Runtime:
         """As run_transfer.import_run()."""
         with self.arrivals:
             return run_transfer.import_run(self.host, self.store, self.training_threads(), source, name)
+
+    def usable(self, state: RunState) -> list[str]:
+        return run_transfer.usable(self.store, state)
 
     def use(self, run_id: str, what: str) -> dict[str, Any]:
         """As run_transfer.use(): `{"file", "step", "message"}`."""
@@ -256,6 +282,29 @@ class Runtime:
             raise ValueError(f"expected one of {', '.join(CHOICES)}, got {choice!r}")
         with self._lock:
             self._choices[kind, name] = choice
+            self._kept.pop((kind, name), None)
+
+    def choose_kept(self, run_id: str, step: int, choice: str) -> None:
+        """That the next training of what a run trained resumes from its snapshot after so many updates.
+
+        Raises:
+            RequestError: it cannot; what was chosen before stays.
+        """
+        state = self.store.load(run_id)
+        kept, now = KeptState(run_id, step), self.lookup(state.kind, state.name)
+        if now is None:
+            raise RequestError(f"there is no {state.kind} {state.name!r} that could go back")
+        if choice == "file":
+            raise RequestError("way: expected continue, new or restart, for a snapshot is resumed from and not the file")
+        find.find(self.store, state.kind, state.name, Known(*now), choice, kept=kept)
+        self.choose(state.kind, state.name, choice)
+        with self._lock:
+            self._kept[state.kind, state.name] = kept
+
+    def kept(self, kind: str, name: str) -> KeptState | None:
+        """The snapshot that was chosen for the next training of this name; None for the newest."""
+        with self._lock:
+            return self._kept.get((kind, name))
 
     def chosen(self, kind: str, name: str) -> str:
         """What was chosen for the next training of this name; the plan continues where nobody chose."""
@@ -265,6 +314,7 @@ class Runtime:
     def forget_choice(self, kind: str, name: str) -> None:
         with self._lock:
             self._choices.pop((kind, name), None)
+            self._kept.pop((kind, name), None)
             self._options.pop((kind, name), None)
 
     def choose_options(self, kind: str, name: str, given: Mapping[str, Any]) -> None:

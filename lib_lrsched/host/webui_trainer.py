@@ -78,19 +78,19 @@ class WebUITrainer:
         finally:
             shared.loaded_hypernetworks = applied
 
-    def draw(self, kind: str, thing: Any, sample: Sample) -> bytes | None:
+    def draw(self, kind: str, host_object: Any, sample: Sample) -> bytes | None:
         from modules import devices, shared
 
         parts = [shared.sd_model.first_stage_model, *([shared.sd_model.cond_stage_model] if kind == "hypernetwork" else [])]
         for part in parts:
             part.to(devices.device)
         if kind == "hypernetwork":
-            thing.eval()
+            host_object.eval()
         try:
             return _drawn(sample)
         finally:
             if kind == "hypernetwork":
-                thing.train()
+                host_object.train()
             if shared.opts.unload_models_when_training:
                 for part in parts:
                     part.to(devices.cpu)

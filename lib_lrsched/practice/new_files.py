@@ -106,9 +106,9 @@ def check_readable(kind: str, path: Path | None) -> int:
     """
     assert path is not None, "the host lists it"
     try:
-        thing = _loaded(kind, path)
-        _check_width(kind, thing)
-        return int(thing.step or 0)
+        host_object = _loaded(kind, path)
+        _check_width(kind, host_object)
+        return int(host_object.step or 0)
     except files.UNREADABLE as error:
         way = f"put {path.name}{BACKUP}" if has_backup(path) else "put an intact copy"
         known = isinstance(error, ValueError) and str(path) in str(error)  # the loader's own words for any damage
@@ -130,9 +130,9 @@ def created(kind: str, name: str, make: Any) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="lrsched-") as folder:
         path = Path(folder) / f"{name}.pt"
         make(path)
-        thing = _loaded(kind, path)
+        host_object = _loaded(kind, path)
         if kind == "embedding":
-            database.unsaved[name] = database.word_embeddings[name] = thing
+            database.unsaved[name] = database.word_embeddings[name] = host_object
         else:
             shared.hypernetworks[name] = str(path)
         shared.at_start.append(lambda: _take_place(kind, name, path))
@@ -179,15 +179,15 @@ def _loaded(kind: str, path: Path) -> Any:
     with torch.random.fork_rng(devices=[]):  # making a hypernetwork's layers draws start values
         if kind == "embedding":
             return sd_hijack.embedding_from_file(path)
-        thing = hypernetwork.Hypernetwork()
-        thing.load(str(path))
-        return thing
+        host_object = hypernetwork.Hypernetwork()
+        host_object.load(str(path))
+        return host_object
 
 
-def _check_width(kind: str, thing: Any) -> None:
+def _check_width(kind: str, host_object: Any) -> None:
     wanted = sd_hijack.model_hijack.embedding_db.expected_shape
-    if kind == "embedding" and wanted not in (-1, thing.shape):
-        raise ValueError(f"its vectors have {thing.shape} numbers, and the model's have {wanted}")
+    if kind == "embedding" and wanted not in (-1, host_object.shape):
+        raise ValueError(f"its vectors have {host_object.shape} numbers, and the model's have {wanted}")
 
 
 def _a(kind: str) -> str:

@@ -53,15 +53,15 @@ class PracticeTrainer:
         finally:
             shared.set_loaded_hypernetworks(applied)
 
-    def draw(self, kind: str, thing: Any, sample: Sample) -> bytes | None:
+    def draw(self, kind: str, host_object: Any, sample: Sample) -> bytes | None:
         shared.sd_model.first_stage_model.to(shared.device)
         if kind == "hypernetwork":
-            thing.eval()
+            host_object.eval()
         try:
             return _png(previews.draw(_prompt(sample)))
         finally:
             if kind == "hypernetwork":
-                thing.train()
+                host_object.train()
             if shared.opts.unload_models_when_training:
                 shared.sd_model.first_stage_model.to("cpu")
 

@@ -7,6 +7,7 @@
     baseline.safetensors   what it started from, see `baseline`
     validation.safetensors the set that it is validated on, see `validation_set`
     best.safetensors       the snapshot of its best look
+    label.json             what a person calls it, see `labels`
 
 A file from somebody else is believed nothing: no other name is looked at, sizes are bounded, every field is checked as
 when it is read from the own disk, and what is kept is written anew.
@@ -27,6 +28,7 @@ from typing import IO, BinaryIO, TypeVar
 
 from lib_lrsched.errors import ConflictError, RunStateError
 from lib_lrsched.optimizer import step_hook
+from lib_lrsched.storage import labels
 from lib_lrsched.storage.atomic_files import write_with
 from lib_lrsched.storage.history import MAX_STEP, History
 from lib_lrsched.storage.run_state import RunState, from_json, state_dict
@@ -38,9 +40,9 @@ from .snapshot import Snapshot
 T = TypeVar("T")
 
 STATE, HISTORY, DATA, SNAPSHOT, BASELINE = "run.json", "history.jsonl", "data.safetensors", "bundle.safetensors", baseline.NAME
-VALIDATION, BEST = validation_set.NAME, "best.safetensors"
+VALIDATION, BEST, LABEL = validation_set.NAME, "best.safetensors", labels.NAME
 LARGEST_BYTES = {STATE: 4 << 20, HISTORY: 1 << 30, DATA: 2 << 30, SNAPSHOT: 4 << 30, BASELINE: 64 << 20, VALIDATION: 256 << 20,
-                 BEST: 4 << 30}
+                 BEST: 4 << 30, LABEL: 64 << 10}
 """What each member may be, unpacked."""
 
 UNPACKED_BYTES, UNPACKED_TIMES = 64 << 20, 20
@@ -88,6 +90,8 @@ def pack(store: Store, run_id: str, target: BinaryIO) -> None:
         with contextlib.suppress(RunStateError):
             if snapshot.read(store.best_path(run_id)).facts.run == run_id:
                 file.write(store.best_path(run_id), BEST)
+        if any(label := store.labels.of(run_id)):
+            file.writestr(LABEL, labels.to_json(label))
 
 
 class Unpacked:
@@ -117,6 +121,7 @@ class Unpacked:
         for name, made in ((SNAPSHOT, self.snapshot), (BEST, self._best)):
             if made is not None:
                 self._check_snapshot(name, made)
+        self._label = labels.from_json((folder / LABEL).read_bytes(), Path(LABEL)) if LABEL in names else None
         self._names = names
 
     def _check_snapshot(self, name: str, made: Snapshot) -> None:
@@ -140,6 +145,8 @@ class Unpacked:
                 write_with(path, lambda temporary, data=data: _copy(data, temporary))  # type: ignore[misc]
         if self._best is not None:
             snapshot.write(store.best_path(state.id), _renamed(self._best, state))
+        if self._label is not None:
+            store.labels.save(state.id, self._label)
         folder = snapshot.Folder(store.snapshots_path(state.id), state.id, lambda: state_dict(stamped(state)))
         folder.add(_renamed(self.snapshot, state))
         store.save(state)

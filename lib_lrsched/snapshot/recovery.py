@@ -50,7 +50,7 @@ def _of_facts(found: Snapshot, known: tuple[Known, ...]) -> RunState:
 
 
 def _forms(folder: Folder) -> tuple[Known, ...]:
-    """The forms of the trained thing in all snapshots that can be read, the oldest first."""
+    """The forms of what is trained in all snapshots that can be read, the oldest first."""
     forms = []
     for _, path in reversed(folder.numbered()):
         try:

@@ -1,4 +1,4 @@
-"""A thread that writes what it is given, one thing at a time; of what waits, only the newest is written."""
+"""A thread that writes what it is given, one item at a time; of what waits, only the newest is written."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ class Writer(Generic[T]):
         self._troubles: list[str] = []
         self._told: set[str] = set()
 
-    def submit(self, thing: T) -> None:
+    def submit(self, item: T) -> None:
         """Has it written when the thread gets to it; what was waiting is given up for it."""
         with self._changed:
-            self._waiting = thing
+            self._waiting = item
             if self._thread is None:
                 # A daemon: a process that ends does not wait for a disk that does not answer. close() does.
                 self._thread = threading.Thread(target=self._run, name="lrsched-writer", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
 
-    def write_now(self, thing: T) -> None:
+    def write_now(self, item: T) -> None:
         """Writes it in the calling thread; it is on the disk when this returns, or has failed."""
         try:
-            self._write(thing)
+            self._write(item)
         except Exception as error:  # noqa: BLE001 whatever a disk or a library does, training continues
             self._trouble(error)
 
@@ -66,7 +66,7 @@ class Writer(Generic[T]):
             thread.join()
 
     def take_troubles(self) -> list[str]:
-        """What went wrong, each thing once."""
+        """What went wrong, each message once."""
         with self._changed:
             troubles, self._troubles = self._troubles, []
         return troubles
@@ -76,12 +76,12 @@ class Writer(Generic[T]):
             with self._changed:
                 while self._waiting is None and not self._is_closed:
                     self._changed.wait()
-                thing, self._waiting = self._waiting, None
-                self._is_writing = thing is not None
-            if thing is None:
+                item, self._waiting = self._waiting, None
+                self._is_writing = item is not None
+            if item is None:
                 return
-            self.write_now(thing)
-            thing = None
+            self.write_now(item)
+            item = None
             with self._changed:
                 self._is_writing = False
                 self._changed.notify_all()

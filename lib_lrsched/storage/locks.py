@@ -29,6 +29,7 @@ from .atomic_files import write_all
 LOOK_EVERY_S = 0.5
 """A claim is released at most this long after its training function has left without a word."""
 
+_LOOKS = 5
 _TRIES = 100
 _TRIES_TO_READ = 20
 _PAUSE_S = 0.01
@@ -53,6 +54,14 @@ class Call(NamedTuple):
     @property
     def is_running(self) -> bool:
         """Whether it has not returned yet. A thread may live on and serve other requests; its stack tells."""
+        for _ in range(_LOOKS):
+            try:
+                return self._is_on_the_stack()
+            except AttributeError:  # noqa: PERF203 CPython 3.11: the thread has run on, and what was a frame is another object now
+                continue
+        return True  # a stack that changes all the time is one of a thread that runs; who asks asks again
+
+    def _is_on_the_stack(self) -> bool:
         frame = sys._current_frames().get(self.thread)  # noqa: SLF001 documented, for debuggers
         while frame is not None:
             if frame.f_code is self.code:
@@ -71,7 +80,7 @@ class Holder(NamedTuple):
 
 
 class Claim:
-    """The only training of one thing. `trouble` says why other processes do not see it, where they do not.
+    """The only training of one name. `trouble` says why other processes do not see it, where they do not.
 
     `release` may be called twice; the claim is released by itself when the call has returned.
     """
@@ -182,7 +191,7 @@ class Claim:
 
 
 def take(root: Path, kind: str, name: str, call: Call) -> Claim:
-    """The claim on a thing, for as long as the call runs. A thread that has it already keeps it, for the new call.
+    """The claim on a name, for as long as the call runs. A thread that has it already keeps it, for the new call.
 
     Raises:
         ConflictError: it is being trained; says by whom and since when. Nothing was changed.

@@ -1,4 +1,4 @@
-"""What could not be read below the state folder: each thing once, for the tab and the console."""
+"""What could not be read below the state folder: each message once, for the tab and the console."""
 
 from __future__ import annotations
 

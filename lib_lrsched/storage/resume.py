@@ -15,7 +15,8 @@ lowest rate.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, get_args
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 from lib_lrsched.schedule.searching import is_search
 
@@ -33,18 +34,33 @@ SAID = {
 }
 
 
+class KeptState(NamedTuple):
+    """A snapshot that a training is to resume from although it is not the newest: the run's id, and the updates that it holds."""
+
+    run: str
+    step: int
+
+
+class WentBack(NamedTuple):
+    """The file of such a snapshot, and the digest of the host's own file, which is newer and gives way to it."""
+
+    snapshot: Path
+    given_up: str
+
+
 @dataclass(frozen=True)
 class Resumption:
     """What a run resumes with.
 
     Attributes:
         choice: one of CHOICES.
-        state: the stored run that knows the thing that is trained, or None.
+        state: the stored run that knows what is trained, or None.
         step: where it resumes, if a snapshot says that; None leaves it to the host's file.
         watch: the snapshot's state of shapes that look at the loss, or None to rebuild it from the history.
         multiplier: what the guard has come to multiply the planned rate by.
         messages: what the user should know of how this was found.
         heir_of: the id of the run whose average or best state is trained on, by a new run; None for any other.
+        back: set where a kept snapshot was chosen that is not the newest.
     """
 
     choice: str = "continue"
@@ -54,6 +70,7 @@ class Resumption:
     multiplier: float = 1.0
     messages: tuple[str, ...] = field(default=())
     heir_of: str | None = None
+    back: WentBack | None = None
 
 
 class PlannedBefore(Protocol):

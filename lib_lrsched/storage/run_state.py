@@ -37,7 +37,7 @@ from .checked_fields import (
 
 FORMAT = 1
 KNOWN_KEPT = 64
-"""A state remembers this many of the newest saved forms of the thing it trains."""
+"""A state remembers this many of the newest saved forms of what it trains."""
 
 KINDS = ("embedding", "hypernetwork")
 STATES = ("pending", "running", "finished", "interrupted", "failed", "crashed")
@@ -51,7 +51,7 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Known:
-    """A saved form of the trained thing that belongs to the run: updates made, digest, file time in nanoseconds."""
+    """A saved form of what is trained that belongs to the run: updates made, digest, file time in nanoseconds."""
 
     step: int = field(metadata=stored(COUNT))
     digest: str = field(metadata=stored(TEXT))
@@ -84,9 +84,10 @@ class RunState:
     `main_digest` is the digest of what the host's own file held when last seen, `next_digest` of what was about to take its
     place then; `optim` says which weights the host's .optim beside it belongs to, as "file time:digest". `average_mtime_ns` is
     the time of the file NAME-ema that the run has written, 0 for none; `placed` says what of the run was last put in the place of
-    the host's own file, as "average:digest" or "best:digest". `multiplier` is what the guard multiplies the planned rate by,
-    `floor` the number up to which snapshots belong to a future that was given up. `settings` are the inputs of the host's form,
-    `options` those of ours, see training/options.py.
+    the host's own file, as "average:digest" or "best:digest". `given_up` is the digest of a host's own file that gave
+    way to a kept snapshot when the run went back, until the host saves again. `multiplier` is what the guard multiplies the planned
+    rate by, `floor` the number up to which snapshots belong to a future that was given up. `settings` are the inputs of the host's
+    form, `options` those of ours, see training/options.py.
     """
 
     id: str = field(metadata=stored(TEXT))
@@ -114,6 +115,7 @@ class RunState:
     optim: str = field(default="", metadata=added(TEXT))
     average_mtime_ns: int = field(default=0, metadata=added(COUNT))
     placed: str = field(default="", metadata=added(TEXT))
+    given_up: str = field(default="", metadata=added(TEXT))
     multiplier: float = field(default=1.0, metadata=added(FACTOR))
     floor: int = field(default=0, metadata=added(COUNT))
     options: dict[str, Scalar] = field(default_factory=dict, metadata=added(SCALARS))
@@ -137,7 +139,7 @@ class RunState:
         return what if digest != "" and of == digest else ""
 
     def knows(self, step: int, digest: str, mtime_ns: int) -> bool:
-        """Whether that very form of the trained thing is one of this run's.
+        """Whether that very form of what is trained is one of this run's.
 
         At step 0 many things look alike (all that start from the same word), so the file time decides too.
         """

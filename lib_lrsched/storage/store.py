@@ -3,8 +3,12 @@
     ROOT/runs/ID/run.json        state of the run, replaced whole
     ROOT/runs/ID/history.jsonl   its numbers, see `history`
     ROOT/runs/ID/bundles/        what it takes to resume exactly, see `snapshot`
+    ROOT/runs/ID/label.json      what a person calls it, see `labels`
+    ROOT/runs/ID/images.jsonl    the preview images of the host's, see `run_images`
     ROOT/locks/                  who trains what at this moment, see `locks`
     ROOT/presets.json            the user's presets, see `preset_store`
+    ROOT/profiles/               inputs of a training by name, see `profiles`
+    ROOT/summaries.json          what came out of each run, see `summary_file`
     ROOT/trials/                 results of trials, see `trial_store`
 
 The folder must not be the host's embeddings folder, where files are loaded as embeddings.
@@ -26,12 +30,13 @@ from weakref import WeakValueDictionary
 
 from lib_lrsched.errors import RunStateError
 
-from . import process
+from . import labels, process, run_images
 from ._preset_store import PresetError, PresetStore
-from .atomic_files import numbered, write_whole
+from .atomic_files import numbered, second_name, write_whole
 from .checked_fields import OtherVersionError
 from .history_lines import last_step
 from .messages import Messages
+from .profiles import ProfileStore
 from .run_state import Known, Leg, RunState, from_json, to_json
 from .trial_store import TrialStore, readable_id
 
@@ -72,6 +77,8 @@ class Store:
         self.root = Path(root)
         self._said = Messages()
         self.presets = PresetStore(self.root / "presets.json", self._said)
+        self.profiles = ProfileStore(self.root / "profiles", self._said)
+        self.labels = labels.Labels(self.label_path, self._said)
         self.trials = TrialStore(self.root / "trials", self._said)
         self._lock = threading.RLock()
         self._rebuild = rebuild
@@ -82,7 +89,7 @@ class Store:
 
     @property
     def messages(self) -> list[str]:
-        """What could not be read, each thing once."""
+        """What could not be read, each message once."""
         return self._said.all
 
     def take_messages(self) -> list[str]:
@@ -142,7 +149,7 @@ class Store:
         return sorted(map(self._as_seen, found), key=lambda state: (state.started_s, state.id), reverse=True)
 
     def find(self, kind: str, name: str, *, step: int, digest: str, mtime_ns: int) -> RunState | None:
-        """The newest run of that kind and name that knows the thing in its present form; None where none does."""
+        """The newest run of that kind and name that knows what is trained in its present form; None where none does."""
         for state in self.runs():
             if (state.kind, state.name) == (kind, name) and state.knows(step, digest, mtime_ns):
                 return state
@@ -195,6 +202,32 @@ class Store:
             UnknownRunError: it can be no id.
         """
         return self._state_path(run_id).with_name("best.safetensors")
+
+    def label_path(self, run_id: str) -> Path:
+        """Where the run's label is kept.
+
+        Raises:
+            UnknownRunError: it can be no id.
+        """
+        return self._state_path(run_id).with_name(labels.NAME)
+
+    def images_path(self, run_id: str) -> Path:
+        """Where it is recorded which images the host saved during the run.
+
+        Raises:
+            UnknownRunError: it can be no id.
+        """
+        return self._state_path(run_id).with_name(run_images.NAME)
+
+    def bring_forward(self, run_id: str, snapshot: Path) -> int:
+        """Makes a kept snapshot the newest one under a second name; gives its number.
+
+        Raises:
+            OSError: it is not there, or cannot be given another name.
+        """
+        number = self.newest_snapshot(run_id) + 1
+        second_name(snapshot, self.snapshots_path(run_id) / f"{number:08d}{snapshot.suffix}")
+        return number
 
     def newest_snapshot(self, run_id: str) -> int:
         """The number of the newest snapshot, good or not; 0 where there is none."""

@@ -13,6 +13,7 @@
     on_rollback(parts)                      an earlier state has been put back
     before_save(save)                       the host's own file is on the disk, and not in its place yet
     on_save(save)                           the host writes what is trained
+    on_image(image)                         the host has saved a preview image
     on_end(outcome)                         however the loop ended
 
 A callback knows the session's public face and no other callback. To add one: a file in callbacks/, a class with the methods
@@ -39,7 +40,7 @@ from .trainee import Trainee
 
 EVENTS = (
     "on_start", "before_forward", "after_forward", "before_clip", "before_step", "after_step", "on_update", "on_rollback",
-    "before_save", "on_save", "on_end",
+    "before_save", "on_save", "on_image", "on_end",
 )
 
 OBSERVER = "observer"
@@ -97,7 +98,16 @@ class Save(NamedTuple):
     path: Path
     step: int
     is_main: bool
-    thing: Any
+    host_object: Any
+
+
+class PreviewImage(NamedTuple):
+    """A preview image that the host has saved. ``size`` in pixels, width first; ``holds_embedding``: the embedding is in it."""
+
+    path: Path
+    prompt: str
+    size: tuple[int, int]
+    holds_embedding: bool = False
 
 
 class Outcome(NamedTuple):
@@ -209,6 +219,9 @@ class Callback:
 
     def on_save(self, save: Save) -> None:
         """The host has written what is trained."""
+
+    def on_image(self, image: PreviewImage) -> None:
+        """The host has saved a preview image."""
 
     def on_end(self, outcome: Outcome) -> None:
         """The loop is over."""

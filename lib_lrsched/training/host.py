@@ -69,7 +69,7 @@ class Trainer(Protocol):
     def train(self, kind: str, arguments: Mapping[str, Any]) -> None:
         """As the page's button does, with the lock held. What it raises is what the user would see."""
 
-    def draw(self, kind: str, thing: Any, sample: Sample) -> bytes | None:
+    def draw(self, kind: str, host_object: Any, sample: Sample) -> bytes | None:
         """A PNG of what is trained, drawn in the middle of its training as the host's previews are; None where it was interrupted.
 
         It saves nothing and reloads nothing. The generators are left as the image leaves them.
@@ -101,7 +101,7 @@ class Host(Protocol):
 class Checks(Protocol):
     """What the host's side looks at before, at and after the loop, and what lies in the calling train function alone."""
 
-    def before_start(self, run: TrainingRun, thing: Any, step: int) -> None:
+    def before_start(self, run: TrainingRun, host_object: Any, step: int) -> None:
         """Look at what is trained.
 
         Raises:

@@ -43,6 +43,9 @@ class Option:
         takes_0: whether its flag takes a 0; the others say "off", so that a slip is no silent off.
         changes_training: whether the weights are others with another value.
         kinds: that it is for.
+        usual: what a form offers where it is off; None where it offers nothing.
+        needs: the option without which it does nothing.
+        timesteps: of how many timesteps its text is a schedule; 0 where it is none.
         trouble: what is wrong with a value of the right type; empty where nothing is.
     """
 
@@ -55,6 +58,9 @@ class Option:
     takes_0: bool = False
     changes_training: bool = False
     kinds: tuple[str, ...] = KINDS
+    usual: Value | None = None
+    needs: str = ""
+    timesteps: int = 0
     trouble: Callable[[Any], str] = lambda _: ""
 
     @property
@@ -108,7 +114,8 @@ class Option:
 
     def described(self) -> dict[str, Any]:
         """For JSON."""
-        named = {name: getattr(self, name) for name in ("name", "label", "meaning", "type", "default", "flag", "open_high")}
+        plain = ("name", "label", "meaning", "type", "default", "flag", "open_high", "usual", "needs", "timesteps")
+        named = {name: getattr(self, name) for name in plain}
         return {**named, "low": 0, "high": None if self.high == inf else self.high, "kinds": list(self.kinds)}
 
 
@@ -131,10 +138,10 @@ class Options:
     validate_every: int = _option(
         0, "Validate every N updates",
         ("the loss on a fixed set of images, timesteps and noise, against that at the start; the images are those of the folder "
-         "validation in the data set, else the ones trained on; 0: never"), high=MOST_UPDATES)
+         "validation in the data set, else the ones trained on; 0: never"), high=MOST_UPDATES, usual=100)
     stop_after: int = _option(
         0, "Stop when validation has not improved N times in a row", "it ends with a save, and the best state is kept; 0: never",
-        high=MOST_UPDATES)
+        high=MOST_UPDATES, needs="validate_every")
     ema: float = _option(
         0.0, "Average of the weights: decay",
         "an average of the weights is kept beside them and saved as NAME-ema; 0.98 to 0.999 are usual; 0: none", high=1.0,
@@ -143,10 +150,10 @@ class Options:
         False, "Evenly spread timesteps", "timesteps cover the noise scale evenly instead of being drawn", changes_training=True)
     rate_by_timestep: str = _option(
         "", "Rate by timestep", "a schedule over the timesteps 0 to 999, a factor of each update's rate; empty: none",
-        changes_training=True, trouble=by_timestep.trouble)
+        changes_training=True, timesteps=by_timestep.TIMESTEPS, trouble=by_timestep.trouble)
     loss_by_timestep: str = _option(
         "", "Loss by timestep", "a schedule over the timesteps 0 to 999, a weight of each image's loss; empty: none",
-        changes_training=True, trouble=by_timestep.trouble)
+        changes_training=True, timesteps=by_timestep.TIMESTEPS, trouble=by_timestep.trouble)
 
 
 OPTIONS: Mapping[str, Option] = {
@@ -186,8 +193,9 @@ def with_chosen(base: Options, given: Mapping[str, Any]) -> Options:
         raise RequestError(f"options: expected some of {', '.join(OPTIONS)}, got {_shown(unknown)}")
     chosen: dict[str, Any] = {name: OPTIONS[name].value(value) for name, value in given.items()}
     found = replace(base, **chosen)
-    if given.get("stop_after") and not found.validate_every:
-        raise RequestError("stop_after: there is nothing to look at without validation: give validate_every too")
+    idle = next((one for name, one in OPTIONS.items() if given.get(name) and one.needs and not getattr(found, one.needs)), None)
+    if idle is not None:
+        raise RequestError(f"{idle.name}: it does nothing without {idle.needs}: give {idle.needs} too")
     return found
 
 

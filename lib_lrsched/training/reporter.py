@@ -43,7 +43,7 @@ class Reporter:
         self.say(f"LR Schedule: a hook failed, training continues: {message}\n{whole}")
 
     def say_troubles(self) -> None:
-        """What went wrong with the run's files, each thing once."""
+        """What went wrong with the run's files, each message once."""
         run = self._run
         # Where nothing of the run can be kept, its history cannot either: one message says it.
         history = [run.history.trouble] if run.history.trouble and not run.disk_trouble else []
@@ -64,7 +64,7 @@ class Reporter:
         self.say(f"LR Schedule: {message}")
 
     def tell_once(self, message: str) -> None:
-        """The same, but each thing only the first time."""
+        """The same, but each message only the first time."""
         if message not in self._said:
             self._said.add(message)
             self.tell(message)

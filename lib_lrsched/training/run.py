@@ -85,6 +85,11 @@ class TrainingRun:
         return self._store.validation_path(self.id) if self.id else None
 
     @property
+    def images_path(self) -> Path | None:
+        """Where it is recorded which images the host saved during this run; None where nothing is kept."""
+        return self._store.images_path(self.id) if self.id else None
+
+    @property
     def best_path(self) -> Path:
         """Where the best snapshot of this run goes; it has begun."""
         return self._store.best_path(self.id)
@@ -147,6 +152,16 @@ class TrainingRun:
             self.history.record(HistoryRow(step, planned, actual, float("nan"), grad_norm, self._clock(), **measured))
         self.counted(step + 1)
 
+    def described(self, step: int) -> str:
+        """What is trained with from a step on."""
+        request, planned = self.request, self.planned
+        first, last = planned.rate_at(step), planned.plan.value(planned.plan.stop - 1) * planned.multiplier
+        text = f"Training with the schedule `{request.rate_text}`: from step {step} at {first:g} to {planned.stop} at {last:g}"
+        if request.clip_mode != "disabled":
+            own = "exact" if self.exact_clip else "the WebUI's own"
+            text += f"; clipping by {request.clip_mode}, {own}"
+        return text
+
     def counted(self, step: int) -> None:
         """So many updates have been made: where those after it were undone, or one was not reported."""
         self._step = step
@@ -200,13 +215,13 @@ class TrainingRun:
         self.saved(known, is_main=False)
 
     def saved(self, known: Known, *, is_main: bool = True) -> None:
-        """The trained thing was saved in a form by which the run can be known again; ``is_main``: in the host's own file."""
+        """What is trained was saved in a form by which the run can be known again; ``is_main``: in the host's own file."""
         if self.is_rehearsal:
             return
         if known not in self._state.known[-1:]:
             self._state = replace(self._state, known=trimmed((*self._state.known, known), self._state.main_digest))
         if is_main:
-            self._state = replace(self._state, main_digest=known.digest, next_digest="")
+            self._state = replace(self._state, main_digest=known.digest, next_digest="", given_up="")
         self._save(self._clock())
 
     def end(self, outcome: str, message: str = "") -> None:
@@ -242,7 +257,7 @@ class TrainingRun:
         )
 
     def _open(self, known: Known | None) -> None:
-        """Take up the stored run that knows the trained thing in its present form, else a new id."""
+        """Take up the stored run that knows what is trained in its present form, else a new id."""
         now, request, resumed = self._clock(), self.request, self.planned.resumed
         found = None if self.is_rehearsal else self._found(known)
         last = found.legs[-1] if found is not None and found.legs else None
@@ -254,12 +269,14 @@ class TrainingRun:
             state = replace(state, id=self._store.new_id(request.kind, request.name, now), legs=(leg,))
         else:
             legs = (*(old for old in found.legs if old.start_step < self.initial_step), leg)
-            floor = found.floor if resumed.step is not None else self._newest_snapshot(found)
+            floor = self._floor(found)
             state = replace(state, id=found.id, created_s=found.created_s, legs=legs, known=found.known, floor=floor,
-                            optim=found.optim, average_mtime_ns=found.average_mtime_ns, placed=found.placed)
+                            optim=found.optim, average_mtime_ns=found.average_mtime_ns, placed=found.placed,
+                            given_up=found.given_up if resumed.back is None else resumed.back.given_up)
         if known is not None and not self.is_rehearsal:
             # With a snapshot, what is trained is newer than the host's file, and that is what the file will be known by.
             main, coming = (known.digest, "") if found is None or resumed.step is None else (found.main_digest, found.next_digest)
+            main = main if resumed.back is None else resumed.back.given_up
             state = replace(state, known=(*state.known, known), main_digest=main, next_digest=coming)
         self._state = state
         self._store.trained_by(state.id, self)
@@ -298,8 +315,21 @@ class TrainingRun:
         if found is None and known is not None:
             request = self.request
             found = self._store.find(request.kind, request.name, step=known.step, digest=known.digest, mtime_ns=known.mtime_ns)
-        # While it is pending or running, the same thing is being trained by somebody else at this moment.
+        # While it is pending or running, the same is being trained by somebody else at this moment.
         return None if found is None or found.state in ("pending", "running") else found
+
+    def _floor(self, found: RunState) -> int:
+        """The number up to which snapshots belong to a future that is given up."""
+        resumed = self.planned.resumed
+        if resumed.step is None:
+            return self._newest_snapshot(found)
+        if resumed.back is None:
+            return found.floor
+        try:
+            return self._store.bring_forward(found.id, resumed.back.snapshot) - 1
+        except OSError as error:
+            self._trouble_on_disk(error)
+            return self._newest_snapshot(found)
 
     def _newest_snapshot(self, found: RunState) -> int:
         try:

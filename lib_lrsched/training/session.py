@@ -37,12 +37,13 @@ from . import _data_faults
 from ._interrupts import Held
 from ._option_callbacks import that_change_updates
 from ._run_start import drop_foreign_state, find_start
-from .callback import Callback, Callbacks, Outcome, Save, Update
+from .callback import Callback, Callbacks, Outcome, PreviewImage, Save, Update
 from .callbacks.file_saving import FileSaving
 from .callbacks.folder_watch import FolderWatch
 from .callbacks.freezing import Freezing
 from .callbacks.guard import Guard
 from .callbacks.history import RecordHistory
+from .callbacks.preview_images import RecordImages
 from .callbacks.progress import Progress
 from .callbacks.putting_back import PutBack
 from .callbacks.rate_and_clip import RateAndClip
@@ -121,14 +122,14 @@ class Session:
             [freezing, *self._host_callbacks(freezing), self.rate_and_clip, *that_change_updates(self, options),
              *filter(None, [average]), Progress(self, options.progress_every), TimestepLosses(self), Strength(self),
              *filter(None, [self._validation]), self.history, self.guard, self.snapshots, self.file_saving, FolderWatch(),
-             *put_back],
+             RecordImages(self), *put_back],
             self.reporter, self.give_up,
         )  # fmt: skip
 
     # Before the loop: exceptions reach the user -------------------------------------------------
 
     def adopt(self, resumed: Resumption, snapshot: Snapshot | None, options: Options) -> None:
-        """What the run resumes from, and its options, was only found once the thing was loaded."""
+        """What the run resumes from, and its options, was only found once the host had loaded it."""
         planned = self.run.planned
         if resumed.state is None:
             planned.resumed = replace(planned.resumed, messages=resumed.messages, heir_of=resumed.heir_of)
@@ -141,7 +142,7 @@ class Session:
         """To be said when the loop begins."""
         self._warnings.append(message)
 
-    def restore(self, thing: Any) -> bool:
+    def restore(self, host_object: Any) -> bool:
         """Put the snapshot's weights and step into the host's object, if there is a snapshot; whether it was done.
 
         Raises:
@@ -151,7 +152,7 @@ class Session:
         if snapshot is None or self.has_begun:
             return False
         self.is_restored = True
-        self.trainee.put_back(snapshot, thing)
+        self.trainee.put_back(snapshot, host_object)
         return True
 
     def construct(self, text: Any, initial_step: int, frame: Mapping[str, Any]) -> RateScheduler | ClipScheduler | None:
@@ -172,7 +173,7 @@ class Session:
             self.initial_step = initial_step
             self.snapshots.preview_every = int(frame.get("create_image_every") or 0)
             self.trainee.take(frame)
-            self._checks.before_start(run, self.trainee.thing, initial_step)
+            self._checks.before_start(run, self.trainee.host_object, initial_step)
             _make_log_folder(frame.get("log_directory"))
             return own.construct_rate(initial_step)
         if own.clip is None and run.planned.clip_plan is not None and text == run.request.clip_text:
@@ -218,9 +219,9 @@ class Session:
         self.has_begun = True
         run, protect = self.run, self.reporter.protect
         run.begin(self.initial_step, self._known())
-        if self.trainee.thing is not None:  # also where the disk refused the run's files: the guard restores what is in memory
+        if self.trainee.host_object is not None:  # also where the disk refused the run's files: the guard needs what is in memory
             protect(lambda: self.snapshots.begin(self.initial_step))
-        self.reporter.say(self._describe())
+        self.reporter.say(self.run.described(self.initial_step))
         if run.is_rehearsal:
             self.reporter.tell("the whole text is a range test: what is trained is put back at its end, and nothing of it is saved")
         for message in (protect(self._cautions) or []):
@@ -332,6 +333,10 @@ class Session:
         """The host has written what is trained."""
         self.callbacks.call("on_save", save)
 
+    def image_saved(self, image: PreviewImage) -> None:
+        """The host has saved a preview image."""
+        self.callbacks.call("on_image", image)
+
     def state_dict(self) -> dict[str, Any]:
         """What the run, the callbacks and the trainee add to a snapshot."""
         why = self.why_not_exact or self.callbacks.failed
@@ -356,7 +361,7 @@ class Session:
         self.callbacks.call("on_end", outcome)
         self.run.end(*outcome)
         self.reporter.say_troubles()
-        self.optimizer = self.scaler = self.rate_and_clip.scheduler = self.trainee.thing = None
+        self.optimizer = self.scaler = self.rate_and_clip.scheduler = self.trainee.host_object = None
         if self.trainee.is_saved_in_loop:
             self.forget()
 
@@ -372,7 +377,7 @@ class Session:
         if known is not None and known.step > 0 and trainee.is_saved_in_loop:
             # After an exception the host keeps the newer weights in memory and continues from them.
             self.run.saved(known, is_main=False)
-        trainee.let_go(is_shared=any(other.trainee.thing is trainee.thing for other in others))
+        trainee.let_go(is_shared=any(other.trainee.host_object is trainee.host_object for other in others))
         return Outcome(*self._outcome(broken_by))
 
     def forget(self) -> None:
@@ -383,10 +388,10 @@ class Session:
 
     def write_last(self) -> None:
         """Write the snapshot of the last update, if what is in memory is that of one moment."""
-        hook, snapshots, thing = self.rate_and_clip.hook, self.snapshots, self.trainee.thing
-        if hook is None or thing is None:
+        hook, snapshots, host_object = self.rate_and_clip.hook, self.snapshots, self.trainee.host_object
+        if hook is None or host_object is None:
             return
-        here = (thing.step or 0, hook.made)
+        here = (host_object.step or 0, hook.made)
         if hook.is_whole and not snapshots.is_torn and here == (snapshots.moment.step, snapshots.moment.made):
             snapshots.keep_last()
 
@@ -397,60 +402,60 @@ class Session:
         place in the data, and of these the moment has its own. Else an update that the optimizer made is taken in, and one
         that it did not bring to its end is undone. A second call finds nothing to do.
         """
-        hook, thing, snapshots = self.rate_and_clip.hook, self.trainee.thing, self.snapshots
-        if hook is None or thing is None:
+        hook, host_object, snapshots = self.rate_and_clip.hook, self.trainee.host_object, self.snapshots
+        if hook is None or host_object is None:
             return
-        is_counted, is_new = (thing.step or 0) != snapshots.moment.step, hook.made != snapshots.moment.made
+        is_counted, is_new = (host_object.step or 0) != snapshots.moment.step, hook.made != snapshots.moment.made
         if not hook.is_whole or snapshots.is_torn:
-            self._take_back(thing, "the optimizer was stopped in the middle of an update")
+            self._take_back(host_object, "the optimizer was stopped in the middle of an update")
         elif is_new and not is_counted and snapshots.is_scaled:  # GradScaler may or may not have drawn its conclusions
-            self._take_back(thing, "the loop ended before an update was counted")
+            self._take_back(host_object, "the loop ended before an update was counted")
         elif is_new or is_counted:
-            self._take_in(thing)
-        self._replace_ruins(thing)
+            self._take_in(host_object)
+        self._replace_ruins(host_object)
 
-    def _replace_ruins(self, thing: Any) -> None:
+    def _replace_ruins(self, host_object: Any) -> None:
         """Weights that are not finite give way to the last good ones."""
         good = self.snapshots.good
         if self.run.is_rehearsal or good is None or is_finite([tensor.detach() for tensor in self.trainee.tensors()]):
             return
         if is_finite(good.parts["trained"]):  # else it is not saved, see callbacks/file_saving.py
-            self._put_back(thing, good)
-            message = f"the result contains NaN or infinity: the last good state, after update {thing.step}, is saved instead"
+            self._put_back(host_object, good)
+            message = f"the result contains NaN or infinity: the last good state, after update {host_object.step}, is saved instead"
             self.reporter.tell(message)
             self._ruin = "" if self.guard.has_diverged else message  # a range test is meant to get there
 
-    def _put_back(self, thing: Any, good: Snapshot | None) -> None:
+    def _put_back(self, host_object: Any, good: Snapshot | None) -> None:
         hook = self.rate_and_clip.hook
         assert hook is not None, "there is nothing to put back"
         back = self.snapshots.break_off(hook.made, good)
-        thing.step = back.facts.step
+        host_object.step = back.facts.step
         hook.put_back()
         self.callbacks.call("on_rollback", back.parts)
-        self.run.counted(thing.step)
+        self.run.counted(host_object.step)
 
-    def _take_back(self, thing: Any, why: str) -> None:
-        self._put_back(thing, None)
-        self.reporter.tell(f"{why}: restored the state after update {thing.step}")
+    def _take_back(self, host_object: Any, why: str) -> None:
+        self._put_back(host_object, None)
+        self.reporter.tell(f"{why}: restored the state after update {host_object.step}")
 
-    def _take_in(self, thing: Any) -> None:
+    def _take_in(self, host_object: Any) -> None:
         """An update was made, and the host did not come to report it: all is known of it but its loss."""
         hook, moment = self.rate_and_clip.hook, self.snapshots.moment
         assert hook is not None, "there is nothing to take in"
-        if (thing.step or 0) == moment.step:
-            thing.step = moment.step + 1
+        if (host_object.step or 0) == moment.step:
+            host_object.step = moment.step + 1
         rate, norm, clipped = hook.take()
         number = None if norm is None else float(norm)
-        self.run.unreported(thing.step - 1, step_hook.read_rate(hook.optimizer) if rate is None else rate, number,
+        self.run.unreported(host_object.step - 1, step_hook.read_rate(hook.optimizer) if rate is None else rate, number,
                             clip_share=None if number is None or clipped is None else clipped.share(number))
-        if thing.step == moment.step + 1 and self._reported != thing.step:
-            why = f"training ended after update {thing.step - 1}, before its loss was reported: "
+        if host_object.step == moment.step + 1 and self._reported != host_object.step:
+            why = f"training ended after update {host_object.step - 1}, before its loss was reported: "
             why += "the guard and any plateau did not see it"
         else:  # nobody looked at the generators at the right time
-            why = f"update {thing.step - 1} was not recorded completely: "
+            why = f"update {host_object.step - 1} was not recorded completely: "
             why += "random numbers and data position may differ"
         self.why_not_exact = why
-        self.snapshots.boundary(thing.step, made=hook.made, disturbed=False, is_good=None)
+        self.snapshots.boundary(host_object.step, made=hook.made, disturbed=False, is_good=None)
         self.reporter.tell(why)
 
     # ----------------------------------------------------------------------------------------------
@@ -521,7 +526,7 @@ class Session:
 
     def _known(self) -> Known | None:
         """What is trained as it is now, by digest and file time."""
-        if self.trainee.thing is None:
+        if self.trainee.host_object is None:
             return None
         state = self.run.planned.resumed.state
         is_ahead = self.snapshots.snapshot is not None and state is not None
@@ -576,16 +581,6 @@ class Session:
             run.note(f"resumed exactly: {back}" if is_as_planned else back)
         else:
             self.reporter.tell("weights and step are restored, but the run is not exact (see above)")
-
-    def _describe(self) -> str:
-        request, planned = self.run.request, self.run.planned
-        first, last = planned.rate_at(self.initial_step), planned.plan.value(planned.plan.stop - 1) * planned.multiplier
-        text = f"Training with the schedule `{request.rate_text}`: "
-        text += f"from step {self.initial_step} at {first:g} to {planned.stop} at {last:g}"
-        if request.clip_mode != "disabled":
-            own = "exact" if self.run.exact_clip else "the WebUI's own"
-            text += f"; clipping by {request.clip_mode}, {own}"
-        return text
 
 
 def _make_log_folder(folder: Any) -> None:

@@ -32,11 +32,11 @@ DESIGN = (
 
 
 class Trainee(Protocol):
-    """What one training trains. ``thing`` is the host's object, None before it is known and after the end."""
+    """What one training trains. ``host_object`` is its Embedding or Hypernetwork, None before it is known and after the end."""
 
     kind: str
     name: str
-    thing: Any
+    host_object: Any
     is_saved_in_loop: bool
     """Whether the host's final save comes before the end of the loop is told; else it comes after."""
 
@@ -52,7 +52,7 @@ class Trainee(Protocol):
     def design(self) -> dict[str, Any]:
         """What it takes to create it again, for a snapshot."""
 
-    def put_back(self, snapshot: Snapshot, thing: Any) -> None:
+    def put_back(self, snapshot: Snapshot, host_object: Any) -> None:
         """The snapshot's weights and step, into the host's object.
 
         Raises:
@@ -109,27 +109,27 @@ class EmbeddingTrainee:
     def __init__(self, host: Host, name: str) -> None:
         self._host = host
         self.name = name
-        self.thing: Any = None
+        self.host_object: Any = None
 
     def take(self, frame: Mapping[str, Any]) -> None:
-        self.thing = frame.get("embedding")
+        self.host_object = frame.get("embedding")
 
     def tensors(self) -> list[Tensor]:
-        return [] if self.thing is None else [self.thing.vec]
+        return [] if self.host_object is None else [self.host_object.vec]
 
     def vectors(self) -> Tensor | None:
-        return None if self.thing is None else self.thing.vec  # type: ignore[no-any-return]
+        return None if self.host_object is None else self.host_object.vec  # type: ignore[no-any-return]
 
     def known(self, *, is_ahead_of: str | None) -> Known:  # noqa: ARG002 the host checks its file again
-        file = embedding_file(self.thing, self._host.folder_of(self.kind), self.name)
-        return Known(self.thing.step or 0, step_hook.digest([self.thing.vec]), file_time(file))
+        file = embedding_file(self.host_object, self._host.folder_of(self.kind), self.name)
+        return Known(self.host_object.step or 0, step_hook.digest([self.host_object.vec]), file_time(file))
 
     def design(self) -> dict[str, Any]:
         return {}
 
-    def put_back(self, snapshot: Snapshot, thing: Any) -> None:
-        find.restore([thing.vec], snapshot)
-        thing.step = snapshot.facts.step
+    def put_back(self, snapshot: Snapshot, host_object: Any) -> None:
+        find.restore([host_object.vec], snapshot)
+        host_object.step = snapshot.facts.step
 
     @contextmanager
     def saving_optimizer(self, optimizer: Any, *, is_wanted: bool) -> Iterator[None]:  # noqa: ARG002 its save takes the optimizer
@@ -141,11 +141,11 @@ class EmbeddingTrainee:
     @contextmanager
     def at_start(self, start: Sequence[Tensor]) -> Iterator[None]:
         """The start vectors in the embedding's place."""
-        vec, self.thing.vec = self.thing.vec, start[0]
+        vec, self.host_object.vec = self.host_object.vec, start[0]
         try:
             yield
         finally:
-            self.thing.vec = vec
+            self.host_object.vec = vec
 
     def baseline_loss(self, batch: Batch, model: Any, start: Sequence[Tensor]) -> Tensor | None:
         """With the text encoder's answer to the same prompts."""
@@ -167,11 +167,11 @@ class EmbeddingTrainee:
         return no_gradient.shared_words(self.name, same_words) if same_words else ""
 
     def let_go(self, *, is_shared: bool) -> None:
-        if self.thing is not None and not is_shared:
+        if self.host_object is not None and not is_shared:
             # The host leaves it on; a later hypernetwork training whose prompts name this embedding then fails at its second epoch.
-            self.thing.vec.requires_grad_(False)
+            self.host_object.vec.requires_grad_(False)
             # What was accumulated for an update that did not come would be added to the next training's first.
-            self.thing.vec.grad = None
+            self.host_object.vec.grad = None
 
     def _names(self) -> Sequence[str]:
         return list(getattr(self._host.embedding_db(), "word_embeddings", None) or ())
@@ -188,47 +188,48 @@ class HypernetworkTrainee:
     def __init__(self, host: Host, name: str) -> None:
         self._host = host
         self.name = name
-        self.thing: Any = None
+        self.host_object: Any = None
 
     def take(self, frame: Mapping[str, Any]) -> None:
-        self.thing = frame.get("hypernetwork")
+        self.host_object = frame.get("hypernetwork")
 
     def tensors(self) -> list[Tensor]:
-        return [] if self.thing is None else list(self.thing.weights())
+        return [] if self.host_object is None else list(self.host_object.weights())
 
     def vectors(self) -> Tensor | None:
         return None
 
     def known(self, *, is_ahead_of: str | None) -> Known:
         file = self._host.hypernetwork_file(self.name)
-        known = Known(self.thing.step or 0, step_hook.digest(self.thing.weights()), file_time(Path(file) if file else None))
+        digest, file_ns = step_hook.digest(self.host_object.weights()), file_time(Path(file) if file else None)
+        known = Known(self.host_object.step or 0, digest, file_ns)
         return known if is_ahead_of is None or is_ahead_of == known.digest else replace(known, mtime_ns=0)
 
     def design(self) -> dict[str, Any]:
-        sizes = [int(size) for size in self.thing.layers]
-        return {"enable_sizes": sizes, **{name: getattr(self.thing, name, None) for name in DESIGN}}
+        sizes = [int(size) for size in self.host_object.layers]
+        return {"enable_sizes": sizes, **{name: getattr(self.host_object, name, None) for name in DESIGN}}
 
-    def put_back(self, snapshot: Snapshot, thing: Any) -> None:
-        find.restore(list(thing.weights()), snapshot)
-        thing.step = snapshot.facts.step
-        thing.optimizer_name, thing.optimizer_state_dict = snapshot.facts.optimizer, None
+    def put_back(self, snapshot: Snapshot, host_object: Any) -> None:
+        find.restore(list(host_object.weights()), snapshot)
+        host_object.step = snapshot.facts.step
+        host_object.optimizer_name, host_object.optimizer_state_dict = snapshot.facts.optimizer, None
 
     @contextmanager
     def saving_optimizer(self, optimizer: Any, *, is_wanted: bool) -> Iterator[None]:
         """The host puts the optimizer's state into the object only while it saves."""
         if optimizer is not None and is_wanted:
-            self.thing.optimizer_state_dict = optimizer.state_dict()
+            self.host_object.optimizer_state_dict = optimizer.state_dict()
         try:
             yield
         finally:
-            self.thing.optimizer_state_dict = None
+            self.host_object.optimizer_state_dict = None
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """In train mode its dropout is on, and its multiplier, which images may have set, is not looked at."""
-        layers = [layer for pair in self.thing.layers.values() for layer in pair]
+        layers = [layer for pair in self.host_object.layers.values() for layer in pair]
         before = [layer.multiplier for layer in layers]
-        self.thing.eval()
+        self.host_object.eval()
         for layer in layers:
             layer.multiplier = 1.0
         try:
@@ -236,16 +237,16 @@ class HypernetworkTrainee:
         finally:
             for layer, multiplier in zip(layers, before, strict=True):
                 layer.multiplier = multiplier
-            self.thing.train()
+            self.host_object.train()
 
     @contextmanager
     def at_start(self, start: Sequence[Tensor]) -> Iterator[None]:  # noqa: ARG002 see Trainee
         """The model without it: in this thread alone, for another may train beside it."""
-        layers, self.thing.layers = self.thing.layers, _HiddenHere(self.thing.layers)
+        layers, self.host_object.layers = self.host_object.layers, _HiddenHere(self.host_object.layers)
         try:
             yield
         finally:
-            self.thing.layers = layers
+            self.host_object.layers = layers
 
     def baseline_loss(self, batch: Batch, model: Any, start: Sequence[Tensor]) -> Tensor | None:  # noqa: ARG002 see Trainee
         with self.at_start(start):

@@ -78,18 +78,18 @@ class TrialSession:
     # Before the loop: exceptions reach the user --------------------------------------------------
 
     def adopt(self, resumed: Resumption, snapshot: Snapshot | None, options: Options) -> None:
-        """What the training would resume from was only found once the thing was loaded."""
+        """What the training would resume from was only found once the host had loaded it."""
         if resumed.state is not None:
             self.run.planned.adopt(resumed)
             self.run.options = options
             self._snapshot = snapshot
 
-    def restore(self, thing: Any) -> None:
+    def restore(self, host_object: Any) -> None:
         """Candidates begin where the training would: with the snapshot's weights, where there is one."""
-        self._keep(thing)
+        self._keep(host_object)
         if self._snapshot is not None:
             self.is_restored = True
-            self._trainee.put_back(self._snapshot, thing)
+            self._trainee.put_back(self._snapshot, host_object)
 
     def construct(self, text: Any, initial_step: int, frame: Mapping[str, Any]) -> Scheduler:
         """What stands in for the host's scheduler, of the rate at first and then of the clip threshold.
@@ -103,8 +103,8 @@ class TrialSession:
         self._has_rate = True
         self.run.planned.resume_at(initial_step)
         self._trainee.take(frame)
-        self._keep(self._trainee.thing)
-        self._checks.before_start(self.run, self._trainee.thing, initial_step)
+        self._keep(self._trainee.host_object)
+        self._checks.before_start(self.run, self._trainee.host_object, initial_step)
         check_model(self._host.shared.sd_model)
         return Scheduler(self.run.planned.rate_at(initial_step), self._tried)
 
@@ -157,7 +157,7 @@ class TrialSession:
         if sample is None or trainer is None:
             return None
         try:
-            return trainer.draw(self.run.request.kind, self._trainee.thing, sample)
+            return trainer.draw(self.run.request.kind, self._trainee.host_object, sample)
         except Exception as error:  # noqa: BLE001 whatever the host's sampler raises
             self._trial.say(f"the image of a candidate could not be made, the trial continues: {type(error).__name__}: {error}")
             return None
@@ -207,24 +207,24 @@ class TrialSession:
             if kept is not None:
                 _put_back(self.run.request.kind, *kept)
             generators.put(self._draws)
-        self._trainee.thing = self._snapshot = None
+        self._trainee.host_object = self._snapshot = None
 
-    def _keep(self, thing: Any) -> None:
-        if self._kept is not None or thing is None:
+    def _keep(self, host_object: Any) -> None:
+        if self._kept is not None or host_object is None:
             return
-        tensors: Sequence[Tensor] = find.trained_tensors(self.run.request.kind, thing)
-        beside = {name: getattr(thing, name) for name in ("step", *BESIDE) if hasattr(thing, name)}
-        self._kept = thing, [one.detach().clone() for one in tensors], [one.requires_grad for one in tensors], beside
+        tensors: Sequence[Tensor] = find.trained_tensors(self.run.request.kind, host_object)
+        beside = {name: getattr(host_object, name) for name in ("step", *BESIDE) if hasattr(host_object, name)}
+        self._kept = host_object, [one.detach().clone() for one in tensors], [one.requires_grad for one in tensors], beside
 
 
-def _put_back(kind: str, thing: Any, weights: Sequence[Tensor], flags: Sequence[bool], beside: Mapping[str, Any]) -> None:
+def _put_back(kind: str, host_object: Any, weights: Sequence[Tensor], flags: Sequence[bool], beside: Mapping[str, Any]) -> None:
     with torch.no_grad():
-        for tensor, kept, flag in zip(find.trained_tensors(kind, thing), weights, flags, strict=True):
+        for tensor, kept, flag in zip(find.trained_tensors(kind, host_object), weights, flags, strict=True):
             tensor.copy_(kept)
             tensor.requires_grad_(flag)
             tensor.grad = None
     for name, value in beside.items():
-        setattr(thing, name, value)
+        setattr(host_object, name, value)
 
 
 class Scheduler:

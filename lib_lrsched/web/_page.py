@@ -39,10 +39,10 @@ def page() -> str:
     )  # fmt: skip
 
 
-def render(**values: Any) -> str:
-    """The template with these values, which are escaped."""
+def render(template: str = TEMPLATE, /, **values: Any) -> str:
+    """A template with these values, which are escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(Path(__file__).parent, encoding="utf-8")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    return environment.get_template(TEMPLATE).render(values)
+    return environment.get_template(template).render(values)

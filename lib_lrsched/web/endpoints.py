@@ -16,13 +16,25 @@ from starlette.convertors import PathConvertor, register_url_convertor
 
 from lib_lrsched.host.door import OPEN, Door
 
-from . import preset_endpoints, run_endpoints, schedule_endpoints, trial_endpoints
+from . import (
+    comparison_endpoints,
+    image_endpoints,
+    preset_endpoints,
+    profile_endpoints,
+    run_endpoints,
+    schedule_endpoints,
+    trial_endpoints,
+)
 from .responses import Route, error_answer
 from .runtime import Runtime
 from .scripts import PageScripts
 
 PREFIX = "/lrsched/v1"
-ROUTERS = (schedule_endpoints.router, run_endpoints.router, trial_endpoints.router, preset_endpoints.router)
+ROUTERS = (
+    schedule_endpoints.router, image_endpoints.router, comparison_endpoints.router, profile_endpoints.router, run_endpoints.router,
+    trial_endpoints.router, preset_endpoints.router,
+)  # fmt: skip
+"""The first that fits an address has it: what is below a run comes before the run."""
 
 
 def add_routes(app: FastAPI, runtime: Runtime, door: Door = OPEN) -> None:

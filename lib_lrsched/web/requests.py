@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field, StrictBool, StrictInt, StrictStr, confloat, conint, constr, validator
 
+from lib_lrsched.preview.comparison import AXES, Over
 from lib_lrsched.preview.curve import MAX_POINTS, MAX_STEPS, MAX_TEXTS, CurveRequest
 from lib_lrsched.schedule.counting import Counts, count_steps
 from lib_lrsched.storage.history import MAX_STEP
@@ -25,6 +26,10 @@ from lib_lrsched.storage.resume import CHOICES, Choice
 
 MAX_EXPORTED_STEPS = 1_000_000
 """The server exports runs of up to so many; the command line longer ones."""
+
+MOST_COMPARED = 20
+LEAST_WIDTH, MOST_WIDTH = 16, 1024
+"""Of a thumbnail, in pixels."""
 
 NO_OBJECT = "expected a JSON object, sent as application/json"
 GOT_CHARS = 100
@@ -56,6 +61,8 @@ if TYPE_CHECKING:
     Points = int
     Number = float
     RunName = str
+    Flag = int
+    ImageWidth = int
 else:
     Steps = conint(strict=True, ge=1, le=MAX_STEPS)
     ExportedSteps = conint(strict=True, ge=1, le=MAX_EXPORTED_STEPS)
@@ -73,6 +80,8 @@ else:
     # In an address all is text.
     StepNumber = conint(ge=0, le=MAX_STEP)
     RunName = constr(max_length=200)
+    Flag = conint(ge=0, le=1)
+    ImageWidth = conint(ge=LEAST_WIDTH, le=MOST_WIDTH)
 
 ALL = ...
 """The default of a field that has to be there."""
@@ -365,6 +374,68 @@ class ImportRunQuery(BaseModel):
     name: RunName = _text("", said="a name of at most 200 characters")
 
 
+class LabelRequest(BaseModel):
+    """POST /runs/{id}/label; what the two may be is looked at where they are kept."""
+
+    title: StrictStr | None = _text(None, said="a text, or null")
+    note: StrictStr | None = _text(None, said="a text, or null")
+
+
+class ImageQuery(BaseModel):
+    """GET /runs/{id}/images/{index}."""
+
+    size: ImageWidth | None = _whole(LEAST_WIDTH, MOST_WIDTH, None)
+
+
+class ResumeFromRequest(BaseModel):
+    """POST /runs/{id}/resume-from."""
+
+    step: StartStep | None = _whole(0, MAX_STEPS)
+    way: Choice | None = _one_of(CHOICES, None)
+
+
+class ComparisonRequest(BaseModel):
+    """POST /comparison."""
+
+    runs: list[StrictStr] = Field(ALL, description=f"a list of 1 to {MOST_COMPARED} ids of runs, each once")
+    over: Over = _one_of(AXES, "step")
+
+    _runs = _check("runs", lambda runs: _are_some(runs))
+
+
+class ComparisonFileQuery(BaseModel):
+    """GET /comparison/file."""
+
+    runs: str = _text(said=f"1 to {MOST_COMPARED} ids of runs with commas between them, each once")
+    format: Literal["csv", "curves", "html"] = _one_of(("csv", "curves", "html"))
+    over: Over = _one_of(AXES, "step")
+
+    _runs = _check("runs", lambda runs: _are_some(runs.split(",")))
+
+
+def _are_some(runs: list[str]) -> bool:
+    return 1 <= len(runs) <= MOST_COMPARED and len(set(runs)) == len(runs)
+
+
+class ProfileRequest(BaseModel):
+    """POST /profiles; the values are looked at where profiles are kept."""
+
+    name: StrictStr = _text()
+    kind: Kind | None = Field(None, description="embedding or hypernetwork, or null")
+    inputs: dict[str, Any] = Field(ALL, description="an object")
+    options: dict[str, Any] | None = Field(None, description="an object, or null")
+    replace: StrictBool = Field(False, description="true or false")
+
+    _inputs = _check("inputs", _is_object, before=True)
+    _options = _check("options", lambda options: options is None or _is_object(options), before=True)
+
+
+class ProfileQuery(BaseModel):
+    """GET /profiles/{name} and GET /runs/{id}/profile; with check=1 the answer says what cannot be filled in."""
+
+    check: Flag = _whole(0, 1, 0)
+
+
 class UseRequest(BaseModel):
     """POST /runs/{id}/use."""
 
@@ -389,10 +460,11 @@ class ResumeChoice(BaseModel):
 
 
 class OptionsQuery(BaseModel):
-    """GET /options."""
+    """GET /options; with the folder of the data set the answer says of its images for validation."""
 
     kind: Kind = _kind()
     name: str = _text()
+    data_root: str = _text("")
 
 
 class OptionsChoice(BaseModel):
@@ -401,6 +473,7 @@ class OptionsChoice(BaseModel):
     kind: Kind = _kind()
     name: StrictStr = _text()
     options: dict[str, Any] = Field(ALL, description="an object")
+    data_root: StrictStr = _text("")
 
     _options = _check("options", _is_object, before=True)
 

@@ -23,6 +23,7 @@ from lib_lrsched.errors import ConflictError, RequestError, RunStateError, Sched
 from lib_lrsched.formats.exported import ExportError
 from lib_lrsched.formats.imported import ImportFormatError
 from lib_lrsched.host.door import OPEN, Door
+from lib_lrsched.storage.profiles import ProfileError
 from lib_lrsched.storage.store import PresetError, UnknownRunError
 
 from . import requests
@@ -60,7 +61,7 @@ class Route(APIRoute):
                 return error_answer(400, error.message)
             except (ScheduleError, ExportError) as error:
                 return error_answer(400, error.message, error.span)
-            except PresetError as error:
+            except (PresetError, ProfileError) as error:
                 return error_answer(_PRESET_STATUS[error.why], error.message)
             except UnknownRunError as error:
                 return error_answer(404, str(error))

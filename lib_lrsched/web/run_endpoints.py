@@ -13,16 +13,29 @@ from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
 from lib_lrsched.errors import RequestError, RunStateError
-from lib_lrsched.preview.run_view import Histories, run_answer, run_json
+from lib_lrsched.preview.run_view import Histories, run_answer
+from lib_lrsched.storage import labels
 from lib_lrsched.storage.history import Event, History
 from lib_lrsched.storage.resume import mode_of
 from lib_lrsched.storage.run_state import RunState
 from lib_lrsched.training.options import OPTIONS, values
 from lib_lrsched.training.range_test import range_test_of
 
-from .requests import ImportRunQuery, OptionsChoice, OptionsQuery, PreflightRequest, ResumeChoice, ResumeQuery, RunQuery, UseRequest
+from .requests import (
+    ImportRunQuery,
+    LabelRequest,
+    OptionsChoice,
+    OptionsQuery,
+    PreflightRequest,
+    ResumeChoice,
+    ResumeFromRequest,
+    ResumeQuery,
+    RunQuery,
+    UseRequest,
+)
 from .responses import Answer, Route, check_size
-from .runtime import RUNTIME, Runtime, state_of
+from .run_lists import all_runs, one_run
+from .runtime import QUICKLY_S, RUNTIME, Runtime, state_of
 
 LARGEST_UPLOAD_BYTES = 6 << 30
 
@@ -35,19 +48,10 @@ _histories = Histories()
 
 @router.get("/runs")
 def runs(runtime: Runtime = RUNTIME) -> Response:
-    """All runs, newest first; the state of those running comes from memory, of the others from disk."""
-    live = {run_id: one.state() for run_id, one in runtime.active().items()}
-    stored = runtime.store.runs()
-    states = [*live.values(), *(state for state in stored if state.id not in live)]
-    states.sort(key=lambda state: (state.started_s, state.id), reverse=True)
-    return Answer(
-        {
-            "runs": [run_json(state) for state in states],
-            "active": list(live),
-            "host": dict(runtime.host_info()),
-            "messages": runtime.store.messages,
-        }
-    )
+    """All runs, newest first, and what came out of each."""
+    active, listed = list(runtime.active()), all_runs(runtime)
+    host = dict(runtime.host_info())
+    return Answer({**listed._asdict(), "active": active, "host": host, "messages": runtime.store.messages})
 
 
 @router.post("/runs")
@@ -74,7 +78,7 @@ async def import_run(request: Request, query: ImportRunQuery = Depends(ImportRun
 @router.get("/runs/{run_id}/bundles")
 def snapshots(run_id: str, runtime: Runtime = RUNTIME) -> Response:
     """The snapshots of a run, newest first."""
-    return Answer({"bundles": runtime.snapshots(run_id)})
+    return Answer(runtime.snapshots(run_id))
 
 
 @router.get("/runs/{run_id}/file")
@@ -98,6 +102,38 @@ def use(run_id: str, request: UseRequest, runtime: Runtime = RUNTIME) -> Respons
     return Answer(runtime.use(run_id, request.what))
 
 
+@router.post("/runs/{run_id}/label")
+def label(run_id: str, request: LabelRequest, runtime: Runtime = RUNTIME) -> Response:
+    """Calls a run something, or notes something of it; what is null stays. Answers with the run as the list shows it."""
+    state, before = state_of(runtime, run_id), runtime.store.labels.of(run_id)
+    title, note = (old if new is None else new for new, old in zip((request.title, request.note), before))
+    runtime.store.labels.save(run_id, labels.label(title, note))
+    return Answer(one_run(runtime, state))
+
+
+@router.post("/runs/{run_id}/check")
+def check(run_id: str, runtime: Runtime = RUNTIME) -> Response:
+    """Reads all snapshots of a run whole, and what it needs besides."""
+    return Answer(runtime.check(run_id))
+
+
+@router.post("/runs/{run_id}/keep-last")
+def keep_last(run_id: str, runtime: Runtime = RUNTIME) -> Response:
+    """Deletes the snapshots of a run but the newest good one."""
+    return Answer(runtime.keep_last(run_id))
+
+
+@router.post("/runs/{run_id}/resume-from")
+def resume_from(run_id: str, request: ResumeFromRequest, runtime: Runtime = RUNTIME) -> Response:
+    """Chooses the snapshot from which the next training of what it trained resumes, or takes that back; answers as `resume`."""
+    state = state_of(runtime, run_id)
+    if request.step is None:
+        runtime.choose(state.kind, state.name, request.way or "continue")
+    else:
+        runtime.choose_kept(run_id, request.step, request.way or "continue")
+    return Answer(_resume(runtime, state.kind, state.name, None))
+
+
 @router.get("/runs/{run_id:path}")
 def run(run_id: str, query: RunQuery = Depends(RunQuery), runtime: Runtime = RUNTIME) -> Response:
     """One run: its state, its numbers from step `since` on, its events."""
@@ -106,14 +142,16 @@ def run(run_id: str, query: RunQuery = Depends(RunQuery), runtime: Runtime = RUN
         history = _histories.of(runtime.store.history_path(run_id)) if live is None else live.history
     except RunStateError as error:
         note = Event(step=state.step, time_s=state.updated_s, event="note", message=str(error))
-        return Answer(_with_range_test(state, History(None), query.since) | {"events": [note]})
-    return Answer(_with_range_test(state, history, query.since))
+        return Answer(_whole(runtime, state, History(None), query.since) | {"events": [note]})
+    return Answer(_whole(runtime, state, history, query.since))
 
 
-def _with_range_test(state: RunState, history: History, since: int) -> dict[str, Any]:
+def _whole(runtime: Runtime, state: RunState, history: History, since: int) -> dict[str, Any]:
+    """A run's answer, with what its range test found and what of it can take the file's place."""
     found = range_test_of(state, history)
     answer = None if found is None else {**found.to_json(), "put_back": found.is_alone}
-    return run_answer(state, history, since) | {"range_test": answer}
+    here = {"run": one_run(runtime, state), "options": state.options, "usable": runtime.usable(state)}
+    return run_answer(state, history, since) | here | {"range_test": answer}
 
 
 @router.delete("/runs/{run_id:path}")
@@ -134,7 +172,7 @@ def preflight(request: PreflightRequest, runtime: Runtime = RUNTIME) -> Response
 
 @router.get("/resume")
 def resume(query: ResumeQuery = Depends(ResumeQuery), runtime: Runtime = RUNTIME) -> Response:
-    """Whether a stored run belongs to the thing as it is now, where and how its training resumes, with which settings."""
+    """Whether a stored run belongs to what is trained as it is now, where and how its training resumes, with which settings."""
     return Answer(_resume(runtime, query.kind, query.name, query.rate_text))
 
 
@@ -148,31 +186,34 @@ def choose(request: ResumeChoice, runtime: Runtime = RUNTIME) -> Response:
 @router.get("/options")
 def options(query: OptionsQuery = Depends(OptionsQuery), runtime: Runtime = RUNTIME) -> Response:
     """The options in force for the next training of a name, and what there is to say of each."""
-    return Answer(_options(runtime, query.kind, query.name))
+    return Answer(_options(runtime, query.kind, query.name, query.data_root))
 
 
 @router.post("/options")
 def choose_options(request: OptionsChoice, runtime: Runtime = RUNTIME) -> Response:
     """Chooses options for the next training of a name; answers as `options`."""
     runtime.choose_options(request.kind, request.name, request.options)
-    return Answer(_options(runtime, request.kind, request.name))
+    return Answer(_options(runtime, request.kind, request.name, request.data_root))
 
 
-def _options(runtime: Runtime, kind: str, name: str) -> dict[str, Any]:
+def _options(runtime: Runtime, kind: str, name: str, data_root: str) -> dict[str, Any]:
     found = runtime.options(kind, name)
     described = [one.described() for one in OPTIONS.values() if kind in one.kinds]
     return {"kind": kind, "name": name, "options": values(found.options), "defaults": values(found.defaults),
-            "chosen": dict(found.chosen), "run": found.run, "descriptions": described}
+            "chosen": dict(found.chosen), "run": found.run, "descriptions": described,
+            "validation_folder": runtime.validation_folder(data_root, QUICKLY_S)}
 
 
 def _resume(runtime: Runtime, kind: str, name: str, rate_text: str | None) -> dict[str, Any]:
     choice = runtime.chosen(kind, name)
     answer: dict[str, Any] = {"kind": kind, "name": name, "step": None, "file_step": None, "exact": False}
-    answer |= {"way": choice, "mode": None, "run": None, "settings": None, "message": ""}
+    kept = runtime.kept(kind, name)
+    answer |= {"way": choice, "from_step": None if kept is None else kept.step}
+    answer |= {"mode": None, "run": None, "settings": None, "message": ""}
     for live in runtime.active().values():
         now = live.state()
         if (now.kind, now.name) == (kind, name):
-            return answer | {"step": now.step, "file_step": now.step, "mode": _mode(choice, now, rate_text), **_known(now)}
+            return answer | {"step": now.step, "file_step": now.step, "mode": _mode(choice, now, rate_text), **_known(runtime, now)}
     found, resumed = runtime.resumption_of(kind, name)
     if found is None:
         return answer | {"message": f"there is no {kind} {name!r}"}
@@ -182,11 +223,11 @@ def _resume(runtime: Runtime, kind: str, name: str, rate_text: str | None) -> di
     if state is None:
         message = "the file is trained on as it is, as a new run" if choice == "file" else "; ".join(resumed.messages)
         return answer | {"message": message or f"no stored run belongs to {name!r} as it is now, at step {step}"}
-    return answer | {**_known(state), "message": "; ".join(resumed.messages)}
+    return answer | {**_known(runtime, state), "message": "; ".join(resumed.messages)}
 
 
-def _known(state: RunState) -> dict[str, Any]:
-    return {"run": run_json(state), "settings": state.settings}
+def _known(runtime: Runtime, state: RunState) -> dict[str, Any]:
+    return {"run": one_run(runtime, state), "settings": state.settings}
 
 
 def _mode(choice: str, state: RunState | None, rate_text: str | None) -> str | None:

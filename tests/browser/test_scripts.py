@@ -325,3 +325,141 @@ def test_rates_keep_their_colours_while_more_of_them_come(call):
 
 def test_as_many_rates_as_a_finder_tries_can_be_told_apart(call):
     assert len(set(call("trials/curves.js", "looksOf", tried(*[0.1] * 17)))) == 17
+
+
+EMA = {"name": "ema", "label": "Average of the weights: decay", "type": "number", "needs": ""}
+VALIDATE = {"name": "validate_every", "label": "Validate every N updates", "type": "whole", "needs": ""}
+STOP = {"name": "stop_after", "label": "Stop when validation has not improved N times in a row", "type": "whole",
+        "needs": "validate_every"}  # fmt: skip
+SPREAD = {"name": "spread_timesteps", "label": "Evenly spread timesteps", "type": "switch", "needs": ""}
+FACTOR = {"name": "rate_by_timestep", "label": "Rate by timestep", "type": "text", "needs": ""}
+DESCRIBED = [VALIDATE, STOP, EMA, SPREAD, FACTOR]
+OFF = {"validate_every": 0, "stop_after": 0, "ema": 0, "spread_timesteps": False, "rate_by_timestep": ""}
+
+
+def in_force(defaults: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+    """An answer of GET /options."""
+    base = OFF | (defaults or {})
+    return {"name": "cat", "options": base | options, "defaults": base, "chosen": {}, "run": None, "descriptions": DESCRIBED}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, ""),
+        ({"validate_every": 50, "ema": 0.98}, "Validate every 50 updates, average of the weights: decay 0.98"),
+        ({"spread_timesteps": True, "rate_by_timestep": "1:3, 2"}, "Evenly spread timesteps, rate by timestep: 1:3, 2"),
+        ({"stop_after": 3}, "Stop when validation has not improved 3 times in a row"),
+    ],
+)
+def test_what_differs_from_the_defaults_is_one_line(call, options, words):
+    assert call("options/option_words.js", "differing", in_force(**options)) == words
+
+
+def test_what_is_off_against_the_defaults_says_so(call):
+    answer = in_force({"validate_every": 50, "spread_timesteps": True}, validate_every=0, spread_timesteps=False)
+    assert call("options/option_words.js", "differing", answer) == "Validate: off, evenly spread timesteps: off"
+
+
+@pytest.mark.parametrize(
+    ("described", "text", "value"),
+    [(EMA, " 0.98 ", 0.98), (EMA, "", 0), (EMA, "Off", 0), (EMA, "0,98", "0,98"), (EMA, "Infinity", "Infinity"),
+     (VALIDATE, "1e2", 100), (FACTOR, " 1:3, 2 ", "1:3, 2"), (SPREAD, True, True)],
+)  # fmt: skip
+def test_what_is_typed_into_an_option_is_sent_as_its_value(call, described, text, value):
+    assert call("options/option_words.js", "typed", described, text) == value
+
+
+def test_an_option_that_does_nothing_without_another_goes_with_it(call):
+    answer = in_force() | {"chosen": {"validate_every": 50, "stop_after": 3, "ema": 0.9}}
+    change = lambda *args: call("options/option_words.js", "withChange", answer, *args)  # noqa: E731
+    assert change("validate_every", 0) == {"validate_every": 0, "ema": 0.9}
+    assert change("validate_every", 20) == {"validate_every": 20, "stop_after": 3, "ema": 0.9}
+
+
+def test_back_to_the_defaults_chooses_them_where_a_run_has_others(call):
+    back = lambda answer: call("options/option_words.js", "backToDefaults", answer)  # noqa: E731
+    assert back(in_force(ema=0.9)) == {}
+    of_a_run = in_force({"stop_after": 3}, ema=0.9, stop_after=0) | {"run": "r"}
+    assert back(of_a_run) == {"ema": 0}, "which would be refused with stop_after"
+
+
+NEW_RUN = "The next training of cat is a new run, with the defaults of the settings page."
+
+
+@pytest.mark.parametrize(
+    ("change", "standing", "words"),
+    [
+        ({}, {"isLive": False}, NEW_RUN),
+        ({"run": "r"}, {"isLive": False}, "The next training of cat resumes its run at step 40, with that run's own options."),
+        ({"chosen": {"ema": 0.9}}, {"isLive": False}, f"{NEW_RUN} What is changed here is for that training alone."),
+        ({"run": "r"}, {"isLive": True}, "cat is being trained with these. What is changed here is for its next training."),
+    ],
+)
+def test_where_the_options_come_from(call, change, standing, words):
+    assert call("options/option_words.js", "origin", in_force() | change, {"step": "40", **standing}) == words
+
+
+@pytest.mark.parametrize(
+    ("found", "every", "words"),
+    [
+        (None, 0, ""),
+        ({"images": 0}, 0, ""),
+        ({"images": 3}, 50, ""),
+        ({"images": 1}, 0, "The data set has a folder validation with one image."),
+        ({"images": 3}, 0, "The data set has a folder validation with 3 images."),
+        ({"images": None}, 0, "The data set has a folder validation."),
+    ],
+)
+def test_validation_is_offered_where_there_are_images_for_it(call, found, every, words):
+    answer = in_force(validate_every=every) | {"validation_folder": found}
+    assert call("options/option_words.js", "offered", answer) == words
+
+
+def test_a_refusal_at_its_field_is_a_sentence(call):
+    said = call("options/option_words.js", "refusal", "ema: expected a number from 0 and below 1, got 1.5", "ema")
+    assert said == "Expected a number from 0 and below 1, got 1.5."
+
+
+LOOKS = {"validation": [[10, 0.1], [20, 0.3], [30, 0.2]], "validation_ema": [[10, 0.05], [20, 0.2], [30, 0.25]], "best_step": 20}
+
+
+def lines_of(call: Any, answer: dict[str, Any], progress: list[float | None]) -> Any:
+    """What the first chart of a run has."""
+    then = f"""() => {{
+        const points = {{columns: {{step: {list(range(len(progress)))}}}, column: () => {[0.1 if p else p for p in progress]!r}}};
+        return module.progressLines(points, args[0]);
+    }}""".replace("None", "null")
+    return call("runs/progress_lines.js", "progressLines.name.toString", answer, then=then)
+
+
+def test_validation_and_the_average_stand_beside_progress_with_the_best_marked(call):
+    found = lines_of(call, LOOKS, [0.1, 0.2])
+    looked = [10, 20, 30]
+    lines = [("progress", [0, 1]), ("validation", looked), ("average", looked)]
+    assert [(one["name"], one["x"]) for one in found["series"]] == lines
+    assert [(mark["x"], mark["label"]) for mark in found["marks"]] == [(20, "best")]
+    assert [name for _, name in found["legend"]] == ["progress", "validation", "average"]
+    alone = lines_of(call, {"validation": [], "validation_ema": [], "best_step": None}, [0.1])
+    assert ([one["name"] for one in alone["series"]], alone["marks"], alone["legend"]) == (["progress"], [], [])
+    unmeasured = lines_of(call, LOOKS, [None])
+    assert [one["name"] for one in unmeasured["series"]] == ["validation", "average"]
+
+
+def test_the_newest_look_in_numbers(call):
+    assert call("runs/progress_lines.js", "newestLook", LOOKS) == ["20 %", "best 30 %, after 20 updates"]
+    assert call("runs/progress_lines.js", "newestLook", {"validation": [[1, 0.1]], "best_step": 1}) == ["10 %", "the best so far"]
+    assert call("runs/progress_lines.js", "newestLook", {"validation": []}) is None
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("best", 'the best state in the place of "cat", as it was after 20 updates, with 30 %'),
+        ("average", 'the average of the weights in the place of "cat", as it was after 40 updates, with 25 %'),
+    ],
+)
+def test_what_is_asked_before_it_takes_the_file_s_place(call, what, words):
+    asked = call("runs/use_words.js", "question", what, {"run": {"name": "cat", "step": 40}, **LOOKS})
+    assert asked == [f"Put {words} of the loss gone in validation?", "What cat.pt holds now is kept as cat.pt.bak.",
+                     "The next training of cat is then a new run from it: the step stays, the optimizer is new."]  # fmt: skip

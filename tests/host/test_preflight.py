@@ -258,12 +258,12 @@ def test_a_prompt_without_the_embedding_leaves_it_without_gradient(ground):
 def test_error_a_hypernetwork_for_another_models_widths(ground, sizes, touches):
     with torch.random.fork_rng():
         webui = replace(ground.host(), shared=SimpleNamespace(sd_model=Lonely()))
-    thing = SimpleNamespace(layers=dict.fromkeys(sizes, ()))
-    input_checks.check_design(webui, "embedding", "wide", thing)
+    host_object = SimpleNamespace(layers=dict.fromkeys(sizes, ()))
+    input_checks.check_design(webui, "embedding", "wide", host_object)
     listed = ", ".join(map(str, sorted(sizes)))
     words = f"works on vectors of {listed} numbers, but the loaded model has only 24, 32: nothing would be learned"
     with nullcontext() if touches else pytest.raises(InputError, match=words):
-        input_checks.check_design(webui, "hypernetwork", "wide", thing)
+        input_checks.check_design(webui, "hypernetwork", "wide", host_object)
 
 
 # What is made already -----------------------------------------------------------------------

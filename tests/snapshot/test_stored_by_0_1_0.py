@@ -43,9 +43,10 @@ def trained(kind: str) -> tuple[int, list[Any]]:
     """Step and weights of what the practice host trains now."""
     from lib_lrsched.practice import sd_hijack, shared
 
-    thing = sd_hijack.model_hijack.embedding_db.word_embeddings["mine"] if kind == "embedding" else shared.loaded_hypernetworks[0]
-    found = [thing.vec] if kind == "embedding" else thing.weights()
-    return thing.step, [tensor.detach().clone() for tensor in found]
+    embeddings, networks = sd_hijack.model_hijack.embedding_db.word_embeddings, shared.loaded_hypernetworks
+    host_object = embeddings["mine"] if kind == "embedding" else networks[0]
+    found = [host_object.vec] if kind == "embedding" else host_object.weights()
+    return host_object.step, [tensor.detach().clone() for tensor in found]
 
 
 @both_kinds

@@ -62,9 +62,9 @@ def start_of(ground: Any, kind: str) -> list[Any]:
 def saved(kind: str, path: Path) -> list[Any]:
     """The weights in a file, as the host reads them."""
     if kind == "hypernetwork":
-        thing = hypernetwork.Hypernetwork()
-        thing.load(str(path))
-        return weights(thing)
+        host_object = hypernetwork.Hypernetwork()
+        host_object.load(str(path))
+        return weights(host_object)
     return [pt_files.load_pt(str(path))["string_to_param"]["*"].detach()]
 
 
@@ -198,6 +198,7 @@ def test_used_it_takes_the_file_s_place_and_the_next_training_is_a_new_run_from_
     ground.train(kind, TEXT, 6)
     path, old = main_file(kind), ground.run()
     average, before = saved(kind, folder_of(kind) / f"{NAME}-ema.pt"), path.read_bytes()
+    assert runtime.usable(old) == ["average"]
     used = runtime.use(old.id, "average")
     assert (used["file"], used["step"]) == (path.name, 6)
     assert same_bits(saved(kind, path), average)
@@ -253,6 +254,7 @@ def test_error_a_run_without_an_average_has_none_to_use(ground):
     runtime = ground.install()
     ground.train("embedding", TEXT, 3)
     before = ground.listing()
+    assert runtime.usable(ground.run()) == []
     with pytest.raises(RequestError, match="has no average of the weights"):
         runtime.use(ground.run().id, "average")
     assert ground.listing() == before
@@ -265,6 +267,7 @@ def test_the_best_state_takes_its_place_likewise_and_a_run_that_knows_it_is_not_
     old = ground.run()
     best = snapshot.read(runtime.store.best_path(old.id))
     assert best.facts.step == 4
+    assert runtime.usable(old) == ["best"]
     used = runtime.use(old.id, "best")
     assert used["step"] == best.facts.step
     assert same_bits(saved(kind, main_file(kind)), best.trained)

@@ -357,11 +357,11 @@ def test_an_autosave_that_failed_is_tried_again_at_the_next_update(ground, kind,
     ground.install(autosave_every=6)
     steps, write = [], snapshot.write
 
-    def counted(path: Path, thing: Any, *state: Any) -> None:
-        steps.append(thing.facts.step)
+    def counted(path: Path, host_object: Any, *state: Any) -> None:
+        steps.append(host_object.facts.step)
         if len(steps) in (1, 2):
             raise FULL
-        write(path, thing, *state)
+        write(path, host_object, *state)
 
     monkeypatch.setattr(snapshot, "write", counted)
     ground.train(kind, TEXT, 19)
@@ -375,8 +375,8 @@ def test_a_save_that_fails_again_and_again_is_tried_less_and_less_and_at_the_end
     ground.install(autosave_every=2)
     steps = []
 
-    def full(_: Path, thing: Any, *__: Any) -> None:
-        steps.append(thing.facts.step)
+    def full(_: Path, host_object: Any, *__: Any) -> None:
+        steps.append(host_object.facts.step)
         raise FULL
 
     monkeypatch.setattr(snapshot, "write", full)

@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from practice_rig import NAME, both_kinds  # noqa: E402  # torch is optional
+from practice_rig import NAME, both_kinds, draw_images  # noqa: E402  # torch is optional
 
 from lib_lrsched.cli.main import main  # noqa: E402
 from lib_lrsched.errors import RequestError  # noqa: E402
@@ -53,7 +53,7 @@ def test_what_a_run_that_resumes_is_compared_by_is_what_changes_the_weights():
     ("validate_every", True, "validate_every: expected a whole number from 0 to 1000000000, got true"),
     ("spread_timesteps", 1, "spread_timesteps: expected true or false, got 1"),
     ("rate_by_timestep", None, "rate_by_timestep: expected a text, got null"),
-    ("stop_after", 3, "stop_after: there is nothing to look at without validation: give validate_every too"),
+    ("stop_after", 3, "stop_after: it does nothing without validate_every: give validate_every too"),
 ])
 def test_error_a_value_that_is_wrong(name, wrong, expected):
     with pytest.raises(RequestError) as refused:
@@ -132,6 +132,16 @@ def test_error_what_was_chosen_no_longer_fits_the_settings(ground):
         ground.train("embedding", "0.001", 2)
 
 
+def test_a_form_is_told_of_the_images_that_are_there_for_validation(ground, tmp_path):
+    runtime = ground.install()
+    assert runtime.validation_folder(str(ground.data), 5.0) is None
+    folder = tmp_path / "data" / "validation"
+    folder.mkdir(parents=True)
+    assert runtime.validation_folder(str(folder.parent), 5.0) == {"images": 0}
+    draw_images(folder, 2)
+    assert runtime.validation_folder(str(folder.parent), 5.0) == {"images": 2}
+
+
 # The settings page and the command line -------------------------------------------------------
 
 
@@ -197,7 +207,7 @@ def test_error_a_flag_with_a_wrong_value(tmp_path, capsys, flag, said):
 
 def test_error_stop_after_without_validation(tmp_path, capsys):
     assert trained(tmp_path, "--stop-after=3") == 2
-    assert "there is nothing to look at without validation" in capsys.readouterr().err
+    assert "it does nothing without validate_every" in capsys.readouterr().err
     assert not [*tmp_path.rglob("*.pt")]
 
 

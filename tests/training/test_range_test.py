@@ -27,9 +27,9 @@ def thing_of(kind: str) -> Any:
     return sd_hijack.model_hijack.embedding_db.word_embeddings[NAME] if kind == "embedding" else shared.loaded_hypernetworks[0]
 
 
-def facts(thing: Any) -> dict[str, Any]:
+def facts(host_object: Any) -> dict[str, Any]:
     """What it says of itself beside its tensors; the host works out the checksum before the loop."""
-    plain = {name: value for name, value in vars(thing).items() if isinstance(value, (str, int, type(None)))}
+    plain = {name: value for name, value in vars(host_object).items() if isinstance(value, (str, int, type(None)))}
     return {name: value for name, value in plain.items() if name != "cached_checksum"}
 
 
@@ -98,6 +98,16 @@ def test_what_is_new_is_trained_as_if_the_range_test_had_not_been(ground, kind):
     assert len(ground.records(search_run(ground))) == 30
 
 
+@both_kinds
+def test_there_is_nothing_to_average_or_to_call_the_best(ground, kind):
+    ground.install(ema=0.98, validate_every=5)
+    ground.create(kind)
+    there = files(kind)
+    ground.train(kind, SEARCH, 20)
+    assert files(kind) == there
+    assert not list(ground.log.rglob("*-best.pt"))
+
+
 def ruined(patch: pytest.MonkeyPatch) -> None:
     losses_that(patch, lambda n, loss: loss * (NAN if n > 12 else 1))
 
@@ -151,7 +161,7 @@ def test_a_kill_in_the_middle_leaves_the_file_and_the_run_before_it(ground, kind
     training_steps.train_and_die(ground, kind, 33, 40, SEARCH, batch=2)
     assert files(kind) == there
     assert search_run(ground).state == "crashed"
-    assert not ground.runtime.snapshots(search_run(ground).id)
+    assert not ground.runtime.snapshots(search_run(ground).id)["bundles"]
     assert same_bits(weights(ground.train(kind, TEXT, 40, batch=2)), expected)
 
 

@@ -345,15 +345,15 @@ def test_error_what_is_trained_is_ruined_already(ground, kind):
 
 def ruin(path: Path, kind: str) -> None:
     if kind == "embedding":
-        thing = sd_hijack.model_hijack.embedding_db.word_embeddings[NAME]
-        tensors = [thing.vec]
+        host_object = sd_hijack.model_hijack.embedding_db.word_embeddings[NAME]
+        tensors = [host_object.vec]
     else:
-        thing = Hypernetwork()
-        thing.load(str(path))
-        tensors = thing.weights()
+        host_object = Hypernetwork()
+        host_object.load(str(path))
+        tensors = host_object.weights()
     with torch.no_grad():
         tensors[0].reshape(-1)[0] = NAN
-    thing.save(str(path))
+    host_object.save(str(path))
 
 
 @both_kinds

@@ -27,7 +27,7 @@ from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.store import Known, Leg, RunState, Store, UnknownRunError
 from lib_lrsched.training.options import InForce, Options, with_chosen
 from lib_lrsched.web.endpoints import add_routes
-from lib_lrsched.web.schedule_endpoints import QUICKLY_S
+from lib_lrsched.web.runtime import QUICKLY_S
 
 NO_OBJECT = "expected a JSON object, sent as application/json"
 PREVIEW = {"id": 7, "texts": ["0.005:100, 1e-3"], "total_steps": 2_000, "pictures": None}
@@ -87,6 +87,9 @@ class FakeRuntime:
     def chosen(self, kind: str, name: str) -> str:
         return self.choices.get((kind, name), "continue")
 
+    def kept(self, kind: str, name: str) -> None:
+        return None
+
     def options(self, kind: str, name: str) -> InForce:
         given = self.given.get((kind, name), {})
         return InForce(with_chosen(Options(), given), Options(), given, None)
@@ -94,6 +97,12 @@ class FakeRuntime:
     def choose_options(self, kind: str, name: str, given: dict[str, Any]) -> None:
         with_chosen(Options(), given)
         self.given[kind, name] = given
+
+    def validation_folder(self, data_root: str, within_s: float) -> dict[str, Any] | None:
+        return {"images": self.count_images("/pictures", within_s)} if data_root == "/data" else None
+
+    def usable(self, state: RunState) -> list[str]:
+        return ["best"] if state.id == "a" else []
 
     def use(self, run_id: str, what: str) -> dict[str, Any]:
         if run_id != "a":
@@ -286,6 +295,9 @@ def test_a_run_in_the_list_has_these_fields(client: Client, runtime: FakeRuntime
         "message": "", "multiplier": 1.0, "origin": 0,
         "legs": [{"start_step": 0, "mode": "start", "rate_text": "0.005:100, 1e-3"},
                  {"start_step": 100, "mode": "start", "rate_text": "1"}],
+        "title": "", "note": "", "images": 0, "size_bytes": (runtime.store.root / "runs/a/run.json").stat().st_size,
+        "progress_end": None, "progress_best": None, "progress_best_step": None, "validation_end": None, "validation_best": None,
+        "best_step": None, "seconds": 0.0, "ended_s": 1_100.0, "outcome": "finished: 120 of 200 updates", "trouble": "",
     }  # fmt: skip
 
 
@@ -449,6 +461,9 @@ def test_options_are_chosen_for_a_training_and_described(client: Client):
     described = {one["name"]: one for one in answer["descriptions"]}
     assert described.keys() == answer["options"].keys() - {"max_norm"}, "which is for embeddings"
     assert described["ema"]["flag"] == "--ema"
+    assert (described["stop_after"]["needs"], described["loss_by_timestep"]["timesteps"]) == ("validate_every", 1000)
+    assert answer["validation_folder"] is None
+    assert get(client, f"{address}&data_root=/data")["validation_folder"] == {"images": 12}
     body = {"kind": "embedding", "name": "mine", "options": {"ema": 1}}
     assert message(post(client, "/options", body, 400)) == "ema: expected a number from 0 and below 1, got 1"
     assert message(post(client, "/options", body | {"options": []}, 400)) == "options: expected an object, got []"
@@ -469,7 +484,7 @@ def test_resume_without_a_run_or_without_the_embedding_says_so(client: Client, r
     runtime.store.save(state())
     runtime.found["embedding", "my cat"] = (121, "other", 99)
     nothing = {"kind": "embedding", "run": None, "settings": None, "file_step": None, "exact": False, "way": "continue"}
-    nothing["mode"] = None
+    nothing |= {"mode": None, "from_step": None}
     assert get(client, "/resume?kind=embedding&name=my%20cat") == nothing | {
         "name": "my cat", "step": 121, "file_step": 121, "message": "no stored run belongs to 'my cat' as it is now, at step 121",
     }  # fmt: skip

@@ -42,6 +42,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "/options": {"kind": "embedding", "name": "mine", "options": {"ema": 0.9}},
     "/presets": {"name": "mine", "text": "0.005", "note": ""},
     "/runs/none/use": {"what": "average"},
+    "/runs/none/label": {"title": "a", "note": "b"},
+    "/runs/none/resume-from": {"step": 4, "way": None},
+    "/comparison": {"runs": ["none"], "over": "step"},
+    "/profiles": {"name": "a", "kind": None, "inputs": {"steps": 5}, "options": {"ema": 0.9}, "replace": True},
 }  # fmt: skip
 INPUTS = ("learn_rate", "batch_size", "gradient_step", "data_root", "log_directory", "training_width", "training_height", "steps",
           "clip_grad_mode", "clip_grad_value", "template_filename", "create_image_every", "save_embedding_every",
@@ -122,9 +126,10 @@ WORDS = ["", "..", "%00", "%ED%A0%80", "%FF", "a%00b", "%2e%2e%2f", "x" * 3_000,
 
 
 def test_no_address_is_a_failure(app: FastAPI):
-    folders = ("/runs", "/presets", "/trials", "", "/preview")
+    folders = ("/runs", "/presets", "/profiles", "/trials", "", "/preview")
     paths = [f"{path}/{word}" for path in folders for word in WORDS if path or word not in ("", "..")]
-    paths += [f"/runs/{word}/{last}" for word in WORDS for last in ("bundles", "file")]
+    paths += [f"/runs/{word}/{last}" for word in WORDS for last in ("bundles", "file", "images", "profile")]
+    paths += [f"/runs/none/images/{word}" for word in WORDS] + [f"/comparison/file?format=csv&runs={word}" for word in WORDS]
     paths += [f"/trials/{word}/images/0" for word in WORDS] + [f"/trials/none/images/{word}" for word in WORDS]
     paths += [f"/trials/none?state={word}" for word in WORDS]
     paths += [f"/resume?kind=embedding&name={word}" for word in WORDS] + [f"/resume?kind={word}&name=mine" for word in WORDS]
@@ -148,6 +153,7 @@ def test_a_run_with_absurd_numbers_in_a_leg_is_shown(ground: Ground, app: FastAP
     requests = [("POST", "/preview", {"json": {**body, "way": choice}}) for choice in (None, "continue", "new", "restart", "file")]
     addresses = ("/runs", f"/runs/{run.id}", f"/runs/{run.id}/bundles", f"/resume?kind=embedding&name={NAME}")
     requests += [("GET", address, {}) for address in addresses]
+    requests += [("GET", f"/comparison/file?runs={run.id}&format=html&over={over}", {}) for over in ("images", "time")]
     for field in LEG:
         for value in (0, 1, 2**62, 2**63 - 1):
             legs = [whole["legs"][0], {**whole["legs"][0], "start_step": 1, field: value}]

@@ -24,6 +24,11 @@ export function formatCount(value) {
     return value === null || value === undefined ? "–" : whole.format(value);
 }
 
+/** A number of updates in words. */
+export function formatUpdates(count) {
+    return count === 1 ? "1 update" : `${formatCount(count)} updates`;
+}
+
 /** A number of bytes: 950 B, 18.1 kB, 240 MB. */
 export function formatSize(bytes) {
     const units = ["B", "kB", "MB", "GB"];

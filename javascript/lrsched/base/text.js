@@ -23,3 +23,9 @@ export function commonStart(a, b) {
     while (i < a.length && i < b.length && a[i] === b[i]) i++;
     return i;
 }
+
+/** Words of the server's as a sentence: a capital in front, a full stop behind. */
+export function sentence(words) {
+    const text = words.trim();
+    return text === "" ? "" : text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+}

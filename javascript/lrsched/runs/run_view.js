@@ -7,8 +7,10 @@ import {Chart} from "../chart/chart.js";
 import {CursorGroup} from "../chart/cursor_group.js";
 import {fillLegend} from "../chart/legend.js";
 import {PickedChart} from "./picked_chart.js";
+import {newestLook, progressLines} from "./progress_lines.js";
 import {RangeView} from "./range_view.js";
 import {RunPoints} from "./run_points.js";
+import {RunUse} from "./run_use.js";
 
 const EVENT_WORDS = {leg: "start", resume: "continued", skipped: "skipped updates"}; // others are shown as they are
 const LEG_LABELS = {new: "new schedule", restart: "restarted"};
@@ -22,6 +24,7 @@ const BAD = new Set(["rescue", "error", "failed"]);
 export class RunView {
     constructor({onContinue, onOpen}) {
         this.panel = byId("run_view");
+        this.use = new RunUse();
         this.points = null;
         this.shown = null;
         const redraw = () => this.shown && this.#drawCharts(this.shown.run);
@@ -58,6 +61,7 @@ export class RunView {
         this.#makeCharts();
         this.#drawHead(answer.run);
         this.#drawNumbers(answer);
+        this.use.show(answer);
         this.range.show(answer.range_test);
         setHidden(byId("run_continue"), answer.range_test?.put_back === true);
         setText(byId("run_learning"), answer.range_test ? "" : answer.learning.said);
@@ -76,7 +80,6 @@ export class RunView {
         this.rate = new Chart(byId("run_rate"), {label: "Rate of the run over steps", height: 190, xLabel: "", cursors});
         this.picked = new PickedChart(cursors);
         this.range = new RangeView();
-        fillLegend(byId("run_progress_legend"), [[0, "progress"], [1, "validation"]]);
         fillLegend(byId("run_rate_legend"), [[1, "planned"], [0, "held by the optimizer"]]);
         bindAxis(byId("run_rate_axis"), this.rate, () => "run_rate");
     }
@@ -90,13 +93,16 @@ export class RunView {
         byId("run_bar").firstElementChild.style.width = `${done}%`;
     }
 
-    #drawNumbers({run, learning, s_per_step, s_left}) {
+    #drawNumbers(answer) {
+        const {run, learning, s_per_step, s_left} = answer;
+        const look = newestLook(answer);
         const last = this.points.last;
         const isOff = last !== null && last.planned !== null && last.actual !== null && last.planned !== last.actual;
         const numbers = [
             ["Step", `${formatCount(run.step)} of ${formatCount(run.total_steps)}`, ""],
             ["Rate", formatRate(last?.actual, 5), isOff || run.multiplier !== 1 ? planned(last, run.multiplier) : ""],
             ["Loss gone", formatPercent(learning.share, 2), learning.error === null ? "" : `± ${formatPercent(learning.error, 2)}`],
+            ...(look ? [["Validation", ...look]] : []),
             ["Loss, smoothed", formatRate(last?.smooth, 4), last ? `raw ${formatRate(last.loss, 4)}` : ""],
             ["Time per step", formatDuration(s_per_step), ""],
             ["Time left", run.state === "running" ? formatDuration(s_left) : "–", ""],
@@ -119,7 +125,7 @@ export class RunView {
         const [step, planned, actual] = ["step", "planned", "actual"].map((name) => this.points.column(name));
         const x = {xLow: 0, xHigh: Math.max(1, run.total_steps, step[step.length - 1] ?? 0), marks: this.#marks(run)};
         const ahead = this.plan.after(step[step.length - 1] ?? -1);
-        this.#drawProgress(x, this.shown);
+        this.#drawProgress(x);
         this.rate.show({...x, series: [
             {name: "planned", look: 1, x: step.concat(ahead.x), y: planned.concat(ahead.y)},
             {name: "optimizer", look: 0, weight: "wide", x: step, y: actual},
@@ -127,20 +133,13 @@ export class RunView {
         this.picked.show(this.points, x, this.threshold.after((run.legs[run.legs.length - 1]?.start_step ?? 0) - 1));
     }
 
-    /** A run of which nothing was measured has the words alone. The looks of validation are a line of their own. */
-    #drawProgress(x, {validation, best_step}) {
-        const series = [];
-        if (this.points.has("progress")) {
-            series.push({name: "progress", look: 0, weight: "thick", x: this.points.columns.step, y: this.points.column("progress")});
-        }
-        if (validation.length > 0) {
-            const [steps, shares] = [0, 1].map((i) => validation.map((look) => look[i]));
-            series.push({name: "validation", look: 1, weight: "thick", x: steps, y: shares});
-        }
+    /** A run of which nothing was measured has the words alone. */
+    #drawProgress(x) {
+        const {series, marks, legend} = progressLines(this.points, this.shown);
         setHidden(byId("run_progress"), series.length === 0);
-        setHidden(byId("run_progress_legend"), validation.length === 0);
-        const best = validation.length > 0 ? [{x: best_step, kind: "event", text: "best on validation"}] : [];
-        if (series.length > 0) this.progress.show({...x, marks: [...x.marks, ...best], series});
+        setHidden(byId("run_progress_legend"), legend.length === 0);
+        fillLegend(byId("run_progress_legend"), legend);
+        if (series.length > 0) this.progress.show({...x, marks: [...x.marks, ...marks], series});
     }
 
     #marks(run) {

@@ -52,6 +52,14 @@ export function input(name) {
     return all.find(({type}) => type === "number") ?? all[0] ?? null; // a slider has a number field beside it
 }
 
+/** The outermost element around a field that does not hold another one; null where the page has not both. */
+export function rowOf(name, other) {
+    const beyond = block(other);
+    let place = beyond && block(name);
+    while (place?.parentElement && !place.parentElement.contains(beyond)) place = place.parentElement;
+    return place;
+}
+
 function clipInput() {
     return root().querySelector(`[placeholder="${CLIP_PLACEHOLDER}"]`);
 }

@@ -42,6 +42,11 @@ export class Preflight {
         }, pause_ms);
     }
 
+    /** What the server knows has changed: asks at the next look. */
+    again() {
+        this.#due = 0;
+    }
+
     /** Nothing is to be said of a training that nobody has chosen, nor while one is running. */
     #isDue(kind) {
         return fields.value(kind) !== "" && !GOING_ON.has(this.resumes[kind].current?.run?.state);
@@ -55,7 +60,7 @@ export class Preflight {
         }
         this.#isAsking[kind] = true;
         try {
-            this.#found[kind] = asked === null ? [] : (await request("POST", "preflight", asked)).findings;
+            this.#found[kind] = asked === null ? [] : (await request("POST", "preflight", asked)).findings.filter(isToldHere);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             if (!error.passing) this.#found[kind] = [];
@@ -73,6 +78,11 @@ export class Preflight {
         this.box.dataset.drawn = text;
         setHidden(this.box, lines.length === 0);
     }
+}
+
+/** The options offer to validate on the images that are there for it: it is nothing to be warned of a second time. */
+function isToldHere({severity, subject}) {
+    return subject !== "validation" || severity === "error";
 }
 
 /** The findings of both kinds, errors first; what is said of both stands once, what is said of one of two names it. */

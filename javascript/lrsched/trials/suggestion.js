@@ -1,6 +1,7 @@
 // What a trial suggests, or why it suggests nothing; and what can be done with it.
 import {byId, el, setHidden, setText} from "../base/dom.js";
-import {cutAtTicks, freeName, sentence} from "./words.js";
+import {sentence} from "../base/text.js";
+import {cutAtTicks, freeName} from "./words.js";
 
 /** `onUse(trial)` writes the text where it is used and resolves to what is said of it; `presets` keeps it. */
 export class Suggestion {

@@ -1,9 +1,10 @@
 // Below a rate field of the Train tab: "Find the rate", and how it goes.
 import {ApiError} from "../base/api.js";
 import {el, root, setHidden, setText} from "../base/dom.js";
+import {sentence} from "../base/text.js";
 import * as fields from "../train/fields.js";
 import {StartBox} from "./start_box.js";
-import {ending, isActive, sentence, standing} from "./words.js";
+import {ending, isActive, standing} from "./words.js";
 
 const TAB = "LR Schedule";
 

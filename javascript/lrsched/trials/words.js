@@ -1,5 +1,6 @@
 // What is said of trials: before the start, on the way, at the end. Numbers in, words out.
 import {formatCount, formatDuration, formatPercent, formatRate} from "../base/format.js";
+import {sentence} from "../base/text.js";
 
 const ACTIVE = new Set(["waiting", "running"]);
 
@@ -60,12 +61,6 @@ export function outcome({progress, low, high, stopped_at: stoppedAt, running}, s
 }
 
 const number = (share) => formatPercent(share, 2).replace(" %", "");
-
-/** Words of the server's as a sentence: a capital in front, a full stop behind. */
-export function sentence(words) {
-    const text = words.trim();
-    return text === "" ? "" : text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
-}
 
 /** A sentence cut at its backticks: [[words, is it a schedule], ...]. */
 export function cutAtTicks(words) {

@@ -70,15 +70,15 @@ class FileSaving(Callback):
         self.was_rescued = False
         self.trouble = self.mend = ""
 
-    def save(self, thing: Any, filename: str, write: Callable[[str], Any]) -> Any:
+    def save(self, host_object: Any, filename: str, write: Callable[[str], Any]) -> Any:
         """One save of the host's: ``write`` is its own function, to be called with a file name."""
         if not self._session.has_begun:
             return write(filename)
         if self._session.run.is_rehearsal:
             return self._leave_out(filename)
         if self._is_main(filename):
-            return self._save_main(thing, filename, write)
-        return self._save_copy(thing, filename, write)
+            return self._save_main(host_object, filename, write)
+        return self._save_copy(host_object, filename, write)
 
     def on_update(self, update: Update) -> None:
         """A copy that was named after this update is written again."""
@@ -119,26 +119,26 @@ class FileSaving(Callback):
     # ----------------------------------------------------------------------------------------------
 
     def _leave_out(self, filename: str) -> None:
-        """What a range test makes of a thing is nobody's to use: neither copies nor the result are written."""
+        """What a range test makes of it is nobody's to use: neither copies nor the result are written."""
         if not self._is_main(filename):
             return
         self.has_final = True
         if self._session.has_ended:
             self._session.forget()
 
-    def _save_main(self, thing: Any, filename: str, write: Callable[[str], Any]) -> Any:
+    def _save_main(self, host_object: Any, filename: str, write: Callable[[str], Any]) -> Any:
         session = self._session
         session.reporter.protect(session.settle)
-        tensors = trained_tensors(thing)
+        tensors = trained_tensors(host_object)
         if not is_finite([tensor.detach() for tensor in tensors]):
             name = Path(filename).name
             session.reporter.tell(f"the result contains NaN or infinity: it is not saved, and {name} stays as it was")
             return None
 
         def form(file: Path) -> Known:
-            return Known(thing.step, step_hook.digest(tensors), file_time(file))
+            return Known(host_object.step, step_hook.digest(tensors), file_time(file))
 
-        save = Save(Path(filename), thing.step, is_main=True, thing=thing)
+        save = Save(Path(filename), host_object.step, is_main=True, host_object=host_object)
 
         def before(written: Path) -> None:
             # A kill from here on finds the form that it left in the run's state, and a snapshot that goes with it.
@@ -171,29 +171,29 @@ class FileSaving(Callback):
             folder.mkdir(parents=True, exist_ok=True)
             self._session.reporter.tell(f"the folder {str(folder)!r} was missing and was created again for the result")
 
-    def _save_copy(self, thing: Any, filename: str, write: Callable[[str], Any]) -> Any:
+    def _save_copy(self, host_object: Any, filename: str, write: Callable[[str], Any]) -> Any:
         session = self._session
-        tensors = trained_tensors(thing)
+        tensors = trained_tensors(host_object)
         if not is_finite([tensor.detach() for tensor in tensors]):
-            session.reporter.tell(f"the weights after update {thing.step} contain NaN or infinity: no copy is saved")
+            session.reporter.tell(f"the weights after update {host_object.step} contain NaN or infinity: no copy is saved")
             return None
         try:
             answer = save_whole(filename, write, backup=False)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
             session.reporter.tell(f"the copy {Path(filename).name} cannot be saved, training continues: {error}")
             return None
-        known = Known(thing.step, step_hook.digest(tensors), file_time(Path(filename)))
+        known = Known(host_object.step, step_hook.digest(tensors), file_time(Path(filename)))
         session.reporter.protect(lambda: session.run.saved(known, is_main=False))
-        session.saved(Save(Path(filename), thing.step, is_main=False, thing=thing))
-        if Path(filename).stem.endswith(f"-{thing.step + 1}"):
-            self._due = _Due(thing.step + 1, filename, lambda: self._save_again(thing, filename, write))
+        session.saved(Save(Path(filename), host_object.step, is_main=False, host_object=host_object))
+        if Path(filename).stem.endswith(f"-{host_object.step + 1}"):
+            self._due = _Due(host_object.step + 1, filename, lambda: self._save_again(host_object, filename, write))
         return answer
 
-    def _save_again(self, thing: Any, filename: str, write: Callable[[str], Any]) -> None:
+    def _save_again(self, host_object: Any, filename: str, write: Callable[[str], Any]) -> None:
         session = self._session
         is_wanted = bool(getattr(session.host.shared.opts, "save_optimizer_state", False))
         with session.trainee.saving_optimizer(session.optimizer, is_wanted=is_wanted):
-            self._save_copy(thing, filename, write)
+            self._save_copy(host_object, filename, write)
 
     def _note_optimizer(self, tensors: list[Tensor], filename: str) -> None:
         """Beside the host's own file there may be one with the optimizer's state, which was saved with it."""
@@ -205,6 +205,6 @@ class FileSaving(Callback):
         return Path(filename).absolute().parent == Path(self._session.host.folder_of(self._session.trainee.kind)).absolute()
 
 
-def trained_tensors(thing: Any) -> list[Tensor]:
+def trained_tensors(host_object: Any) -> list[Tensor]:
     """What an embedding or a hypernetwork of the host's trains."""
-    return [thing.vec] if hasattr(thing, "vec") else list(thing.weights())
+    return [host_object.vec] if hasattr(host_object, "vec") else list(host_object.weights())

@@ -26,18 +26,18 @@ class PutBack(Callback):
 
     def on_start(self, session: Training) -> None:
         trainee = session.trainee
-        self._kept = [tensor.detach().clone() for tensor in trainee.tensors()], dict(vars(trainee.thing))
+        self._kept = [tensor.detach().clone() for tensor in trainee.tensors()], dict(vars(trainee.host_object))
 
     def on_end(self, outcome: Outcome) -> None:  # noqa: ARG002 however it ended
         trainee, kept = self._session.trainee, self._kept
-        if kept is None or trainee.thing is None:
+        if kept is None or trainee.host_object is None:
             return  # it ended before its first update
         (tensors, facts), self._kept = kept, None
         with torch.no_grad():
             for tensor, before in zip(trainee.tensors(), tensors, strict=True):
                 tensor.copy_(before)
                 tensor.grad = None
-        vars(trainee.thing).update(facts)
+        vars(trainee.host_object).update(facts)
         self._tell()
 
     def _tell(self) -> None:
@@ -45,6 +45,6 @@ class PutBack(Callback):
         found = range_test_of(run.state(), run.history)
         suggested = None if found is None else found.answer.suggested
         rate = "no rate is suggested" if suggested is None else f"the suggested rate is {suggested:g}"
-        reporter.tell(f"{trainee.name} is what it was before the range test, at step {trainee.thing.step or 0}; {rate}")
+        reporter.tell(f"{trainee.name} is what it was before the range test, at step {trainee.host_object.step or 0}; {rate}")
         if found is not None:
             run.note(found.answer.why)

@@ -336,7 +336,7 @@ class Snapshots(Callback):
         self.say_troubles()
 
     def _snapshot(self) -> Snapshot:
-        """A copy of everything on the CPU: beside a large thing's _held() all in this file that waits for the device."""
+        """A copy of everything on the CPU: beside a large model's _held() all in this file that waits for the device."""
         return self._taken(_as_written({**self._moved(), **self._around(copied)}))
 
     def _held(self) -> dict[str, Any]:

@@ -1,0 +1,79 @@
+// What the server says of the options of one embedding or hypernetwork, and the choices that are sent to it.
+import {ApiError, request} from "../base/api.js";
+import {Latest} from "../base/latest.js";
+
+const AGAIN_MS = 5000;
+
+/** Those of one kind; `current` is the last answer for `name`, or null. `onAnswer()` hears of another one. */
+export class OptionsSource {
+    #key = "";
+    #due = 0;
+    #latest = new Latest();
+    #turn = Promise.resolve(); // choices are made one after another: each keeps the ones before it
+    #choosing = 0;
+
+    constructor(kind, onAnswer) {
+        this.kind = kind;
+        this.onAnswer = onAnswer;
+        this.name = "";
+        this.folder = "";
+        this.current = null;
+        this.trouble = "";
+    }
+
+    /** May be called as often as one likes: asks when something has changed, and again after a while. */
+    refresh(name, folder, {run = null, way = null} = {}) {
+        const key = JSON.stringify([name, folder, run?.id, run?.state, way]);
+        if (this.#choosing > 0 || (key === this.#key && performance.now() < this.#due)) return;
+        this.#key = key;
+        this.#due = performance.now() + AGAIN_MS;
+        const isOther = name !== this.name;
+        Object.assign(this, {name, folder});
+        if (isOther) this.#take(null);
+        const query = new URLSearchParams({kind: this.kind, name, data_root: folder});
+        this.#ask(() => (name === "" ? Promise.resolve(null) : request("GET", `options?${query}`)));
+    }
+
+    /** What was chosen fits no longer, with a run or settings that have changed since: there is no answer but to take it back. */
+    get isStuck() {
+        return this.current === null && this.name !== "" && this.trouble !== "";
+    }
+
+    /** Sends what `change(answer)` makes of the newest answer; resolves to why it was refused, or "". */
+    choose(change) {
+        this.#choosing += 1;
+        const {name, folder, kind} = this;
+        const sent = this.#turn.then(async () => {
+            if (name !== this.name || (this.current === null && !this.isStuck)) return "";
+            const body = {kind, name, options: this.isStuck ? {} : change(this.current), data_root: folder};
+            try {
+                this.#take(await this.#latest.of(() => request("POST", "options", body)));
+                return "";
+            } catch (error) {
+                if (!(error instanceof ApiError)) throw error;
+                return error.message;
+            }
+        });
+        this.#turn = sent.catch(() => {}).then(() => (this.#choosing -= 1));
+        return sent;
+    }
+
+    async #ask(question) {
+        try {
+            const answer = await this.#latest.of(question);
+            if (answer !== null) this.#take(answer);
+        } catch (error) {
+            if (!(error instanceof ApiError)) throw error;
+            if (!error.passing) this.current = null;
+            this.trouble = error.message;
+            this.onAnswer();
+        }
+    }
+
+    #take(answer) {
+        const isSame = JSON.stringify(answer) === JSON.stringify(this.current) && this.trouble === "";
+        this.current = answer;
+        this.trouble = "";
+        if (!isSame) this.onAnswer();
+    }
+}
