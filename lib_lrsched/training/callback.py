@@ -250,14 +250,15 @@ class Callbacks:
         self.failed = ""
         self._reporter = reporter
         self._stop = stop
-        self._by_event: dict[str, tuple[Callback, ...]] = {}
+        self._by_event: dict[str, tuple[tuple[Callback, Callable[..., None]], ...]] = {}
         self._sort()
 
     def _sort(self) -> None:
         """Who overrides what: an event costs nothing for those that it does not concern."""
         for event in EVENTS:
             default = getattr(Callback, event)
-            self._by_event[event] = tuple(one for one in self.active if getattr(type(one), event) is not default)
+            concerned = (one for one in self.active if getattr(type(one), event) is not default)
+            self._by_event[event] = tuple((one, getattr(one, event)) for one in concerned)
 
     def are_told(self, event: str) -> bool:
         """Whether the event concerns any of them."""
@@ -265,9 +266,9 @@ class Callbacks:
 
     def call(self, event: str, *args: Any) -> None:
         """Call one event's method of each."""
-        for callback in self._by_event[event]:
+        for callback, told in self._by_event[event]:
             try:
-                getattr(callback, event)(*args)
+                told(*args)
             except Exception as error:  # noqa: BLE001, PERF203 the host swallows what its loop raises, and skips its final save
                 self._failed(callback, error)
 

@@ -55,11 +55,15 @@ class Limits(NamedTuple):
 
 
 class State(NamedTuple):
-    """The recent losses, the oldest first; updates skipped in a row; rescues so far."""
+    """The recent losses, the oldest first; updates skipped in a row; rescues so far.
+
+    ``is_usual``: the newest losses are known to be no higher than usual as a whole. It follows from the losses.
+    """
 
     losses: tuple[float, ...] = ()
     skipped: int = 0
     rescues: int = 0
+    is_usual: bool = False
 
 
 def judge(state: State, limits: Limits, loss: float, norm: float | None, was_skipped: bool) -> tuple[State, str]:
@@ -94,11 +98,12 @@ def judge(state: State, limits: Limits, loss: float, norm: float | None, was_ski
     if norm is not None and not isfinite(norm):
         return state, "the gradients contain NaN or infinity"
     losses = losses[1 - RECENT :] + (loss,)  # noqa: RUF005 the other way copies once more
+    is_usual = _is_usual(losses)
     if limits.loss_factor:
-        concerned, reason = _too_high(losses, limits.loss_factor)
+        concerned, reason = _too_high(losses, limits.loss_factor, is_usual)
         if reason:  # what comes after the rescue is not compared with them
-            return state._replace(losses=losses[:-concerned]), reason
-    return State(losses, 0, state.rescues), ""
+            return state._replace(losses=losses[:-concerned], is_usual=False), reason
+    return State(losses, 0, state.rescues, is_usual), ""
 
 
 def is_doubtful(state: State, limits: Limits) -> bool:
@@ -109,10 +114,10 @@ def is_doubtful(state: State, limits: Limits) -> bool:
     is_high = losses[-1] > factor * losses[-2] and losses[-1] > factor * max(losses[:-1])
     is_in_row = len(losses) > LEAST + 1 and losses[-1] > factor * losses[-3] and (
         min(losses[-2:]) > factor * losses[-3] and min(losses[-2:]) > factor * max(losses[:-2]))
-    return is_high or is_in_row or _risen(losses, RISING, sqrt(factor)) is not None
+    return is_high or is_in_row or (not state.is_usual and _risen(losses, RISING, sqrt(factor)) is not None)
 
 
-def _too_high(losses: tuple[float, ...], factor: float) -> tuple[int, str]:
+def _too_high(losses: tuple[float, ...], factor: float, is_usual: bool) -> tuple[int, str]:
     """How many of the newest losses are too high, and what to say of them; 0 and nothing where they are as usual."""
     before = len(losses) - 1
     # What is not far above the loss before it is not far above the highest: 200 of them are looked at when it matters.
@@ -124,11 +129,25 @@ def _too_high(losses: tuple[float, ...], factor: float) -> tuple[int, str]:
             factor * losses[before - 1]) and least > factor * (highest := max(losses[:before])) > 0.0:
         return IN_A_ROW, (f"the last {IN_A_ROW} losses, {least:g} and more, are more than {factor:g} times the highest of the "
                           f"{before} before them, {highest:g}")
-    middles = _risen(losses, RISEN, factor)
+    middles = None if is_usual else _risen(losses, RISEN, factor)
     if middles is None:
         return 0, ""
     return RISEN, (f"the losses have risen: the median of the last {RISEN} is {middles[0]:g}, more than {factor:g} times that of "
                    f"those before, {middles[1]:g}")
+
+
+def _is_usual(losses: tuple[float, ...]) -> bool:
+    """Whether of the usual losses so many are as high as the least of the newest that _risen finds nothing for RISING nor RISEN."""
+    before = len(losses) - RISING
+    if before - RISEN + RISING < LEAST:
+        return False
+    least, above = min(losses[before:]), max(LEAST, before - GAP) // 5
+    for loss in islice(losses, max(LEAST, before - RISEN + RISING - GAP)):  # as a rule it ends after some 40
+        if loss >= least:
+            above -= 1
+            if above < 0:
+                return True
+    return False
 
 
 def _risen(losses: tuple[float, ...], count: int, factor: float) -> tuple[float, float] | None:
@@ -138,7 +157,7 @@ def _risen(losses: tuple[float, ...], count: int, factor: float) -> tuple[float,
         return None
     usual = max(LEAST, before - GAP)
     least, above = min(losses[before:]), usual // 5
-    for loss in islice(losses, usual):  # as a rule it ends after some 40
+    for loss in islice(losses, usual):
         if loss >= least:
             above -= 1
             if above < 0:
