@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from bench_lines import Goal
+from bench_lines import OPEN, Goal
 
 STOCK, EXACT, SAVING, FAST = "the WebUI's own", "exact", "fast, checkpointing", "fast"
 SPEEDS = {STOCK: "exact", EXACT: "exact", SAVING: "auto", FAST: "fast"}
 """The training speed of each way; SAVING is auto where there is no room, and without us there is none."""
 
 VARIANTS = tuple(SPEEDS)
+FEWEST = 3
+"""Of fewer rounds nobody can say how large the noise is."""
+
 MEGABYTE = 2**20
 OUT_OF_MEMORY = torch.cuda.OutOfMemoryError
 
@@ -65,11 +68,12 @@ def measure(update: Update, rounds: int, clock: Callable[[], float] = time.perf_
     memory = {name: _if_it_fits(update, name, lambda: _memory(update)) for name in left}
     left = [name for name in left if memory[name] is not None]
     seconds: dict[str, list[float]] = {name: [] for name in left}
-    for at in range(rounds + 1):
+    warm_up = 1 if update.device.type == "cuda" else 0  # on a CPU the updates before were that
+    for at in range(warm_up + rounds):
         for name in left:
             with update.variant(name):
                 taken = timed(update.make, update.device, clock)
-            if at:  # the first round allocates what the others add to
+            if at >= warm_up:
                 seconds[name].append(taken)
     update.model.zero_grad(set_to_none=True)
     found: dict[str, Found | None] = dict.fromkeys(VARIANTS)
@@ -170,7 +174,7 @@ def report(kind: str, found: Mapping[str, Found | None], goals: Mapping[str, Goa
             continue
         ratios = [] if stock is None else [theirs / ours for theirs, ours in zip(stock.seconds, one.seconds)]
         goal = goals.get(name) if ratios else None
-        verdicts += [] if goal is None else [goal.verdict(ratios)]
+        verdicts += [] if goal is None else [goal.verdict(ratios) if len(ratios) >= FEWEST else OPEN]
         said = "" if goal is None else f"  {goal} {verdicts[-1]}"
         ratio = f"{statistics.median(ratios):.2f}x" if ratios else ""
         at_peak = "not seen" if one.peak_bytes is None else f"{one.peak_bytes / MEGABYTE:,.0f} MB"
