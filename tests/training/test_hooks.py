@@ -688,6 +688,9 @@ def _second_copy() -> Any:
         return importlib.import_module(names[0])
     finally:
         sys.modules.update(kept)
+        for name, module in kept.items():  # an import also sets the name in its package, which the next one reads
+            package, _, attribute = name.rpartition(".")
+            setattr(sys.modules[package], attribute, module)
 
 
 @both_kinds
