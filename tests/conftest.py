@@ -7,6 +7,7 @@ With `-n 3` three processes (pytest-xdist) share the files: two cores are busy w
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 settings.register_profile("steady", derandomize=True, deadline=None, database=None, max_examples=100,
                           suppress_health_check=[HealthCheck.too_slow])  # how fast a shared machine draws says nothing of the code
 settings.load_profile("steady")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts background commands so, and what they start inherits it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
