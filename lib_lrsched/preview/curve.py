@@ -14,7 +14,7 @@ import numpy as np
 from lib_lrsched.errors import ScheduleError
 from lib_lrsched.schedule.by_timestep import plan_factors, warnings_of
 from lib_lrsched.schedule.counting import Counts, count_steps
-from lib_lrsched.schedule.lints import JUMPS, STOPS, Lint
+from lib_lrsched.schedule.lints import JUMPS, LENGTH, STOPS, Lint
 from lib_lrsched.schedule.plan import Plan, plan
 from lib_lrsched.schedule.sampling import sample_steps
 from lib_lrsched.schedule.segments import Segment
@@ -172,7 +172,7 @@ def _as_threshold(result: dict[str, Any]) -> None:
         return
     result["momentum"] = None
     ends = [w for w in result["warnings"] if w["message"].startswith(STOPS)]
-    others = [w for w in result["warnings"] if not w["message"].startswith((STOPS, JUMPS))]
+    others = [w for w in result["warnings"] if not w["message"].startswith((STOPS, JUMPS, LENGTH))]
     message = f"this ends at step {result['stop']}; after that the last threshold stays in force"
     result["warnings"] = others + [w | {"message": message} for w in ends]
 

@@ -82,12 +82,14 @@ def test_a_long_text_scrolls_with_its_marks(page: Page) -> None:
 
 def test_a_fix_button_corrects_the_text_and_can_be_undone(page: Page) -> None:
     open_tab(page)
-    write(page, "0.005, 1e-3:100")
-    page.click("#lrsched_messages button:text('Fix')")
-    expect(page.locator("#lrsched_text")).to_have_value("0.005")
+    write(page, "warmup(0.005, 100), cosine(1e-5)")
+    fix = page.locator("#lrsched_messages button:text('Fix')")
+    expect(fix).to_have_text("Fix: warmup(0.005):100, cosine(1e-5)")
+    fix.click()
+    expect(page.locator("#lrsched_text")).to_have_value("warmup(0.005):100, cosine(1e-5)")
     expect(page.locator("#lrsched_messages")).to_be_empty()
     page.keyboard.press("Control+z")
-    expect(page.locator("#lrsched_text")).to_have_value("0.005, 1e-3:100")
+    expect(page.locator("#lrsched_text")).to_have_value("warmup(0.005, 100), cosine(1e-5)")
 
 
 def test_an_error_has_a_fix_button_where_it_is_known_what_was_meant(page: Page) -> None:

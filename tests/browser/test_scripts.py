@@ -164,6 +164,16 @@ def test_places_are_counted_as_python_counts(call):
     assert call("base/text.js", "toUnits", "abc", [1, 2]) == [1, 2]
 
 
+def test_of_a_long_text_the_part_that_differs_is_shown(call):
+    assert call("base/text.js", "excerpt", "0.005:100", "0.005 100", 20) == "0.005:100"
+    old, new = "1, " * 50 + "end 2" + ", 3" * 50, "1, " * 50 + "END 2" + ", 3" * 50
+    shown = call("base/text.js", "excerpt", new, old, 40)
+    assert "END 2" in shown
+    assert shown.startswith("… ")
+    assert shown.endswith(" …")
+    assert len(shown) <= 44
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(None, "–"), (0, "0"), (0.005, "0.005"), (0.00012345678, "0.0001235"), (2.5e-6, "2.5e-6"), (1e30, "1e30")]
 )

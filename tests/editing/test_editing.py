@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from lib_lrsched import ScheduleError, plan
 from lib_lrsched.editing.chart_handles import MOST_SEGMENTS, Point, boundaries_of, handles_of, time_text
-from lib_lrsched.editing.edits import rate_text
 from lib_lrsched.editing.outline import describe_items
 from lib_lrsched.errors import RequestError
 from lib_lrsched.language.parser import parse
 from lib_lrsched.schedule.plan import Plan
+from lib_lrsched.schedule.rates import rate_text
 from lib_lrsched.schedule.shapes import REQUIRED, SHAPES
 from lib_lrsched.web.requests import EditRequest, ItemsRequest
 from lib_lrsched.web.schedule_endpoints import edit_answer, items_answer

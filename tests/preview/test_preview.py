@@ -122,14 +122,14 @@ def test_a_bad_text_does_not_harm_the_others() -> None:
 
 
 def test_warnings_come_with_span_and_correction() -> None:
-    message = "the schedule stops the run at step 50 of 100; without an end, the last item continues"
-    assert ask("1:50")["warnings"] == [{"message": message, "span": (2, 4), "fix": "1"}]
+    message = "the schedule stops the run at step 50 of 100; a last item `1` continues at that rate"
+    assert ask("1:50")["warnings"] == [{"message": message, "span": (2, 4), "fix": "1:50, 1"}]
 
 
 def test_a_clip_threshold_may_jump_and_holds_after_its_end() -> None:
     assert messages(ask("1e-3:20, 1:50")) == [
         "the rate jumps from 0.001 to 1 at step 20",
-        "the schedule stops the run at step 50 of 100; without an end, the last item continues",
+        "the schedule stops the run at step 50 of 100; a last item `1` continues at that rate",
     ]
     assert messages(ask("1e-3:20, 1:50", kind="clip")) == ["this ends at step 50; after that the last threshold stays in force"]
     assert not ask("foo(1)", kind="clip")["ok"]
@@ -429,6 +429,6 @@ def test_a_factor_by_timestep_is_drawn_over_the_timesteps_with_its_mean():
     drawn, wrong, jump = preview(request)["results"]
     assert (drawn["x"][0], drawn["x"][-1], drawn["stop"], drawn["mean"]) == (0, 999, 1000, 1.25)
     assert dict(zip(drawn["x"], drawn["y"], strict=True))[249] == 2.0
-    assert wrong["error"]["fix"] == "1"
-    assert "leave out the last end" in wrong["error"]["message"]
+    assert wrong["error"]["fix"] == "1:200, 1"
+    assert "give a factor for the rest" in wrong["error"]["message"]
     assert jump["warnings"] == []

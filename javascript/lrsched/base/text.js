@@ -17,6 +17,16 @@ export function difference(a, b) {
     return [start, tail];
 }
 
+/** A text, or, where it is longer than `most`, the part of it that differs from another one, with what stands around that. */
+export function excerpt(text, other, most) {
+    if (text.length <= most) return text;
+    const [start, tail] = difference(other, text);
+    const room = Math.max(0, most - (text.length - tail - start)) / 2;
+    const from = Math.max(0, Math.min(start - Math.floor(room), text.length - most));
+    const to = Math.min(text.length, from + most);
+    return (from > 0 ? "… " : "") + text.slice(from, to) + (to < text.length ? " …" : "");
+}
+
 /** How many characters two texts share at their start. */
 export function commonStart(a, b) {
     let i = 0;

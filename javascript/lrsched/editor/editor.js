@@ -106,8 +106,9 @@ export class Editor {
 
     #message(one) {
         const onFix = (text) => this.setText(text);
-        if (one.kind === "error") return errorBox(one, {onFix});
-        return warningBox(one, {onFix, onShow: one.span ? () => this.select(one.span) : null});
+        const {text} = this;
+        if (one.kind === "error") return errorBox(one, {onFix, text});
+        return warningBox(one, {onFix, text, onShow: one.span ? () => this.select(one.span) : null});
     }
 
     /** Types for the reader. execCommand is the one way that keeps the undo history. */
