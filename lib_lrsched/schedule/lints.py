@@ -101,7 +101,7 @@ def _lengths(tree: Schedule, total: int) -> list[Lint]:
     found = []
     for item in tree.items:
         value = item.value
-        if not isinstance(value, Call) or len(value.args) < 2 or value.name not in SHAPES:
+        if not isinstance(value, Call) or len(value.args) < 2 or value.name not in SHAPES or SHAPES[value.name].is_search:
             continue
         shape, given = match(value, Clock(tree.source, total))
         last = value.args[-1]

@@ -33,11 +33,11 @@ def draw(request: PreviewRequest, runtime: Runtime = RUNTIME) -> Response:
     """The sampled curves, segments and lints of up to a few texts. No text is an error of the request."""
     images = _images(request, runtime)
     if request.run is None:
-        return Answer(preview(request.curves(images, request.optimizer)))
+        return Answer(preview(request.curves(images, request.optimizer, request.trainee)))
     state = state_of(runtime, request.run)
     optimizer = state.settings.get("optimizer") if request.optimizer is None else request.optimizer
     known = optimizer if isinstance(optimizer, str) else None  # a stored file may say anything
-    return Answer(preview(request.curves(images, known), past_legs(state)))
+    return Answer(preview(request.curves(images, known, request.trainee or state.kind), past_legs(state)))
 
 
 def _images(request: PreviewRequest, runtime: Runtime) -> int | None:

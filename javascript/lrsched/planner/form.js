@@ -11,6 +11,7 @@ export class Form {
     constructor(onChange) {
         this.inputs = Object.fromEntries(FIELDS.map((name) => [name, byId(name)]));
         this.continued = null;
+        this.trainee = null; // what a rate that was opened is for, where that is known
         this.onChange = onChange;
         for (const input of Object.values(this.inputs)) input.addEventListener("input", () => this.onChange());
     }
@@ -39,6 +40,7 @@ export class Form {
             data_root: this.get("folder"),
             initial_step: this.continued?.step ?? 0,
             run: this.continued?.id ?? null,
+            trainee: this.continued ? null : this.trainee,
             way: this.continued?.way ?? null,
             points: MOST_POINTS,
         };

@@ -64,7 +64,8 @@ export class Planner {
     }
 
     /** Puts a text and field values in and asks once. */
-    open({text, ...fields}) {
+    open({text, trainee = null, ...fields}) {
+        this.form.trainee = trainee;
         if (typeof text === "string") this.editor.setText(text);
         this.form.set(fields);
     }
