@@ -135,11 +135,12 @@ def _fail_no_parameter(call: Call, arg: Arg, names: list[str], clock: Clock) -> 
 def as_end(call: Call, arg: Arg, source: str) -> str | None:
     """The text with an argument for the length written as the item's end."""
     number, value = call.args.index(arg), arg.value
-    if number == 0 or not isinstance(value, Quantity):
+    if len(call.args) == 1 or not isinstance(value, Quantity):
         return None
     plus = "+" if source[: call.span[0]].strip() else ""
     end = "" if source[call.span[1] :].lstrip().startswith(":") else f":{plus}{value.text}{value.unit}"
-    return replaced(replaced(source, (call.span[1], call.span[1]), end), (call.args[number - 1].span[1], arg.span[1]), "")
+    gone = (call.args[number - 1].span[1], arg.span[1]) if number else (arg.span[0], call.args[1].span[0])
+    return replaced(replaced(source, (call.span[1], call.span[1]), end), gone, "")
 
 
 def value_of(p: Param, arg: Arg | None, length: int, clock: Clock) -> Any:

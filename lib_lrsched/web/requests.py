@@ -259,8 +259,12 @@ class ChangeShape(BaseModel):
 
 
 class InsertItem(BaseModel):
+    """Without a value, an item that holds the rate; else that one."""
+
     do: Literal["insert"]
     item: list[StrictInt] = _item()
+    value: StrictStr | None = _text(None, said="a text, or null")
+    before: StrictBool | None = Field(None, description="true, false, or null")
 
     _not_empty = _check("item", bool)
 

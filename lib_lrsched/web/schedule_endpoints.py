@@ -11,6 +11,7 @@ from fastapi import APIRouter, Response
 from lib_lrsched.editing import edits
 from lib_lrsched.editing.chart_handles import boundaries_of, change_unit, handles_of, move_boundary, set_rate
 from lib_lrsched.editing.edits import Draft, Edited, Planner
+from lib_lrsched.editing.inserting import insert_item
 from lib_lrsched.editing.outline import Path, describe_items
 from lib_lrsched.editing.shape_conversion import change_shape
 from lib_lrsched.editing.text_edits import Change
@@ -137,13 +138,19 @@ def _by(changes: Callable[[Draft, Path, Any], list[Change]], move: int = 0) -> E
     return edit
 
 
+def _insert(old: Draft, path: Path, change: Any) -> Edited:
+    if change.value is None:
+        return _by(lambda old, path, _: edits.insert_after(old, path), 1)(old, path, change)
+    return insert_item(old, path, change.value, before=bool(change.before))
+
+
 EDITS: dict[str, Edit] = {
     "set": _by(lambda old, path, change: edits.set_param(old, path, change.param, change.value)),
     "unset": _by(lambda old, path, change: edits.unset_param(old, path, change.param)),
     "end": _by(lambda old, path, change: edits.set_end(old, path, change.value)),
     "unit": _by(lambda old, path, change: change_unit(old, path, change.unit, relative=bool(change.relative))),
     "shape": lambda old, path, change: change_shape(old, path, change.shape),
-    "insert": _by(lambda old, path, _: edits.insert_after(old, path), 1),
+    "insert": _insert,
     "delete": _by(lambda old, path, _: edits.delete(old, path), -1),
     "boundary": _by(lambda old, path, change: move_boundary(old, path, change.step)),
     "rate": _by(lambda old, path, change: set_rate(old, path, change.param, float(change.value))),

@@ -104,12 +104,85 @@ def test_an_error_has_a_fix_button_where_it_is_known_what_was_meant(page: Page) 
     expect(page.locator("#train_embedding_learn_rate textarea")).to_have_value("0.005")
 
 
-def test_snippets_are_put_at_the_cursor_with_their_comma(page: Page) -> None:
+def test_chips_put_a_shape_at_a_boundary_and_never_into_a_word(page: Page) -> None:
     open_tab(page)
-    page.click(".lrsched-snippet:text-is('warmup')")
-    expect(page.locator("#lrsched_text")).to_have_value("warmup(0.005):5%")
-    page.click(".lrsched-snippet:text-is('linear')")
-    expect(page.locator("#lrsched_text")).to_have_value("warmup(0.005):5%, linear(0.005, 1e-5)")
+    text = page.locator("#lrsched_text")
+
+    def chip(name: str) -> None:
+        page.click(f".lrsched-snippet:text-is('{name}')")
+
+    chip("warmup")
+    expect(text).to_have_value("warmup(0.005):5%")
+    chip("linear")
+    expect(text).to_have_value("warmup(0.005):5%, linear(0.005, 1e-5)")
+    write(page, "0.005")
+    chip("cosine")
+    expect(text).to_have_value("0.005:50%, cosine(0.005, 1e-5)")
+    write(page, "warmup(0.005):100, exp(0.005, 1e-5)")
+    text.focus()
+    page.keyboard.press("Home")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    chip("constant")
+    expect(text).to_have_value("warmup(0.005):100, 0.005:1050, exp(0.005, 1e-5)")
+    text.focus()
+    page.keyboard.press("Home")
+    chip("warmup")
+    expect(text).to_have_value("warmup(0.005):5%, warmup(0.005):100, 0.005:1050, exp(0.005, 1e-5)".replace("5%", "50"))
+    write(page, "0.005:1e, 0.004")
+    page.eval_on_selector("#lrsched_text", "area => { area.focus(); area.setSelectionRange(3, 3); }")
+    chip("cosine")
+    expect(text).to_have_value("0.005:1e, cosine(0.005, 1e-5), 0.004")
+
+
+def test_while_one_types_nothing_is_called_wrong_and_nothing_jumps(page: Page) -> None:
+    open_tab(page)
+    chips = page.locator(".lrsched-snippet").first
+    place = chips.bounding_box()
+    page.click("#lrsched_text")
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Delete")
+    with page.expect_response(lambda answer: "/preview" in answer.url and "cosin(0.005" in (answer.request.post_data or "")):
+        page.keyboard.type("cosin(0.005")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.locator("#lrsched_messages").inner_text() == ""
+    assert chips.bounding_box() == place
+    expect(page.locator("#lrsched_messages")).to_contain_text("this bracket is never closed")
+    page.keyboard.press("Escape")
+    page.keyboard.type(", 1e-5)")
+    expect(page.locator("#lrsched_messages")).to_contain_text("did you mean `cosine`?")
+    expect(page.locator("#lrsched_messages")).not_to_have_attribute("inert", "")
+    page.keyboard.type(":")
+    expect(page.locator("#lrsched_messages")).to_have_attribute("inert", "")
+
+
+def test_names_parameters_and_units_are_completed_by_keys_alone(page: Page) -> None:
+    open_tab(page)
+    area, options = page.locator("#lrsched_text"), page.locator("#lrsched_completion [role=option]")
+    area.focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("re")
+    expect(options.locator("code")).to_have_text(["rex(", "restarts(", "repeat("])
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(area).to_have_attribute("aria-activedescendant", "lrsched_completion_1")
+    page.keyboard.press("Enter")
+    expect(area).to_have_value("restarts(")
+    page.keyboard.type("0.005, cy")
+    page.keyboard.press("Tab")
+    page.keyboard.type("4):1500i")
+    expect(options.locator("code")).to_have_text(["img"])
+    page.keyboard.press("Tab")
+    expect(area).to_have_value("restarts(0.005, cycles=4):1500img")
+    page.keyboard.type(", ")
+    page.keyboard.press("Control+ ")
+    expect(options).to_have_count(17)
+    page.keyboard.press("Escape")
+    expect(page.locator("#lrsched_completion")).to_be_hidden()
+    page.keyboard.press("Enter")
+    expect(area).to_have_value("restarts(0.005, cycles=4):1500img, \n")
+    page.keyboard.type("# cos")
+    expect(page.locator("#lrsched_completion")).to_be_hidden()
 
 
 def test_the_axis_can_be_linear_or_logarithmic_and_is_kept_over_a_reload(page: Page) -> None:

@@ -200,6 +200,35 @@ def test_error_names_of_other_programs_get_a_hint_that_fits(text: str, message: 
     assert (error.message, error.fix) == (message, fix)
 
 
+TIMES = [
+    ("0.005:100 steps, 1", "100 steps", "100", "0.005:100, 1"), ("0.005:3epochs, 1", "3epochs", "3ep", "0.005:3ep, 1"),
+    ("0.005:1k", "1k", "1000", "0.005:1000"), ("0.005:1.5K steps", "1.5K steps", "1500", "0.005:1500"),
+    ("0.005:+50 Images, 1", "+50 Images", "+50img", "0.005:+50img, 1"), ("0.005:5 percent, 1", "5 percent", "5%", "0.005:5%, 1"),
+    ("0.005:2EP, 1", "2EP", "2ep", "0.005:2ep, 1"), ("step(1e-3, every=1k)", "1k", "1000", "step(1e-3, every=1000)"),
+]
+
+
+@pytest.mark.parametrize(("text", "where", "meant", "fix"), TIMES, ids=[row[0] for row in TIMES])
+def test_error_units_of_other_programs_get_the_time_that_they_are_here(text: str, where: str, meant: str, fix: str) -> None:
+    with pytest.raises(ScheduleError) as caught:
+        plan(text, total_steps=STEPS, steps_per_epoch=20, images_per_step=1)
+    error = caught.value
+    assert error.message == f"expected a time such as 100, 20% or 3ep, found `{where}`; did you mean `{meant}`?"
+    assert (place(error), error.fix) == (where, fix)
+
+
+@pytest.mark.parametrize(("text", "message", "fix"), [
+    ("lr=0.005", "a rate stands without a name, as in `0.005`", "0.005"),
+    ("Learning_Rate = cosine(1, 0):50, 1", "a rate stands without a name, as in `cosine`", "cosine(1, 0):50, 1"),
+    ("cosine(1, 0", "this bracket is never closed", "cosine(1, 0)"),
+    ("1:5 2", "expected a comma or the end of the text, found `2`", "1:5, 2"),
+    ("cosine(T_MAX=50, 1, 0)", f"cosine has no `T_MAX`: {ITS_END}", "cosine(1, 0):50"),
+])
+def test_error_what_other_programs_write_and_what_is_missing(text: str, message: str, fix: str) -> None:
+    error = refused(text)
+    assert (error.message, error.fix) == (message, fix)
+
+
 # What is offered ------------------------------------------------------------------------------
 
 

@@ -34,6 +34,24 @@ export function commonStart(a, b) {
     return i;
 }
 
+/** The end of the code at or behind `caret` after which a new item can stand: before a comma outside brackets, or at the end. */
+export function itemBoundary(text, caret) {
+    let depth = 0;
+    let last = 0; // where the code so far ends, comments left out
+    for (let i = 0; i < text.length; i++) {
+        const char = text[i];
+        if (char === "#") {
+            while (i < text.length && text[i] !== "\n") i++;
+            continue;
+        }
+        if (char === "," && depth === 0 && i >= caret) return last;
+        if (char === "(") depth++;
+        if (char === ")") depth = Math.max(0, depth - 1);
+        if (/\S/.test(char)) last = i + 1;
+    }
+    return last;
+}
+
 /** Words of the server's as a sentence: a capital in front, a full stop behind. */
 export function sentence(words) {
     const text = words.trim();

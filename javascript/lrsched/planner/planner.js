@@ -6,6 +6,7 @@ import {bindAxis} from "../chart/axis_toggle.js";
 import {Chart} from "../chart/chart.js";
 import {CursorGroup} from "../chart/cursor_group.js";
 import {scheduleLines} from "../chart/schedule_lines.js";
+import {Completion} from "../editor/completion.js";
 import {Editor} from "../editor/editor.js";
 import {ItemForm} from "../editor/item_form.js";
 import {Items} from "../editor/items.js";
@@ -36,6 +37,7 @@ export class Planner {
             onChange: () => this.ask({now: true}), onOpen: (text) => this.editor.setText(text),
         });
         this.itemForm = new ItemForm(this.editor, this.items);
+        new Completion(this.editor, byId("editor_frame"), () => this.itemForm.shapes());
         this.exchange = new Exchange(this);
         this.presets = new Presets(this.editor);
         this.continuation = new Continuation(this, kept);
@@ -83,9 +85,20 @@ export class Planner {
         byId("compare_add").addEventListener("click", () =>
             this.comparison.add(this.editor.text, this.presets.current?.text === this.editor.text ? this.presets.current.name : ""));
         for (const snippet of byId("page").querySelectorAll(".lrsched-snippet")) {
-            snippet.addEventListener("click", () => this.editor.insert(snippet.dataset.text));
+            snippet.addEventListener("click", () => this.#insert(snippet.dataset.text));
         }
         byId("segments").addEventListener("pointerleave", () => this.#point(null));
+    }
+
+    /** Puts an item behind the one at the cursor. Where the server cannot, it is written at the next boundary; the text's error says why. */
+    async #insert(value) {
+        const {editor, items} = this;
+        if (editor.isUntouched) return editor.setText(value);
+        if (!items.isFresh) await items.read();
+        const item = items.isFresh ? items.at(editor.insertionPlace) : null;
+        if (item === null) return editor.insert(value);
+        const message = await items.edit({do: "insert", item: item.path, value, before: editor.isAtFront});
+        if (message !== "") editor.insert(value);
     }
 
     #answered(answer, question) {
