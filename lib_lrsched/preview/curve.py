@@ -187,9 +187,9 @@ def _as_threshold(result: dict[str, Any]) -> None:
 
 
 def describe_error(error: ScheduleError) -> dict[str, Any]:
-    """A ScheduleError as JSON: message, span, line and column (from 1), caret text, and the corrected text or null."""
+    """A ScheduleError as JSON: message, span, line and column (from 1), caret text, corrected text or null, what it needs."""
     return {"message": error.message, "span": list(error.span), "line": error.line, "column": error.column, "caret": str(error),
-            "fix": error.fix}
+            "fix": error.fix, "needs": error.needs}
 
 
 def _row(segment: Segment, made: Plan, origin: int) -> dict[str, Any]:

@@ -32,13 +32,15 @@ router = APIRouter(route_class=Route)
 @router.post("/preview")
 def draw(request: PreviewRequest, runtime: Runtime = RUNTIME) -> Response:
     """The sampled curves, segments and lints of up to a few texts. No text is an error of the request."""
-    images = _images(request, runtime)
+    images, folder = _images(request, runtime), request.data_root or ""
+    is_looked_at = folder.strip() != "" and request.kind != "timestep"
+    said = {"folder_trouble": runtime.data_trouble(folder) if is_looked_at else ""}
     if request.run is None:
-        return Answer(preview(request.curves(images, request.optimizer, request.trainee)))
+        return Answer(preview(request.curves(images, request.optimizer, request.trainee)) | said)
     state = state_of(runtime, request.run)
     optimizer = state.settings.get("optimizer") if request.optimizer is None else request.optimizer
     known = optimizer if isinstance(optimizer, str) else None  # a stored file may say anything
-    return Answer(preview(request.curves(images, known, request.trainee or state.kind), past_legs(state)))
+    return Answer(preview(request.curves(images, known, request.trainee or state.kind), past_legs(state)) | said)
 
 
 def _images(request: PreviewRequest, runtime: Runtime) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from browser_steps import LINE, choose_tab, open_tab, write
 from page_state import STARTED
+from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from lib_lrsched import ScheduleError, plan
@@ -303,12 +305,48 @@ def test_text_and_fields_are_there_again_after_a_reload(page: Page) -> None:
     expect(page.locator("#lrsched_segments tr td:first-child")).to_have_text(["0 – 777"])
 
 
-def test_error_a_field_that_the_server_refuses_is_named(page: Page) -> None:
+def test_error_what_is_wrong_with_a_field_stands_at_it_in_words(page: Page, tmp_path: Path) -> None:
     open_tab(page)
-    page.fill("#lrsched_steps", "0")
-    expect(page.locator("#lrsched_status")).to_contain_text("total_steps: expected a whole number from 1")
+    note = page.locator("#lrsched_steps_note")
+    for typed, more in (("0", ""), ("", ""), ("2.5", ""), ("2000000000", " to 1,000,000,000")):
+        page.fill("#lrsched_steps", typed)
+        expect(note).to_have_text(f"Max steps: a whole number from 1{more}")
+    expect(page.locator("#lrsched_steps")).to_have_attribute("aria-invalid", "true")
     page.fill("#lrsched_steps", "100")
-    expect(page.locator("#lrsched_status")).to_have_text("")
+    expect(note).to_be_hidden()
+    write(page, "0.005:3ep, 1e-3")
+    page.click("#lrsched_messages button:text-is('Enter the folder')")
+    expect(page.locator("#lrsched_folder")).to_be_focused()
+    data = tmp_path / "images"
+    data.mkdir()
+    for number in range(3):
+        Image.new("RGB", (8, 8)).save(data / f"{number}.png")
+    page.keyboard.type(f'"{data}"')
+    expect(page.locator("#lrsched_folder_note")).to_contain_text(f"No such file or directory; leave out the quotes: {data}")
+    page.fill("#lrsched_folder", str(data))
+    expect(page.locator("#lrsched_folder_note")).to_be_hidden()
+    expect(page.locator("#lrsched_messages")).not_to_contain_text("epochs need")
+    page.fill("#lrsched_batch", "5000")
+    expect(page.locator("#lrsched_batch_note")).to_have_text("Batch size: there are 3 images, so the WebUI takes 3")
+    expect(page.locator("#lrsched_batch")).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_rate_and_clip_have_a_text_each(page: Page) -> None:
+    open_tab(page)
+    write(page, "cosine(0.004, 1e-5)")
+    page.focus("#lrsched_kind")
+    page.select_option("#lrsched_kind", "clip")
+    expect(page.locator("#lrsched_text")).to_have_value("1")
+    expect(page.locator("#lrsched_kind")).to_be_focused()
+    write(page, "linear(1, 0.1)")
+    page.select_option("#lrsched_kind", "rate")
+    expect(page.locator("#lrsched_text")).to_have_value("cosine(0.004, 1e-5)")
+    expect(page.locator("#lrsched_segments tr td:nth-child(2)")).to_have_text(["cosine(0.004, 1e-5)"])
+    page.reload()
+    choose_tab(page, "LR Schedule")
+    expect(page.locator("#lrsched_text")).to_have_value("cosine(0.004, 1e-5)")
+    page.select_option("#lrsched_kind", "clip")
+    expect(page.locator("#lrsched_text")).to_have_value("linear(1, 0.1)")
 
 
 def test_a_server_that_is_gone_is_said_and_asked_again(page: Page) -> None:

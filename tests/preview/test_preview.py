@@ -117,8 +117,10 @@ def test_a_bad_text_does_not_harm_the_others() -> None:
             "column": 2,
             "caret": "no shape `foo`\n     foo(1)\n     ^^^",
             "fix": None,
+            "needs": "",
         },
     }
+    assert ask("1:3ep")["error"]["needs"] == "images"
 
 
 def test_warnings_come_with_span_and_correction() -> None:

@@ -4,13 +4,13 @@ import {excerpt} from "./text.js";
 
 /**
  * The box for an error: what is wrong, the text with carets under the place, and a button with which `onFix(text)` mends it.
- * Of a long corrected text the button shows what differs from `text`, where that is given.
+ * Of a long corrected text the button shows what differs from `text`, where that is given. `action` ({text, click}) is another way out.
  */
-export function errorBox(error, {onFix, text = ""}) {
+export function errorBox(error, {onFix, text = "", action = null}) {
     const rest = (error.caret ?? "").startsWith(error.message) ? error.caret.slice(error.message.length).replace(/^\n/, "") : "";
     const place = rest === "" ? null : el("pre", {class: "lrsched-caret", text: rest});
     const box = el("div", {class: "lrsched-message lrsched-error"}, el("span", {class: "lrsched-message-text", text: error.message}),
-        place, fixButton(error.fix, text, onFix));
+        place, fixButton(error.fix, text, onFix), action && actionButton(action));
     // The carets of a long line may lie outside a narrow box: bring them into view once it is laid out.
     if (place) requestAnimationFrame(() => (place.scrollLeft = place.scrollWidth * caretShare(rest) - place.clientWidth / 2));
     return box;
@@ -29,6 +29,10 @@ export function warningBox({message, fix = null}, {onFix, onShow = null, text = 
     const show = onShow && el("button", {type: "button", class: "lrsched-link", text: "show", on: {click: onShow}});
     return el("div", {class: "lrsched-message lrsched-warning"},
         el("span", {class: "lrsched-message-text", text: message}), show, fixButton(fix, text, onFix));
+}
+
+function actionButton({text, click}) {
+    return el("button", {type: "button", class: "lrsched-button lrsched-fix", text, on: {click}});
 }
 
 /** The button that writes a corrected text and shows it; null where there is none. */

@@ -6,7 +6,7 @@ import {commonStart, difference, itemBoundary, toUnits} from "../base/text.js";
 const RANK = {error: 0, warning: 1, hover: 2};
 const CALM_MS = 700; // an unfinished text is called wrong after so long a pause
 
-/** Ties the text area, its backdrop and the list of messages together; `onInput(text)` hears of every change, `onCaret()` of every move of the cursor. */
+/** Ties the text area, its backdrop and the list of messages together; `onInput(text)` hears of every change, `onCaret()` of every move of the cursor, `onNeed()` that the images are to be named. */
 export class Editor {
     #marks = [];
     #hover = null;
@@ -17,12 +17,13 @@ export class Editor {
     #typed_ms = -CALM_MS;
     #later = null;
 
-    constructor({area, backdrop, messages, onInput, onCaret}) {
+    constructor({area, backdrop, messages, onInput, onCaret, onNeed}) {
         this.area = area;
         this.backdrop = backdrop;
         this.messages = messages;
         this.onInput = onInput;
         this.onCaret = onCaret;
+        this.onNeed = onNeed;
         area.addEventListener("input", () => {
             this.#touched = true;
             if (!this.#isWriting) this.#typed_ms = performance.now();
@@ -53,6 +54,14 @@ export class Editor {
     /** Whether nobody has written anything: the text is the page's own. */
     get isUntouched() {
         return this.text.trim() === "" || (!this.#touched && this.text === this.area.defaultValue);
+    }
+
+    /** Shows another text, which undo does not lead back from, and leaves the focus where it is. */
+    load(text) {
+        this.area.value = text;
+        this.#isWriting = true;
+        this.area.dispatchEvent(new Event("input", {bubbles: true}));
+        this.#isWriting = false;
     }
 
     /** Puts an item into a text that the server cannot read, at the next place that no bracket and no word goes through. */
@@ -150,7 +159,7 @@ export class Editor {
     #message(one) {
         const onFix = (text) => this.setText(text);
         const {text} = this;
-        if (one.kind === "error") return errorBox(one, {onFix, text});
+        if (one.kind === "error") return errorBox(one, {onFix, text, action: one.needs === "images" ? {text: "Enter the folder", click: this.onNeed} : null});
         return warningBox(one, {onFix, text, onShow: one.span ? () => this.select(one.span) : null});
     }
 

@@ -17,15 +17,20 @@ import {Form} from "./form.js";
 import {Grips} from "./grips.js";
 import {Presets} from "./presets.js";
 
+const FIRST_TEXTS = {rate: "", clip: "1"};
+
 /** The planning part of the tab; made once, when its markup is on the page. */
 export class Planner {
     constructor() {
-        this.form = new Form(() => this.ask());
+        this.form = new Form(() => this.#fieldsChanged());
         const kept = this.form.recall();
         if (kept) byId("text").value = kept.text;
+        this.kind = this.form.get("kind");
+        this.texts = {...FIRST_TEXTS, ...kept?.texts};
         this.editor = new Editor({
             area: byId("text"), backdrop: byId("backdrop"), messages: byId("messages"),
             onInput: () => this.#typed(), onCaret: () => this.itemForm.refresh(),
+            onNeed: () => this.#enterFolder(),
         });
         this.items = new Items(this.editor, () => this.context(), () => this.#itemsRead());
         this.previews = new PreviewRequests({
@@ -46,8 +51,9 @@ export class Planner {
 
     /** Asks the server to draw what the editor and the fields hold now. */
     ask({now = false} = {}) {
-        this.form.keep(this.editor.text);
-        this.previews.ask(this.form.question([this.editor.text, ...this.comparison.texts]), {now});
+        this.texts[this.kind] = this.editor.text;
+        this.form.keep(this.editor.text, this.texts);
+        if (this.form.check()) this.previews.ask(this.form.question([this.editor.text, ...this.comparison.texts]), {now});
     }
 
     /**
@@ -68,8 +74,26 @@ export class Planner {
     /** Puts a text and field values in and asks once. */
     open({text, trainee = null, ...fields}) {
         this.form.trainee = trainee;
-        if (typeof text === "string") this.editor.setText(text);
         this.form.set(fields);
+        if (typeof text === "string") this.editor.setText(text);
+    }
+
+    /** Rate and clip have a text each, which comes back when it is chosen again. */
+    #fieldsChanged() {
+        const kind = this.form.get("kind");
+        if (kind !== this.kind) {
+            this.texts[this.kind] = this.editor.text;
+            this.kind = kind;
+            this.editor.load(this.texts[kind]);
+        }
+        this.ask();
+    }
+
+    /** Epochs need the number of images: the folder is asked for, or the number where there is a folder already. */
+    #enterFolder() {
+        const field = this.form.get("folder") === "" ? byId("folder") : byId("pictures");
+        field.scrollIntoView({block: "center"});
+        field.focus({preventScroll: true});
     }
 
     #makeCharts() {
@@ -94,7 +118,7 @@ export class Planner {
     async #insert(value) {
         const {editor, items} = this;
         if (editor.isUntouched) return editor.setText(value);
-        if (!items.isFresh) await items.read();
+        for (let tries = 0; tries < 3 && !items.isFresh; tries++) await items.read(); // another question may have overtaken ours
         const item = items.isFresh ? items.at(editor.insertionPlace) : null;
         if (item === null) return editor.insert(value);
         const message = await items.edit({do: "insert", item: item.path, value, before: editor.isAtFront});
@@ -107,6 +131,7 @@ export class Planner {
         this.comparison.showResults(others);
         this.say("");
         this.counted = answer.pictures;
+        this.form.showAnswer(answer);
         this.initialStep = answer.initial_step;
         this.#drawCharts(answer, question);
         this.#describe(answer, own);
