@@ -30,6 +30,9 @@ class ScheduleError(ValueError):
     is_over = False
     """The text is right in itself, and over at the step that a training would begin with: there is nothing to do."""
 
+    needs = ""
+    """"images" where the text is right as soon as the number of images is known."""
+
     def __init__(self, message: str, source: str, span: tuple[int, int], fix: str | None = None) -> None:
         start = min(max(span[0], 0), len(source))
         stop = min(max(span[1], start), len(source))

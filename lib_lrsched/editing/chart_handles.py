@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from lib_lrsched.errors import RequestError
 from lib_lrsched.schedule.plan import Plan
+from lib_lrsched.schedule.rates import rate_text
 from lib_lrsched.schedule.segments import Segment
 
-from .edits import Draft, is_written, rate_text, set_end, set_param
+from .edits import Draft, is_written, set_end, set_param
 from .outline import Path, given_values
 from .text_edits import Change
 

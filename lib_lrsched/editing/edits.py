@@ -14,6 +14,7 @@ from lib_lrsched.language.tree import Arg, Call, Quantity, Schedule, Span, Word
 from lib_lrsched.schedule.arguments import match
 from lib_lrsched.schedule.other_names import read
 from lib_lrsched.schedule.plan import Plan
+from lib_lrsched.schedule.rates import rate_text
 from lib_lrsched.schedule.shapes import REQUIRED
 from lib_lrsched.schedule.units import Clock, is_minus_one
 
@@ -57,16 +58,6 @@ def finish(old: Draft, changes: Iterable[Change], path: Path) -> Edited:
     text = apply(old.source, changes)
     made = old.planner(text)
     return Edited(text, path, find(made.tree, path).span)
-
-
-def rate_text(rate: float) -> str:
-    """The shortest text for a rate's first three digits.
-
-    >>> rate_text(0.0050012), rate_text(1.25e-5), rate_text(0.0), rate_text(1e-5)
-    ('0.005', '1.25e-5', '0', '1e-5')
-    """
-    mantissa, e, exponent = f"{rate:.3g}".partition("e")
-    return f"{mantissa}e{int(exponent)}" if e else mantissa
 
 
 # Parameters -----------------------------------------------------------------------------------

@@ -9,10 +9,10 @@ from lib_lrsched.errors import RequestError
 from lib_lrsched.language.tree import Call, Item, Quantity, Span, Word
 from lib_lrsched.schedule.arguments import SOME_LENGTH, match
 from lib_lrsched.schedule.other_names import read
+from lib_lrsched.schedule.rates import rate_text
 from lib_lrsched.schedule.repeat import check_form
 from lib_lrsched.schedule.units import Clock
 
-from .edits import rate_text
 from .text_edits import Change, apply
 
 

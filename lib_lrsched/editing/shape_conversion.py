@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 from lib_lrsched.errors import RequestError, ScheduleError
 from lib_lrsched.language.tokenizer import Tokens
+from lib_lrsched.schedule.rates import rate_text
 from lib_lrsched.schedule.segments import Segment
 from lib_lrsched.schedule.shapes import REQUIRED, SHAPES, Param, Shape
 from lib_lrsched.schedule.units import is_minus_one
 
-from .edits import Draft, Edited, finish, rate_text
+from .edits import Draft, Edited, finish
 from .outline import Path, Place, find, given_values, inner_places
 from .text_edits import Change
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from ._text_files import Trouble, caption_trouble, likely, unmeant
 from .images import count_images, is_image
 from .preflight_case import ERROR, WARNING, Case, Finding
-from .webui import Host
+from .webui import Host, NoTraining
 
 MANY_FILES, MOST_TROUBLED = 400, 20
 
@@ -177,10 +177,10 @@ def _of_captions(host: Host, beside: dict[str, list[str]]) -> Iterator[Finding]:
         yield Finding(ERROR if trouble.fatal else WARNING, "captions", f"the caption {captions[0]!r} {trouble.what}{more}")
 
 
-def data_trouble(host: Host, folder: str) -> str:
+def data_trouble(host: Host | NoTraining, folder: str) -> str:
     """Why a folder is not a data set; empty where it has an image."""
     try:
-        count = count_images(folder, host.read_image, 1)
+        count = count_images(folder, None if isinstance(host, NoTraining) else host.read_image, 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         return f"the data set directory {str(folder)!r} cannot be read: {why}{path_hint(str(folder))}"

@@ -17,6 +17,7 @@ from lib_lrsched.errors import ScheduleError
 from lib_lrsched.optimizer import step_hook
 from lib_lrsched.optimizer.codec import is_finite
 from lib_lrsched.schedule.counting import needs_images
+from lib_lrsched.schedule.usual import is_nothing, unusual_rate
 from lib_lrsched.storage.model_files import embedding_file, file_time
 from lib_lrsched.storage.run_state import Known, Scalar
 from lib_lrsched.training.host import InputError
@@ -137,21 +138,21 @@ def check_options(host: Host, run: TrainingRun) -> None:
 def cautions(run: TrainingRun) -> list[str]:
     """What the user should know of a training that can start, beyond what check_inputs() found: what only its plan tells."""
     found = []
-    if preflight.is_nothing(run.planned.plan):
+    if is_nothing(run.planned.plan):
         found.append(preflight.NOTHING_LEARNED)
-    if run.planned.clip_plan is not None and preflight.is_nothing(run.planned.clip_plan):
+    if run.planned.clip_plan is not None and is_nothing(run.planned.clip_plan):
         found.append(preflight.ALL_CLIPPED)
     if run.planned.stop < run.request.total_steps:
         found.append(preflight.ends_early(run.planned.stop, run.request.total_steps))
-    unusual = preflight.unusual_rate(run.request.kind, run.planned.plan)
-    return [*found, unusual] if unusual else found
+    unusual = unusual_rate(run.request.kind, run.planned.plan)
+    return found if unusual is None else [*found, unusual.message]
 
 
 def nothing_learned(run: TrainingRun) -> str:
     """Why a run's texts let it learn nothing; empty where they do."""
-    if preflight.is_nothing(run.planned.plan):
+    if is_nothing(run.planned.plan):
         return preflight.NO_RATE
-    return preflight.NO_CLIP if run.planned.clip_plan is not None and preflight.is_nothing(run.planned.clip_plan) else ""
+    return preflight.NO_CLIP if run.planned.clip_plan is not None and is_nothing(run.planned.clip_plan) else ""
 
 
 def check_numbers(kind: str, name: str, host_object: Any) -> None:

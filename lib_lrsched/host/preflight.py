@@ -14,7 +14,7 @@ from typing import Any
 from lib_lrsched.errors import ScheduleError
 from lib_lrsched.schedule.counting import count_steps, needs_images
 from lib_lrsched.schedule.plan import Plan, plan
-from lib_lrsched.schedule.sampling import sample_steps
+from lib_lrsched.schedule.usual import is_nothing, unusual_rate
 from lib_lrsched.training.no_gradient import same_words_as, shared_words
 from lib_lrsched.training.options import Options
 
@@ -24,12 +24,6 @@ from ._preflight_model import OF_MODEL, gradient, gradient_ahead
 from .images import count_images
 from .preflight_case import ERROR, WARNING, Case, Finding, look
 from .webui import Host, NoTraining
-
-MANY_POINTS = 2000
-
-USUAL_RATES = {"embedding": ("1e-4 to 0.1", 2e-5, 0.5), "hypernetwork": ("1e-6 to 1e-3", 1e-7, 3e-3)}
-"""What people train with, and the highest rate of a schedule below and above which it is worth a word: with the default
-optimizer, AdamW. The two kinds lie a hundred times apart, and it is easy to type one's rate into the other's field."""
 
 NO_RATE, NO_CLIP = "the learning rate is 0 at every step", "the gradient clip value is 0 at every step"
 NOTHING_LEARNED = f"{NO_RATE}, so nothing will be learned: give a rate above 0"
@@ -120,8 +114,8 @@ def schedule(case: Case) -> Iterator[Finding]:
     elif planned.stop < steps:
         yield Finding(WARNING, "learn_rate", ends_early(planned.stop, steps))
     unusual = unusual_rate(case.kind, planned)
-    if unusual:
-        yield Finding(WARNING, "learn_rate", unusual)
+    if unusual is not None:
+        yield Finding(WARNING, "learn_rate", unusual.message)
 
 
 def clip(case: Case) -> Iterator[Finding]:
@@ -142,29 +136,6 @@ def _planned(case: Case, text: str) -> Plan | None:
         return plan(text, total_steps=steps, steps_per_epoch=counts.steps_per_epoch, images_per_step=counts.images_per_step)
     except ScheduleError:
         return None
-
-
-def is_nothing(planned: Plan) -> bool:
-    """Whether the rate is 0 at every step: at every extreme, to be exact."""
-    return not planned.feedback and not planned.values(sample_steps(planned, MANY_POINTS)).any()
-
-
-def unusual_rate(kind: str, planned: Plan) -> str:
-    """That the highest rate is far from what this kind is trained with; empty where it is not, and for a search for the rate."""
-    if kind not in USUAL_RATES or is_nothing(planned) or any(segment.entry.is_search for segment in planned.segments):
-        return ""
-    usual, low, high = USUAL_RATES[kind]
-    peak = float(planned.values(sample_steps(planned, MANY_POINTS)).max())
-    if low <= peak <= high:
-        return ""
-    where = "above" if peak > high else "below"
-    (other,) = USUAL_RATES.keys() - {kind}
-    theirs, lowest, highest = USUAL_RATES[other]
-    hint = f"; for {_A[other]} it would be usual ({theirs})" if lowest <= peak <= highest else ""
-    return f"the highest learning rate is {peak:g}, far {where} what {_A[kind]} is usually trained with, {usual}{hint}"
-
-
-_A = {"embedding": "an embedding", "hypernetwork": "a hypernetwork"}
 
 
 def ends_early(stop: int, total: int) -> str:

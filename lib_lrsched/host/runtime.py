@@ -174,6 +174,10 @@ class Runtime:
         except OSError:
             return None
 
+    def data_trouble(self, folder: str) -> str:
+        """As preflight.data_trouble(), which stops at the first image."""
+        return preflight.data_trouble(self.host, folder)
+
     def validation_folder(self, data_root: str, within_s: float) -> dict[str, Any] | None:
         """How many images the folder `validation` of a data set has, as count_images(); None where there is no such folder."""
         path = validation_images.folder(data_root)

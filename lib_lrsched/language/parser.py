@@ -9,7 +9,8 @@ from typing import NoReturn
 
 from lib_lrsched.errors import ScheduleError, short
 
-from .suggest import question
+from .suggest import question, replaced
+from .times import is_unit, meant_time
 from .tokenizer import Guess, Tokens, no_guess
 from .tree import Arg, Call, Item, Quantity, Schedule, Span, Word, unparse
 
@@ -19,6 +20,9 @@ MAX_DEPTH = 16
 MAX_NUMBER_CHARS = 40
 
 _UNITS = ("ep", "img")
+
+_NAMES_OF_A_RATE = frozenset({"lr", "rate", "learnrate", "learningrate", "baselr", "initiallr", "initlr", "maxlr", "peaklr"})
+"""What other programs have in front of a rate."""
 
 
 def parse(source: str, guess: Guess = no_guess) -> Schedule:
@@ -58,7 +62,8 @@ def _fail_after_item(tokens: Tokens, item: Item) -> NoReturn:
         last = after if is_word else colon
         span = (tokens.start, tokens.starts[last] + len(tokens.texts[last]))
         tokens.fail(f"one end per item; did you mean `{short(unparse(item))}, ...:{short(second)}`?", span)
-    tokens.fail(f"expected a comma or the end of the text, found `{short(tokens.text)}`")
+    fix = replaced(tokens.source, (tokens.last_stop, tokens.last_stop), ",") if tokens.kind == "word" else None
+    tokens.fail(f"expected a comma or the end of the text, found `{short(tokens.text)}`", fix=fix)
 
 
 def _item(tokens: Tokens, depth: int) -> Item:
@@ -76,6 +81,8 @@ def _value(tokens: Tokens, depth: int) -> Quantity | Call:
         tokens.fail(f"expected a rate or a shape, found {found}")
     if tokens.kinds[tokens.position + 1] == "(":
         return _call(tokens, depth)
+    if tokens.kinds[tokens.position + 1] == "=" and tokens.text.lower().replace("_", "") in _NAMES_OF_A_RATE:
+        _fail_named(tokens)
     text, span = tokens.text, tokens.span
     try:
         float(text)
@@ -86,6 +93,14 @@ def _value(tokens: Tokens, depth: int) -> Quantity | Call:
     if tokens.kind == "%":
         tokens.fail("a rate has no unit; a time such as 20% goes after a colon", (span[0], tokens.span[1]))
     return Quantity(text, "", False, span)
+
+
+def _fail_named(tokens: Tokens) -> NoReturn:
+    """``lr=0.005``, as other programs are told."""
+    span = (tokens.start, tokens.starts[tokens.position + 2])
+    rest = tokens.texts[tokens.position + 2]
+    hint = f", as in `{short(rest)}`" if rest else ""
+    tokens.fail(f"a rate stands without a name{hint}", span, replaced(tokens.source, span, ""))
 
 
 def _fail_not_a_rate(tokens: Tokens, text: str, span: Span) -> NoReturn:
@@ -109,7 +124,8 @@ def _call(tokens: Tokens, depth: int) -> Call:
             break
     if not tokens.take(")"):
         if not tokens.kind:
-            tokens.fail("this bracket is never closed", (opened, opened + 1))
+            closed = replaced(tokens.source, (tokens.last_stop, tokens.last_stop), ")")
+            tokens.fail("this bracket is never closed", (opened, opened + 1), closed)
         tokens.fail(f"expected a comma or a closing bracket, found `{short(tokens.text)}`")
     return Call(name, tuple(args), (name_span[0], tokens.last_stop), name_span)
 
@@ -174,10 +190,22 @@ def _time(tokens: Tokens) -> Quantity:
     elif not unit and tokens.kind == "word" and tokens.text in _UNITS:
         number, unit, stop = text, tokens.text, tokens.span[1]
         tokens.position += 1
-    if not _is_number(number) or (relative and number[:1] in ("+", "-")):
-        tokens.fail(f"expected a number, found `{short(text or '+')}`", (start, stop))
+    if not _is_number(number) or (relative and number[:1] in ("+", "-")) or (tokens.kind == "word" and is_unit(tokens.text)):
+        _fail_not_a_time(tokens, (start, stop), text)
     _check_length(tokens, number, (start, stop))
     return Quantity(number, unit, relative, (start, stop))
+
+
+def _fail_not_a_time(tokens: Tokens, span: Span, text: str) -> NoReturn:
+    """Where a unit of other programs was written, with what it is here."""
+    if tokens.kind == "word" and is_unit(tokens.text):
+        span = (span[0], tokens.span[1])
+    written = tokens.source[slice(*span)]
+    meant = meant_time(written)
+    if meant is None:
+        tokens.fail(f"expected a number, found `{short(text or '+')}`", span)
+    tokens.fail(f"expected a time such as 100, 20% or 3ep, found `{short(written)}`{question(meant)}", span,
+                replaced(tokens.source, span, meant))
 
 
 def _split_unit(text: str) -> tuple[str, str]:

@@ -14,10 +14,11 @@ import numpy as np
 from lib_lrsched.errors import ScheduleError
 from lib_lrsched.schedule.by_timestep import plan_factors, warnings_of
 from lib_lrsched.schedule.counting import Counts, count_steps
-from lib_lrsched.schedule.lints import JUMPS, STOPS, Lint
+from lib_lrsched.schedule.lints import JUMPS, LENGTH, STOPS, Lint
 from lib_lrsched.schedule.plan import Plan, plan
 from lib_lrsched.schedule.sampling import sample_steps
 from lib_lrsched.schedule.segments import Segment
+from lib_lrsched.schedule.usual import unusual_rate
 from lib_lrsched.storage.resume import mode_of, origin_of
 from lib_lrsched.storage.stretching import Stretch, find_stretch
 
@@ -63,6 +64,7 @@ class CurveRequest:
         choice: how the run is resumed, one of resume.CHOICES.
         rate_text: of a clip threshold the text of the rate beside it, with which it resumes; None for one that is the run's.
         optimizer: class name of the optimizer, where it is known.
+        trainee: "embedding" or "hypernetwork", where it is known what the rate is for.
         id: is answered as it came.
     """
 
@@ -77,6 +79,7 @@ class CurveRequest:
     choice: str = "continue"
     rate_text: str | None = None
     optimizer: str | None = None
+    trainee: str | None = None
     id: Any = None
 
     @property
@@ -122,8 +125,7 @@ def _result(text: str, request: CurveRequest, past: Sequence[PastLeg]) -> dict[s
     steps = sample_steps(made, points)
     values = made.values(steps)
     momenta = made.momenta(steps)
-    optimizer = None if request.is_clip else request.optimizer  # a threshold drives none
-    warnings = [*made.warnings_for(optimizer), *([] if request.is_clip else resume_lints(made, initial, past, origin))]
+    warnings = made.warnings_for(None) if request.is_clip else _rate_warnings(made, request, past, origin)
     return {
         "ok": True, "text": text, "mode": mode, "total_steps": request.total_steps, "origin": origin, "stop": origin + made.stop,
         "x": (steps + origin).tolist(), "y": values.tolist(),
@@ -137,6 +139,13 @@ def _result(text: str, request: CurveRequest, past: Sequence[PastLeg]) -> dict[s
         "rate_at_resume": made.value(initial - origin) if max(origin, 1) <= initial < origin + made.stop else None,
         "epochs_total": _in_epochs(origin + made.stop, made),
     }
+
+
+def _rate_warnings(made: Plan, request: CurveRequest, past: Sequence[PastLeg], origin: int) -> list[Lint]:
+    """All that is said of a rate; a threshold has the plan's own warnings alone."""
+    unusual = unusual_rate(request.trainee, made)
+    first = [] if unusual is None else [unusual]
+    return [*first, *made.warnings_for(request.optimizer), *resume_lints(made, request.initial_step, past, origin)]
 
 
 def _factor_result(text: str, request: CurveRequest) -> dict[str, Any]:
@@ -172,15 +181,15 @@ def _as_threshold(result: dict[str, Any]) -> None:
         return
     result["momentum"] = None
     ends = [w for w in result["warnings"] if w["message"].startswith(STOPS)]
-    others = [w for w in result["warnings"] if not w["message"].startswith((STOPS, JUMPS))]
+    others = [w for w in result["warnings"] if not w["message"].startswith((STOPS, JUMPS, LENGTH))]
     message = f"this ends at step {result['stop']}; after that the last threshold stays in force"
     result["warnings"] = others + [w | {"message": message} for w in ends]
 
 
 def describe_error(error: ScheduleError) -> dict[str, Any]:
-    """A ScheduleError as JSON: message, span, line and column (from 1), caret text, and the corrected text or null."""
+    """A ScheduleError as JSON: message, span, line and column (from 1), caret text, corrected text or null, what it needs."""
     return {"message": error.message, "span": list(error.span), "line": error.line, "column": error.column, "caret": str(error),
-            "fix": error.fix}
+            "fix": error.fix, "needs": error.needs}
 
 
 def _row(segment: Segment, made: Plan, origin: int) -> dict[str, Any]:

@@ -21,13 +21,14 @@ def describe_shapes() -> list[dict[str, Any]]:
 
 
 def _shape(shape: Shape) -> dict[str, Any]:
-    return {"name": shape.name, "example": shape.example, "reference": shape.reference, "joins": shape.joins,
-            "params": [_param(p) for p in shape.params]}  # fmt: skip
+    return {"name": shape.name, "meaning": shape.summary, "example": shape.example, "reference": shape.reference,
+            "joins": shape.joins, "params": [_param(p) for p in shape.params]}  # fmt: skip
 
 
 def _param(p: Param) -> dict[str, Any]:
     return {
-        "name": p.name, "kind": p.kind, "required": p.default is REQUIRED, "default": None if p.default is REQUIRED else p.default,
+        "name": p.name, "word": p.name, "words": [p.name], "kind": p.kind,
+        "required": p.default is REQUIRED, "default": None if p.default is REQUIRED else p.default,
         "meaning": p.meaning, "low": _limit(p.low), "high": _limit(p.high), "open_low": p.open_low, "open_high": p.open_high,
         "choices": list(p.choices),
     }  # fmt: skip

@@ -15,8 +15,8 @@ from .segments import Segment
 from .units import Clock, is_minus_one, rate
 
 
-def lay_out(tree: Schedule, clock: Clock) -> tuple[list[Segment], int]:
-    """The segments in order, and the number of items that belong to them.
+def lay_out(tree: Schedule, clock: Clock) -> list[Segment]:
+    """The segments in order, one for each of the first items.
 
     Items after an open-ended one are checked and left out. Segments that start after the end
     of the run are kept; a plan never asks them.
@@ -31,7 +31,7 @@ def lay_out(tree: Schedule, clock: Clock) -> tuple[list[Segment], int]:
         segment = _segment(item, start, before, clock)
         segments.append(segment)
         start, before = segment.stop, segment.exit
-    return segments, len(segments)
+    return segments
 
 
 def _segment(item: Item, start: int, before: float | None, clock: Clock) -> Segment:

@@ -54,7 +54,18 @@ def match(call: Call, clock: Clock) -> tuple[Shape, dict[str, Arg]]:
         if p.default is REQUIRED and p.name not in given:
             clock.fail(f"{call.name} needs {p.name}, as in {shape.example}", call.span)
     _check_either(call, shape, given, clock)
+    _check_no_length(call, shape, given, clock)
     return shape, given
+
+
+def _check_no_length(call: Call, shape: Shape, given: Mapping[str, Arg], clock: Clock) -> None:
+    """Refuse ``warmup(0.005, 5%)``: how long an item is stands after its brackets."""
+    last = call.args[-1]
+    rates = [given[p.name] for p in shape.params if p.kind == "rate" and p.name in given]
+    if last.name is None and isinstance(last.value, Quantity) and last.value.unit and any(arg is last for arg in rates):
+        length = f"{last.value.text}{last.value.unit}"
+        message = f"a rate has no unit, got {length}; how long an item is stands after its brackets, as in {shape.example}:{length}"
+        clock.fail(message, last.span, as_end(call, last, clock.source))
 
 
 def _check_either(call: Call, shape: Shape, given: Mapping[str, Arg], clock: Clock) -> None:
@@ -108,7 +119,7 @@ def _fail_no_parameter(call: Call, arg: Arg, names: list[str], clock: Clock) -> 
     if meant is None and is_a_length(arg.name):
         example = f"{SHAPES[call.name].example}:1000"
         clock.fail(f"{what}: it takes as long as its item, whose end stands after the brackets, as in {example}",
-                   arg.span, _with_end(call, arg, clock.source))
+                   arg.span, as_end(call, arg, clock.source))
     if meant is None and is_a_warmup(arg.name):
         clock.fail(f"{what}; a warm-up is an item of its own before this one, as in warmup(0.005):100", arg.span)
     if meant is None and familiar_parameter(arg.name, ["cycles"]):
@@ -121,13 +132,15 @@ def _fail_no_parameter(call: Call, arg: Arg, names: list[str], clock: Clock) -> 
     clock.fail(f"{what}{hint}; it has {', '.join(names)}", arg.span, fix)
 
 
-def _with_end(call: Call, arg: Arg, source: str) -> str | None:
+def as_end(call: Call, arg: Arg, source: str) -> str | None:
     """The text with an argument for the length written as the item's end."""
     number, value = call.args.index(arg), arg.value
-    if number == 0 or not isinstance(value, Quantity):
+    if len(call.args) == 1 or not isinstance(value, Quantity):
         return None
-    end = "" if source[call.span[1] :].lstrip().startswith(":") else f":+{value.text}{value.unit}"
-    return replaced(replaced(source, (call.span[1], call.span[1]), end), (call.args[number - 1].span[1], arg.span[1]), "")
+    plus = "+" if source[: call.span[0]].strip() else ""
+    end = "" if source[call.span[1] :].lstrip().startswith(":") else f":{plus}{value.text}{value.unit}"
+    gone = (call.args[number - 1].span[1], arg.span[1]) if number else (arg.span[0], call.args[1].span[0])
+    return replaced(replaced(source, (call.span[1], call.span[1]), end), gone, "")
 
 
 def value_of(p: Param, arg: Arg | None, length: int, clock: Clock) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from lib_lrsched.errors import ScheduleError
 
 from .counting import needs_images
-from .lints import JUMPS, STOPS, Lint
+from .lints import JUMPS, LENGTH, STOPS, Lint
 from .plan import Plan, plan
 
 TIMESTEPS = 1000
@@ -31,7 +31,7 @@ def plan_factors(text: str, timesteps: int = TIMESTEPS) -> Plan:
     if made.stop < timesteps:
         message = f"expected a factor for each timestep from 0 to {timesteps - 1}, but the text ends at {made.stop}: "
         fix = next((warning.fix for warning in made.warnings if warning.message.startswith(STOPS)), None)
-        raise ScheduleError(message + "leave out the last end", text, made.segments[-1].item.span, fix)
+        raise ScheduleError(message + "give a factor for the rest", text, made.segments[-1].item.span, fix)
     if not any(factors(made)):
         raise ScheduleError("the factor is 0 at every timestep: nothing would be trained", text, (0, len(text)))
     return made
@@ -73,4 +73,4 @@ def normalized(values: list[float]) -> list[float]:
 
 def warnings_of(made: Plan) -> tuple[Lint, ...]:
     """Those that concern factors: a jump costs nothing here, and the end is an error already."""
-    return tuple(warning for warning in made.warnings if not warning.message.startswith((JUMPS, STOPS)))
+    return tuple(warning for warning in made.warnings if not warning.message.startswith((JUMPS, STOPS, LENGTH)))

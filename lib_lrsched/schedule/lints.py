@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lib_lrsched.errors import short
-from lib_lrsched.language.tree import Call, Item, Quantity, Schedule, Span, unparse
+from lib_lrsched.language.tree import Arg, Call, Item, Quantity, Schedule, Span, unparse
 
-from .arguments import match
+from .arguments import as_end, match
 from .commas import decimal_commas, is_split, thousands, without
+from .rates import rate_text
 from .segments import Piecewise, Segment
+from .shapes import SHAPES, WARMUP
 from .units import Clock
 
 STOPS = "the schedule stops the run"
 JUMPS = "the rate jumps"
-"""How two messages begin that mean nothing for a clip threshold."""
+LENGTH = "a length?"
+"""How messages begin that mean nothing for a clip threshold."""
+
+A_LENGTH = 10
+"""A whole number from here on was meant as a number of steps: no rate is so high."""
 
 JUMP = 10.0
 """A rate that grows by more than this factor from one step to the next is worth a word."""
@@ -35,9 +41,12 @@ class Lint(NamedTuple):
     fix: str | None = None
 
 
-def lint(tree: Schedule, laid: list[Segment], reached: int, total: int, rate: Piecewise) -> tuple[Lint, ...]:
-    """The warnings of a plan; ``laid`` are the segments of the first ``reached`` items."""
-    found = [*_empty(tree), *_thousands(tree), *_unreached(tree, reached), *_late(tree, laid, total), *_short(tree, laid, total)]
+def lint(tree: Schedule, laid: list[Segment], total: int, rate: Piecewise) -> tuple[Lint, ...]:
+    """The warnings of a plan; ``laid`` are the segments of the items that are reached."""
+    lengths = _lengths(tree, total)
+    is_known = any(one.fix is not None and one.span in {arg.span for arg in _args(laid[-1].item)} for one in lengths)
+    found = [*_empty(tree), *_thousands(tree), *lengths, *([] if is_known else _unreached(tree, laid, total)),
+             *_late(tree, laid, total), *_short(tree, laid, total)]
     found += _jumps(laid, total, rate)
     return tuple(sorted(found, key=lambda warning: warning.span))
 
@@ -52,7 +61,8 @@ def _empty(tree: Schedule) -> list[Lint]:
     return [Lint(message, tree.empty[0], fix)]
 
 
-def _unreached(tree: Schedule, reached: int) -> list[Lint]:
+def _unreached(tree: Schedule, laid: list[Segment], total: int) -> list[Lint]:
+    reached = len(laid)
     if reached == len(tree.items):
         return []
     last, first = tree.items[reached - 1], tree.items[reached]
@@ -63,15 +73,53 @@ def _unreached(tree: Schedule, reached: int) -> list[Lint]:
         message = f"a decimal comma? It ends the item: this trains at {unparse(last)} and the rest never runs"
         return [Lint(message, (last.span[0], first.span[1]), without(tree.source, [*commas, *thousands(tree)]))]
     span = (first.span[0], tree.items[-1].span[1])
-    fix = None if is_split(last, first, tree.source) else _cut(tree, reached)
+    fix = None if is_split(last, first, tree.source) else _with_ends(tree, laid, total)
     return [Lint("this never runs: the item before it has no end (the WebUI ignores it silently)", span, fix)]
 
 
-def _cut(tree: Schedule, count: int) -> str | None:
-    """The text without the items after so many. One click does not throw away more than one of them."""
-    if len(tree.items) - count > 1:
+def _with_ends(tree: Schedule, laid: list[Segment], total: int) -> str | None:
+    """The text in which the items that hide others have ends: the room that there is, in equal parts, 5 % for a warm-up."""
+    start, begin = laid[-1].start, len(laid) - 1
+    until = next((i for i in range(begin, len(tree.items)) if tree.items[i].end is not None), len(tree.items) - 1)
+    written = tree.items[until].end
+    if written is not None and (written.unit or written.relative or not written.text.isdigit()):
         return None
-    return tree.source[: tree.items[count - 1].span[1]] + tree.source[tree.items[-1].span[1] :]
+    stop = total if written is None else min(int(written.text), total)
+    source = tree.source
+    for i in reversed(range(begin, until)):
+        item = tree.items[i]
+        is_warmup = i == begin and isinstance(item.value, Call) and item.value.name == WARMUP.name
+        share = 0.05 if is_warmup else (i + 1 - begin) / (until + 1 - begin)
+        step = start + round(share * (stop - start))
+        end = f"{100 * share:.0f}%" if start == 0 and stop == total else str(step)
+        source = f"{source[: item.span[1]]}:{end}{source[item.span[1] :]}"
+    return source
+
+
+def _lengths(tree: Schedule, total: int) -> list[Lint]:
+    """``warmup(0.005, 100)``: a length where a rate is read. No rate is so large."""
+    found = []
+    for item in tree.items:
+        value = item.value
+        if not isinstance(value, Call) or len(value.args) < 2 or value.name not in SHAPES or SHAPES[value.name].is_search:
+            continue
+        shape, given = match(value, Clock(tree.source, total))
+        last = value.args[-1]
+        name = next(name for name, arg in given.items() if arg is last)
+        kind = next(p.kind for p in shape.params if p.name == name)
+        if kind == "rate" and last.name is None and _is_a_length(last.value):
+            mended = None if item.end is not None else as_end(value, last, tree.source)
+            message = f"{LENGTH} Behind the comma {unparse(last)} is a rate; how long an item is stands after its brackets"
+            found.append(Lint(message, last.span, mended))
+    return found
+
+
+def _is_a_length(value: Any) -> bool:
+    return isinstance(value, Quantity) and value.text.isdigit() and int(value.text) >= A_LENGTH
+
+
+def _args(item: Item) -> tuple[Arg, ...]:
+    return item.value.args if isinstance(item.value, Call) else ()
 
 
 def _thousands(tree: Schedule) -> list[Lint]:
@@ -89,22 +137,19 @@ def _late(tree: Schedule, laid: list[Segment], total: int) -> list[Lint]:
     if first is None:
         return []
     span = (laid[first].item.span[0], tree.items[-1].span[1])
-    fix = _cut(tree, first)
-    message = f"this starts at step {laid[first].start}, after the end of the run at {total}"
-    return [Lint(message, span, fix)]
+    return [Lint(f"this starts at step {laid[first].start}, after the end of the run at {total}", span)]
 
 
 def _short(tree: Schedule, laid: list[Segment], total: int) -> list[Lint]:
     last = laid[-1]
-    if last.stop >= total or last.item.end is None:
-        if last.stop >= total:
-            return []
-        return [Lint(f"{STOPS} at step {last.stop} of {total}", last.item.span)]
-    end = last.item.end
-    fix = tree.source[: last.item.value.span[1]] + tree.source[end.span[1] :]
-    if last.shape == "repeat":
-        return [Lint(f"{STOPS} at step {last.stop} of {total}", end.span)]
-    return [Lint(f"{STOPS} at step {last.stop} of {total}; without an end, the last item continues", end.span, fix)]
+    if last.stop >= total:
+        return []
+    message, span = f"{STOPS} at step {last.stop} of {total}", (last.item.end or last.item).span
+    if not last.exit:
+        return [Lint(f"{message}; leave out the last end, or add an item", span)]
+    rate, place = rate_text(last.exit, 6), last.item.span[1]
+    fix = f"{tree.source[:place]}, {rate}{tree.source[place:]}"
+    return [Lint(f"{message}; a last item `{rate}` continues at that rate", span, fix)]
 
 
 def _jumps(laid: list[Segment], total: int, rate: Piecewise) -> list[Lint]:

@@ -20,6 +20,7 @@ from lib_lrsched.language.tree import Schedule
 from ._binding import lay_out
 from .commas import check_decimal_commas, meant_by
 from .curves import FAR
+from .kept_numbers import keeps_numbers
 from .lints import Lint, lint, momentum_lints
 from .other_names import read
 from .repeat import is_finite
@@ -159,7 +160,7 @@ def plan(text: str, *, total_steps: int, steps_per_epoch: int | None = None, ima
     per_step = None if images_per_step is None else _positive("images_per_step", images_per_step)
     clock = Clock(text, total, per_epoch, per_step)
     try:
-        tree, laid, reached = _laid(clock)
+        tree, laid = _laid(clock)
     except ScheduleError as error:
         _mend(error, clock)
         raise
@@ -168,15 +169,17 @@ def plan(text: str, *, total_steps: int, steps_per_epoch: int | None = None, ima
     stop = min(running[-1].stop, total)
 
     def warnings() -> tuple[Lint, ...]:
-        return tuple(_checked(warning, clock) for warning in lint(tree, laid, reached, total, rate))
+        return tuple(_checked(warning, clock) for warning in lint(tree, laid, total, rate))
 
     return Plan(text, total, per_epoch, per_step, stop, running, tree, rate, momentum, warnings)
 
 
 def _checked(warning: Lint, clock: Clock) -> Lint:
-    """The warning, without its fix where that text could not be planned."""
+    """The warning, without its fix where that text could not be planned, or has lost a number."""
     if warning.fix is None:
         return warning
+    if not keeps_numbers(clock.source, warning.fix):
+        return warning._replace(fix=None)
     try:
         _laid(replace(clock, source=warning.fix))
     except ScheduleError:
@@ -184,13 +187,13 @@ def _checked(warning: Lint, clock: Clock) -> Lint:
     return warning
 
 
-def _laid(clock: Clock) -> tuple[Schedule, list[Segment], int]:
-    """The tree of the clock's text, its segments, and the number of items that belong to them."""
+def _laid(clock: Clock) -> tuple[Schedule, list[Segment]]:
+    """The tree of the clock's text, and the segments of its items up to the first one that has no end."""
     tree = read(clock.source)
     check_decimal_commas(tree, clock)
-    laid, reached = lay_out(tree, clock)
+    laid = lay_out(tree, clock)
     _check_finite(tuple(segment for segment in laid if segment.start < clock.total_steps), clock.total_steps, clock)
-    return tree, laid, reached
+    return tree, laid
 
 
 MOST_TRIES = 9
@@ -198,13 +201,21 @@ MOST_TRIES = 9
 
 
 def _mend(error: ScheduleError, clock: Clock) -> None:
-    """Leave the error with a corrected text that can be planned, or with none. What a comma has to do with it, the message says."""
+    """Leave the error with a corrected text that can be planned and has every number of it, or with none.
+
+    What a comma has to do with it, the message says.
+    """
     tries = iter(range(MOST_TRIES))
-    error.fix = None if error.fix is None else _mended(error.fix, clock, tries)
+
+    def offered(text: str) -> str | None:
+        mended = _mended(text, clock, tries)
+        return mended if mended is not None and keeps_numbers(error.source, mended) else None
+
+    error.fix = None if error.fix is None else offered(error.fix)
     if error.fix is not None:
         return
     for text, number in meant_by(error):
-        error.fix = _mended(text, clock, tries)
+        error.fix = offered(text)
         if error.fix is not None:
             kind = "decimal comma" if "." in number else "thousands separator"
             error.add(f"; a {kind} ends a value here, did you mean `{number}`?")

@@ -86,7 +86,9 @@ def _scale(value: Quantity, clock: Clock, whole: int | None) -> Fraction:
         return Fraction(whole, 100)
     if value.unit == "ep":
         if clock.steps_per_epoch is None:
-            clock.fail("epochs need the data set's size: say how many images there are", value.span)
+            error = ScheduleError("epochs need the data set's size: say how many images there are", clock.source, value.span)
+            error.needs = "images"
+            raise error
         return Fraction(clock.steps_per_epoch)
     if clock.images_per_step is None:
         clock.fail("img needs the number of images per step: batch size times accumulation", value.span)

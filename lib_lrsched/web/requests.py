@@ -162,15 +162,17 @@ class PreviewRequest(BaseModel):
     way: Choice | None = _one_of(CHOICES, None)
     rate_text: StrictStr | None = _text(None, said="a text, or null")
     optimizer: StrictStr | None = _text(None, said="a class name such as AdamW, or null")
+    trainee: Kind | None = Field(None, description="embedding or hypernetwork, or null")
 
     _texts = _check("texts", lambda texts: 1 <= len(texts) <= MAX_TEXTS)
     _data_root = _check("data_root", _is_folder)
 
-    def curves(self, pictures: int | None, optimizer: str | None) -> CurveRequest:
+    def curves(self, pictures: int | None, optimizer: str | None, trainee: str | None = None) -> CurveRequest:
         """What is to be drawn, with what the endpoint has found out."""
         names = ("id", "texts", "kind", "total_steps", "batch", "accumulate", "initial_step", "points", "rate_text")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return CurveRequest(**given, choice=self.way or "continue", images=pictures or None, optimizer=optimizer)
+        return CurveRequest(**given, choice=self.way or "continue", images=pictures or None, optimizer=optimizer,
+                            trainee=trainee)
 
 
 class ExportRequest(BaseModel):
@@ -257,8 +259,12 @@ class ChangeShape(BaseModel):
 
 
 class InsertItem(BaseModel):
+    """Without a value, an item that holds the rate; else that one."""
+
     do: Literal["insert"]
     item: list[StrictInt] = _item()
+    value: StrictStr | None = _text(None, said="a text, or null")
+    before: StrictBool | None = Field(None, description="true, false, or null")
 
     _not_empty = _check("item", bool)
 

@@ -100,6 +100,9 @@ class Runtime(Protocol):
     def count_images(self, folder: str, within_s: float | None = None) -> int | None:
         """How many images in the folder can be decoded; None where it is not a folder, or where that takes longer."""
 
+    def data_trouble(self, folder: str) -> str:
+        """Why a folder is not a data set; empty where it is one."""
+
     def validation_folder(self, data_root: str, within_s: float) -> dict[str, Any] | None:
         """`{"images": number or None}` of the folder `validation` in a data set; None where there is none."""
 

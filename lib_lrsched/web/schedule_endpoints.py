@@ -11,6 +11,7 @@ from fastapi import APIRouter, Response
 from lib_lrsched.editing import edits
 from lib_lrsched.editing.chart_handles import boundaries_of, change_unit, handles_of, move_boundary, set_rate
 from lib_lrsched.editing.edits import Draft, Edited, Planner
+from lib_lrsched.editing.inserting import insert_item
 from lib_lrsched.editing.outline import Path, describe_items
 from lib_lrsched.editing.shape_conversion import change_shape
 from lib_lrsched.editing.text_edits import Change
@@ -31,13 +32,15 @@ router = APIRouter(route_class=Route)
 @router.post("/preview")
 def draw(request: PreviewRequest, runtime: Runtime = RUNTIME) -> Response:
     """The sampled curves, segments and lints of up to a few texts. No text is an error of the request."""
-    images = _images(request, runtime)
+    images, folder = _images(request, runtime), request.data_root or ""
+    is_looked_at = folder.strip() != "" and request.kind != "timestep"
+    said = {"folder_trouble": runtime.data_trouble(folder) if is_looked_at else ""}
     if request.run is None:
-        return Answer(preview(request.curves(images, request.optimizer)))
+        return Answer(preview(request.curves(images, request.optimizer, request.trainee)) | said)
     state = state_of(runtime, request.run)
     optimizer = state.settings.get("optimizer") if request.optimizer is None else request.optimizer
     known = optimizer if isinstance(optimizer, str) else None  # a stored file may say anything
-    return Answer(preview(request.curves(images, known), past_legs(state)))
+    return Answer(preview(request.curves(images, known, request.trainee or state.kind), past_legs(state)) | said)
 
 
 def _images(request: PreviewRequest, runtime: Runtime) -> int | None:
@@ -137,13 +140,19 @@ def _by(changes: Callable[[Draft, Path, Any], list[Change]], move: int = 0) -> E
     return edit
 
 
+def _insert(old: Draft, path: Path, change: Any) -> Edited:
+    if change.value is None:
+        return _by(lambda old, path, _: edits.insert_after(old, path), 1)(old, path, change)
+    return insert_item(old, path, change.value, before=bool(change.before))
+
+
 EDITS: dict[str, Edit] = {
     "set": _by(lambda old, path, change: edits.set_param(old, path, change.param, change.value)),
     "unset": _by(lambda old, path, change: edits.unset_param(old, path, change.param)),
     "end": _by(lambda old, path, change: edits.set_end(old, path, change.value)),
     "unit": _by(lambda old, path, change: change_unit(old, path, change.unit, relative=bool(change.relative))),
     "shape": lambda old, path, change: change_shape(old, path, change.shape),
-    "insert": _by(lambda old, path, _: edits.insert_after(old, path), 1),
+    "insert": _insert,
     "delete": _by(lambda old, path, _: edits.delete(old, path), -1),
     "boundary": _by(lambda old, path, change: move_boundary(old, path, change.step)),
     "rate": _by(lambda old, path, change: set_rate(old, path, change.param, float(change.value))),

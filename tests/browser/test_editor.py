@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from browser_steps import LINE, choose_tab, open_tab, write
 from page_state import STARTED
+from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from lib_lrsched import ScheduleError, plan
@@ -82,12 +84,14 @@ def test_a_long_text_scrolls_with_its_marks(page: Page) -> None:
 
 def test_a_fix_button_corrects_the_text_and_can_be_undone(page: Page) -> None:
     open_tab(page)
-    write(page, "0.005, 1e-3:100")
-    page.click("#lrsched_messages button:text('Fix')")
-    expect(page.locator("#lrsched_text")).to_have_value("0.005")
+    write(page, "warmup(0.005, 100), cosine(1e-5)")
+    fix = page.locator("#lrsched_messages button:text('Fix')")
+    expect(fix).to_have_text("Fix: warmup(0.005):100, cosine(1e-5)")
+    fix.click()
+    expect(page.locator("#lrsched_text")).to_have_value("warmup(0.005):100, cosine(1e-5)")
     expect(page.locator("#lrsched_messages")).to_be_empty()
     page.keyboard.press("Control+z")
-    expect(page.locator("#lrsched_text")).to_have_value("0.005, 1e-3:100")
+    expect(page.locator("#lrsched_text")).to_have_value("warmup(0.005, 100), cosine(1e-5)")
 
 
 def test_an_error_has_a_fix_button_where_it_is_known_what_was_meant(page: Page) -> None:
@@ -102,12 +106,85 @@ def test_an_error_has_a_fix_button_where_it_is_known_what_was_meant(page: Page) 
     expect(page.locator("#train_embedding_learn_rate textarea")).to_have_value("0.005")
 
 
-def test_snippets_are_put_at_the_cursor_with_their_comma(page: Page) -> None:
+def test_chips_put_a_shape_at_a_boundary_and_never_into_a_word(page: Page) -> None:
     open_tab(page)
-    page.click(".lrsched-snippet:text-is('warmup')")
-    expect(page.locator("#lrsched_text")).to_have_value("warmup(0.005):5%")
-    page.click(".lrsched-snippet:text-is('linear')")
-    expect(page.locator("#lrsched_text")).to_have_value("warmup(0.005):5%, linear(0.005, 1e-5)")
+    text = page.locator("#lrsched_text")
+
+    def chip(name: str) -> None:
+        page.click(f".lrsched-snippet:text-is('{name}')")
+
+    chip("warmup")
+    expect(text).to_have_value("warmup(0.005):5%")
+    chip("linear")
+    expect(text).to_have_value("warmup(0.005):5%, linear(0.005, 1e-5)")
+    write(page, "0.005")
+    chip("cosine")
+    expect(text).to_have_value("0.005:50%, cosine(0.005, 1e-5)")
+    write(page, "warmup(0.005):100, exp(0.005, 1e-5)")
+    text.focus()
+    page.keyboard.press("Home")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    chip("constant")
+    expect(text).to_have_value("warmup(0.005):100, 0.005:1050, exp(0.005, 1e-5)")
+    text.focus()
+    page.keyboard.press("Home")
+    chip("warmup")
+    expect(text).to_have_value("warmup(0.005):5%, warmup(0.005):100, 0.005:1050, exp(0.005, 1e-5)".replace("5%", "50"))
+    write(page, "0.005:1e, 0.004")
+    page.eval_on_selector("#lrsched_text", "area => { area.focus(); area.setSelectionRange(3, 3); }")
+    chip("cosine")
+    expect(text).to_have_value("0.005:1e, cosine(0.005, 1e-5), 0.004")
+
+
+def test_while_one_types_nothing_is_called_wrong_and_nothing_jumps(page: Page) -> None:
+    open_tab(page)
+    chips = page.locator(".lrsched-snippet").first
+    place = chips.bounding_box()
+    page.click("#lrsched_text")
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Delete")
+    with page.expect_response(lambda answer: "/preview" in answer.url and "cosin(0.005" in (answer.request.post_data or "")):
+        page.keyboard.type("cosin(0.005")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.locator("#lrsched_messages").inner_text() == ""
+    assert chips.bounding_box() == place
+    expect(page.locator("#lrsched_messages")).to_contain_text("this bracket is never closed")
+    page.keyboard.press("Escape")
+    page.keyboard.type(", 1e-5)")
+    expect(page.locator("#lrsched_messages")).to_contain_text("did you mean `cosine`?")
+    expect(page.locator("#lrsched_messages")).not_to_have_attribute("inert", "")
+    page.keyboard.type(":")
+    expect(page.locator("#lrsched_messages")).to_have_attribute("inert", "")
+
+
+def test_names_parameters_and_units_are_completed_by_keys_alone(page: Page) -> None:
+    open_tab(page)
+    area, options = page.locator("#lrsched_text"), page.locator("#lrsched_completion [role=option]")
+    area.focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("re")
+    expect(options.locator("code")).to_have_text(["rex(", "restarts(", "repeat("])
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(area).to_have_attribute("aria-activedescendant", "lrsched_completion_1")
+    page.keyboard.press("Enter")
+    expect(area).to_have_value("restarts(")
+    page.keyboard.type("0.005, cy")
+    page.keyboard.press("Tab")
+    page.keyboard.type("4):1500i")
+    expect(options.locator("code")).to_have_text(["img"])
+    page.keyboard.press("Tab")
+    expect(area).to_have_value("restarts(0.005, cycles=4):1500img")
+    page.keyboard.type(", ")
+    page.keyboard.press("Control+ ")
+    expect(options).to_have_count(17)
+    page.keyboard.press("Escape")
+    expect(page.locator("#lrsched_completion")).to_be_hidden()
+    page.keyboard.press("Enter")
+    expect(area).to_have_value("restarts(0.005, cycles=4):1500img, \n")
+    page.keyboard.type("# cos")
+    expect(page.locator("#lrsched_completion")).to_be_hidden()
 
 
 def test_the_axis_can_be_linear_or_logarithmic_and_is_kept_over_a_reload(page: Page) -> None:
@@ -228,12 +305,48 @@ def test_text_and_fields_are_there_again_after_a_reload(page: Page) -> None:
     expect(page.locator("#lrsched_segments tr td:first-child")).to_have_text(["0 – 777"])
 
 
-def test_error_a_field_that_the_server_refuses_is_named(page: Page) -> None:
+def test_error_what_is_wrong_with_a_field_stands_at_it_in_words(page: Page, tmp_path: Path) -> None:
     open_tab(page)
-    page.fill("#lrsched_steps", "0")
-    expect(page.locator("#lrsched_status")).to_contain_text("total_steps: expected a whole number from 1")
+    note = page.locator("#lrsched_steps_note")
+    for typed, more in (("0", ""), ("", ""), ("2.5", ""), ("2000000000", " to 1,000,000,000")):
+        page.fill("#lrsched_steps", typed)
+        expect(note).to_have_text(f"Max steps: a whole number from 1{more}")
+    expect(page.locator("#lrsched_steps")).to_have_attribute("aria-invalid", "true")
     page.fill("#lrsched_steps", "100")
-    expect(page.locator("#lrsched_status")).to_have_text("")
+    expect(note).to_be_hidden()
+    write(page, "0.005:3ep, 1e-3")
+    page.click("#lrsched_messages button:text-is('Enter the folder')")
+    expect(page.locator("#lrsched_folder")).to_be_focused()
+    data = tmp_path / "images"
+    data.mkdir()
+    for number in range(3):
+        Image.new("RGB", (8, 8)).save(data / f"{number}.png")
+    page.keyboard.type(f'"{data}"')
+    expect(page.locator("#lrsched_folder_note")).to_contain_text(f"No such file or directory; leave out the quotes: {data}")
+    page.fill("#lrsched_folder", str(data))
+    expect(page.locator("#lrsched_folder_note")).to_be_hidden()
+    expect(page.locator("#lrsched_messages")).not_to_contain_text("epochs need")
+    page.fill("#lrsched_batch", "5000")
+    expect(page.locator("#lrsched_batch_note")).to_have_text("Batch size: there are 3 images, so the WebUI takes 3")
+    expect(page.locator("#lrsched_batch")).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_rate_and_clip_have_a_text_each(page: Page) -> None:
+    open_tab(page)
+    write(page, "cosine(0.004, 1e-5)")
+    page.focus("#lrsched_kind")
+    page.select_option("#lrsched_kind", "clip")
+    expect(page.locator("#lrsched_text")).to_have_value("1")
+    expect(page.locator("#lrsched_kind")).to_be_focused()
+    write(page, "linear(1, 0.1)")
+    page.select_option("#lrsched_kind", "rate")
+    expect(page.locator("#lrsched_text")).to_have_value("cosine(0.004, 1e-5)")
+    expect(page.locator("#lrsched_segments tr td:nth-child(2)")).to_have_text(["cosine(0.004, 1e-5)"])
+    page.reload()
+    choose_tab(page, "LR Schedule")
+    expect(page.locator("#lrsched_text")).to_have_value("cosine(0.004, 1e-5)")
+    page.select_option("#lrsched_kind", "clip")
+    expect(page.locator("#lrsched_text")).to_have_value("linear(1, 0.1)")
 
 
 def test_a_server_that_is_gone_is_said_and_asked_again(page: Page) -> None:

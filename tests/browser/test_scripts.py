@@ -164,6 +164,46 @@ def test_places_are_counted_as_python_counts(call):
     assert call("base/text.js", "toUnits", "abc", [1, 2]) == [1, 2]
 
 
+@pytest.mark.parametrize(("text", "caret", "place"), [
+    ("0.005", 2, 5), ("warmup(0.005, 1e-5):5%, 1", 3, 22), ("cosine(1, 0", 8, 11), ("1:5,  # a, b\n 2", 4, 15),
+    ("1:5, 2 # x, (", 5, 6), ("", 0, 0),
+])  # fmt: skip
+def test_an_item_boundary_is_outside_brackets_words_and_comments(call, text, caret, place):
+    assert call("base/text.js", "itemBoundary", text, caret) == place
+
+
+def param(*words: str, kind: str = "rate", choices: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {"word": words[0], "words": words, "kind": kind, "choices": choices, "meaning": ""}
+
+
+SHAPES = [
+    {"name": "cosine", "meaning": "a", "params": [param("from", "a"), param("to", "b")]},
+    {"name": "warmup", "meaning": "b", "params": [param("curve", kind="word", choices=("linear", "log"))]},
+    {"name": "repeat", "meaning": "c", "params": []},
+]
+
+
+@pytest.mark.parametrize(("before", "offered"), [
+    ("co", ["cosine("]), ("0.005:5%, CO", ["cosine("]), ("repeat(2, wa", ["warmup("]), ("cosine(", None), ("cosine(fr", ["from="]),
+    ("cosine(a=1, f", None), ("warmup(1, curve=l", ["linear", "log"]), ("1e", None),
+    ("0.005:10", ["%", "ep", "img"]), ("0.005:10e", ["ep"]),
+    ("# co", None), ("cosine(1, 0):5%, # wa", None), ("cosine", ["cosine("]), ("foo(co", ["cosine("]),
+])  # fmt: skip
+def test_what_can_stand_at_a_place(call, before, offered):
+    found = call("editor/completion.js", "completionsAt", before, len(before), SHAPES)
+    assert (found and [one["text"] for one in found["options"]]) == offered
+
+
+def test_of_a_long_text_the_part_that_differs_is_shown(call):
+    assert call("base/text.js", "excerpt", "0.005:100", "0.005 100", 20) == "0.005:100"
+    old, new = "1, " * 50 + "end 2" + ", 3" * 50, "1, " * 50 + "END 2" + ", 3" * 50
+    shown = call("base/text.js", "excerpt", new, old, 40)
+    assert "END 2" in shown
+    assert shown.startswith("… ")
+    assert shown.endswith(" …")
+    assert len(shown) <= 44
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(None, "–"), (0, "0"), (0.005, "0.005"), (0.00012345678, "0.0001235"), (2.5e-6, "2.5e-6"), (1e30, "1e30")]
 )

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from lib_lrsched import ScheduleError, plan
 from lib_lrsched.editing.chart_handles import MOST_SEGMENTS, Point, boundaries_of, handles_of, time_text
-from lib_lrsched.editing.edits import rate_text
 from lib_lrsched.editing.outline import describe_items
 from lib_lrsched.errors import RequestError
 from lib_lrsched.language.parser import parse
 from lib_lrsched.schedule.plan import Plan
+from lib_lrsched.schedule.rates import rate_text
 from lib_lrsched.schedule.shapes import REQUIRED, SHAPES
 from lib_lrsched.web.requests import EditRequest, ItemsRequest
 from lib_lrsched.web.schedule_endpoints import edit_answer, items_answer
@@ -29,6 +29,44 @@ planned = partial(plan, total_steps=1000, steps_per_epoch=12, images_per_step=2)
 def edit(text: str, do: str, item: int | Sequence[int] = 0, **more: Any) -> str:
     path = [item] if isinstance(item, int) else list(item)
     return edit_answer(EditRequest(text=text, edit={"do": do, "item": path, **more}, **RUN))["text"]
+
+
+# Items that are chosen ------------------------------------------------------------------------
+
+CHOSEN = [
+    # text, item, what is put behind it, the new text
+    ("warmup(0.005)", 0, "cosine(0.005, 1e-5)", "warmup(0.005):5%, cosine(0.005, 1e-5)"),
+    ("0.005", 0, "cosine(0.005, 1e-5)", "0.005:50%, cosine(0.005, 1e-5)"),
+    ("0.005 # all of it", 0, "0.001", "0.005:50%, 0.001 # all of it"),
+    ("0.005:100, 1e-3", 1, "0.004", "0.005:100, 1e-3:550, 0.004"),
+    ("0.005:100, 1e-3", 0, "0.004", "0.005:100, 0.004:550, 1e-3"),
+    ("warmup(0.005):5%", 0, "linear(0.005, 1e-5)", "warmup(0.005):5%, linear(0.005, 1e-5)"),
+    ("0.005:100", 0, "warmup(0.005):5%", "0.005:100, warmup(0.005):+5%"),
+    ("0.005:100, 0.001:120", 0, "warmup(0.005):5%", "0.005:100, warmup(0.005):110, 0.001:120"),
+    ("0.005:1000", 0, "0.004", "0.005:500, 0.004:1000"),
+    ("0.005:-1", 0, "0.004", "0.005:500, 0.004"),
+    ("0.005, 1e-3", 0, "0.004", "0.005:50%, 0.004:750, 1e-3"),
+    ("repeat(3, 0.005:10, 1e-3:20)", [0, 0], "0.004", "repeat(3, 0.005:10, 0.004:10, 1e-3:20)"),
+]
+
+
+@pytest.mark.parametrize(("text", "item", "value", "new"), CHOSEN, ids=[f"{row[0]} + {row[2]}" for row in CHOSEN])
+def test_a_chosen_item_stands_at_a_boundary_and_runs(text: str, item: Any, value: str, new: str) -> None:
+    assert edit(text, "insert", item, value=value) == new
+    number = item + 1 if isinstance(item, int) else 0
+    assert number < len(planned(new).segments)
+
+
+def test_a_chosen_item_can_stand_before_the_first() -> None:
+    assert edit("0.005", "insert", 0, value="warmup(0.005):5%", before=True) == "warmup(0.005):5%, 0.005"
+    assert edit("0.005:100, 1", "insert", 0, value="0.004", before=True) == "0.004:50, 0.005:100, 1"
+
+
+def test_error_what_is_no_single_item_is_not_put_in() -> None:
+    with pytest.raises(RequestError, match=r"expected one item, such as cosine\(0.005, 1e-5\), got `1, 2`"):
+        edit("0.005", "insert", 0, value="1, 2")
+    with pytest.raises(RequestError, match="no room for another item between step 5 and step 6"):
+        edit("1:5, 2:6, 3", "insert", 0, value="0.5")
 
 
 # Texts with everything in them ----------------------------------------------------------------

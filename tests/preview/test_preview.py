@@ -117,34 +117,50 @@ def test_a_bad_text_does_not_harm_the_others() -> None:
             "column": 2,
             "caret": "no shape `foo`\n     foo(1)\n     ^^^",
             "fix": None,
+            "needs": "",
         },
     }
+    assert ask("1:3ep")["error"]["needs"] == "images"
 
 
 def test_warnings_come_with_span_and_correction() -> None:
-    message = "the schedule stops the run at step 50 of 100; without an end, the last item continues"
-    assert ask("1:50")["warnings"] == [{"message": message, "span": (2, 4), "fix": "1"}]
+    message = "the schedule stops the run at step 50 of 100; a last item `0.1` continues at that rate"
+    assert ask("0.1:50")["warnings"] == [{"message": message, "span": (4, 6), "fix": "0.1:50, 0.1"}]
 
 
 def test_a_clip_threshold_may_jump_and_holds_after_its_end() -> None:
-    assert messages(ask("1e-3:20, 1:50")) == [
-        "the rate jumps from 0.001 to 1 at step 20",
-        "the schedule stops the run at step 50 of 100; without an end, the last item continues",
+    assert messages(ask("1e-3:20, 0.1:50")) == [
+        "the rate jumps from 0.001 to 0.1 at step 20",
+        "the schedule stops the run at step 50 of 100; a last item `0.1` continues at that rate",
     ]
-    assert messages(ask("1e-3:20, 1:50", kind="clip")) == ["this ends at step 50; after that the last threshold stays in force"]
+    assert messages(ask("1e-3:20, 0.1:50", kind="clip")) == ["this ends at step 50; after that the last threshold stays in force"]
     assert not ask("foo(1)", kind="clip")["ok"]
 
 
 def test_a_clip_threshold_drives_no_momentum() -> None:
-    result = ask("onecycle(1)", kind="clip", optimizer="Adagrad")
+    result = ask("onecycle(0.1)", kind="clip", optimizer="Adagrad")
     assert (result["momentum"], messages(result)) == (None, [])
 
 
 def test_an_optimizer_without_momentum_is_told_where_its_name_is_known() -> None:
-    assert messages(ask("onecycle(1)", optimizer="AdamW")) == messages(ask("onecycle(1)", optimizer=None)) == []
-    (warning,) = ask("onecycle(1)", optimizer="Adagrad")["warnings"]
+    assert messages(ask("onecycle(0.1)", optimizer="AdamW")) == messages(ask("onecycle(0.1)", optimizer=None)) == []
+    (warning,) = ask("onecycle(0.1)", optimizer="Adagrad")["warnings"]
     message = "this drives momentum, and Adagrad has neither betas nor momentum: only the rate will follow"
-    assert warning == {"message": message, "span": (0, 11), "fix": "onecycle(1, cycle_momentum=no)"}
+    assert warning == {"message": message, "span": (0, 13), "fix": "onecycle(0.1, cycle_momentum=no)"}
+
+
+def test_a_rate_far_from_what_is_usual_is_told_at_its_place_for_the_kind_that_is_known() -> None:
+    far = "the highest learning rate is 5, far above what "
+    both = "an embedding (1e-4 to 0.1) and a hypernetwork (1e-6 to 1e-3) are usually trained with"
+    (warning,) = ask("1:5, linear(5, 0)")["warnings"]
+    assert warning == {"message": far + both, "span": (5, 17), "fix": None}
+    assert messages(ask("1e30")) == [f"the highest learning rate is 1e+30, far above what {both}"]
+    assert messages(ask("5", trainee="embedding")) == [f"{far}an embedding is usually trained with, 1e-4 to 0.1"]
+    (message,) = messages(ask("0.005", trainee="hypernetwork"))
+    assert message.endswith("usually trained with, 1e-6 to 1e-3; for an embedding it would be usual (1e-4 to 0.1)")
+    for text in ("0.005", "1e-5", "range_test(1e-6, 10)", "0"):
+        assert messages(ask(text)) == []
+    assert messages(ask("100", kind="clip")) == []
 
 
 def test_many_segments_are_listed_up_to_a_limit() -> None:
@@ -172,7 +188,7 @@ def test_nothing_left_to_train_is_said_alone() -> None:
 
 def test_a_run_that_has_not_begun_has_no_such_warnings() -> None:
     assert resume_lints(plan("cosine(1, 0)", total_steps=100), 0) == []
-    assert messages(ask("cosine(1, 0)")) == []
+    assert messages(ask("cosine(0.1, 0)")) == []
 
 
 @pytest.mark.parametrize(
@@ -185,7 +201,7 @@ def test_a_run_that_has_not_begun_has_no_such_warnings() -> None:
         "cosine(1, 0):30%, 0:200",  # over at step 30, and with twice the steps not yet at step 50
         "linear(1, 0):80%, 0",
         "repeat(9, 1:20%, 0.5:50%):100%",
-        "1:5, onecycle(1)",
+        "1:5, onecycle(0.1)",
         "warmup(1)",
         "wsd(1)",
         "range_test(1e-6, 1)",
@@ -387,15 +403,15 @@ def test_a_restarted_schedule_is_drawn_from_where_the_run_goes_on():
 
 
 @pytest.mark.parametrize(
-    ("choice", "text", "origin"), [("continue", "linear(1, 0)", 40), ("new", "linear(1, 0)", 0), ("continue", "0.5", 0)]
+    ("choice", "text", "origin"), [("continue", "linear(0.1, 0)", 40), ("new", "linear(0.1, 0)", 0), ("continue", "0.5", 0)]
 )
 def test_a_restarted_schedule_goes_on_as_restarted_unless_another_begins(choice, text, origin):
-    past = (PastLeg(0, "0.01", 50, None, 1), PastLeg(40, "linear(1, 0)", 100, None, 1, 40))
+    past = (PastLeg(0, "0.01", 50, None, 1), PastLeg(40, "linear(0.1, 0)", 100, None, 1, 40))
     result = ask(text, total_steps=100, initial_step=60, choice=choice, past=past)
     assert result["origin"] == origin
     assert result["past"]["x"][-1] == 59
     if origin:
-        assert result["rate_at_resume"] == plan("linear(1, 0)", total_steps=60).value(20)
+        assert result["rate_at_resume"] == plan("linear(0.1, 0)", total_steps=60).value(20)
         assert result["warnings"] == []
 
 
@@ -419,7 +435,7 @@ def test_a_threshold_resumes_as_the_rate_beside_it(rate_text: str | None, mode: 
 @pytest.mark.parametrize(("choice", "origin"), [("continue", 20), ("new", 0), ("restart", 40), ("file", 0)])
 def test_a_threshold_goes_on_as_the_rate_does_and_shows_no_rates_as_its_past(choice: str, origin: int) -> None:
     past = (PastLeg(20, "0.01", 100, None, 1, 20),)
-    result = ask("linear(1, 0)", total_steps=100, initial_step=40, choice=choice, past=past, kind="clip")
+    result = ask("linear(0.1, 0)", total_steps=100, initial_step=40, choice=choice, past=past, kind="clip")
     assert (result["origin"], result["past"], result["x"][0]) == (origin, None, origin)
     assert result["warnings"] == []
 
@@ -429,6 +445,6 @@ def test_a_factor_by_timestep_is_drawn_over_the_timesteps_with_its_mean():
     drawn, wrong, jump = preview(request)["results"]
     assert (drawn["x"][0], drawn["x"][-1], drawn["stop"], drawn["mean"]) == (0, 999, 1000, 1.25)
     assert dict(zip(drawn["x"], drawn["y"], strict=True))[249] == 2.0
-    assert wrong["error"]["fix"] == "1"
-    assert "leave out the last end" in wrong["error"]["message"]
+    assert wrong["error"]["fix"] == "1:200, 1"
+    assert "give a factor for the rest" in wrong["error"]["message"]
     assert jump["warnings"] == []

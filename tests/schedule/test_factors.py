@@ -23,7 +23,7 @@ def test_weights_are_normalized_to_a_mean_of_1_and_keep_their_ratios():
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("1:200", "expected a factor for each timestep from 0 to 999, but the text ends at 200: leave out the last end"),
+    ("1:200", "expected a factor for each timestep from 0 to 999, but the text ends at 200: give a factor for the rest"),
     ("0", "the factor is 0 at every timestep: nothing would be trained"),
     ("1:3ep, 2", "there are no epochs and no images here: end an item at a timestep or with %"),
     ("plateau(1)", "plateau follows the updates of a run; here a factor depends on the timestep alone"),
@@ -35,10 +35,10 @@ def test_error_what_no_factor_can_be_made_of_is_refused(text, message):
     assert caught.value.message == message == trouble(text)
 
 
-def test_error_an_end_too_many_comes_with_the_text_without_it():
+def test_error_a_text_that_ends_too_early_comes_with_one_that_does_not():
     with pytest.raises(ScheduleError) as caught:
         plan_factors("2:100, 1:200")
-    assert caught.value.fix == "2:100, 1"
+    assert caught.value.fix == "2:100, 1:200, 1"
 
 
 def test_a_jump_is_no_warning_here():

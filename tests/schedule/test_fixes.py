@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import re
+from collections import Counter
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lib_lrsched.errors import ScheduleError
 from lib_lrsched.preview.curve import CurveRequest, preview
@@ -181,8 +186,8 @@ NAMES = [
     ("restarts(1, T_0=9, T_mult=2)", f"restarts has no `T_0`; did you mean `t_0`?; {RESTARTS}", "restarts(1, t_0=9, t_mult=2)"),
     ("restarts(1, num_cycles=2)", f"restarts has no `num_cycles`; did you mean `cycles`?; {RESTARTS}", "restarts(1, cycles=2)"),
     ("step(1, step_size=9)", "step has no `step_size`; did you mean `every`?; it has v, every, gamma", "step(1, every=9)"),
-    ("cosine(1, 0, T_max=50)", f"cosine has no `T_max`: {ITS_END}", "cosine(1, 0):+50"),
-    ("cosine(1, 0, T_max=50):60", f"cosine has no `T_max`: {ITS_END}", "cosine(1, 0):60"),
+    ("cosine(1, 0, T_max=50)", f"cosine has no `T_max`: {ITS_END}", "cosine(1, 0):50"),
+    ("cosine(1, 0, T_max=50):60", f"cosine has no `T_max`: {ITS_END}", None),
     ("cosine(1, 0, warmup_steps=5)", f"cosine has no `warmup_steps`; {WARMUP}", None),
     ("inverse_sqrt(1e-3, warmup=100)", f"inverse_sqrt has no `warmup`; {WARMUP}", None),
     ("cosine(1, 0, cycles=4)", "cosine has no `cycles`; did you mean `restarts(peak, floor, cycles=4)`?", None),
@@ -195,12 +200,41 @@ def test_error_names_of_other_programs_get_a_hint_that_fits(text: str, message: 
     assert (error.message, error.fix) == (message, fix)
 
 
+TIMES = [
+    ("0.005:100 steps, 1", "100 steps", "100", "0.005:100, 1"), ("0.005:3epochs, 1", "3epochs", "3ep", "0.005:3ep, 1"),
+    ("0.005:1k", "1k", "1000", "0.005:1000"), ("0.005:1.5K steps", "1.5K steps", "1500", "0.005:1500"),
+    ("0.005:+50 Images, 1", "+50 Images", "+50img", "0.005:+50img, 1"), ("0.005:5 percent, 1", "5 percent", "5%", "0.005:5%, 1"),
+    ("0.005:2EP, 1", "2EP", "2ep", "0.005:2ep, 1"), ("step(1e-3, every=1k)", "1k", "1000", "step(1e-3, every=1000)"),
+]
+
+
+@pytest.mark.parametrize(("text", "where", "meant", "fix"), TIMES, ids=[row[0] for row in TIMES])
+def test_error_units_of_other_programs_get_the_time_that_they_are_here(text: str, where: str, meant: str, fix: str) -> None:
+    with pytest.raises(ScheduleError) as caught:
+        plan(text, total_steps=STEPS, steps_per_epoch=20, images_per_step=1)
+    error = caught.value
+    assert error.message == f"expected a time such as 100, 20% or 3ep, found `{where}`; did you mean `{meant}`?"
+    assert (place(error), error.fix) == (where, fix)
+
+
+@pytest.mark.parametrize(("text", "message", "fix"), [
+    ("lr=0.005", "a rate stands without a name, as in `0.005`", "0.005"),
+    ("Learning_Rate = cosine(1, 0):50, 1", "a rate stands without a name, as in `cosine`", "cosine(1, 0):50, 1"),
+    ("cosine(1, 0", "this bracket is never closed", "cosine(1, 0)"),
+    ("1:5 2", "expected a comma or the end of the text, found `2`", "1:5, 2"),
+    ("cosine(T_MAX=50, 1, 0)", f"cosine has no `T_MAX`: {ITS_END}", "cosine(1, 0):50"),
+])
+def test_error_what_other_programs_write_and_what_is_missing(text: str, message: str, fix: str) -> None:
+    error = refused(text)
+    assert (error.message, error.fix) == (message, fix)
+
+
 # What is offered ------------------------------------------------------------------------------
 
 
 def test_several_mistakes_are_mended_in_one_text() -> None:
     error = refused("polynomial(lr=1e\u22123\uff0c eta_min=0, T_max=50), 1e-5")
-    assert error.fix == "poly(a=1e-3, b=0):+50, 1e-5"
+    assert error.fix == "poly(a=1e-3, b=0):50, 1e-5"
 
 
 @pytest.mark.parametrize("text", ["cosin(1, 2, 3)", "100:0.005, 50:0.001", "1e\u22123:0"])
@@ -215,3 +249,72 @@ def test_an_error_keeps_its_corrected_text() -> None:
 def test_a_preview_has_the_corrected_text_of_an_error() -> None:
     first, second = preview(CurveRequest(texts=["0,005", "foo(1)"], total_steps=STEPS, images=4))["results"]
     assert (first["error"]["fix"], second["error"]["fix"]) == ("0.005", None)
+
+
+# Numbers are kept -----------------------------------------------------------------------------
+
+SOUND = [
+    "0.005", "0.005:100, 1e-3", "warmup(0.005):20, cosine(0.005, 1e-5)", "0.005:25, 1.5e-4:50, 1e-5",
+    "linear(0.005, 1e-5):75%, 1e-5", "warmup(0.005):5%, restarts(0.005, 1e-5, t_0=25)", "repeat(3, 0.005:10, 1e-3:10), 1e-4",
+    "step(0.005, every=25, gamma=0.5)",
+    "onecycle(0.005)", "0.005:3ep, exp(0.004, 1e-6):40, 1e-6", "plateau(0.005, patience=50)", "poly(5e-3, 1e-4, power=2):60, 1e-4",
+]
+DAMAGES = {
+    "decimal commas": lambda text, _: re.sub(r"(\d)\.(\d)", r"\1,\2", text),
+    "an end lost": lambda text, draw: _cut(text, draw, r":[\d.]+(%|ep)?"),
+    "a comma lost": lambda text, draw: _cut(text, draw, r","),
+    "a comma doubled": lambda text, draw: _replaced_one(text, draw, r",", ",,"),
+    "semicolons": lambda text, _: text.replace(",", ";"),
+    "a minus of the web": lambda text, _: text.replace("-", "\u2212"),
+    "a bracket lost": lambda text, draw: _cut(text, draw, r"\)"),
+    "the length as a value": lambda text, draw: _replaced_one(text, draw, r"\):(\w+%?)", r", \1)"),
+    "a letter lost": lambda text, draw: _cut(text, draw, r"(?<=[a-z])[a-z](?=[a-z]*\()"),
+    "capitals": lambda text, _: text.upper(),
+    "turned round": lambda text, draw: _replaced_one(text, draw, r"([\d.e-]+):(\d+)", r"\2:\1"),
+    "thousands": lambda text, draw: _replaced_one(text, draw, r":(\d)", r":1,00\1"),
+    "units written out": lambda text, draw: _replaced_one(text, draw, r":(\d+)(?![\d%e])", r":\1 steps").replace("ep", " epochs"),
+    "a name in front": lambda text, _: "lr=" + text,
+    "the middle cut out": lambda text, draw: text[: draw(st.integers(0, len(text)))] + text[draw(st.integers(0, len(text))) :],
+}
+
+
+def _cut(text: str, draw: Any, pattern: str) -> str:
+    return _replaced_one(text, draw, pattern, "")
+
+
+def _replaced_one(text: str, draw: Any, pattern: str, new: str) -> str:
+    found = list(re.finditer(pattern, text))
+    if not found:
+        return text
+    one = draw(st.sampled_from(found))
+    return text[: one.start()] + one.expand(new) + text[one.end() :]
+
+
+def numbers(text: str) -> Counter[str]:
+    """The digits of numbers, whatever parts them: names and comments left out."""
+    return Counter(re.sub(r"[A-Za-z_]\w*\s*=|[A-Za-z_]\w*\(|#.*|\D", "", text))
+
+
+@given(st.data())
+def test_a_fix_keeps_every_number_of_a_damaged_text_or_there_is_none(data: st.DataObject) -> None:
+    text = data.draw(st.sampled_from(SOUND))
+    for name in data.draw(st.lists(st.sampled_from(sorted(DAMAGES)), min_size=1, max_size=2)):
+        text = DAMAGES[name](text, data.draw)
+    try:
+        fixes = [warning.fix for warning in plan(text, total_steps=STEPS, steps_per_epoch=20).warnings]
+    except ScheduleError as error:
+        fixes = [error.fix]
+    for fix in fixes:
+        assert fix is None or not numbers(text) - numbers(fix), (text, fix)
+
+
+@pytest.mark.parametrize(("text", "fix"), [
+    ("warmup(0.005, 100), cosine(1e-5)", "warmup(0.005):100, cosine(1e-5)"), ("0,005", "0.005"),
+    ("warmup(0.005, 5%), cosine(1e-5)", "warmup(0.005):5%, cosine(1e-5)"),
+])
+def test_what_a_fix_once_threw_away_it_keeps(text: str, fix: str) -> None:
+    try:
+        fixes = [warning.fix for warning in plan(text, total_steps=2000).warnings]
+    except ScheduleError as error:
+        fixes = [error.fix]
+    assert fixes == [fix]

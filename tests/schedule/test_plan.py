@@ -364,6 +364,7 @@ def test_error_run_whose_steps_are_no_integer() -> None:
 
 _OPEN_END = "or -1 for the end of the run, got"
 _RATE = "a rate is a finite number, 0 or more, got"
+_NO_UNIT = "a rate has no unit, got {0}; how long an item is stands after its brackets, as in linear(0.005, 1e-5):{0}"
 _REPEAT = "as in repeat(3, cosine(0.005, 1e-5):100)"
 _WHOLE = "steps are counted in whole numbers, got"
 _HANDS = "no previous segment provides a rate; give both,"
@@ -384,8 +385,8 @@ REFUSED = [
     ("1e400", f"{_RATE} 1e400", "^^^^^"),
     ("0.5:5, -infinity", f"{_RATE} -infinity", "       ^^^^^^^^^"),
     ("linear(-1, 0)", f"{_RATE} -1", "       ^^"),
-    ("linear(1, 5%)", f"{_RATE} 5%", "          ^^"),
-    ("linear(1, +5ep)", f"{_RATE} +5ep", "          ^^^^"),
+    ("linear(1, 5%)", _NO_UNIT.format("5%"), "          ^^"),
+    ("linear(1, +5ep)", _NO_UNIT.format("5ep"), "          ^^^^"),
     ("warmup(nan)", f"{_RATE} nan", "       ^^^"),
     ("repeat(2, -1:5)", f"{_RATE} -1", "          ^^"),
     ("repeat(2, 5%:5)", f"{_RATE} 5%", "          ^^"),

@@ -114,6 +114,9 @@ class FakeRuntime:
     def findings(self, kind: str, name: str, inputs: dict[str, Any]) -> list[dict[str, str]]:
         return [{"severity": "warning", "subject": kind, "message": f"{name} {inputs['steps']}"}]
 
+    def data_trouble(self, folder: str) -> str:
+        return "" if folder == "/pictures" else f"no images in {folder}"
+
     def count_images(self, folder: str, within_s: float | None = None) -> int | None:
         self.waited.append(within_s)
         self.counted.append(folder)

@@ -17,11 +17,39 @@ export function difference(a, b) {
     return [start, tail];
 }
 
+/** A text, or, where it is longer than `most`, the part of it that differs from another one, with what stands around that. */
+export function excerpt(text, other, most) {
+    if (text.length <= most) return text;
+    const [start, tail] = difference(other, text);
+    const room = Math.max(0, most - (text.length - tail - start)) / 2;
+    const from = Math.max(0, Math.min(start - Math.floor(room), text.length - most));
+    const to = Math.min(text.length, from + most);
+    return (from > 0 ? "… " : "") + text.slice(from, to) + (to < text.length ? " …" : "");
+}
+
 /** How many characters two texts share at their start. */
 export function commonStart(a, b) {
     let i = 0;
     while (i < a.length && i < b.length && a[i] === b[i]) i++;
     return i;
+}
+
+/** The end of the code at or behind `caret` after which a new item can stand: before a comma outside brackets, or at the end. */
+export function itemBoundary(text, caret) {
+    let depth = 0;
+    let last = 0; // where the code so far ends, comments left out
+    for (let i = 0; i < text.length; i++) {
+        const char = text[i];
+        if (char === "#") {
+            while (i < text.length && text[i] !== "\n") i++;
+            continue;
+        }
+        if (char === "," && depth === 0 && i >= caret) return last;
+        if (char === "(") depth++;
+        if (char === ")") depth = Math.max(0, depth - 1);
+        if (/\S/.test(char)) last = i + 1;
+    }
+    return last;
 }
 
 /** Words of the server's as a sentence: a capital in front, a full stop behind. */

@@ -1,29 +1,41 @@
 // The schedule editor: a text area over a copy of its text in which errors and lints are marked.
 import {el} from "../base/dom.js";
 import {errorBox, warningBox} from "../base/messages.js";
-import {commonStart, difference, toUnits} from "../base/text.js";
+import {commonStart, difference, itemBoundary, toUnits} from "../base/text.js";
 
 const RANK = {error: 0, warning: 1, hover: 2};
+const CALM_MS = 700; // an unfinished text is called wrong after so long a pause
 
-/** Ties the text area, its backdrop and the list of messages together; `onInput(text)` hears of every change, `onCaret()` of every move of the cursor. */
+/** Ties the text area, its backdrop and the list of messages together; `onInput(text)` hears of every change, `onCaret()` of every move of the cursor, `onNeed()` that the images are to be named. */
 export class Editor {
     #marks = [];
     #hover = null;
     #drawn = "";
     #touched = false;
+    #isPlaced = false;
+    #isWriting = false;
+    #typed_ms = -CALM_MS;
+    #later = null;
 
-    constructor({area, backdrop, messages, onInput, onCaret}) {
+    constructor({area, backdrop, messages, onInput, onCaret, onNeed}) {
         this.area = area;
         this.backdrop = backdrop;
         this.messages = messages;
         this.onInput = onInput;
         this.onCaret = onCaret;
+        this.onNeed = onNeed;
         area.addEventListener("input", () => {
             this.#touched = true;
+            if (!this.#isWriting) this.#typed_ms = performance.now();
             this.#typed();
         });
         area.addEventListener("focus", () => (this.#touched = true));
-        for (const name of ["click", "keyup", "select"]) area.addEventListener(name, () => this.onCaret());
+        for (const name of ["click", "keyup", "select"]) {
+            area.addEventListener(name, (event) => {
+                if (name !== "select") this.#isPlaced = event.isTrusted;
+                this.onCaret();
+            });
+        }
         this.#paint();
     }
 
@@ -39,16 +51,33 @@ export class Editor {
         this.#write(text);
     }
 
-    /** Puts a shape at the cursor, with a comma where one is missing; an untouched text is replaced. */
-    insert(text) {
-        if (!this.#touched) return this.setText(text);
-        const {selectionStart: start, selectionEnd: end, value} = this.area;
-        const before = value.slice(0, start).trimEnd();
-        const after = value.slice(end).trimStart();
-        const head = before === "" || /[,(\n]$/.test(before) ? "" : ", ";
-        const tail = after === "" || /^[,)]/.test(after) ? "" : ", ";
+    /** Whether nobody has written anything: the text is the page's own. */
+    get isUntouched() {
+        return this.text.trim() === "" || (!this.#touched && this.text === this.area.defaultValue);
+    }
+
+    /** Shows another text, which undo does not lead back from, and leaves the focus where it is. */
+    load(text) {
+        this.area.value = text;
+        this.#isWriting = true;
+        this.area.dispatchEvent(new Event("input", {bubbles: true}));
+        this.#isWriting = false;
+    }
+
+    /** Puts an item into a text that the server cannot read, at the next place that no bracket and no word goes through. */
+    insert(item) {
+        const {value} = this.area;
+        const place = itemBoundary(value, this.insertionPlace);
+        const head = place === 0 || value[place - 1] === "," ? "" : ",";
         this.area.focus({preventScroll: true});
-        this.#write(head + text + tail);
+        this.area.setSelectionRange(place, place);
+        this.#write(`${head}${place === 0 ? "" : " "}${item}`);
+    }
+
+    /** Types a text in the place of the characters from `start` to `end`, counted as JavaScript does. */
+    type(start, end, text) {
+        this.area.setSelectionRange(start, end);
+        this.#write(text);
     }
 
     /** Selects the characters [start, end), counted as Python counts them. */
@@ -63,10 +92,22 @@ export class Editor {
         return this.area.selectionStart;
     }
 
+    /** Whether the reader put the cursor in front of the whole text; a form and a chart put it at the start of an item. */
+    get isAtFront() {
+        return this.#isPlaced && this.text.slice(0, this.caret).trim() === "";
+    }
+
+    /** Where a new item belongs: at the cursor, or at the end while nobody has put it anywhere. */
+    get insertionPlace() {
+        return this.#touched || this.caret > 0 ? this.caret : this.text.length;
+    }
+
     /** Puts the cursor at the start of a span without taking the focus. */
     placeCaret(span) {
         const [start] = toUnits(this.text, span);
         this.area.setSelectionRange(start, start);
+        this.#isPlaced = false;
+        this.#touched = true;
         this.onCaret();
     }
 
@@ -92,8 +133,17 @@ export class Editor {
         this.#paint();
     }
 
-    /** Shows what the server found in `text`; an answer to another text is left alone. */
+    /** Shows what the server found in `text`, after a pause in typing; an answer to another text is left alone. */
     showResult(result) {
+        if (result.text !== this.text) return;
+        clearTimeout(this.#later);
+        const isFine = result.ok && (result.warnings ?? []).length === 0;
+        const wait_ms = isFine ? 0 : this.#typed_ms + CALM_MS - performance.now();
+        if (wait_ms <= 0) this.#show(result);
+        else this.#later = setTimeout(() => this.#show(result), wait_ms);
+    }
+
+    #show(result) {
         if (result.text !== this.text) return;
         const found = result.ok
             ? (result.warnings ?? []).map((lint) => ({...lint, kind: "warning"}))
@@ -101,26 +151,35 @@ export class Editor {
         this.#marks = found.filter((one) => one.span).map(({span, kind}) => ({span, kind}));
         this.area.setAttribute("aria-invalid", String(!result.ok));
         this.#paint();
+        this.messages.inert = false;
+        this.messages.classList.remove("lrsched-waiting");
         this.messages.replaceChildren(...found.map((one) => this.#message(one)));
     }
 
     #message(one) {
         const onFix = (text) => this.setText(text);
-        if (one.kind === "error") return errorBox(one, {onFix});
-        return warningBox(one, {onFix, onShow: one.span ? () => this.select(one.span) : null});
+        const {text} = this;
+        if (one.kind === "error") return errorBox(one, {onFix, text, action: one.needs === "images" ? {text: "Enter the folder", click: this.onNeed} : null});
+        return warningBox(one, {onFix, text, onShow: one.span ? () => this.select(one.span) : null});
     }
 
     /** Types for the reader. execCommand is the one way that keeps the undo history. */
     #write(text) {
         const before = this.area.value;
+        this.#isWriting = true;
         const typed = text === "" ? document.execCommand("delete") : document.execCommand("insertText", false, text);
-        if (typed && this.area.value !== before) return;
-        this.area.setRangeText(text, this.area.selectionStart, this.area.selectionEnd, "end");
-        this.area.dispatchEvent(new Event("input", {bubbles: true}));
+        if (!typed || this.area.value === before) {
+            this.area.setRangeText(text, this.area.selectionStart, this.area.selectionEnd, "end");
+            this.area.dispatchEvent(new Event("input", {bubbles: true}));
+        }
+        this.#isWriting = false;
     }
 
-    /** Keeps the marks that lie before the change, until the answer comes. */
+    /** Keeps the marks that lie before the change, and what was said, which is of another text, until the answer comes. */
     #typed() {
+        clearTimeout(this.#later);
+        this.messages.inert = true;
+        this.messages.classList.add("lrsched-waiting");
         const same = commonStart(this.#drawn, this.text);
         this.#marks = this.#marks.filter(({span}) => toUnits(this.#drawn, span)[1] < same);
         this.#hover = null;

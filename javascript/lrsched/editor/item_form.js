@@ -22,7 +22,7 @@ export class ItemForm {
 
     /** Draws the item at the cursor; while the text is not understood the last one stays, and cannot be used. */
     async refresh() {
-        this.#shapes ??= await this.#loadShapes();
+        await this.shapes();
         const isStale = !this.items.isFresh;
         this.host.classList.toggle("lrsched-waiting", isStale);
         this.host.inert = isStale && !this.editor.isReplacing && !this.host.contains(document.activeElement);
@@ -30,6 +30,12 @@ export class ItemForm {
         const item = this.items.at(this.editor.caret);
         setHidden(this.host, item === null);
         if (item !== null) this.#show(item);
+    }
+
+    /** The shapes by name, loaded once; null where they cannot be. */
+    async shapes() {
+        this.#shapes ??= await this.#loadShapes();
+        return this.#shapes;
     }
 
     async #loadShapes() {

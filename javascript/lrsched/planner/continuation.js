@@ -110,7 +110,7 @@ function note(run, step) {
 /** A run's text and numbers, named as the editor's fields. */
 export function settingsOf(run) {
     return {
-        text: run.rate_text, kind: "rate", steps: run.total_steps, pictures: run.pictures, batch: run.batch,
+        text: run.rate_text, kind: "rate", trainee: run.kind, steps: run.total_steps, pictures: run.pictures, batch: run.batch,
         accumulate: run.accumulate,
     };
 }

@@ -6,6 +6,7 @@ import {bindAxis} from "../chart/axis_toggle.js";
 import {Chart} from "../chart/chart.js";
 import {CursorGroup} from "../chart/cursor_group.js";
 import {scheduleLines} from "../chart/schedule_lines.js";
+import {Completion} from "../editor/completion.js";
 import {Editor} from "../editor/editor.js";
 import {ItemForm} from "../editor/item_form.js";
 import {Items} from "../editor/items.js";
@@ -16,15 +17,20 @@ import {Form} from "./form.js";
 import {Grips} from "./grips.js";
 import {Presets} from "./presets.js";
 
+const FIRST_TEXTS = {rate: "", clip: "1"};
+
 /** The planning part of the tab; made once, when its markup is on the page. */
 export class Planner {
     constructor() {
-        this.form = new Form(() => this.ask());
+        this.form = new Form(() => this.#fieldsChanged());
         const kept = this.form.recall();
         if (kept) byId("text").value = kept.text;
+        this.kind = this.form.get("kind");
+        this.texts = {...FIRST_TEXTS, ...kept?.texts};
         this.editor = new Editor({
             area: byId("text"), backdrop: byId("backdrop"), messages: byId("messages"),
             onInput: () => this.#typed(), onCaret: () => this.itemForm.refresh(),
+            onNeed: () => this.#enterFolder(),
         });
         this.items = new Items(this.editor, () => this.context(), () => this.#itemsRead());
         this.previews = new PreviewRequests({
@@ -36,6 +42,7 @@ export class Planner {
             onChange: () => this.ask({now: true}), onOpen: (text) => this.editor.setText(text),
         });
         this.itemForm = new ItemForm(this.editor, this.items);
+        new Completion(this.editor, byId("editor_frame"), () => this.itemForm.shapes());
         this.exchange = new Exchange(this);
         this.presets = new Presets(this.editor);
         this.continuation = new Continuation(this, kept);
@@ -44,8 +51,9 @@ export class Planner {
 
     /** Asks the server to draw what the editor and the fields hold now. */
     ask({now = false} = {}) {
-        this.form.keep(this.editor.text);
-        this.previews.ask(this.form.question([this.editor.text, ...this.comparison.texts]), {now});
+        this.texts[this.kind] = this.editor.text;
+        this.form.keep(this.editor.text, this.texts);
+        if (this.form.check()) this.previews.ask(this.form.question([this.editor.text, ...this.comparison.texts]), {now});
     }
 
     /**
@@ -64,9 +72,28 @@ export class Planner {
     }
 
     /** Puts a text and field values in and asks once. */
-    open({text, ...fields}) {
-        if (typeof text === "string") this.editor.setText(text);
+    open({text, trainee = null, ...fields}) {
+        this.form.trainee = trainee;
         this.form.set(fields);
+        if (typeof text === "string") this.editor.setText(text);
+    }
+
+    /** Rate and clip have a text each, which comes back when it is chosen again. */
+    #fieldsChanged() {
+        const kind = this.form.get("kind");
+        if (kind !== this.kind) {
+            this.texts[this.kind] = this.editor.text;
+            this.kind = kind;
+            this.editor.load(this.texts[kind]);
+        }
+        this.ask();
+    }
+
+    /** Epochs need the number of images: the folder is asked for, or the number where there is a folder already. */
+    #enterFolder() {
+        const field = this.form.get("folder") === "" ? byId("folder") : byId("pictures");
+        field.scrollIntoView({block: "center"});
+        field.focus({preventScroll: true});
     }
 
     #makeCharts() {
@@ -82,9 +109,20 @@ export class Planner {
         byId("compare_add").addEventListener("click", () =>
             this.comparison.add(this.editor.text, this.presets.current?.text === this.editor.text ? this.presets.current.name : ""));
         for (const snippet of byId("page").querySelectorAll(".lrsched-snippet")) {
-            snippet.addEventListener("click", () => this.editor.insert(snippet.dataset.text));
+            snippet.addEventListener("click", () => this.#insert(snippet.dataset.text));
         }
         byId("segments").addEventListener("pointerleave", () => this.#point(null));
+    }
+
+    /** Puts an item behind the one at the cursor. Where the server cannot, it is written at the next boundary; the text's error says why. */
+    async #insert(value) {
+        const {editor, items} = this;
+        if (editor.isUntouched) return editor.setText(value);
+        for (let tries = 0; tries < 3 && !items.isFresh; tries++) await items.read(); // another question may have overtaken ours
+        const item = items.isFresh ? items.at(editor.insertionPlace) : null;
+        if (item === null) return editor.insert(value);
+        const message = await items.edit({do: "insert", item: item.path, value, before: editor.isAtFront});
+        if (message !== "") editor.insert(value);
     }
 
     #answered(answer, question) {
@@ -93,6 +131,7 @@ export class Planner {
         this.comparison.showResults(others);
         this.say("");
         this.counted = answer.pictures;
+        this.form.showAnswer(answer);
         this.initialStep = answer.initial_step;
         this.#drawCharts(answer, question);
         this.#describe(answer, own);

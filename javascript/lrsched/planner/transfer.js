@@ -67,7 +67,7 @@ export class Transfer {
         const {value} = fields;
         this.planner.open({
             text: value(field), steps: value("steps"), batch: value("batch"), accumulate: value("accumulate"), folder: value("folder"),
-            pictures: "",
+            pictures: "", trainee: kind === "clip" ? null : "embedding",
         });
         this.#say("Read from the Train tab.");
     }

@@ -55,7 +55,7 @@ class FieldHelp {
     #ask(text) {
         const resume = this.resume?.current ?? null;
         const question = {
-            texts: [text], kind: this.watched.kind, ...fields.context(), points: CHART_POINTS,
+            texts: [text], kind: this.watched.kind, trainee: this.watched.name, ...fields.context(), points: CHART_POINTS,
             initial_step: resume?.step ?? 0, run: resume?.run?.id ?? null, way: resume?.way ?? null,
             rate_text: this.#rateText,
         };

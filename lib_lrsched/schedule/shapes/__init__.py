@@ -22,7 +22,7 @@ from .piecewise import CONSTANT, DECAY, EXP, LINEAR, POLY, STEP
 from .repeat import REPEAT
 from .warmup import INVERSE_SQRT, WARMUP
 
-__all__ = ["ENTRIES", "REPEAT", "REQUIRED", "SHAPES", "Built", "Param", "Shape", "ShapeError", "Torch"]
+__all__ = ["ENTRIES", "REPEAT", "REQUIRED", "SHAPES", "WARMUP", "Built", "Param", "Shape", "ShapeError", "Torch"]
 
 ENTRIES: tuple[Shape, ...] = (
     CONSTANT, LINEAR, COSINE, EXP, POLY, WARMUP, STEP, DECAY, INVERSE_SQRT, REX, CYCLIC, RESTARTS, ONECYCLE, WSD, REPEAT, PLATEAU,
