@@ -59,8 +59,8 @@ def test_progress_in_a_row_of_the_list(call, end, best, words):
 
 def compared(*changes: dict[str, Any]) -> list[dict[str, Any]]:
     """Runs of a comparison."""
-    base = {"kind": "embedding", "name": "cat", "title": "", "note": "", "state": "finished", "curve": [[1, 0.1]], "loss": [[1, 0.1]],
-            "validation": [], "outcome": {"created_s": 1.7637e9, "step": 100}}  # fmt: skip
+    base = {"kind": "embedding", "name": "cat", "title": "", "note": "", "state": "finished", "curve": [[1, 0.1]],
+            "loss": [[1, 0.1]], "validation": [], "outcome": {"created_s": 1.7637e9, "step": 100}}  # fmt: skip
     return [base | {"id": str(i)} | change for i, change in enumerate(changes)]
 
 

@@ -158,7 +158,7 @@ def many(count: int) -> dict[str, Any]:
     run = {
         "kind": "embedding", "state": "finished", "step": 2000, "initial_step": 0, "total_steps": 2000, "clip_text": "",
         "clip_mode": "disabled", "clip_exact": False, "batch": 1, "accumulate": 1, "pictures": 12, "steps_per_epoch": 12,
-        "message": "", "multiplier": 1.0, "origin": 0, "legs": [{"start_step": 0, "mode": "start", "rate_text": "0.005"}], "note": "", "images": 0,
+        "message": "", "multiplier": 1.0, "origin": 0, "legs": [], "note": "", "images": 0,
         "outcome": "finished: 2,000 updates", "progress_best": 0.41, "progress_best_step": 1900, "validation_end": None,
         "validation_best": None, "best_step": None, "seconds": 600.0, "size_bytes": 1_000_000, "trouble": "",
     }  # fmt: skip
@@ -195,7 +195,9 @@ FIRST_DRAWING = """async () => {
         const took = timed(() => {
             for (const run of runs) {
                 const row = document.createElement("li");
-                for (let i = 0; i < 10; i++) row.append(Object.assign(document.createElement("span"), {textContent: run.rate_text}));
+                for (let i = 0; i < 10; i++) {
+                    row.append(Object.assign(document.createElement("span"), {textContent: run.rate_text}));
+                }
                 node.append(row);
             }
         });

@@ -55,9 +55,11 @@ export class CompareImages {
         const key = JSON.stringify(figures);
         if (key === this.#drawn) return;
         this.#drawn = key;
-        const large = figures.filter(({image}) => image !== null).map((one) => ({...one, address: address(one.id, one.image), words: words(one)}));
-        this.large.show(large);
-        this.place.replaceChildren(...figures.map((one) => this.#figure(one, large.findIndex(({id}) => id === one.id))));
+        const there = figures.filter(({image}) => image !== null);
+        const without = figures.filter(({image}) => image === null).map(({name}) => name);
+        this.large.show(there.map((one) => ({address: address(one.id, one.image), words: words(one)})));
+        this.place.replaceChildren(...there.map((one, number) => this.#figure(one, number)));
+        setText(byId("compared_image_none"), without.length > 0 ? `Without images: ${without.join(", ")}.` : "");
     }
 
     /** The slider stands at the step that the reader chose, else at the last. Returns that step. */
@@ -70,11 +72,11 @@ export class CompareImages {
         return this.steps[chosen];
     }
 
+    /** `number` is its place among those that can be enlarged. */
     #figure(one, number) {
         const {id, name, place, image} = one;
-        const caption = el("figcaption", {title: image?.prompt || name}, swatch(runLook(place)), el("span", {text: name}),
-            el("span", {class: "lrsched-num", text: image === null ? "" : formatUpdates(image.step)}));
-        if (image === null) return el("figure", {}, el("div", {class: "lrsched-no-image", text: "no image"}), caption);
+        const caption = el("figcaption", {title: [name, image.prompt].filter(Boolean).join("\n")}, swatch(runLook(place)), el("span", {text: name}),
+            el("span", {class: "lrsched-num", text: formatUpdates(image.step)}));
         const picture = el("img", {
             src: `${address(id, image)}?size=${WIDTH_PX}`, alt: words(one), width: image.width, height: image.height, loading: "lazy",
             on: {error: (event) => event.target.replaceWith(el("div", {class: "lrsched-no-image", text: "The image is gone."}))},
