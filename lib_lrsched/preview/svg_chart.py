@@ -11,8 +11,8 @@ WIDTH, HEIGHT = 960, 380
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 44
 TICKS = 6
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f6ad0", "#8c8c8c")
-"""Okabe and Ito's, but for yellow and black, which one of the two themes hides."""
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#8c8c8c")
+"""Okabe and Ito's, but for yellow and black, which one of the two themes hides; in the order of the tab's own, and as many."""
 
 DASHES = ("", "7 4", "2 4", "10 4 2 4")
 """Of the curves that come after all colours were used."""
@@ -29,6 +29,17 @@ class Series(NamedTuple):
 
 def colour(style: int) -> str:
     return COLOURS[style % len(COLOURS)]
+
+
+def stroke(style: int) -> str:
+    """The look of a curve as attributes of an SVG element."""
+    dash = DASHES[style // len(COLOURS) % len(DASHES)]
+    return f'stroke="{colour(style)}" stroke-width="1.8"' + (f' stroke-dasharray="{dash}"' if dash else "")
+
+
+def swatch(style: int) -> str:
+    """A short piece of a curve, for a legend."""
+    return f'<svg class="key" viewBox="0 0 24 8" aria-hidden="true"><path d="M0 4H24" fill="none" {stroke(style)}/></svg>'
 
 
 def line_chart(series: Sequence[Series], title: str, x_label: str, y_words: Callable[[float], str],
@@ -69,9 +80,7 @@ def _drawn(one: Series, at: Callable[[float, float], tuple[float, float]]) -> st
         dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in places)
         return f'<g fill="{colour(one.style)}">{title}{dots}</g>'
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    dash = DASHES[one.style // len(COLOURS) % len(DASHES)]
-    dashed = f' stroke-dasharray="{dash}"' if dash else ""
-    return f'<polyline fill="none" stroke="{colour(one.style)}" stroke-width="1.8"{dashed} points="{line}">{title}</polyline>'
+    return f'<polyline fill="none" {stroke(one.style)} points="{line}">{title}</polyline>'
 
 
 class _Axis(NamedTuple):

@@ -13,7 +13,7 @@ import lib_lrsched
 from lib_lrsched.errors import RunStateError
 from lib_lrsched.preview import comparison_files
 from lib_lrsched.preview.comparison import ComparedRun, Over, comparison
-from lib_lrsched.preview.svg_chart import colour
+from lib_lrsched.preview.svg_chart import swatch
 from lib_lrsched.storage.history import History
 from lib_lrsched.storage.run_images import RunImage
 from lib_lrsched.training.options import OPTIONS
@@ -79,12 +79,17 @@ def _html(runtime: Runtime, ids: Sequence[str], found: dict[str, Any]) -> str:
     from markupsafe import Markup
 
     runs = [
-        {"named": comparison_files.named(run), "note": run["note"], "colour": colour(style), "images": _images(runtime, run_id)}
+        {"named": comparison_files.named(run), "note": run["note"], "images": _images(runtime, run_id),
+         "key": Markup(swatch(style))}  # noqa: S704 a number is all that goes into it
         for style, (run_id, run) in enumerate(zip(ids, found["runs"], strict=True))
     ]
     charts = [{"title": chart["title"], "svg": Markup(chart["svg"])} for chart in comparison_files.charts(found)]  # noqa: S704 escaped there
-    return render(TEMPLATE, runs=runs, charts=charts, outcomes=_rows(found["outcomes"]), settings=_rows(found["settings"]),
+    return render(TEMPLATE, runs=runs, charts=charts, outcomes=_rows(_known(found["outcomes"])), settings=_rows(found["settings"]),
                   made=comparison_files.moment(time.time()), version=lib_lrsched.__version__)
+
+
+def _known(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if any(value is not None for value in row["values"])]
 
 
 def _rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

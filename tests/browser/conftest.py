@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +67,14 @@ def runs_of_all_sorts(server: str, folder: Path) -> None:  # the server first: b
     subprocess.run([sys.executable, str(script), str(folder)], check=True, env=environment)
 
 
+@pytest.fixture(scope="session")
+def runs_to_compare(server: str, folder: Path) -> None:
+    """The runs of compared_runs.py, made by another process than the server."""
+    script = Path(__file__).with_name("compared_runs.py")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    subprocess.run([sys.executable, str(script), str(folder)], check=True, env=environment)
+
+
 @pytest.fixture(scope="module")  # while playwright is open its event loop runs, and no other test could run one
 def browser(chromium: str) -> Iterator[playwright_api.Browser]:
     with playwright_api.sync_playwright() as playwright:
@@ -86,3 +95,22 @@ def page(browser: playwright_api.Browser, server: str) -> Iterator[playwright_ap
     yield page
     context.close()
     assert errors == []
+
+
+@pytest.fixture(scope="module")
+def call(browser: playwright_api.Browser, server: str) -> Iterator[Any]:
+    """Calls a function of a script in the browser: call("base/text.js", "difference", "abc", "abd")."""
+    context = browser.new_context(base_url=server)
+    page = context.new_page()
+    page.goto("/lrsched/v1/scripts")
+    version = page.evaluate("JSON.parse(document.body.textContent).version")
+
+    def called(script: str, name: str, *args: Any, then: str = "(result) => result") -> Any:
+        source = f"""async (args) => {{
+            const module = await import("/lrsched/v1/scripts/{version}.0/{script}");
+            return ({then})(module.{name}(...args));
+        }}"""
+        return page.evaluate(source, list(args))
+
+    yield called
+    context.close()

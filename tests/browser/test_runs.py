@@ -129,6 +129,9 @@ def test_names_from_outside_are_shown_as_text(page: Page) -> None:
         "created_s": 1.7e9, "updated_s": 1.7e9, "rate_text": evil, "clip_text": "", "clip_mode": "disabled", "clip_exact": False,
         "batch": 1, "accumulate": 1, "pictures": 2, "steps_per_epoch": 2, "message": evil,
         "multiplier": 0.5, "origin": 0, "legs": [{"start_step": 0, "mode": evil, "rate_text": evil}],
+        "title": evil, "note": evil, "outcome": evil, "progress_end": None, "progress_best": None, "progress_best_step": None,
+        "validation_end": None, "validation_best": None, "best_step": None, "seconds": 1.0, "ended_s": 1.7e9, "images": 0,
+        "size_bytes": 1, "trouble": evil,
     }
     state = {"number": 1, "file": evil, "good": False, "message": evil}
     points = {"step": [0], "planned": [0.1], "actual": [0.1], "loss": [0.1], "smooth": [0.1], "grad_norm": [None], "time_s": [1.0]}
@@ -137,7 +140,7 @@ def test_names_from_outside_are_shown_as_text(page: Page) -> None:
            "s_per_step": None, "s_left": None, "learning": {"said": evil, "share": None, "error": None}}
 
     def answer(route: Route) -> None:
-        listed = {"runs": [run], "active": [], "host": {"name": evil, "hooked": False, "why": evil}}
+        listed = {"runs": [run], "unread": 0, "active": [], "host": {"name": evil, "hooked": False, "why": evil}}
         known = {"since=": one, "/bundles": {"bundles": [state]}}
         answers = [body for part, body in known.items() if part in route.request.url]
         route.fulfill(content_type="application/json", body=json.dumps(answers[0] if answers else listed))
@@ -149,6 +152,8 @@ def test_names_from_outside_are_shown_as_text(page: Page) -> None:
     expect(page.locator("#lrsched_run_title")).to_have_text(f"{evil} (embedding, failed)")
     expect(page.locator("#lrsched_run_message")).to_have_text(evil)
     expect(page.locator("#lrsched_run_learning")).to_have_text(evil)
+    expect(page.locator("#lrsched_runs .lrsched-run-rate")).to_have_text(evil)
+    expect(page.locator("#lrsched_run_label .lrsched-run-note")).to_have_text(evil)
     page.click(".lrsched-events summary")
     expect(page.locator("#lrsched_run_events li")).to_contain_text(evil)
     page.click("#lrsched_run_snapshots_open")

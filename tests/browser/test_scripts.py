@@ -86,25 +86,6 @@ def test_a_script_that_fails_to_load_is_asked_for_again(page: Page) -> None:
 # Pure parts ------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def call(browser: Browser, server: str) -> Any:
-    """Calls a function of a script in the browser: call("base/text.js", "difference", "abc", "abd")."""
-    context = browser.new_context(base_url=server)
-    page = context.new_page()
-    page.goto("/lrsched/v1/scripts")
-    version = page.evaluate("JSON.parse(document.body.textContent).version")
-
-    def called(script: str, name: str, *args: Any, then: str = "(result) => result") -> Any:
-        source = f"""async (args) => {{
-            const module = await import("/lrsched/v1/scripts/{version}.0/{script}");
-            return ({then})(module.{name}(...args));
-        }}"""
-        return page.evaluate(source, list(args))
-
-    yield called
-    context.close()
-
-
 @pytest.mark.parametrize(
     ("low", "high", "count", "ticks"),
     [

@@ -105,7 +105,7 @@ def test_one_script_leaves_one_global_name() -> None:
     assert found == [("main.js", "lrsched")]
 
 
-PARTS = ("base", "chart", "editor", "train", "options", "trials", "planner", "runs", "main.js")
+PARTS = ("base", "chart", "editor", "train", "options", "trials", "planner", "compare", "runs", "main.js")
 """The folders of the scripts; each imports only from itself and from those before it."""
 
 

@@ -74,7 +74,7 @@ def test_the_tab_works_after_a_login(guarded: WebUI, visitor: httpx.Client, brow
         page.context.add_cookies(cookies)
         open_page(page)
         open_ours(page)
-        expect(page.locator("#lrsched_runs")).to_contain_text("No runs yet")
+        expect(page.locator("#lrsched_runs_none")).to_contain_text("No runs yet")
 
 
 def test_error_everything_is_refused_to_another_origin(guarded: WebUI, visitor: httpx.Client):

@@ -56,6 +56,18 @@ function checked(answer, status, statusText) {
     throw new ApiError(message, {status: isGood ? 0 : status, span: answer?.error?.span ?? null});
 }
 
+/** A file of the server's as a Blob; every failure is an ApiError. */
+export async function download(path) {
+    let response;
+    try {
+        response = await fetch(url(path), {credentials: "same-origin", cache: "no-store", headers: {...OWN_PAGE}});
+        if (response.ok) return await response.blob();
+    } catch (error) {
+        throw new ApiError(UNREACHABLE, {status: 0});
+    }
+    return checked(await response.json().catch(() => null), response.status, response.statusText);
+}
+
 /**
  * Sends a file; as request(). `onProgress(share)` hears how much of it is there, 0 to 1: fetch cannot tell. With an
  * AbortSignal it can be cancelled; then the promise is rejected with an ApiError too.

@@ -1,6 +1,10 @@
 // Numbers, sizes and times in words.
 
+// Made once: making one takes longer than all that is written with it.
 const whole = new Intl.NumberFormat("en-GB", {maximumFractionDigits: 0});
+const minutes = new Intl.DateTimeFormat(undefined, {year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit"});
+const clock = new Intl.DateTimeFormat(undefined, {hour: "2-digit", minute: "2-digit"});
+const days = new Intl.DateTimeFormat(undefined, {month: "short", day: "numeric"});
 
 /** A rate with `digits` significant digits, without needless zeros: 0.005, 2.5e-6. */
 export function formatRate(value, digits = 4) {
@@ -44,20 +48,17 @@ export function formatDuration(seconds) {
     const total = Math.round(seconds);
     if (total < 60) return `${total} s`;
     if (total < 3600) return `${Math.floor(total / 60)} min ${String(total % 60).padStart(2, "0")} s`;
-    const minutes = Math.round(total / 60);
-    return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
+    const whole_min = Math.round(total / 60);
+    return `${Math.floor(whole_min / 60)} h ${String(whole_min % 60).padStart(2, "0")} min`;
 }
 
 /** A moment (unix seconds) as local date and time, to the minute. */
 export function formatMoment(unix_s) {
-    const options = {year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit"};
-    return new Date(unix_s * 1000).toLocaleString(undefined, options);
+    return minutes.format(unix_s * 1000);
 }
 
 /** A moment today as the time, another one as the day. */
 export function formatShortMoment(unix_s) {
     const moment = new Date(unix_s * 1000);
-    const isToday = moment.toDateString() === new Date().toDateString();
-    const options = isToday ? {hour: "2-digit", minute: "2-digit"} : {month: "short", day: "numeric"};
-    return isToday ? moment.toLocaleTimeString(undefined, options) : moment.toLocaleDateString(undefined, options);
+    return (moment.toDateString() === new Date().toDateString() ? clock : days).format(moment);
 }

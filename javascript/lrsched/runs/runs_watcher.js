@@ -1,35 +1,43 @@
-// The list of runs, kept fresh while somebody looks at it: not in a hidden page, not behind another tab.
+// The card of runs, kept fresh while somebody looks at it: not in a hidden page, not behind another tab.
 import {ApiError, request} from "../base/api.js";
-import {byId, el, isShown, setHidden, setText} from "../base/dom.js";
-import {formatCount, formatShortMoment} from "../base/format.js";
+import {byId, isShown, setHidden, setText} from "../base/dom.js";
 import {keep, recall} from "../base/storage.js";
+import {ComparePanel} from "../compare/compare_panel.js";
 import {RunFiles} from "./run_files.js";
 import {RunImport} from "./run_import.js";
+import {RunLabel} from "./run_label.js";
+import {RunList} from "./run_list.js";
+import {calledOf} from "./run_search.js";
 import {RunView} from "./run_view.js";
 
 const TRAINING_MS = 1000;
 const IDLE_MS = 3000;
 const MOST_PAUSE_MS = 15000;
 const CHECK_MS = 250;
+const COMPARING = "lrsched-is-comparing"; // class of the card's body: the comparison is shown in the place of the run
 const STORE = "run";
 
-/** Polls the runs and the chosen one; `onRuns(runs)` hears of every list. */
+/** Polls the runs and what is shown beside their list, the chosen one or a comparison; `onRuns(runs)` hears of every list. */
 export class RunsWatcher {
     #due = 0;
     #busy = false;
     #failures = 0;
     #active = new Set();
+    #names = new Map(); // what runs are called, also those that are gone
     #generation = 0; // of what is chosen and listed: an answer to an older question comes too late
 
     constructor({onRuns, onContinue, onOpen}) {
         this.onRuns = onRuns;
         this.page = byId("page");
-        this.list = byId("runs");
+        this.body = byId("runs").closest(".lrsched-runs-body");
         this.chosen = recall(STORE, null);
         this.runs = [];
+        this.list = new RunList({onOpen: (id) => this.choose(id), onTicks: () => this.#followTicks(), onCompare: () => this.compare()});
+        this.comparison = new ComparePanel({onOpen: (id) => this.choose(id), onClose: () => this.#leaveComparison()});
         this.view = new RunView({onContinue, onOpen});
+        this.label = new RunLabel((run) => this.#labelled(run));
         this.files = new RunFiles((answer, said) => this.#deleted(answer, said));
-        this.importer = new RunImport(this.list.closest(".lrsched-card"), (id) => this.#imported(id));
+        this.importer = new RunImport(this.body.closest(".lrsched-card"), (id) => this.#imported(id));
         this.timer = setInterval(() => this.#check(), CHECK_MS);
     }
 
@@ -40,22 +48,41 @@ export class RunsWatcher {
 
     /** Shows a run; kept over a reload. */
     choose(id) {
-        this.#generation += 1;
         this.chosen = id;
         keep(STORE, id);
+        this.#compare(false);
         this.#drawList();
+        this.#askNow();
+    }
+
+    /** Shows the ticked runs side by side; that it is shown, and what is ticked, is kept over a reload. */
+    compare() {
+        this.#compare(true);
+        this.#drawList();
+        byId("compared_title").focus({preventScroll: true});
+        this.#askNow();
+    }
+
+    /** Asks anew, whatever is on its way. */
+    #askNow() {
+        this.#generation += 1;
         this.#due = 0;
         this.#check();
     }
 
     /** The run after it is shown, and its row has the focus, which the button that is gone had. */
     #deleted(answer, said) {
-        this.#generation += 1;
         this.#take(answer);
         this.importer.tell(said);
-        (this.list.querySelector('[aria-current="true"]') ?? byId("run_import")).focus({preventScroll: true});
-        this.#due = 0;
-        this.#check();
+        if (!this.list.focus()) byId("run_import").focus({preventScroll: true});
+        this.#askNow();
+    }
+
+    /** A run was given a name or a note. */
+    #labelled(run) {
+        this.runs = this.runs.map((one) => (one.id === run.id ? run : one));
+        this.#drawList();
+        this.#askNow();
     }
 
     async #imported(id) {
@@ -77,13 +104,10 @@ export class RunsWatcher {
             const answer = await request("GET", "runs");
             if (generation !== this.#generation) return;
             this.#take(answer);
-            const run = this.runs.find(({id}) => id === this.chosen);
-            if (run) {
-                await this.view.update(run, this.#active.has(run.id));
-                this.files.show(run, this.#active.has(run.id));
-            }
+            await this.#showChosen();
             this.#failures = 0;
-            if (generation === this.#generation) this.#due = performance.now() + (this.#active.size ? TRAINING_MS : IDLE_MS);
+            const pause_ms = this.#active.size ? TRAINING_MS : IDLE_MS;
+            if (generation === this.#generation) this.#due = answer.unread > 0 ? 0 : performance.now() + pause_ms;
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             this.#failures += 1;
@@ -94,6 +118,15 @@ export class RunsWatcher {
         this.#trouble(null);
     }
 
+    /** Nothing of the chosen run is asked for while it is not seen. */
+    async #showChosen() {
+        const run = this.runs.find(({id}) => id === this.chosen);
+        if (!run || this.comparison.isOpen) return;
+        this.label.show(run);
+        await this.view.update(run, this.#active.has(run.id));
+        this.files.show(run, this.#active.has(run.id));
+    }
+
     #take({runs, active, host}) {
         const begun = active.find((id) => !this.#active.has(id));
         this.#active = new Set(active);
@@ -101,9 +134,45 @@ export class RunsWatcher {
         if (begun) this.chosen = begun;
         if (!runs.some((run) => run.id === this.chosen)) this.chosen = runs[0]?.id ?? null;
         keep(STORE, this.chosen);
+        if (runs.length === 0) setHidden(byId("run_view"), true);
         this.#drawList();
         this.#describeHost(host);
         this.onRuns(runs);
+    }
+
+    #drawList() {
+        if (this.comparison.wasOpen && !this.comparison.isOpen && this.#ticked.length > 0) this.#compare(true);
+        const gone = this.list.show(this.runs, this.comparison.isOpen ? null : this.chosen);
+        this.comparison.update(this.#ticked);
+        if (gone.length > 0) (this.comparison.isOpen ? this.comparison : this.list).say(goneWords(gone.map((id) => this.#names.get(id) ?? id)));
+        for (const run of this.runs) this.#names.set(run.id, calledOf(run));
+    }
+
+    // The comparison ----------------------------------------------------------------------
+
+    get #ticked() {
+        const known = new Map(this.runs.map((run) => [run.id, run]));
+        return this.list.ticks.ids.map((id) => known.get(id)).filter(Boolean);
+    }
+
+    /** An open comparison follows what is ticked; without a run it is closed. */
+    #followTicks() {
+        if (!this.comparison?.isOpen) return;
+        if (this.list.ticks.ids.length === 0) this.#leaveComparison();
+        else this.comparison.update(this.#ticked);
+    }
+
+    #leaveComparison() {
+        this.#compare(false);
+        this.#drawList();
+        this.list.focus();
+        this.#askNow();
+    }
+
+    #compare(isOn) {
+        this.body.classList.toggle(COMPARING, isOn);
+        if (isOn) this.comparison.open(this.#ticked);
+        else this.comparison.close();
     }
 
     #describeHost(host) {
@@ -116,48 +185,8 @@ export class RunsWatcher {
         if (error) setText(line, error.passing ? "Server not reachable, trying again." : error.message);
         setHidden(line, error === null);
     }
+}
 
-    /** Redraws rows only where they changed, so that focus and selection stay. */
-    #drawList() {
-        if (this.runs.length === 0) {
-            const hint = "No runs yet. Start one in the Train tab: its rate and loss appear here while it trains. Or import one.";
-            if (this.list.dataset.empty !== "yes") this.list.replaceChildren(el("li", {class: "lrsched-muted", text: hint}));
-            this.list.dataset.empty = "yes";
-            setHidden(byId("run_view"), true);
-            return;
-        }
-        if (this.list.dataset.empty === "yes") this.list.replaceChildren();
-        this.list.dataset.empty = "no";
-        this.#syncRows();
-    }
-
-    #syncRows() {
-        const rows = new Map([...this.list.children].map((row) => [row.dataset.id, row]));
-        this.runs.forEach((run, i) => {
-            const row = rows.get(run.id) ?? this.#newRow(run.id);
-            rows.delete(run.id);
-            this.#fillRow(row, run);
-            if (this.list.children[i] !== row) this.list.insertBefore(row, this.list.children[i] ?? null);
-        });
-        for (const row of rows.values()) row.remove();
-    }
-
-    #newRow(id) {
-        const button = el("button", {type: "button", class: "lrsched-run", on: {click: () => this.choose(id)}},
-            el("span", {class: "lrsched-run-name"}), el("span", {class: "lrsched-state"}),
-            el("span", {class: "lrsched-run-steps"}), el("span", {class: "lrsched-run-when"}));
-        return el("li", {data: {id}}, button);
-    }
-
-    #fillRow(row, run) {
-        const button = row.firstElementChild;
-        const [name, state, steps, when] = button.children;
-        setText(name, run.name);
-        setText(state, run.state);
-        if (state.dataset.state !== run.state) state.dataset.state = run.state;
-        setText(steps, `${run.kind}, ${formatCount(run.step)} of ${formatCount(run.total_steps)}`);
-        setText(when, formatShortMoment(run.updated_s));
-        const current = String(run.id === this.chosen);
-        if (button.getAttribute("aria-current") !== current) button.setAttribute("aria-current", current);
-    }
+function goneWords(names) {
+    return names.length === 1 ? `${names[0]} was deleted meanwhile.` : `${names.join(", ")} were deleted meanwhile.`;
 }
