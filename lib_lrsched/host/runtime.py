@@ -223,8 +223,8 @@ class Runtime:
             yield Finding(WARNING, "learn_rate", message)
         tail = run.tail(step)
         if tail:
-            yield Finding(WARNING, "resume", f"the next update is number {step:,}, and {tail}. To play the text from its "
-                                             "beginning, choose that as the resume mode")
+            yield Finding(WARNING, "resume", f"training resumes at step {step:,}: {tail}. To play the text from its beginning, "
+                                             "choose that as the resume mode")
 
     def stretches(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[str]:
         """What the inputs of the next training do to the rate of the stored run that it resumes; nothing where it cannot start."""

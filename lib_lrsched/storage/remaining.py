@@ -46,19 +46,19 @@ class Part(NamedTuple):
         """In numbers, as a clause: what runs, and what is over.
 
         >>> from lib_lrsched.schedule.plan import plan
-        >>> part_of(plan("warmup(0.005):100, 0.001", total_steps=2000), 150).message()
-        'steps 150 to 2,000 of the text run; over are warmup(0.005):100 (steps 0 to 100) and 50 of the 1,900 steps of 0.001'
+        >>> part_of(plan("warmup(0.1):10, 0.01", total_steps=20), 15).message()
+        'steps 15 to 20 of the text will be played; warmup(0.1):10 (steps 0 to 10) and 5 of the 10 steps of 0.01 are over'
         """
         if self.start >= self.stop:
-            return f"nothing of the text runs: it ends at step {self.stop:,}"
-        runs = f"steps {self.start:,} to {self.stop:,} of the text run"
+            return f"nothing of the text will be played: it ends at step {self.stop:,}"
+        runs = f"steps {self.start:,} to {self.stop:,} of the text will be played"
         if not self.over:
             return runs
         words = [_words(one) for one in self.over[-NAMED:]]
         more = len(self.over) - len(words)
         words = [f"{more:,} earlier items", *words] if more else words
         listed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-        return f"{runs}; over {'is' if len(words) == 1 and not more else 'are'} {listed}"
+        return f"{runs}; {listed} {'is' if len(self.over) == 1 and self.over[0].until >= self.over[0].stop else 'are'} over"
 
 
 def part_of(made: Plan, own: int) -> Part:

@@ -117,14 +117,15 @@ def test_a_new_run_of_the_file_can_begin_with_the_texts_beginning(ground, kind, 
 def test_a_text_of_which_only_the_tail_will_run_is_said_before_and_in_the_log(ground, kind):
     ground.install()
     rates(ground, kind, OLD, 6)
-    said = "steps 6 to 12 of the text run; over are warmup(0.02):4 (steps 0 to 4) and 2 of the 8 steps of cosine(0.02, 0.001)"
+    over = "warmup(0.02):4 (steps 0 to 4) and 2 of the 8 steps of cosine(0.02, 0.001)"
+    said = f"steps 6 to 12 of the text will be played; {over} are over"
 
     def before(text: str) -> list[str]:
         found = ground.runtime.findings(kind, NAME, {"learn_rate": text, "steps": 12})
         return [one["message"] for one in found if one["subject"] == "resume"]
 
     beginning = "To play the text from its beginning, choose that as the resume mode"
-    assert before(NEW) == [f"the next update is number 6, and {said}. {beginning}"]
+    assert before(NEW) == [f"training resumes at step 6: {said}. {beginning}"]
     assert before("0.003") == [], "all steps of a constant are alike"
     assert before("linear(0.01, 0.001):6, 0.0005") == [], "what is over was trained so"
     for choice in ("new", "restart", "file-restart", "file"):  # who chooses knows it

@@ -540,7 +540,8 @@ def test_a_preview_says_in_numbers_which_part_of_a_text_runs(client: Client, run
         "start": 120, "stop": 2000, "loses": True,
         "over": [{"text": "warmup(0.005):100", "start": 0, "stop": 100, "until": 100},
                  {"text": "1e-3", "start": 100, "stop": 2000, "until": 120}],
-        "said": "steps 120 to 2,000 of the text run; over are warmup(0.005):100 (steps 0 to 100) and 20 of the 1,900 steps of 1e-3",
+        "said": "steps 120 to 2,000 of the text will be played; warmup(0.005):100 (steps 0 to 100) and 20 of the 1,900 steps of "
+                "1e-3 are over",
     }  # fmt: skip
     assert constant["part"]["loses"] is False
     assert "part" not in broken

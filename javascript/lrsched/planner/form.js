@@ -1,13 +1,16 @@
 // The fields beside the editor: what they hold, how they are kept in the browser, the question they make.
-import {byId} from "../base/dom.js";
+import {byId, el, setText} from "../base/dom.js";
 import {keep, recall} from "../base/storage.js";
 
 const FIELDS = ["kind", "steps", "pictures", "batch", "accumulate", "folder"];
 const STORE = "editor";
+const WHOLE = {steps: "Max steps", pictures: "Images", batch: "Batch size", accumulate: "Accumulation"};
 export const MOST_POINTS = 2000;
 
 /** The fields of the tab; `onChange()` hears of every change, typed or set. */
 export class Form {
+    #troubles = {};
+
     constructor(onChange) {
         this.inputs = Object.fromEntries(FIELDS.map((name) => [name, byId(name)]));
         this.continued = null;
@@ -21,6 +24,26 @@ export class Form {
             if (this.inputs[name] && value !== null && value !== undefined) this.inputs[name].value = String(value);
         }
         this.onChange();
+    }
+
+    /** Whether all numbers are such; what is wrong with one stands below its field. */
+    isGood() {
+        return Object.entries(WHOLE).map(([name, label]) => this.#check(name, label)).every((isGood) => isGood);
+    }
+
+    #check(name, label) {
+        const input = this.inputs[name];
+        const typed = input.value.trim();
+        const isEmpty = typed === "" && !input.validity.badInput; // "1e" is no number, and has no value
+        const isGood = isEmpty ? name !== "steps" : Number.isInteger(Number(typed)) && Number(typed) >= 1;
+        const line = (this.#troubles[name] ??= el("span", {class: "lrsched-trouble", id: `lrsched_${name}_trouble`}));
+        if (!isGood && !line.isConnected) input.after(line);
+        setText(line, isGood ? "" : `${label}: a whole number from 1`);
+        if (isGood === !input.hasAttribute("aria-invalid")) return isGood;
+        input.toggleAttribute("aria-invalid", !isGood);
+        if (!isGood) input.setAttribute("aria-invalid", "true");
+        input.setAttribute("aria-describedby", line.id);
+        return isGood;
     }
 
     get(name) {
