@@ -40,7 +40,7 @@ function trials() {
 }
 
 function startHelpers() {
-    const helpers = new TrainHelpers({onShow: showRun});
+    const helpers = new TrainHelpers({onShow: showRun, onChosen: () => parts.tab?.watcher.files.again()});
     const options = new OptionsBox(helpers.resumes, {onChange: () => helpers.preflight.again()});
     helpers.reference.setOptions(options);
     helpers.profiles = new Profiles(helpers.reference, options);

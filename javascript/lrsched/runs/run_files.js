@@ -49,6 +49,11 @@ export class RunFiles {
         if (!isGoingOn || !this.panel.hidden) this.#read(isGoingOn);
     }
 
+    /** Something was chosen elsewhere: reads at the next look. */
+    again() {
+        this.#key = "";
+    }
+
     #reset() {
         this.#setExport("");
         this.#say("");
@@ -114,6 +119,8 @@ export class RunFiles {
         byId("run_check").classList.toggle("lrsched-primary", isUnchecked);
         byId("run_check").disabled = rows.length === 0;
         byId("run_keep_last").disabled = isGoingOn || bundles.length < 2 || newest === undefined;
+        if (byId("run_keep_last").disabled) setHidden(byId("run_keep_ask"), true);
+        else this.#wordKeep();
         byId("run_keep_last").title = isGoingOn ? "When the run has ended" : "Deletes all snapshots but the newest good one";
     }
 
@@ -179,14 +186,19 @@ export class RunFiles {
     }
 
     #openKeep(isOpen) {
-        const newest = this.found?.bundles.find(({good}) => good);
-        if (isOpen && newest === undefined) return;
-        const others = this.found.bundles.length - 1;
-        const what = others === 1 ? "the other snapshot" : `the other ${others} snapshots`;
-        if (isOpen) setText(byId("run_keep_text"), `Keep the snapshot after ${formatUpdates(newest.step)}, and delete ${what} for good? The best state and the ${this.run.kind}'s own file stay.`);
+        if (isOpen) this.#wordKeep();
         setHidden(byId("run_keep_ask"), !isOpen);
         this.#told("");
         byId(isOpen ? "run_keep_no" : "run_keep_last").focus({preventScroll: true});
+    }
+
+    /** The question, of the snapshots as they are known now. */
+    #wordKeep() {
+        const newest = this.found.bundles.find(({good}) => good);
+        const others = this.found.bundles.length - 1;
+        const what = others === 1 ? "the other snapshot" : `the other ${others} snapshots`;
+        const end = `The best state and the ${this.run.kind}'s own file stay.`;
+        setText(byId("run_keep_text"), `Keep the snapshot after ${formatUpdates(newest?.step)}, and delete ${what} for good? ${end}`);
     }
 
     async #keepLast() {

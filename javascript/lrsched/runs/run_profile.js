@@ -18,7 +18,11 @@ export class RunProfile {
         byId("run_profile_save").addEventListener("click", () => this.#save());
         byId("run_profile_no").addEventListener("click", () => this.#close());
         this.name.addEventListener("input", () => this.#ask(false));
-        this.name.addEventListener("keydown", (event) => event.key === "Enter" && this.#save());
+        this.name.addEventListener("keydown", (event) => {
+            if (event.key !== "Enter") return;
+            event.preventDefault();
+            this.#save();
+        });
         this.box.addEventListener("keydown", (event) => event.key === "Escape" && this.#close());
     }
 

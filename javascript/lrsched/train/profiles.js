@@ -20,7 +20,11 @@ export class Profiles {
             remove: button("Delete", () => this.#open("remove")),
         };
         this.name = el("input", {type: "text", maxlength: 80, spellcheck: "false"});
-        this.name.addEventListener("keydown", (event) => event.key === "Enter" && this.#save(false));
+        this.name.addEventListener("keydown", (event) => {
+            if (event.key !== "Enter") return;
+            event.preventDefault(); // else it would press the button that has the focus by then
+            this.#save(false);
+        });
         this.saving = el("div", {class: "lrsched-row lrsched-profile-ask", hidden: true, role: "group", "aria-label": "Save as a profile"},
             el("label", {class: "lrsched-inline-field"}, el("span", {text: "Name"}), this.name),
             button("Save", () => this.#save(false)), button("Cancel", () => this.#close()));

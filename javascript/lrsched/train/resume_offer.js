@@ -17,9 +17,9 @@ export class ResumeOffer {
     #latest = new Latest();
     #resumed = {mode: null, way: null};
 
-    /** `place` is a ResumePlace; `onChange()` hears of another answer, `onFill(run)` of the wish for the run's settings. */
-    constructor(kind, {place, onChange, onFill}) {
-        Object.assign(this, {kind, place, onChange, onFill});
+    /** `place` is a ResumePlace; `onChange()` hears of another answer, `onChosen()` of a choice, `onFill(run)` of the wish for the run's settings. */
+    constructor(kind, {place, onChange, onChosen, onFill}) {
+        Object.assign(this, {kind, place, onChange, onChosen, onFill});
         this.current = null;
         this.line = el("span", {class: "lrsched-resume-text"});
         this.text = el("code", {class: "lrsched-resume-rate"});
@@ -95,7 +95,7 @@ export class ResumeOffer {
             : request("POST", "resume", {kind: this.kind, name, way}));
         if (name !== this.#name) return;
         setText(this.said, trouble && `Not chosen: ${trouble}`);
-        if (!trouble) return;
+        if (!trouble) return this.onChosen();
         this.current = before;
         this.#draw(before);
     }

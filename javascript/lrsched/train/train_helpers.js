@@ -115,13 +115,13 @@ class FieldHelp {
 
 /** All helpers of the Train tab; refresh() may be called as often as one likes. */
 export class TrainHelpers {
-    /** `onShow(id)` brings a run to the reader's eyes. */
-    constructor({onShow}) {
+    /** `onShow(id)` brings a run to the reader's eyes, `onChosen()` hears that it was chosen how a training resumes. */
+    constructor({onShow, onChosen}) {
         const place = new ResumePlace();
         const onChange = () => this.refresh();
         this.resumes = {};
         for (const kind of ["embedding", "hypernetwork"]) {
-            this.resumes[kind] = new ResumeOffer(kind, {place, onChange, onFill: (run) => this.useSettings(kind, run)});
+            this.resumes[kind] = new ResumeOffer(kind, {place, onChange, onChosen, onFill: (run) => this.useSettings(kind, run)});
         }
         this.preflight = new Preflight(this.resumes);
         this.reference = new Reference(this.preflight.box, {onFilled: onChange});
