@@ -197,7 +197,9 @@ export class RunFiles {
         const newest = this.found.bundles.find(({good}) => good);
         const others = this.found.bundles.length - 1;
         const what = others === 1 ? "the other snapshot" : `the other ${others} snapshots`;
-        const end = `The best state and the ${this.run.kind}'s own file stay.`;
+        const isChosen = this.found.from !== null && this.found.from !== newest?.step;
+        const chosen = isChosen ? "The one that was chosen for the next training is among them: it then resumes from the kept one. " : "";
+        const end = `${chosen}The best state and the ${this.run.kind}'s own file stay.`;
         setText(byId("run_keep_text"), `Keep the snapshot after ${formatUpdates(newest?.step)}, and delete ${what} for good? ${end}`);
     }
 
@@ -208,6 +210,10 @@ export class RunFiles {
             if (run.id !== this.run.id) return;
             const what = deleted === 1 ? "1 snapshot" : `${formatCount(deleted)} snapshots`;
             this.#told(`Deleted ${what}, ${formatSize(freed)}; that after ${formatUpdates(step)} is kept.`);
+            if (this.found?.from !== null) {
+                await request("POST", `runs/${encodeURIComponent(run.id)}/resume-from`, {step: null});
+                this.onChosen(run.kind);
+            }
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             if (run.id === this.run.id) this.#told(`Not deleted: ${error.message}`, true);

@@ -4,6 +4,7 @@ import {el, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatUpdates} from "../base/format.js";
 import {Latest} from "../base/latest.js";
 import * as resumeModes from "../base/resume_modes.js";
+import {sentence} from "../base/text.js";
 import * as fields from "./fields.js";
 
 const AGAIN_MS = 5000;
@@ -113,7 +114,7 @@ export class ResumeOffer {
         setHidden(this.button, run === null || isLive);
         setHidden(this.back, isLive || (answer?.from_step ?? null) === null);
         setText(this.behind, isLive ? "" : behind(answer));
-        setHidden(this.way, isLive || !(isKnown || answer?.step));
+        setHidden(this.way, isLive || isLost(answer) || !(isKnown || answer?.step));
         resumeModes.offer(this.select, isKnown ? resumeModes.all : resumeModes.ofFile, {hasRun: isKnown});
         this.select.value = isKnown || answer?.way !== "new" ? answer?.way ?? "continue" : "continue";
         this.#drawHint();
@@ -132,6 +133,7 @@ export class ResumeOffer {
 
 function standing(answer, isLive) {
     if (resumeModes.leavesRun(answer?.way) && !answer.run) return `Starts a new run from the file as it is, at step ${formatCount(answer.step)}.`;
+    if (isLost(answer)) return `The snapshot after ${formatUpdates(answer.from_step)}, which was chosen, cannot be resumed from.`;
     if (!answer?.step && !answer?.run) return "";
     if (isLive) return `Is being trained, at step ${formatCount(answer.step)} of ${formatCount(answer.run.total_steps)}, with`;
     if (answer.run && answer.from_step !== null) {
@@ -141,6 +143,11 @@ function standing(answer, isLive) {
     return `Continues at step ${formatCount(answer.step)}; its settings are not known.`;
 }
 
+/** A snapshot was chosen that cannot be resumed from by now: a training would be refused. */
+function isLost(answer) {
+    return !answer?.run && (answer?.from_step ?? null) !== null;
+}
+
 function tail(answer) {
     const times = answer?.run && answer.run.multiplier !== 1 ? `at ${answer.run.multiplier} times the planned rate, after a rescue` : "";
     const parts = [answer?.exact ? "exactly where it was saved" : "", times].filter(Boolean);
@@ -148,7 +155,7 @@ function tail(answer) {
 }
 
 function behind(answer) {
-    if (!answer?.run) return "";
+    if (!answer?.run) return isLost(answer) ? sentence(answer.message) : "";
     const isBehind = answer.file_step !== null && answer.step > answer.file_step;
     const held = {0: "no update", 1: "only 1 update"}[answer.file_step] ?? `only ${formatCount(answer.file_step)} updates`;
     const words = `The file holds ${held}, because the WebUI ended before it could save. `
