@@ -1,17 +1,21 @@
 // Starts the parts when their markup is on the page, and brings them back when gradio redraws it.
 import {byId, isShown} from "./base/dom.js";
+import {openTab} from "./base/tabs.js";
 import {OptionsBox} from "./options/options_box.js";
 import {settingsOf} from "./planner/continuation.js";
 import {Planner} from "./planner/planner.js";
 import {Transfer} from "./planner/transfer.js";
+import {RunProfile} from "./runs/run_profile.js";
 import {RunsWatcher} from "./runs/runs_watcher.js";
 import {guardErrorBox} from "./train/error_box.js";
 import * as fields from "./train/fields.js";
+import {Profiles} from "./train/profiles.js";
 import {TrainHelpers} from "./train/train_helpers.js";
 import {TrainOffer} from "./trials/train_offer.js";
 import {TrialStore} from "./trials/trial_store.js";
 import {TrialsCard} from "./trials/trials_card.js";
 
+const OURS = "LR Schedule";
 const SETTLE_MS = 200;
 const REREAD_MS = 1000;
 
@@ -36,13 +40,24 @@ function trials() {
 }
 
 function startHelpers() {
-    const helpers = new TrainHelpers();
-    helpers.add(new OptionsBox(helpers.resumes, {onChange: () => helpers.preflight.again()}));
+    const helpers = new TrainHelpers({onShow: showRun, onChosen: () => parts.tab?.watcher.files.again()});
+    const options = new OptionsBox(helpers.resumes, {onChange: () => helpers.preflight.again()});
+    helpers.reference.setOptions(options);
+    helpers.profiles = new Profiles(helpers.reference, options);
+    helpers.add(options);
+    helpers.add(helpers.profiles);
     const onUse = (trial) => parts.tab.trials.use(trial);
     for (const kind of ["embedding", "hypernetwork"]) {
         helpers.add(new TrainOffer(kind, trials(), {onUse, onShow: () => parts.tab.trials.reveal()}));
     }
     return helpers;
+}
+
+/** Brings a run to the reader's eyes. */
+function showRun(id) {
+    if (parts.tab === null || !openTab(OURS)) return;
+    parts.tab.watcher.choose(id);
+    requestAnimationFrame(() => byId("run_view").scrollIntoView({block: "nearest"}));
 }
 
 function startTab(page) {
@@ -61,7 +76,12 @@ function startTab(page) {
         },
         onOpen: (run, settings) => planner.open({...settingsOf(run), folder: settings?.data_root ?? null}),
     });
-    parts.tab = {page, planner, transfer, watcher, trials: new TrialsCard(trials(), planner)};
+    const profile = new RunProfile(() => watcher.view.shown?.run ?? null, {
+        onFill: (run) => parts.helpers?.reference.takeRun(run) ?? Promise.resolve("There is no Train tab on this page."),
+        onSaved: () => parts.helpers?.profiles.again(),
+    });
+    watcher.files.onChosen = (kind) => parts.helpers?.resumes[kind].again();
+    parts.tab = {page, planner, transfer, watcher, profile, trials: new TrialsCard(trials(), planner)};
     whenSeen(page, () => planner.ask({now: true}));
 }
 

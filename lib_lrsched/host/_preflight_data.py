@@ -39,6 +39,17 @@ def template(case: Case) -> Iterator[Finding]:
         yield from _names_the_embedding(case, file.name, lines)
 
 
+def missing_template(case: Case) -> Iterator[Finding]:
+    """No template is chosen, or one that is gone."""
+    if "template_filename" not in case.inputs or not isinstance(case.inputs["template_filename"], str):
+        return
+    name, there = case.path("template_filename"), case.host.ti.textual_inversion_templates
+    if not name:
+        yield Finding(ERROR, "template_filename", "no prompt template is chosen: choose one, such as subject_filewords.txt")
+    elif name not in there:
+        yield Finding(ERROR, "template_filename", f"there is no prompt template {name!r}: choose another")
+
+
 def template_lines(path: str) -> tuple[list[str], Trouble | None]:
     """The lines as the host reads them, in the encoding of the locale, and what is wrong with them."""
     if is_pipe(path):

@@ -29,6 +29,7 @@ from lib_lrsched.schedule.searching import is_search
 from lib_lrsched.snapshot import find
 from lib_lrsched.snapshot.snapshot import Snapshot
 from lib_lrsched.storage.locks import Call
+from lib_lrsched.storage.resume import leaves_run
 from lib_lrsched.storage.run_state import Known, trimmed
 from lib_lrsched.training.host import InputError
 from lib_lrsched.training.request import Request
@@ -209,9 +210,9 @@ class TrainingHooks:
             InputError: another process has trained the embedding further, and its file cannot be reloaded now.
         """
         messages, name = [], request.name
-        if request.kind == "embedding" and choice == "file" and not self._reload(call):
+        if request.kind == "embedding" and leaves_run(choice) and not self._reload(call):
             messages = [f"{name} is trained as it is in memory: its file is not reloaded while another training runs"]
-        elif request.kind == "embedding" and choice != "file" and (ahead := self._file_ahead(name)) is not None:
+        elif request.kind == "embedding" and not leaves_run(choice) and (ahead := self._file_ahead(name)) is not None:
             if not self._reload(call):
                 raise InputError(f"another process has trained {name} to step {ahead}, and its file is not "
                                  "reloaded while another training runs; try again afterwards")
@@ -222,7 +223,7 @@ class TrainingHooks:
     def _known_in_memory(self, request: Request, choice: str) -> tuple[Known | None, list[str]]:
         """The same for a trial, which leaves everything as it is."""
         now, name = self.runtime.lookup(request.kind, request.name), request.name
-        is_older = request.kind == "embedding" and (choice == "file" or self._file_ahead(name) is not None)
+        is_older = request.kind == "embedding" and (leaves_run(choice) or self._file_ahead(name) is not None)
         messages = [f"the trial has {name} as it is in memory, and training reloads its file"] if is_older else []
         return None if now is None else Known(*now), messages
 

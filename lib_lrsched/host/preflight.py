@@ -19,7 +19,8 @@ from lib_lrsched.training.no_gradient import same_words_as, shared_words
 from lib_lrsched.training.options import Options
 
 from . import validation_images
-from ._preflight_data import data_files, data_trouble, path_hint, template
+from ._preflight_data import data_files, data_trouble, missing_template, path_hint, template
+from ._preflight_inputs import larger_than_the_set, numbers
 from ._preflight_model import OF_MODEL, gradient, gradient_ahead
 from .images import count_images
 from .preflight_case import ERROR, WARNING, Case, Finding, look
@@ -81,7 +82,9 @@ def folder_trouble(folder: str) -> str:
 
 
 def images(case: Case) -> Iterator[Finding]:
-    if case.path("data_root"):
+    if case.inputs.get("data_root") == "":
+        yield Finding(ERROR, "data_root", "no data set directory is given: name the folder with the images")
+    elif case.path("data_root"):
         trouble = data_trouble(case.host, case.path("data_root"))
         if trouble:
             yield Finding(ERROR, "data_root", trouble)
@@ -105,10 +108,16 @@ def validation(case: Case) -> Iterator[Finding]:
 
 
 def schedule(case: Case) -> Iterator[Finding]:
-    """A rate that is 0 throughout, or far from what is usual; a schedule that ends early."""
-    planned, steps = _planned(case, case.text("learn_rate")), case.whole("steps")
+    """A rate that cannot be planned, is 0 throughout, or far from what is usual; a schedule that ends early."""
+    if case.inputs.get("learn_rate") == "":
+        yield Finding(ERROR, "learn_rate", "no learning rate is given: write one, such as 0.005")
+    try:
+        planned, steps = _planned(case, case.text("learn_rate")), case.whole("steps")
+    except ScheduleError as error:
+        yield Finding(ERROR, "learn_rate", cannot_be_planned("learning rate", error))
+        return
     if planned is None:
-        return  # the chart beside the field shows where it is wrong
+        return
     if is_nothing(planned):
         yield Finding(WARNING, "learn_rate", NOTHING_LEARNED)
     elif planned.stop < steps:
@@ -119,23 +128,37 @@ def schedule(case: Case) -> Iterator[Finding]:
 
 
 def clip(case: Case) -> Iterator[Finding]:
-    """A clip threshold that is 0 throughout."""
-    planned = _planned(case, case.text("clip_grad_value")) if case.inputs.get("clip_grad_mode") in ("value", "norm") else None
+    """A clip threshold that cannot be planned, or is 0 throughout."""
+    if case.inputs.get("clip_grad_mode") not in ("value", "norm"):
+        return
+    if case.inputs.get("clip_grad_value") == "":
+        yield Finding(ERROR, "clip_grad_value", "no gradient clip value is given: write one, such as 0.1, or switch clipping off")
+    try:
+        planned = _planned(case, case.text("clip_grad_value"))
+    except ScheduleError as error:
+        yield Finding(ERROR, "clip_grad_value", cannot_be_planned("gradient clip value", error))
+        return
     if planned is not None and is_nothing(planned):
         yield Finding(WARNING, "clip_grad_value", ALL_CLIPPED)
 
 
+def cannot_be_planned(what: str, error: ScheduleError) -> str:
+    """The message of an error; the field itself shows the place in the text."""
+    return f"the {what} cannot be planned: {error.message}"
+
+
 def _planned(case: Case, text: str) -> Plan | None:
-    """None where there is no text, or none that can be planned."""
+    """None where there is no text, or where max steps is missing.
+
+    Raises:
+        ScheduleError: the text cannot be planned.
+    """
     steps, folder = case.whole("steps"), case.path("data_root")
     if not steps or not text:
         return None
     known = count_images(folder, case.host.read_image) if folder and needs_images(text) else 0  # reads every image
     counts = count_steps(known or None, case.whole("batch_size") or 1, case.whole("gradient_step") or 1)
-    try:
-        return plan(text, total_steps=steps, steps_per_epoch=counts.steps_per_epoch, images_per_step=counts.images_per_step)
-    except ScheduleError:
-        return None
+    return plan(text, total_steps=steps, steps_per_epoch=counts.steps_per_epoch, images_per_step=counts.images_per_step)
 
 
 def ends_early(stop: int, total: int) -> str:
@@ -149,4 +172,6 @@ def same_words(case: Case) -> Iterator[Finding]:
         yield Finding(WARNING, "embedding", shared_words(case.name, others))
 
 
-OF_INPUTS = (made, log_folder, images, data_files, validation, schedule, clip, same_words)
+OF_INPUTS = (
+    numbers, made, log_folder, images, larger_than_the_set, missing_template, data_files, validation, schedule, clip, same_words,
+)  # fmt: skip

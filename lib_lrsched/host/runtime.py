@@ -18,7 +18,7 @@ from lib_lrsched.snapshot import find, recovery
 from lib_lrsched.snapshot.snapshot import peek
 from lib_lrsched.storage import locks
 from lib_lrsched.storage.locks import Call, Claim
-from lib_lrsched.storage.resume import CHOICES, KeptState, Resumption
+from lib_lrsched.storage.resume import CHOICES, KeptState, Resumption, leaves_run
 from lib_lrsched.storage.run_state import Known, RunState
 from lib_lrsched.storage.store import Store
 from lib_lrsched.training.options import InForce, Options, with_chosen, with_stored
@@ -31,7 +31,7 @@ from lib_lrsched.training.trial_session import TrialSession
 
 from . import input_checks, preflight, profile_check, run_keeping, run_transfer, validation_images
 from .images import count_images, count_in_time
-from .preflight_case import WARNING, Case, Finding
+from .preflight_case import ERROR, WARNING, Case, Finding
 from .trial_runner import TrialRunner
 from .webui import Host, NoTraining
 
@@ -75,6 +75,12 @@ class Runtime:
 
     def active(self) -> Mapping[str, TrainingRun]:
         return {s.run.id: s.run for s in list(self.sessions.values()) if s.run.is_live and s.run.id}
+
+    def preparing(self) -> list[dict[str, Any]]:
+        """The trainings whose loop has not begun yet: `{"kind", "name", "total_steps"}`."""
+        there = [self.sessions[thread] for thread in self.training_threads() if thread in self.sessions]
+        asked = [session.run.request for session in there if not session.has_begun]
+        return [{"kind": one.kind, "name": one.name, "total_steps": one.total_steps} for one in asked]
 
     def training_threads(self) -> set[int]:
         """The threads in which a training is prepared or running."""
@@ -189,29 +195,71 @@ class Runtime:
             return []
         options = with_stored(self._base_options(kind, name)[0], self.chosen_options(kind, name))
         found = preflight.findings(self.host, kind, name, inputs, self._saved_step(kind, name), options)
-        jumps = (Finding(WARNING, "learn_rate", message) for message in self.stretches(kind, name, inputs))
-        return [*found, *(one._asdict() for one in jumps)]
+        more = [*self._waits_for(kind, name), *self._of_resuming(kind, name, inputs)]
+        is_said = {one["subject"] for one in found if one["severity"] == ERROR}
+        found += [one._asdict() for one in more if not (one.severity == ERROR and one.subject in is_said)]
+        return sorted(found, key=lambda one: one["severity"] != ERROR)
+
+    def _waits_for(self, kind: str, name: str) -> Iterator[Finding]:
+        """What goes on and has to end before the host begins with this training."""
+        others = [run for run in self.active().values() if (run.request.kind, run.request.name) != (kind, name)]
+        for state in (run.state() for run in others):
+            yield Finding(WARNING, "queue", f"the {state.kind} {state.name!r} is being trained, step {state.step:,} of "
+                                            f"{state.total_steps:,}: this training waits in the queue until it has ended")
+        if self.asked or self.trials:
+            yield Finding(WARNING, "queue", "a trial is going on: this training waits in the queue until it has ended")
+
+    def _of_resuming(self, kind: str, name: str, inputs: Mapping[str, Any]) -> Iterator[Finding]:
+        """What comes of the place at which the text begins: a rate that jumps, a beginning that is over, no room for it."""
+        try:
+            planned = self._planned_run(kind, name, inputs)
+        except ScheduleError as error:
+            is_clip = error.source != inputs.get("learn_rate")
+            what, subject = ("gradient clip value", "clip_grad_value") if is_clip else ("learning rate", "learn_rate")
+            yield Finding(ERROR, subject, preflight.cannot_be_planned(what, error))
+            return
+        except ValueError:  # a number that no plan can have; its field says so
+            return
+        if planned is None:
+            return
+        run, step = planned
+        for message in run.stretches(step):
+            yield Finding(WARNING, "learn_rate", message)
+        tail = run.tail(step)
+        if tail:
+            yield Finding(WARNING, "resume", f"training resumes at step {step:,}: {tail}. To play the text from its beginning, "
+                                             "choose that as the resume mode")
 
     def stretches(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[str]:
         """What the inputs of the next training do to the rate of the stored run that it resumes; nothing where it cannot start."""
-        if isinstance(self.host, NoTraining):
+        try:
+            planned = self._planned_run(kind, name, inputs)
+        except ValueError:  # a ScheduleError too: the field shows what is wrong with the text
             return []
+        return [] if planned is None else planned[0].stretches(planned[1])
+
+    def _planned_run(self, kind: str, name: str, inputs: Mapping[str, Any]) -> tuple[RunPlan, int] | None:
+        """The plan of the next training with these inputs, and the step at which it begins; None where there is nothing to plan.
+
+        Raises:
+            ScheduleError: a text that cannot be planned.
+            ValueError: a number with which nothing can.
+        """
+        if isinstance(self.host, NoTraining):
+            return None
         now, resumed = self.resumption_of(kind, name)
         case = Case(self.host, kind, name, inputs)
-        if now is None or resumed.state is None or not case.whole("steps"):
-            return []
+        if now is None or not case.whole("steps") or not case.text("learn_rate"):
+            return None
         text, clip, mode = (case.text(field) for field in ("learn_rate", "clip_grad_value", "clip_grad_mode"))
         clip, mode = (clip, mode) if mode in input_checks.CLIPPING else ("", "disabled")
         known = self.count_images(case.text("data_root")) if needs_images(f"{text} {clip}") else None
         request = Request(kind, name, text, case.whole("steps"), case.whole("batch_size") or 1, case.whole("gradient_step") or 1,
                       mode, clip, images=known or None)
-        try:
-            step = now[0] if resumed.step is None else resumed.step
-            run = RunPlan(request, resumed)
-            run.resume_at(step)
-            return run.stretches(step)
-        except (ScheduleError, ValueError):  # the field shows what is wrong with the text
-            return []
+        step = now[0] if resumed.step is None else resumed.step
+        run = RunPlan(request, resumed)
+        run.resume_at(step)
+        return run, step
 
     def _saved_step(self, kind: str, name: str) -> int:
         """Updates in the host's file; 0 where there is something newer, which training with the same max steps saves."""
@@ -298,7 +346,7 @@ class Runtime:
         kept, now = KeptState(run_id, step), self.lookup(state.kind, state.name)
         if now is None:
             raise RequestError(f"there is no {state.kind} {state.name!r} that could go back")
-        if choice == "file":
+        if leaves_run(choice):
             raise RequestError("way: expected continue, new or restart, for a snapshot is resumed from and not the file")
         find.find(self.store, state.kind, state.name, Known(*now), choice, kept=kept)
         self.choose(state.kind, state.name, choice)
@@ -354,6 +402,6 @@ class Runtime:
     def _base_options(self, kind: str, name: str) -> tuple[Options, str | None]:
         """Where nobody chooses others: those of the run that is resumed, and its id, else those of the settings."""
         live = next((run.state() for run in self.active().values() if (run.request.kind, run.request.name) == (kind, name)), None)
-        state = self.resumption_of(kind, name)[1].state if live is None and self.chosen(kind, name) != "file" else live
+        state = self.resumption_of(kind, name)[1].state if live is None and not leaves_run(self.chosen(kind, name)) else live
         default = self.host.settings().run
         return (default, None) if state is None else (with_stored(default, state.options), state.id)

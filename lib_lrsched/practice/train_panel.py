@@ -37,6 +37,13 @@ class Inputs(NamedTuple):
     steps: int
     previews_every: int
     copies_every: int
+    width: int
+    height: int
+    varsize: bool
+    shuffle_tags: bool
+    tag_drop_out: float
+    latent_sampling: str
+    use_weight: bool
 
     def choices(self) -> dict[str, Any]:
         """The keyword arguments of service.train."""
@@ -50,6 +57,13 @@ class Inputs(NamedTuple):
             "log": self.log or None,
             "previews_every": self.previews_every,
             "copies_every": self.copies_every,
+            "width": self.width,
+            "height": self.height,
+            "varsize": self.varsize,
+            "shuffle_tags": self.shuffle_tags,
+            "tag_drop_out": self.tag_drop_out,
+            "latent_sampling": self.latent_sampling,
+            "use_weight": self.use_weight,
         }
 
 
@@ -173,11 +187,16 @@ def _name_fields() -> list[tuple[Any, Any]]:
     """For each kind the drop-down and the button that looks at the folder again, with the host's ids."""
     import gradio as gr
 
-    with gr.Row():
-        choices = [gr.Dropdown(label=kind.title(), elem_id=f"train_{kind}", choices=names(kind)) for kind in service.KINDS]
-    with gr.Row():
-        again = [gr.Button(f"Refresh {kind}s", size="sm", elem_id=f"refresh_train_{kind}_name") for kind in service.KINDS]
-    return list(zip(choices, again, strict=True))
+    with gr.Row(equal_height=False):
+        return [_name_field(kind) for kind in service.KINDS]
+
+
+def _name_field(kind: str) -> tuple[Any, Any]:
+    import gradio as gr
+
+    choice = gr.Dropdown(label=kind.title(), elem_id=f"train_{kind}", choices=names(kind), min_width=160)
+    again = gr.Button("Refresh", size="sm", min_width=80, scale=0, elem_id=f"refresh_train_{kind}_name")
+    return choice, again
 
 
 def _run_fields() -> list[Any]:
@@ -202,7 +221,19 @@ def _run_fields() -> list[Any]:
         steps = _count("Max steps", "train_steps", FIRST_STEPS)
         images = _count("An image every N steps, 0: never", "train_create_image_every", 0)
         copies = _count("A copy every N steps, 0: never", "train_save_embedding_every", 0)
-    return [rate, network_rate, mode, clip, batch, accumulate, folder, log, template, steps, images, copies]
+    with gr.Row():
+        width = gr.Slider(16, 128, value=32, step=8, label="Width", elem_id="train_training_width")
+        height = gr.Slider(16, 128, value=32, step=8, label="Height", elem_id="train_training_height")
+    varsize = gr.Checkbox(False, label="Do not resize images", elem_id="train_varsize")
+    with gr.Row():
+        shuffle = gr.Checkbox(False, label="Shuffle tags by ',' when creating prompts.", elem_id="train_shuffle_tags")
+        drop_out = gr.Slider(0, 1, value=0, step=0.1, label="Drop out tags when creating prompts.", elem_id="train_tag_drop_out")
+    with gr.Row():
+        latents = gr.Radio(["once", "deterministic", "random"], value="once", label="Choose latent sampling method",
+                           elem_id="train_latent_sampling_method")
+        weights = gr.Checkbox(False, label="Use PNG alpha channel as loss weight", elem_id="use_weight")
+    return [rate, network_rate, mode, clip, batch, accumulate, folder, log, template, steps, images, copies, width, height, varsize,
+            shuffle, drop_out, latents, weights]
 
 
 def _count(label: str, elem_id: str, value: int) -> Any:

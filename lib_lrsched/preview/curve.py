@@ -19,6 +19,7 @@ from lib_lrsched.schedule.plan import Plan, plan
 from lib_lrsched.schedule.sampling import sample_steps
 from lib_lrsched.schedule.segments import Segment
 from lib_lrsched.schedule.usual import unusual_rate
+from lib_lrsched.storage.remaining import part_of
 from lib_lrsched.storage.resume import mode_of, origin_of
 from lib_lrsched.storage.stretching import Stretch, find_stretch
 
@@ -137,7 +138,7 @@ def _result(text: str, request: CurveRequest, past: Sequence[PastLeg]) -> dict[s
         "warnings": [warning._asdict() for warning in warnings],
         "past": past_curve(past, initial, points) if past and initial else None,
         "rate_at_resume": made.value(initial - origin) if max(origin, 1) <= initial < origin + made.stop else None,
-        "epochs_total": _in_epochs(origin + made.stop, made),
+        "epochs_total": _in_epochs(origin + made.stop, made), "part": _part(made, initial - origin),
     }
 
 
@@ -146,6 +147,15 @@ def _rate_warnings(made: Plan, request: CurveRequest, past: Sequence[PastLeg], o
     unusual = unusual_rate(request.trainee, made)
     first = [] if unusual is None else [unusual]
     return [*first, *made.warnings_for(request.optimizer), *resume_lints(made, request.initial_step, past, origin)]
+
+
+def _part(made: Plan, own: int) -> dict[str, Any] | None:
+    """Which steps of the text run where a training begins in the middle of it, and what of it is over; else None."""
+    if own <= 0:
+        return None
+    part = part_of(made, own)
+    over = [one._asdict() for one in part.over[:MAX_ROWS]]
+    return {"start": part.start, "stop": part.stop, "over": over, "loses": part.loses, "said": part.message()}
 
 
 def _factor_result(text: str, request: CurveRequest) -> dict[str, Any]:
@@ -162,7 +172,7 @@ def _factor_result(text: str, request: CurveRequest) -> dict[str, Any]:
         "mean": float(made.values(range(made.stop)).mean()), "segments": [_row(one, made, 0) for one in made.segments[:MAX_ROWS]],
         "segments_total": len(made.segments), "boundaries": list(made.boundaries[:MAX_ROWS]),
         "warnings": [warning._asdict() for warning in warnings_of(made)], "past": None, "rate_at_resume": None,
-        "epochs_total": None,
+        "epochs_total": None, "part": None,
     }
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from lib_lrsched.errors import ConflictError, RequestError, RunStateError
 from lib_lrsched.optimizer.codec import is_finite
 from lib_lrsched.schedule import plateau
-from lib_lrsched.storage.resume import KeptState, Resumption, WentBack
+from lib_lrsched.storage.resume import KeptState, Resumption, WentBack, leaves_run
 from lib_lrsched.storage.run_state import Known, RunState
 from lib_lrsched.storage.store import Store
 
@@ -40,7 +40,7 @@ def find(store: Store, kind: str, name: str, now: Known | None, choice: str, rea
     Raises:
         RequestError: the snapshot that was chosen cannot be resumed from.
     """
-    if choice == "file" or now is None:
+    if leaves_run(choice) or now is None:
         return Resumption(choice), None
     if kept is not None:
         return _kept(store, kind, name, now, choice, read, kept)

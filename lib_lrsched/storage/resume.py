@@ -2,10 +2,11 @@
 
 The user chooses:
 
-    continue   the plan continues where it was; where the text is another one, that is "new"
-    new        the text in the field, at absolute steps of the run's life, from here on
-    restart    the text from its beginning, over the steps that are left
-    file       nothing of a stored run: the file is trained on as it is, as a new run
+    continue       the plan continues where it was; where the text is another one, that is "new"
+    new            the text in the field, at absolute steps of the run's life, from here on
+    restart        the text from its beginning, over the steps that are left
+    file           nothing of a stored run: the file is trained on as it is, as a new run, at absolute steps
+    file-restart   the same, with the text from its beginning, over the steps that are left
 
 The mode is what happens: one of these, or "start" where no stored run is resumed. ``mode_of`` is the only rule; training, preview
 and endpoints ask it, and the page shows what they answer. A text that is a range test and nothing else always begins with its
@@ -22,7 +23,7 @@ from lib_lrsched.schedule.searching import is_search
 
 from .run_state import RunState
 
-Choice = Literal["continue", "new", "restart", "file"]
+Choice = Literal["continue", "new", "restart", "file", "file-restart"]
 CHOICES: tuple[str, ...] = get_args(Choice)
 
 SAID = {
@@ -31,7 +32,13 @@ SAID = {
     "new": "resumes with a new schedule from here",
     "restart": "resumes and restarts the schedule over the remaining steps",
     "file": "starts",
+    "file-restart": "starts a new run and the schedule from its beginning",
 }
+
+
+def leaves_run(choice: str) -> bool:
+    """Whether nothing of a stored run is resumed, whichever knows what is trained."""
+    return choice in ("file", "file-restart")
 
 
 class KeptState(NamedTuple):
@@ -93,7 +100,7 @@ def mode_of(choice: str, last: PlannedBefore | None, rate_text: str) -> str:
     """
     if choice == "restart" or is_search(rate_text):
         return "restart"
-    if choice == "file":
+    if leaves_run(choice):
         return choice
     if last is None:
         return "start"
@@ -102,11 +109,11 @@ def mode_of(choice: str, last: PlannedBefore | None, rate_text: str) -> str:
 
 def written_mode(mode: str) -> str:
     """The mode as a leg keeps it: a new run from a file as it is has a first leg like any other."""
-    return "start" if mode == "file" else mode
+    return "start" if leaves_run(mode) else mode
 
 
 def origin_of(mode: str, last: PlannedBefore | None, initial_step: int) -> int:
     """The step of the run's life at which the text's own step 0 lies."""
-    if mode == "restart":
+    if mode in ("restart", "file-restart"):
         return initial_step
     return last.origin if mode == "continue" and last is not None else 0

@@ -295,6 +295,9 @@ class TrainingRun:
         self.note(said if times == 1.0 else f"{said}, times {times:g} after a rescue", event)
         for message in resumed.messages:
             self.note(message)
+        tail = self.planned.tail(self.initial_step)
+        if tail:
+            self.note(tail)
 
     def _replay(self) -> None:
         """What the plan has seen of the loss and of what else it watches, from the history."""
@@ -310,7 +313,7 @@ class TrainingRun:
     def _found(self, known: Known | None) -> RunState | None:
         """The stored run that this one resumes."""
         found = self.planned.resumed.state
-        if self.planned.resumed.choice == "file" or self.planned.resumed.heir_of is not None:
+        if resume.leaves_run(self.planned.resumed.choice) or self.planned.resumed.heir_of is not None:
             return None
         if found is None and known is not None:
             request = self.request

@@ -17,6 +17,7 @@ from lib_lrsched.schedule.counting import Counts, count_steps
 from lib_lrsched.schedule.plan import Plan, plan
 from lib_lrsched.schedule.searching import is_search
 from lib_lrsched.storage import resume
+from lib_lrsched.storage.remaining import part_of
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import Leg
 from lib_lrsched.storage.stretching import find_stretch, has_same_past, planned_before
@@ -87,6 +88,20 @@ class RunPlan:
         """What other max steps than the stored run's, or other counts, do to rate and clip threshold where it resumes."""
         found = ((what, find_stretch(then, now, step, self.origin)) for what, then, now in self._then_and_now())
         return [one.message(what) for what, one in found if one is not None]
+
+    def tail(self, step: int) -> str:
+        """That the text begins in its middle, where nobody chose that: what of it runs and what is over; else empty.
+
+        Nothing is said of a text that has what is over from the run's own.
+        """
+        mode = resume.mode_of(self.resumed.choice, self._last_leg(), self.request.rate_text)
+        if self.resumed.choice != "continue" or mode == "continue":
+            return ""
+        part, leg = part_of(self.plan, step - self.origin), self._last_leg()
+        then = None if leg is None or leg.origin != self.origin else planned_before(leg)
+        if not part.loses or (then is not None and has_same_past(then, self.plan, step - self.origin)):
+            return ""
+        return part.message()
 
     def has_same_past(self, step: int) -> bool:
         """Whether the steps before ``step`` were trained as the run is planned now."""

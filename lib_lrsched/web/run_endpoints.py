@@ -13,10 +13,10 @@ from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
 from lib_lrsched.errors import RequestError, RunStateError
-from lib_lrsched.preview.run_view import Histories, run_answer
+from lib_lrsched.preview.run_view import ENDED, Histories, run_answer
 from lib_lrsched.storage import labels
 from lib_lrsched.storage.history import Event, History
-from lib_lrsched.storage.resume import mode_of
+from lib_lrsched.storage.resume import leaves_run, mode_of
 from lib_lrsched.storage.run_state import RunState
 from lib_lrsched.training.options import OPTIONS, values
 from lib_lrsched.training.range_test import range_test_of
@@ -170,6 +170,29 @@ def preflight(request: PreflightRequest, runtime: Runtime = RUNTIME) -> Response
     return Answer({"findings": runtime.findings(request.kind, request.name, request.inputs)})
 
 
+@router.get("/training")
+def training(runtime: Runtime = RUNTIME) -> Response:
+    """What is trained now, and how the last training ended."""
+    live = dict(runtime.active())
+    running = [_with_rescues(runtime, one.state(), one.history) for one in live.values()]
+    last = next((state for state in runtime.store.runs() if state.id not in live and state.state in ENDED), None)
+    return Answer({"running": running, "preparing": runtime.preparing(), "last": None if last is None else _ended(runtime, last)})
+
+
+def _ended(runtime: Runtime, state: RunState) -> dict[str, Any]:
+    try:
+        return _with_rescues(runtime, state, _histories.of(runtime.store.history_path(state.id)))
+    except RunStateError as error:
+        return {**one_run(runtime, state), "rescues": [], "trouble": str(error)}
+
+
+def _with_rescues(runtime: Runtime, state: RunState, history: History) -> dict[str, Any]:
+    """A run and what the guard did in its last leg: one that was continued tells of its last training alone."""
+    events = history.events()
+    rescues = [one for one in events if one["event"] == "rescue" and one["time_s"] >= state.started_s]
+    return {**one_run(runtime, state), "rescues": rescues}
+
+
 @router.get("/resume")
 def resume(query: ResumeQuery = Depends(ResumeQuery), runtime: Runtime = RUNTIME) -> Response:
     """Whether a stored run belongs to what is trained as it is now, where and how its training resumes, with which settings."""
@@ -221,7 +244,7 @@ def _resume(runtime: Runtime, kind: str, name: str, rate_text: str | None) -> di
     answer |= {"step": step if resumed.step is None else resumed.step, "file_step": step, "exact": resumed.step is not None}
     answer["mode"] = _mode(choice, state, rate_text)
     if state is None:
-        message = "the file is trained on as it is, as a new run" if choice == "file" else "; ".join(resumed.messages)
+        message = "the file is trained on as it is, as a new run" if leaves_run(choice) else "; ".join(resumed.messages)
         return answer | {"message": message or f"no stored run belongs to {name!r} as it is now, at step {step}"}
     return answer | {**_known(runtime, state), "message": "; ".join(resumed.messages)}
 

@@ -43,6 +43,9 @@ class Runtime(Protocol):
     def active(self) -> Mapping[str, LiveRun]:
         """The runs in progress, by id: a copy."""
 
+    def preparing(self) -> list[dict[str, Any]]:
+        """The trainings that were started and have not made an update yet: `{"kind", "name", "total_steps"}`."""
+
     def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
         """Step, digest and file time (ns) of an embedding or hypernetwork as it is now; None where there is none."""
 

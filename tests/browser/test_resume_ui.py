@@ -15,6 +15,7 @@ from practice_runs import INTERRUPTED_AT, OTHER, SAVED_AT, STEPS, TEXT
 pytestmark = pytest.mark.usefixtures("runs_of_all_sorts")
 
 INLINE = "#lrsched_inline_embeddingRate"
+LIST = "#lrsched_preflight"
 RATE = "#train_embedding_learn_rate textarea"
 CAPTION = f"{INLINE} > .lrsched-muted"
 
@@ -62,17 +63,26 @@ def test_each_way_is_said_and_drawn_as_one_types(page: Page) -> None:
     expect(caption).to_have_text(f"{begin}the plan continues.")
     expect(hint).to_be_empty()
     page.fill(RATE, OTHER)
-    expect(hint).to_contain_text("it will be a new schedule from here, in force from step 20 on.")
-    expect(caption).to_have_text(f"{begin}a new schedule is in force.")
-    offer.locator("select").select_option("restart")
+    words = "has another text than the run: it counts from step 0 of the run, and is in force from step 20 on."
+    expect(hint).to_contain_text(words)
+    part = "steps 20 to 60 of the text will be played; 20 of the 60 steps of linear(0.004, 1e-4) are over"
+    expect(caption).to_have_text(f"{begin}this text is in force: {part}.")
+    expect(page.locator(f"{INLINE} .lrsched-look-over")).to_be_visible()
+    expect(page.locator(LIST)).to_contain_text(f"training resumes at step 20: {part}. To play the text from its beginning, choose")
+    page.get_by_role("button", name="Play it from its beginning").locator("visible=true").press("Enter")
+    expect(offer.locator("select")).to_have_value("restart")
+    expect(page.locator(f"{INLINE} .lrsched-look-over")).to_have_count(0)
+    expect(page.locator(LIST)).to_be_hidden()
     expect(hint).to_have_text("The text's step 0 will be step 20.")
-    expect(caption).to_have_text(f"{begin}the schedule restarts over the remaining steps.")
+    expect(caption).to_have_text(f"{begin}this text begins, over the remaining steps.")
+    expect(page.get_by_role("button", name="Play it from its beginning")).to_be_hidden()
     assert [steps[0] for steps in ahead(page)] == [INTERRUPTED_AT, 0]
     assert page.evaluate("lrsched.helpers.helps[0].chart.data.series.find(({look}) => look === 0).y[0]") == 0.004
     page.fill(RATE, TEXT)
     offer.locator("select").select_option("new")
-    expect(hint).to_have_text("The text's steps are those of the run's life; it is in force from step 20 on.")
-    expect(caption).to_have_text(f"{begin}a new schedule is in force.")
+    expect(hint).to_have_text("The text counts from step 0 of the run, and is in force from step 20 on.")
+    part = "steps 20 to 60 of the text will be played; warmup(0.005):10 (steps 0 to 10)"
+    expect(caption).to_contain_text(f"{begin}this text is in force: {part}")
     offer.locator("select").select_option("continue")
     expect(hint).to_be_empty()
     expect(caption).to_have_text(f"{begin}the plan continues.")
@@ -102,7 +112,7 @@ def test_error_a_choice_that_the_server_does_not_take_is_taken_back(page: Page) 
 def test_a_choice_holds_for_one_training(page: Page) -> None:
     offer = open_train(page, "over", OTHER, 32)
     offer.locator("select").select_option("restart")
-    expect(page.locator(CAPTION)).to_contain_text("the schedule restarts over")
+    expect(page.locator(CAPTION)).to_contain_text("this text begins, over the remaining steps.")
     train(page, OTHER, 32)
     expect(page.locator("#ti_output textarea")).to_have_value(re.compile("^Training finished at 32 steps"), timeout=60_000)
     expect(offer).to_contain_text(f"Continues at step 32 of 32 with{OTHER}")

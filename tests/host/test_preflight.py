@@ -67,7 +67,7 @@ def test_a_host_without_what_is_looked_at_gives_no_finding_and_no_exception(grou
     bare = replace(ground.host(), shared=SimpleNamespace(), ti=ModuleType("ti"), embedding=lambda name: 1 / 0)
     assert found(bare, template_filename="none.txt") == []
     assert preflight.of_start(bare, "embedding", NAME, {}) == []
-    assert found(ground.host(), learn_rate=5, steps=[], data_root=7, log_directory=None, batch_size="x") == []
+    assert found(ground.host(), learn_rate=5, steps=[], data_root=7, log_directory=None, batch_size=["x"]) == []
     assert found(with_model(ground, None)) == [], "no model is loaded yet, and asking loads none"
 
 
@@ -324,8 +324,43 @@ def test_a_schedule_that_ends_early_or_never_begins(ground):
     )
     assert found(ground.host(), learn_rate="0:99, 1e-3", steps=100) == []
     assert found(ground.host(), learn_rate="0:2999, 0.005:3000, 0", steps=10_000_000) == []
-    assert found(ground.host(), learn_rate="cosine(", steps=100) == [], "the chart beside the field shows it"
     assert found(ground.host(), learn_rate="0.005:2ep", steps=100, data_root=str(ground.data))[0][0] == "warning"
+
+
+@pytest.mark.parametrize(("inputs", "message"), [
+    ({"learn_rate": "cosine("}, "the learning rate cannot be planned: expected a value, found the end of the text"),
+    ({"learn_rate": ""}, "no learning rate is given: write one, such as 0.005"),
+    ({"clip_grad_mode": "norm", "clip_grad_value": "cosine("},
+     "the gradient clip value cannot be planned: expected a value, found the end of the text"),
+    ({"clip_grad_mode": "value", "clip_grad_value": ""},
+     "no gradient clip value is given: write one, such as 0.1, or switch clipping off"),
+    ({"data_root": ""}, "no data set directory is given: name the folder with the images"),
+    ({"template_filename": ""}, "no prompt template is chosen: choose one, such as subject_filewords.txt"),
+    ({"template_filename": "gone.txt"}, "there is no prompt template 'gone.txt': choose another"),
+    ({"steps": None}, "Max steps: a whole number from 1"),
+    ({"steps": 0}, "Max steps: a whole number from 1, not 0"),
+    ({"steps": "1e400"}, "Max steps: a whole number from 1, not '1e400'"),
+    ({"batch_size": 1.5}, "Batch size: a whole number from 1, not 1.5"),
+    ({"gradient_step": -1}, "Gradient accumulation steps: a whole number from 1, not -1"),
+    ({"training_width": ""}, "Width: a whole number from 1"),
+    ({"create_image_every": -5}, "Save an image every N steps: a whole number from 0, not -5"),
+    ({"tag_drop_out": 1.2}, "Drop out tags when creating prompts: a number from 0 to 1, not 1.2"),
+])  # fmt: skip
+def test_error_a_field_that_holds_nothing_to_train_with(ground, inputs, message):
+    assert only(ground.host(), **{"steps": 100, **inputs}) == ("error", message)
+
+
+def test_a_batch_and_an_accumulation_that_the_set_is_too_small_for(ground):
+    there = {"data_root": str(ground.data), "steps": 100}
+    count = len(service.decodable_images(ground.data))
+    assert found(ground.host(), **there, batch_size=count, gradient_step=1) == []
+    assert only(ground.host(), **there, batch_size=count + 1) == (
+        "warning", f"the data set has {count} images, so a batch size of {count + 1} is taken as {count}",
+    )
+    assert only(ground.host(), **there, batch_size=2, gradient_step=count)[1] == (
+        f"the data set has {count} images, which is {count // 2} batches of 2, so gradient accumulation of {count} steps is taken "
+        f"as {count // 2}"
+    )
 
 
 def test_errors_come_first(ground):

@@ -98,6 +98,45 @@ def test_file_is_a_new_run_of_what_is_in_the_file(ground, kind):
 
 
 @both_kinds
+def test_a_new_run_of_the_file_can_begin_with_the_texts_beginning(ground, kind, monkeypatch):
+    ground.install()
+    rates(ground, kind, OLD, 6)
+    with monkeypatch.context() as patch:
+        practice_host_interrupt(patch, ground, 9)
+        first = rates(ground, kind, NEW, 14, "file-restart")
+    assert rates(ground, kind, NEW, 14) == planned(NEW, 8, range(8))[len(first):]
+    assert first == planned(NEW, 8, range(len(first)))
+    assert len(ground.runs()) == 2
+    new = ground.runs()[0]
+    assert [(leg.mode, leg.origin, leg.start_step) for leg in new.legs] == [("start", 6, 6), ("continue", 6, 9)]
+    message = f"starts a new run and the schedule from its beginning at step 6 of 14 with `{NEW}`"
+    assert ("leg", message) in ground.events(new)
+
+
+@both_kinds
+def test_a_text_of_which_only_the_tail_will_run_is_said_before_and_in_the_log(ground, kind):
+    ground.install()
+    rates(ground, kind, OLD, 6)
+    over = "warmup(0.02):4 (steps 0 to 4) and 2 of the 8 steps of cosine(0.02, 0.001)"
+    said = f"steps 6 to 12 of the text will be played; {over} are over"
+
+    def before(text: str) -> list[str]:
+        found = ground.runtime.findings(kind, NAME, {"learn_rate": text, "steps": 12})
+        return [one["message"] for one in found if one["subject"] == "resume"]
+
+    beginning = "To play the text from its beginning, choose that as the resume mode"
+    assert before(NEW) == [f"training resumes at step 6: {said}. {beginning}"]
+    assert before("0.003") == [], "all steps of a constant are alike"
+    assert before("linear(0.01, 0.001):6, 0.0005") == [], "what is over was trained so"
+    for choice in ("new", "restart", "file-restart", "file"):  # who chooses knows it
+        ground.runtime.choose(kind, NAME, choice)
+        assert before(NEW) == []
+    ground.runtime.choose(kind, NAME, "continue")
+    rates(ground, kind, NEW, 12)
+    assert ("note", said) in ground.events()
+
+
+@both_kinds
 def test_a_choice_holds_for_one_training(ground, kind):
     ground.install()
     rates(ground, kind, OLD, 4)
@@ -118,7 +157,7 @@ def test_a_refused_training_leaves_the_choice_as_it_is(ground, kind):
 
 
 def test_error_no_such_way(ground):
-    with pytest.raises(ValueError, match="expected one of continue, new, restart, file, got 'back'"):
+    with pytest.raises(ValueError, match="expected one of continue, new, restart, file, file-restart, got 'back'"):
         ground.install().choose("embedding", NAME, "back")
 
 

@@ -73,6 +73,9 @@ class FakeRuntime:
     def active(self) -> dict[str, Live]:
         return dict(self.live)
 
+    def preparing(self) -> list[dict[str, Any]]:
+        return []
+
     def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
         return self.found.get((kind, name))
 
@@ -532,6 +535,47 @@ def test_a_preview_of_a_continued_run_says_its_mode(client: Client, runtime: Fak
     assert post(client, "/preview", clip)["results"][0]["mode"] == "new"
 
 
+def test_a_preview_says_in_numbers_which_part_of_a_text_runs(client: Client, runtime: FakeRuntime):
+    runtime.store.save(state())
+    body = PREVIEW | {"run": "a", "initial_step": 120, "texts": ["warmup(0.005):100, 1e-3", "0.004", "foo("]}
+    first, constant, broken = post(client, "/preview", body)["results"]
+    assert first["part"] == {
+        "start": 120, "stop": 2000, "loses": True,
+        "over": [{"text": "warmup(0.005):100", "start": 0, "stop": 100, "until": 100},
+                 {"text": "1e-3", "start": 100, "stop": 2000, "until": 120}],
+        "said": "steps 120 to 2,000 of the text will be played; warmup(0.005):100 (steps 0 to 100) and 20 of the 1,900 steps of "
+                "1e-3 are over",
+    }  # fmt: skip
+    assert constant["part"]["loses"] is False
+    assert "part" not in broken
+    for way, origin in (("restart", 120), ("file-restart", 120), ("file", 0)):
+        result = post(client, "/preview", body | {"way": way})["results"][0]
+        assert (result["mode"], result["origin"], result["part"] is None) == (way, origin, origin > 0)
+    assert post(client, "/preview", PREVIEW)["results"][0]["part"] is None
+
+
+def test_what_is_trained_and_how_the_last_training_ended(client: Client, runtime: FakeRuntime):
+    assert get(client, "/training") == {"running": [], "preparing": [], "last": None}
+    runtime.store.save(state())
+    history = History.open(runtime.store.history_path("a"))
+    history.record(HistoryRow(0, 0.005, 0.005, 0.1, None, 1_000.0))
+    history.event(12, "rescue", "update 12: the loss is nan")
+    history.close()
+    runtime.store.save(state("older", legs=(Leg(0, 900.0, 200, "1", 12, 1, 1),)))
+    last = get(client, "/training")["last"]
+    assert (last["id"], last["outcome"]) == ("a", "finished: 120 of 200 updates")
+    assert [(one["step"], one["message"]) for one in last["rescues"]] == [(12, "update 12: the loss is nan")]
+    runtime.live["b"] = Live(state("b", state="running"))
+    runtime.live["b"].history.event(3, "rescue", "update 3: the loss is nan")
+    answer = get(client, "/training")
+    (running,) = answer["running"]
+    assert (running["id"], len(running["rescues"]), answer["last"]["id"]) == ("b", 1, "a")
+    runtime.store.history_path("a").write_bytes(b"nonsense\nnonsense\n")
+    last = get(client, "/training")["last"]
+    assert last["rescues"] == []
+    assert "history.jsonl" in last["trouble"]
+
+
 def test_an_optimizer_in_a_stored_run_that_is_no_name_is_not_known(client: Client, runtime: FakeRuntime):
     runtime.store.save(state(settings={"optimizer": 7}))
     assert post(client, "/preview", PREVIEW | {"run": "a", "texts": ["onecycle(1e-3)"]})["results"][0]["warnings"] == []
@@ -540,10 +584,11 @@ def test_an_optimizer_in_a_stored_run_that_is_no_name_is_not_known(client: Clien
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"kind": "embedding", "name": "x", "way": "back"}, 'way: expected one of continue, new, restart, file, got "back"'),
+        ({"kind": "embedding", "name": "x", "way": "back"},
+         'way: expected one of continue, new, restart, file, file-restart, got "back"'),
         ({"kind": "lora", "name": "x", "way": "new"}, 'kind: expected embedding or hypernetwork, got "lora"'),
         ({"kind": "embedding", "name": 7, "way": "new"}, "name: expected a text, got 7"),
-        ({"kind": "embedding", "name": "x"}, "way: expected one of continue, new, restart, file, got nothing"),
+        ({"kind": "embedding", "name": "x"}, "way: expected one of continue, new, restart, file, file-restart, got nothing"),
     ],
 )
 def test_error_no_way_to_go_on(client: Client, body: Any, words: str):

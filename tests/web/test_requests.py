@@ -85,7 +85,7 @@ def edit(do: str, **fields: Any) -> dict[str, Any]:
     ("/preview", PREVIEW, {"points": MAX_POINTS + 1}, f"{POINTS} 2001"),
     ("/preview", PREVIEW, {"optimizer": ["SGD"]}, 'optimizer: expected a class name such as AdamW, or null, got ["SGD"]'),
     ("/preview", PREVIEW, {"run": 3}, "run: expected the id of a run, or null, got 3"),
-    ("/preview", PREVIEW, {"way": "back"}, 'way: expected one of continue, new, restart, file, or null, got "back"'),
+    ("/preview", PREVIEW, {"way": "back"}, 'way: expected one of continue, new, restart, file, file-restart, or null, got "back"'),
     ("/preview", PREVIEW, {"rate_text": 0.1}, "rate_text: expected a text, or null, got 0.1"),
     ("/preview", PREVIEW, {"data_root": 1}, "data_root: expected the name of a folder, or null, got 1"),
     ("/export", EXPORT, {"base": "nan"}, 'base: expected a finite number, or null, got "nan"'),

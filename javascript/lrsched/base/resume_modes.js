@@ -3,17 +3,23 @@ import {el} from "./dom.js";
 import {formatCount} from "./format.js";
 
 const LABELS = {
-    continue: "continue the schedule",
-    new: "new schedule from here",
-    restart: "restart the schedule over the remaining steps",
-    file: "start from the file as it is, as a new run",
+    continue: "continue this run",
+    restart: "continue, with the text from its beginning",
+    new: "continue, with the text as if it had been in force from step 0",
+    "file-restart": "a new run from the file, with the text from its beginning",
+    file: "a new run from the file, with the text from the file's step on",
 };
-const MARKS = {start: "continues at", continue: "continues at", new: "new schedule from", restart: "restarts at", file: "new run from"};
+/** Where no run is known: then there is nothing to continue but the file. */
+const FILE_LABELS = {continue: "the text from the file's step on", restart: "the text from its beginning"};
+const MARKS = {
+    start: "continues at", continue: "continues at", new: "new schedule from", restart: "restarts at", file: "new run from",
+    "file-restart": "new run from",
+};
 const CAPTIONS = {
     start: "the plan continues",
     continue: "the plan continues",
-    new: "a new schedule is in force",
-    restart: "the schedule restarts over the remaining steps",
+    new: "this text is in force",
+    restart: "this text begins, over the remaining steps",
 };
 
 /** What stands at the mark of the step at which a run resumes. */
@@ -21,19 +27,46 @@ export function mark(mode, step) {
     return `${MARKS[mode]} ${formatCount(step)}`;
 }
 
-/** What a chart of a resumed run shows, as a sentence. */
-export function caption(mode, step) {
+/** What a chart of a resumed run shows, as a sentence; `part` is what the server says of the steps of the text that run. */
+export function caption(mode, step, part = null) {
     const at = formatCount(step);
-    if (mode === "file") return `A new run, which begins at step ${at}.`;
-    return `Up to step ${at} as it was planned; from there ${CAPTIONS[mode]}.`;
+    if (mode === "file-restart") return `A new run, which begins at step ${at} with the text's step 0.`;
+    const words = mode === "file" ? `A new run, which begins at step ${at}` : `Up to step ${at} as it was planned; from there ${CAPTIONS[mode]}`;
+    return part?.loses && isInMiddle(mode) ? `${words}: ${part.said}.` : `${words}.`;
+}
+
+/** Whether the steps of the text that are over were never trained with it. */
+export function isInMiddle(mode) {
+    return mode === "new" || mode === "file" || mode === "start";
+}
+
+/** The way that plays the text from its beginning, in the place of another. */
+export function fromBeginning(way) {
+    return way === "file" ? "file-restart" : "restart";
+}
+
+/** Whether a way leaves the stored run alone. */
+export function leavesRun(way) {
+    return way === "file" || way === "file-restart";
 }
 
 /** Puts the ways in `names` into a select box; `onChange(way)` hears of a choice. */
 export function fill(select, names, onChange) {
-    select.replaceChildren(...names.map((name) => el("option", {value: name, text: LABELS[name]})));
+    offer(select, names);
     select.addEventListener("change", () => onChange(select.value));
     return select;
 }
 
+/** Other ways in a select box that is there, or the same; `hasRun` says that a stored run can be resumed. */
+export function offer(select, names, {hasRun = true} = {}) {
+    const labels = hasRun ? LABELS : FILE_LABELS;
+    const key = names.map((name) => labels[name]).join("\n");
+    if (select.dataset.key === key) return;
+    select.dataset.key = key;
+    select.replaceChildren(...names.map((name) => el("option", {value: name, text: labels[name]})));
+}
+
 /** All ways. */
 export const all = Object.keys(LABELS);
+/** Those where no run is known. */
+export const ofFile = Object.keys(FILE_LABELS);

@@ -54,6 +54,12 @@ export function backToDefaults({options, defaults, descriptions, run}) {
     return Object.fromEntries(found.map(({name}) => [name, defaults[name]]));
 }
 
+/** Those of the given options that there are and that are others than those in force. */
+export function differingFrom({options, descriptions}, given) {
+    const found = descriptions.filter(({name}) => name in given && given[name] !== options[name]);
+    return Object.fromEntries(found.map(({name}) => [name, given[name]]));
+}
+
 /** All that is chosen after one option was changed; what would do nothing without it goes with it. */
 export function withChange({chosen, descriptions}, name, value) {
     const found = {...chosen, [name]: value};

@@ -10,6 +10,8 @@ import {OptionsSource} from "./options_source.js";
 import * as words from "./option_words.js";
 
 const KINDS = ["embedding", "hypernetwork"];
+const LOOKS = 40;
+const LOOK_MS = 100;
 const GOING_ON = new Set(["pending", "running"]);
 
 /** The box. `resumes` are the Train tab's offers by kind; `onChange()` hears of a choice. */
@@ -53,6 +55,37 @@ export class OptionsBox {
     get source() {
         const named = KINDS.filter((kind) => this.sources[kind].name !== "");
         return this.sources[named.includes(this.select.value) ? this.select.value : named[0] ?? KINDS[0]];
+    }
+
+    /** All options of the one that is shown, by name; none where no name is chosen. */
+    inForce() {
+        return {...this.source.current?.options};
+    }
+
+    /** Whether an option of this name is described for one of the names that are chosen. */
+    has(name) {
+        return KINDS.some((kind) => this.sources[kind].current?.descriptions.some((one) => one.name === name));
+    }
+
+    /** The options of a kind that are others than these: `{label, here, there}`. */
+    differences(kind, options) {
+        const {current} = this.sources[kind];
+        const found = (current?.descriptions ?? []).filter(({name}) => name in options && options[name] !== current.options[name]);
+        return found.map(({name, label}) => ({label, here: current.options[name] || "off", there: options[name] || "off"}));
+    }
+
+    /** Chooses options for the next training of the name of a kind; resolves to why they were refused, or "". */
+    async fill(kind, options) {
+        const source = this.sources[kind];
+        for (let look = 0; look < LOOKS && (source.name !== fields.value(kind) || source.current === null); look++) {
+            this.refresh();
+            await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+        }
+        if (source.current === null) return source.trouble || "the server has not said which there are";
+        for (const field of this.#forms[kind]?.fields ?? []) field.reset();
+        const refused = await source.choose(() => ({})) || await source.choose((answer) => words.differingFrom(answer, options));
+        this.onChange();
+        return refused;
     }
 
     get #isLive() {

@@ -5,7 +5,7 @@ import {formatCount} from "../base/format.js";
 import {Latest} from "../base/latest.js";
 import * as resumeModes from "../base/resume_modes.js";
 
-const WAYS = ["continue", "new", "restart"]; // a new run from the file is not a continuation
+const WAYS = ["continue", "restart", "new"]; // a new run from the file is not a continuation
 const GOING_ON = new Set(["pending", "running"]);
 
 /** The select boxes and their note; sets `planner.form.continued`. */

@@ -7,6 +7,7 @@ import {Chart} from "../chart/chart.js";
 import {CursorGroup} from "../chart/cursor_group.js";
 import {scheduleLines} from "../chart/schedule_lines.js";
 import {Completion} from "../editor/completion.js";
+import {withSkipped} from "../train/skipped.js";
 import {Editor} from "../editor/editor.js";
 import {ItemForm} from "../editor/item_form.js";
 import {Items} from "../editor/items.js";
@@ -22,6 +23,7 @@ const FIRST_TEXTS = {rate: "", clip: "1"};
 /** The planning part of the tab; made once, when its markup is on the page. */
 export class Planner {
     constructor() {
+        this.onResult = () => {}; // hears of each answer on the editor's own text
         this.form = new Form(() => this.#fieldsChanged());
         const kept = this.form.recall();
         if (kept) byId("text").value = kept.text;
@@ -127,6 +129,7 @@ export class Planner {
 
     #answered(answer, question) {
         const [own, ...others] = answer.results;
+        this.onResult(own);
         this.editor.showResult(own);
         this.comparison.showResults(others);
         this.say("");
@@ -173,7 +176,8 @@ export class Planner {
         const named = [[this.lastGood, 0, "this schedule"], ...others.map((result, i) => [result, this.#look(result, i), this.#label(result, i)])];
         const drawn = named.filter(([result]) => result?.ok);
         const x = {xLow: 0, xHigh: Math.max(1, question.total_steps ?? 1, this.lastGood?.total_steps ?? 1)};
-        this.chart.show({...x, ...scheduleLines(drawn, answer.initial_step, own.mode)});
+        const shown = {...x, ...scheduleLines(drawn, answer.initial_step, own.mode)};
+        this.chart.show(question.kind === "rate" ? withSkipped(shown, own, answer.initial_step) : shown);
         const momenta = drawn.filter(([result]) => result.momentum);
         setHidden(byId("momentum"), momenta.length === 0);
         this.momentum.show({...x, series: momenta.map(([result, look, name]) => ({name, look, x: result.x, y: result.momentum}))});

@@ -8,6 +8,7 @@ const TARGETS = {
     hypernetwork: {field: "hypernetworkRate", label: "hypernetwork rate", kind: "rate"},
     clip: {field: "clip", label: "clip threshold", kind: "clip"},
 };
+const OFF = "Send is off while the text has an error.";
 const SHARED = {steps: "max steps", batch: "batch", accumulate: "accumulation", folder: "folder"};
 
 /** The buttons "Send to Train tab" and "Read from Train tab". */
@@ -21,7 +22,19 @@ export class Transfer {
         }
         byId("fetch_train").addEventListener("click", () => this.#fetch());
         byId("kind").addEventListener("input", () => this.refresh());
+        planner.onResult = (result) => this.#allow(result.ok);
         this.refresh();
+    }
+
+    /** A text with an error is not sent: nothing could be trained with it. */
+    #allow(isGood) {
+        for (const name of Object.keys(TARGETS)) {
+            byId("send_" + name).disabled = !isGood;
+            byId("send_" + name).title = isGood ? "" : "The text has an error";
+        }
+        const line = byId("transfer_said");
+        if (!isGood) this.#say(OFF, true);
+        else if (line.textContent === OFF) this.#say("");
     }
 
     /** Shows the buttons that fit what the schedule is for. */

@@ -1,7 +1,8 @@
-// What is kept of the chosen run: its snapshots, the run as one file to take elsewhere, and its end.
+// What is kept of the chosen run: its snapshots, which of them are whole and which one is resumed from, how much of the disk it
+// takes, the run as one file to take elsewhere, and its end.
 import {ApiError, request, url} from "../base/api.js";
 import {byId, el, setHidden, setText} from "../base/dom.js";
-import {formatCount, formatMoment, formatSize} from "../base/format.js";
+import {formatCount, formatMoment, formatSize, formatUpdates} from "../base/format.js";
 import {Latest} from "../base/latest.js";
 
 const GOING_ON = new Set(["pending", "running"]);
@@ -14,7 +15,9 @@ export class RunFiles {
 
     constructor(onList) {
         this.onList = onList;
+        this.onChosen = () => {}; // hears of what kind it was chosen from where its next training resumes
         this.run = null;
+        this.found = null;
         this.panel = byId("run_snapshots");
         this.question = byId("run_ask");
         byId("run_snapshots_open").addEventListener("click", () => this.#openSnapshots(this.panel.hidden));
@@ -23,6 +26,13 @@ export class RunFiles {
         byId("run_delete_yes").addEventListener("click", () => this.#delete());
         this.question.addEventListener("keydown", (event) => {
             if (event.key === "Escape") this.#openQuestion(false);
+        });
+        byId("run_check").addEventListener("click", () => this.#check());
+        byId("run_keep_last").addEventListener("click", () => this.#openKeep(true));
+        byId("run_keep_yes").addEventListener("click", () => this.#keepLast());
+        byId("run_keep_no").addEventListener("click", () => this.#openKeep(false));
+        byId("run_keep_ask").addEventListener("keydown", (event) => {
+            if (event.key === "Escape") this.#openKeep(false);
         });
     }
 
@@ -39,10 +49,19 @@ export class RunFiles {
         if (!isGoingOn || !this.panel.hidden) this.#read(isGoingOn);
     }
 
+    /** Something was chosen elsewhere: reads at the next look. */
+    again() {
+        this.#key = "";
+    }
+
     #reset() {
         this.#setExport("");
         this.#say("");
+        this.#told("");
+        this.found = null;
         setHidden(this.question, true);
+        setHidden(byId("run_keep_ask"), true);
+        setText(byId("run_size"), "");
         byId("run_snapshots_rows").replaceChildren();
     }
 
@@ -51,7 +70,8 @@ export class RunFiles {
         try {
             const answer = await this.#asked.ask("GET", `runs/${encodeURIComponent(run.id)}/bundles`);
             if (answer === null || run.id !== this.run.id) return;
-            this.#list(answer.bundles);
+            this.#list(answer);
+            if (!this.panel.hidden) this.#readMore(run, isGoingOn);
             if (!isGoingOn) this.#setExport(reason(answer.bundles), run.id);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
@@ -79,10 +99,152 @@ export class RunFiles {
         if (isOpen && this.run) this.#read(byId("run_delete").disabled);
     }
 
-    #list(snapshots) {
-        byId("run_snapshots_rows").replaceChildren(...snapshots.map(row));
-        setHidden(byId("run_snapshots_table"), snapshots.length === 0);
-        setHidden(byId("run_snapshots_none"), snapshots.length > 0);
+    #list(found) {
+        const before = this.found;
+        this.found = {...found, from: before?.from ?? null};
+        this.#draw();
+    }
+
+    #draw() {
+        const {bundles, best} = this.found;
+        const isGoingOn = byId("run_delete").disabled;
+        const focused = document.activeElement?.dataset?.step;
+        const newest = bundles.find(({good}) => good);
+        const rows = [...bundles, ...(best === null ? [] : [best])].map((one) => this.#row(one, one === newest, isGoingOn));
+        byId("run_snapshots_rows").replaceChildren(...rows);
+        if (focused) byId("run_snapshots_rows").querySelector(`[data-step="${focused}"]`)?.focus({preventScroll: true});
+        setHidden(byId("run_snapshots_table"), rows.length === 0);
+        setHidden(byId("run_snapshots_none"), rows.length > 0);
+        const isUnchecked = [...bundles, best].some((one) => one?.good && !one.checked);
+        byId("run_check").classList.toggle("lrsched-primary", isUnchecked);
+        byId("run_check").disabled = rows.length === 0;
+        byId("run_keep_last").disabled = isGoingOn || bundles.length < 2 || newest === undefined;
+        if (byId("run_keep_last").disabled) setHidden(byId("run_keep_ask"), true);
+        else this.#wordKeep();
+        byId("run_keep_last").title = isGoingOn ? "When the run has ended" : "Deletes all snapshots but the newest good one";
+    }
+
+    #row(snapshot, isNewest, isGoingOn) {
+        const {from} = this.found;
+        const isChosen = from === null ? isNewest : from === snapshot.step && this.#first(from) === snapshot;
+        const cells = row(snapshot, snapshot === this.found.best);
+        const last = el("td", {data: {label: "Next training"}});
+        if (isChosen) last.append(el("span", {class: "lrsched-muted", text: "resumes from here"}));
+        else if (snapshot.good) {
+            last.append(el("button", {
+                type: "button", class: "lrsched-button", text: "Resume from here", disabled: isGoingOn, data: {step: snapshot.step},
+                title: "The next training goes on from this snapshot; the newer ones are given up when it begins",
+                on: {click: () => this.#resumeFrom(isNewest ? null : snapshot.step)},
+            }));
+        }
+        cells.append(last);
+        return cells;
+    }
+
+    /** Of several snapshots after as many updates the first is taken. */
+    #first(step) {
+        return [...this.found.bundles, this.found.best].find((one) => one?.step === step) ?? null;
+    }
+
+    /** What else there is to know where the panel is open: which snapshot was chosen, and what all of it takes on the disk. */
+    async #readMore(run, isGoingOn) {
+        try {
+            const [resume, listed] = await Promise.all([
+                isGoingOn ? null : request("GET", `resume?kind=${run.kind}&name=${encodeURIComponent(run.name)}`), request("GET", "runs"),
+            ]);
+            if (run.id !== this.run?.id || this.found === null) return;
+            this.found.from = resume?.run?.id === run.id ? resume.from_step : null;
+            this.#draw();
+            const own = listed.runs.find(({id}) => id === run.id)?.size_bytes ?? null;
+            const all = listed.unread > 0 ? "" : ` All ${formatCount(listed.runs.length)} runs together take ${formatSize(listed.size_bytes)}.`;
+            setText(byId("run_size"), own === null ? "" : `The run takes ${formatSize(own)} on the disk.${all}`);
+        } catch (error) {
+            if (!(error instanceof ApiError)) throw error; // the table is there; what it lacks comes with the next look
+        }
+    }
+
+    /** Reads all of it whole, however large. */
+    async #check() {
+        const {run} = this;
+        const button = byId("run_check");
+        button.disabled = true;
+        this.#told("Reading…");
+        try {
+            const answer = await request("POST", `runs/${encodeURIComponent(run.id)}/check`);
+            if (run.id !== this.run.id) return;
+            this.#list(answer);
+            const bad = [...answer.bundles, answer.best, ...answer.files].filter((one) => one && !one.good);
+            const count = answer.bundles.length + (answer.best === null ? 0 : 1) + answer.files.length;
+            const words = bad.map(({file, message}) => `${file}: ${message}`).join("; ");
+            this.#told(bad.length ? `Damaged: ${words}.` : `Read whole, and intact: ${count === 1 ? "one file" : `all ${count} files`}.`, bad.length > 0);
+        } catch (error) {
+            if (!(error instanceof ApiError)) throw error;
+            if (run.id === this.run.id) this.#told(`Not checked: ${error.message}`, true);
+        } finally {
+            button.disabled = false;
+        }
+    }
+
+    #openKeep(isOpen) {
+        if (isOpen) this.#wordKeep();
+        setHidden(byId("run_keep_ask"), !isOpen);
+        this.#told("");
+        byId(isOpen ? "run_keep_no" : "run_keep_last").focus({preventScroll: true});
+    }
+
+    /** The question, of the snapshots as they are known now. */
+    #wordKeep() {
+        const newest = this.found.bundles.find(({good}) => good);
+        const others = this.found.bundles.length - 1;
+        const what = others === 1 ? "the other snapshot" : `the other ${others} snapshots`;
+        const isChosen = this.found.from !== null && this.found.from !== newest?.step;
+        const chosen = isChosen ? "The one that was chosen for the next training is among them: it then resumes from the kept one. " : "";
+        const end = `${chosen}The best state and the ${this.run.kind}'s own file stay.`;
+        setText(byId("run_keep_text"), `Keep the snapshot after ${formatUpdates(newest?.step)}, and delete ${what} for good? ${end}`);
+    }
+
+    async #keepLast() {
+        const {run} = this;
+        try {
+            const {freed_bytes: freed, deleted, step} = await request("POST", `runs/${encodeURIComponent(run.id)}/keep-last`);
+            if (run.id !== this.run.id) return;
+            const what = deleted === 1 ? "1 snapshot" : `${formatCount(deleted)} snapshots`;
+            this.#told(`Deleted ${what}, ${formatSize(freed)}; that after ${formatUpdates(step)} is kept.`);
+            if (this.found?.from !== null) {
+                await request("POST", `runs/${encodeURIComponent(run.id)}/resume-from`, {step: null});
+                this.onChosen(run.kind);
+            }
+        } catch (error) {
+            if (!(error instanceof ApiError)) throw error;
+            if (run.id === this.run.id) this.#told(`Not deleted: ${error.message}`, true);
+        }
+        setHidden(byId("run_keep_ask"), true);
+        byId("run_snapshots").focus({preventScroll: true});
+        this.#read(byId("run_delete").disabled);
+    }
+
+    /** Chooses a kept snapshot for the next training; null is the newest again. */
+    async #resumeFrom(step) {
+        const {run} = this;
+        try {
+            const answer = await request("POST", `runs/${encodeURIComponent(run.id)}/resume-from`, {step});
+            if (run.id !== this.run.id) return;
+            this.found.from = answer.from_step;
+            this.#draw();
+            const words = `The next training of ${run.name} goes on from step ${formatCount(answer.step)}`;
+            this.#told(step === null ? `${words}, the newest snapshot.` : `${words}. The Train tab says so, and can take it back.`);
+            byId("run_snapshots").focus({preventScroll: true});
+            this.onChosen(run.kind);
+        } catch (error) {
+            if (!(error instanceof ApiError)) throw error;
+            if (run.id === this.run.id) this.#told(`Not chosen: ${error.message}`, true);
+        }
+    }
+
+    #told(text, isTrouble = false) {
+        const line = byId("run_kept_said");
+        setText(line, text);
+        line.classList.toggle("lrsched-bad", isTrouble);
     }
 
     // Deleting -------------------------------------------------------------------------------
@@ -122,16 +284,16 @@ function reason(snapshots) {
     return snapshots.length ? "It cannot be exported: none of its snapshots is good." : "It cannot be exported: it has no snapshot.";
 }
 
-function row(snapshot) {
-    const {file, good, message, step, time_s, size_bytes, rate_text} = snapshot;
+function row(snapshot, isBest) {
+    const {file, good, checked, message, step, time_s, size_bytes, rate_text} = snapshot;
     const isRead = step !== undefined; // of a damaged one nothing is known but what is wrong
     const cell = (label, text, look = null) => el("td", {class: look, data: {label}, text});
     return el("tr", {title: [file, rate_text].filter(Boolean).join(": ")},
-        cell("Step", isRead ? formatCount(step) : "–", "lrsched-num"),
+        cell("Step", `${isRead ? formatCount(step) : "–"}${isBest ? ", best" : ""}`, "lrsched-num"),
         cell("Saved", isRead ? formatMoment(time_s) : "–"),
         cell("Size", size_bytes === undefined ? "–" : formatSize(size_bytes), "lrsched-num"),
         cell("Contents", isRead ? content(snapshot) : "–", isRead ? "lrsched-words" : null),
-        good ? cell("State", "good", "lrsched-is-good") : cell("State", message, "lrsched-words lrsched-is-bad"));
+        good ? cell("State", checked ? "good" : "not checked", checked ? "lrsched-is-good" : "lrsched-muted") : cell("State", message, "lrsched-words lrsched-is-bad"));
 }
 
 /** What a snapshot holds, in words. */

@@ -36,18 +36,28 @@ const INPUTS = {
     latent_sampling_method: "latents", use_weight: "weights", create_image_every: "imagesEvery", template_filename: "template",
     save_image_with_stored_embedding: "storesEmbedding", preview_from_txt2img: "previewsFromTxt2img",
 };
-/** One field of the page, two names in the host. */
-const COPIES = ["save_embedding_every", "save_hypernetwork_every"];
+/** One field of the page, several names in the host. */
+const COPIES = ["save_embedding_every", "save_hypernetwork_every", "save_model_every"];
+/** What a profile has beside them: of both kinds. */
+const OF_KINDS = {
+    embedding_name: "embedding", hypernetwork_name: "hypernetwork", embedding_learn_rate: "embeddingRate",
+    hypernetwork_learn_rate: "hypernetworkRate", clip_grad_mode: "clipMode", clip_grad_value: "clip",
+};
+const LABELS = {clip: "Gradient clip value", clipMode: CLIP_LABEL};
+/** Fields that hold whole numbers, and the least that each takes. */
+const WHOLE = {steps: 1, batch: 1, accumulate: 1, width: 1, height: 1, imagesEvery: 0, copiesEvery: 0};
 
 /** The block (gradio's outer element) of a field, or null. */
 export function block(name) {
     if (name === "clip") return clipInput()?.closest(".block") ?? null;
+    if (name === "clipMode") return clipModeInput()?.closest(".block") ?? null;
     return root().querySelector("#" + IDS[name]);
 }
 
 /** The input or text area of a field, or null where the page has none. */
 export function input(name) {
     if (name === "clip") return clipInput();
+    if (name === "clipMode") return clipModeInput();
     const all = [...block(name)?.querySelectorAll("textarea, input") ?? []].filter((one) => !one.closest(".lrsched")); // not ours
     return all.find(({type}) => type === "number") ?? all[0] ?? null; // a slider has a number field beside it
 }
@@ -96,7 +106,7 @@ export function set(name, text) {
 }
 
 /** Chooses from the clip drop-down as a hand would; resolves to false when it would not be moved. */
-export async function setClipMode(mode) {
+export function setClipMode(mode) {
     return choose(clipModeInput(), mode);
 }
 
@@ -135,20 +145,59 @@ async function hold(name, wanted) {
     return held(name) === wanted;
 }
 
-/** Sets the fields to the inputs of a training, by the host's names; resolves to the labels of those that could not be set. */
-export async function setInputs(inputs) {
-    const missed = [];
-    const copies = COPIES.find((name) => name in inputs);
-    const wanted = [...Object.entries(INPUTS), ...(copies ? [[copies, "copiesEvery"]] : [])].filter(([name]) => name in inputs);
-    for (const [name, field] of wanted) {
-        if (block(field) !== null && !await hold(field, inputs[name])) missed.push(`${label(field)} ${inputs[name]}`);
-    }
-    return missed;
+/** The field of one of a training's inputs, by the host's name or a profile's; null where there is none for it. */
+export function fieldOf(name, kind = null) {
+    if (name === "learn_rate") return kind && `${kind}Rate`;
+    return INPUTS[name] ?? OF_KINDS[name] ?? (COPIES.includes(name) ? "copiesEvery" : null);
 }
 
+/** Sets the fields to the inputs of a training, but for the names in `but`; one after another, for drop-downs open lists. */
+export async function setInputs(inputs, {kind = null, but = []} = {}) {
+    for (const [name, wanted] of Object.entries(inputs)) {
+        const field = fieldOf(name, kind);
+        if (field !== null && !but.includes(name) && input(field) !== null) await hold(field, wanted ?? "");
+    }
+}
+
+/** All that the Train tab holds, by the host's names and a profile's. */
+export function inputs() {
+    const names = [...Object.keys(INPUTS), ...Object.keys(OF_KINDS), "save_embedding_every", "save_hypernetwork_every"];
+    return Object.fromEntries(names.map((name) => [name, held(fieldOf(name))]).filter(([, value]) => value !== undefined));
+}
+
+/** The fields that hold something else than these inputs: `{name, field, label, here, there}`. */
+export function differences(inputs, kind = null) {
+    const found = new Map();
+    for (const [name, there] of Object.entries(inputs)) {
+        const field = fieldOf(name, kind);
+        const here = field === null || block(field) === null ? undefined : held(field);
+        if (here === undefined || isSame(here, there) || (field === "clip" && clipMode() === "disabled")) continue;
+        found.set(field, {name, field, label: label(field), here, there});
+    }
+    return [...found.values()];
+}
+
+function isSame(here, there) {
+    if (typeof there === "string") return String(here ?? "").trim() === there.trim();
+    return (here === "" ? null : here) === there;
+}
+
+/** What is wrong with a field that holds a whole number, in words; empty where nothing is. */
+export function numberTrouble(name) {
+    const target = input(name);
+    if (target === null || !(name in WHOLE)) return "";
+    const typed = Number(target.value);
+    const isGood = target.value.trim() !== "" && Number.isInteger(typed) && typed >= WHOLE[name];
+    return isGood ? "" : `${label(name)}: a whole number from ${WHOLE[name]}`;
+}
+
+/** The fields for which numberTrouble() has words. */
+export const numbers = Object.keys(WHOLE);
+
 /** What stands at a field on the page. */
-function label(name) {
-    return block(name).querySelector("label > span, span[data-testid], span")?.textContent.trim() || name;
+export function label(name) {
+    if (name in LABELS) return LABELS[name];
+    return block(name).querySelector("label > span, span[data-testid], span")?.textContent.trim().replace(/\.$/, "") || name;
 }
 
 /** What the Train tab holds, as part of a preview request. */

@@ -70,6 +70,13 @@ export class Preflight {
         this.#draw();
     }
 
+    /** What is wrong with an input, by the host's name of it; empty where nothing is. */
+    errorOf(name) {
+        const chosen = Object.keys(KINDS).filter((kind) => this.#isDue(kind));
+        const found = chosen.flatMap((kind) => this.#found[kind]);
+        return found.find(({severity, subject}) => severity === "error" && subject === name)?.message ?? "";
+    }
+
     #draw() {
         const chosen = Object.keys(KINDS).filter((kind) => this.#isDue(kind));
         const lines = merged(chosen.map((kind) => [kind, this.#found[kind]]));

@@ -1,9 +1,10 @@
 // Below the chosen embedding or hypernetwork: where and how its training resumes, and its last settings.
 import {ApiError, request} from "../base/api.js";
 import {el, setHidden, setText} from "../base/dom.js";
-import {formatCount} from "../base/format.js";
+import {formatCount, formatUpdates} from "../base/format.js";
 import {Latest} from "../base/latest.js";
 import * as resumeModes from "../base/resume_modes.js";
+import {sentence} from "../base/text.js";
 import * as fields from "./fields.js";
 
 const AGAIN_MS = 5000;
@@ -17,23 +18,27 @@ export class ResumeOffer {
     #latest = new Latest();
     #resumed = {mode: null, way: null};
 
-    constructor(kind, onChange) {
-        this.kind = kind;
-        this.onChange = onChange;
+    /** `place` is a ResumePlace; `onChange()` hears of another answer, `onChosen()` of a choice, `onFill(run)` of the wish for the run's settings. */
+    constructor(kind, {place, onChange, onChosen, onFill}) {
+        Object.assign(this, {kind, place, onChange, onChosen, onFill});
         this.current = null;
         this.line = el("span", {class: "lrsched-resume-text"});
         this.text = el("code", {class: "lrsched-resume-rate"});
         this.tail = el("span", {class: "lrsched-resume-text"});
         this.button = el("button", {
-            type: "button", class: "lrsched-button", text: "Use its last settings", on: {click: () => this.#use()},
+            type: "button", class: "lrsched-button", text: "Use its last settings", on: {click: () => this.onFill(this.current.run)},
+        });
+        this.back = el("button", {
+            type: "button", class: "lrsched-button", text: "Take it back", title: "Resume from the newest snapshot",
+            hidden: true, on: {click: () => this.choose("continue")},
         });
         this.behind = el("p", {class: "lrsched-resume-row"});
-        this.select = resumeModes.fill(el("select", {}), resumeModes.all, (way) => this.#choose(way));
+        this.select = resumeModes.fill(el("select", {}), resumeModes.all, (way) => this.choose(way));
         this.way = el("label", {class: "lrsched-resume-row lrsched-way"}, el("span", {text: "Resume mode"}), this.select);
         this.hint = el("p", {class: "lrsched-resume-row lrsched-muted", role: "status"});
         this.said = el("p", {class: "lrsched-resume-row lrsched-muted", role: "status"});
         this.box = el("div", {class: "lrsched lrsched-inline lrsched-resume", id: `lrsched_resume_${kind}`, hidden: true},
-            this.line, this.text, this.tail, this.button, this.behind, this.way, this.hint, this.said);
+            this.line, this.text, this.tail, this.back, this.button, this.behind, this.way, this.hint, this.said);
     }
 
     /** Takes over what the server said of the text in the rate field: the mode that comes of a way. */
@@ -49,14 +54,12 @@ export class ResumeOffer {
 
     /** Gradio's drop-downs tell nobody of a change, so their value is read; training moves the step meanwhile. */
     refresh() {
-        const block = fields.block(this.kind);
-        if (block === null) return;
-        if (this.box.parentElement !== block) block.append(this.box);
+        if (!this.place.put(this.kind, this.box)) return;
         const name = fields.value(this.kind);
         if (name === this.#name && performance.now() < this.#due) return;
         if (name !== this.#name) setText(this.said, "");
         this.#name = name;
-        const isUnknown = this.current?.step && !this.current.run && this.current.way !== "file";
+        const isUnknown = this.current?.step && !this.current.run && !resumeModes.leavesRun(this.current.way);
         this.#due = performance.now() + (isUnknown ? UNKNOWN_MS : AGAIN_MS);
         this.#ask(() => name === "" ? Promise.resolve(null) : request("GET", `resume?kind=${this.kind}&name=${encodeURIComponent(name)}`));
     }
@@ -82,14 +85,18 @@ export class ResumeOffer {
         this.onChange();
     }
 
-    /** The server keeps the choice until the next training of this name has begun. */
-    async #choose(way) {
+    /** The server keeps the choice until the next training of this name has begun. A kept snapshot stays with another way. */
+    async choose(way) {
         const before = this.current;
         const name = this.#name;
-        const trouble = await this.#ask(() => request("POST", "resume", {kind: this.kind, name, way}));
+        const {run, from_step: step = null, way: chosen} = before ?? {};
+        const isKept = step !== null && run && way !== chosen && !resumeModes.leavesRun(way);
+        const trouble = await this.#ask(() => isKept
+            ? request("POST", `runs/${encodeURIComponent(run.id)}/resume-from`, {step, way})
+            : request("POST", "resume", {kind: this.kind, name, way}));
         if (name !== this.#name) return;
         setText(this.said, trouble && `Not chosen: ${trouble}`);
-        if (!trouble) return;
+        if (!trouble) return this.onChosen();
         this.current = before;
         this.#draw(before);
     }
@@ -97,16 +104,19 @@ export class ResumeOffer {
     #draw(answer) {
         const run = answer?.run ?? null;
         const isLive = GOING_ON.has(run?.state);
-        const isKnown = run !== null || answer?.way === "file";
+        const isFile = resumeModes.leavesRun(answer?.way);
+        const isKnown = run !== null || isFile;
         setHidden(this.box, !answer?.step && !isKnown);
-        setText(this.line, sentence(answer, isLive, formatCount));
+        setText(this.line, standing(answer, isLive));
         setText(this.text, run?.rate_text ?? "");
         setText(this.tail, isLive ? "" : tail(answer));
         setHidden(this.text, run === null);
         setHidden(this.button, run === null || isLive);
-        setText(this.behind, isLive ? "" : behind(answer, formatCount));
-        setHidden(this.way, !isKnown || isLive);
-        this.select.value = answer?.way ?? "continue";
+        setHidden(this.back, isLive || (answer?.from_step ?? null) === null);
+        setText(this.behind, isLive ? "" : behind(answer));
+        setHidden(this.way, isLive || isLost(answer) || !(isKnown || answer?.step));
+        resumeModes.offer(this.select, isKnown ? resumeModes.all : resumeModes.ofFile, {hasRun: isKnown});
+        this.select.value = isKnown || answer?.way !== "new" ? answer?.way ?? "continue" : "continue";
         this.#drawHint();
     }
 
@@ -115,29 +125,27 @@ export class ResumeOffer {
         setText(this.hint, isKnown ? hint(this.current, this.#resumed.mode) : "");
     }
 
-    async #use() {
-        const {run, settings} = this.current ?? {};
-        if (!run) return;
-        const {set, setClipMode} = fields;
-        set(this.kind + "Rate", run.rate_text);
-        set("steps", run.total_steps);
-        set("batch", run.batch);
-        set("accumulate", run.accumulate);
-        if (run.clip_mode !== "disabled") set("clip", run.clip_text);
-        const moved = await setClipMode(run.clip_mode);
-        const missed = await fields.setInputs(settings ?? {});
-        if (!moved) missed.push(`Gradient Clipping ${run.clip_mode}`);
-        setText(this.said, missed.length ? `Fields are set, but for these, which you set yourself: ${missed.join("; ")}.` : "Fields are set.");
-        this.onChange();
+    /** Says something of the chosen name until another one is chosen. */
+    tell(text) {
+        setText(this.said, text);
     }
 }
 
-function sentence(answer, isLive, formatCount) {
-    if (answer?.way === "file" && !answer.run) return `Starts a new run from the file as it is, at step ${formatCount(answer.step)}.`;
+function standing(answer, isLive) {
+    if (resumeModes.leavesRun(answer?.way) && !answer.run) return `Starts a new run from the file as it is, at step ${formatCount(answer.step)}.`;
+    if (isLost(answer)) return `The snapshot after ${formatUpdates(answer.from_step)}, which was chosen, cannot be resumed from.`;
     if (!answer?.step && !answer?.run) return "";
     if (isLive) return `Is being trained, at step ${formatCount(answer.step)} of ${formatCount(answer.run.total_steps)}, with`;
+    if (answer.run && answer.from_step !== null) {
+        return `Goes back to its snapshot after ${formatUpdates(answer.from_step)}: continues at step ${formatCount(answer.step)} of ${formatCount(answer.run.total_steps)} with`;
+    }
     if (answer.run) return `Continues at step ${formatCount(answer.step)} of ${formatCount(answer.run.total_steps)} with`;
     return `Continues at step ${formatCount(answer.step)}; its settings are not known.`;
+}
+
+/** A snapshot was chosen that cannot be resumed from by now: a training would be refused. */
+function isLost(answer) {
+    return !answer?.run && (answer?.from_step ?? null) !== null;
 }
 
 function tail(answer) {
@@ -146,8 +154,8 @@ function tail(answer) {
     return parts.length ? `${parts.join(", ")}.` : "";
 }
 
-function behind(answer, formatCount) {
-    if (!answer?.run) return "";
+function behind(answer) {
+    if (!answer?.run) return isLost(answer) ? sentence(answer.message) : "";
     const isBehind = answer.file_step !== null && answer.step > answer.file_step;
     const held = {0: "no update", 1: "only 1 update"}[answer.file_step] ?? `only ${formatCount(answer.file_step)} updates`;
     const words = `The file holds ${held}, because the WebUI ended before it could save. `
@@ -158,11 +166,10 @@ function behind(answer, formatCount) {
 /** What the choice means beyond its name. */
 function hint({step, way}, mode) {
     const at = formatCount(step);
-    if (way === "continue" && mode === "new") {
-        return `The rate field differs from the run's text: it will be a new schedule from here, in force from step ${at} on.`;
-    }
-    if (mode === "new") return `The text's steps are those of the run's life; it is in force from step ${at} on.`;
+    if (way === "continue" && mode === "new") return `The rate field has another text than the run: it counts from step 0 of the run, and is in force from step ${at} on.`;
+    if (mode === "new") return `The text counts from step 0 of the run, and is in force from step ${at} on.`;
     if (mode === "restart") return `The text's step 0 will be step ${at}.`;
+    if (mode === "file-restart") return `The stored run stays as it is, and nothing of its snapshot is used. The text's step 0 will be step ${at}.`;
     if (mode === "file") return "The stored run stays as it is, and nothing of its snapshot is used.";
     return "";
 }

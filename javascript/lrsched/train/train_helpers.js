@@ -7,7 +7,12 @@ import {Chart} from "../chart/chart.js";
 import {scheduleLines} from "../chart/schedule_lines.js";
 import * as fields from "./fields.js";
 import {Preflight} from "./preflight.js";
+import {Reference} from "./reference.js";
 import {ResumeOffer} from "./resume_offer.js";
+import {ResumePlace} from "./resume_place.js";
+import {withSkipped} from "./skipped.js";
+import {Standing} from "./standing.js";
+import {Troubles} from "./troubles.js";
 
 const CHART_POINTS = 400;
 const WATCHED = {
@@ -26,8 +31,13 @@ class FieldHelp {
         this.resumes = resumes;
         this.place = el("div");
         this.caption = el("p", {class: "lrsched-muted", hidden: true});
+        this.beginning = el("button", {
+            type: "button", class: "lrsched-button lrsched-beginning", text: "Play it from its beginning", hidden: true,
+            on: {click: () => this.resume.choose(resumeModes.fromBeginning(this.resume.current.way))},
+        });
         this.messages = el("div", {class: "lrsched-messages", role: "status", "aria-live": "polite"});
-        this.box = el("div", {class: "lrsched lrsched-inline", id: `lrsched_inline_${field}`}, this.place, this.caption, this.messages);
+        this.box = el("div", {class: "lrsched lrsched-inline", id: `lrsched_inline_${field}`},
+            this.place, this.caption, this.beginning, this.messages);
         this.chart = new Chart(this.place, {label: this.watched.label, height: 96, compact: true});
         this.previews = new PreviewRequests({
             onAnswer: (answer, question) => this.#answered(answer, question), onError: (error) => this.#failed(error),
@@ -40,7 +50,7 @@ class FieldHelp {
         if (block === null) return;
         if (this.box.parentElement !== block) block.append(this.box);
         const text = fields.value(this.field);
-        const isOff = text === "" || (this.watched.kind === "clip" && fields.clipMode() === "disabled");
+        const isOff = text === "" || fields.numberTrouble("steps") !== "" || (this.watched.kind === "clip" && fields.clipMode() === "disabled");
         setHidden(this.box, isOff);
         if (isOff) this.#forget();
         else this.#ask(text);
@@ -89,10 +99,12 @@ class FieldHelp {
     }
 
     #draw(result, initialStep) {
-        const drawn = scheduleLines([[result, 0, "rate"]], initialStep, result.mode);
+        const drawn = withSkipped(scheduleLines([[result, 0, "rate"]], initialStep, result.mode), result, initialStep);
         this.chart.show({xLow: 0, xHigh: Math.max(1, result.total_steps), ...drawn});
         setHidden(this.caption, initialStep === 0 || this.watched.kind === "clip");
-        setText(this.caption, resumeModes.caption(result.mode, initialStep));
+        setText(this.caption, resumeModes.caption(result.mode, initialStep, result.part));
+        const isTail = resumeModes.isInMiddle(result.mode) && result.part?.loses === true;
+        setHidden(this.beginning, !isTail || this.watched.name === null);
     }
 
     #failed(error) {
@@ -103,10 +115,18 @@ class FieldHelp {
 
 /** All helpers of the Train tab; refresh() may be called as often as one likes. */
 export class TrainHelpers {
-    constructor() {
+    /** `onShow(id)` brings a run to the reader's eyes, `onChosen()` hears that it was chosen how a training resumes. */
+    constructor({onShow, onChosen}) {
+        const place = new ResumePlace();
+        const onChange = () => this.refresh();
         this.resumes = {};
-        for (const kind of ["embedding", "hypernetwork"]) this.resumes[kind] = new ResumeOffer(kind, () => this.refresh());
+        for (const kind of ["embedding", "hypernetwork"]) {
+            this.resumes[kind] = new ResumeOffer(kind, {place, onChange, onChosen, onFill: (run) => this.useSettings(kind, run)});
+        }
         this.preflight = new Preflight(this.resumes);
+        this.reference = new Reference(this.preflight.box, {onFilled: onChange});
+        this.standing = new Standing({onShow, onBegun: () => this.#begun()});
+        this.troubles = new Troubles(this.preflight);
         this.helps = Object.keys(WATCHED).map((field) => new FieldHelp(field, this.resumes));
         this.others = [];
     }
@@ -116,11 +136,28 @@ export class TrainHelpers {
         this.others.push(helper);
     }
 
+    /** Fills the fields with what a run was started with, and compares them with that from then on. */
+    async useSettings(kind, run) {
+        const offer = this.resumes[kind];
+        offer.tell("");
+        const trouble = await this.reference.takeRun(run);
+        offer.tell(trouble || (this.reference.count === 0 ? "Fields are set." : "Fields are set; what differs stands above the button that trains."));
+    }
+
+    /** A training has begun: what was compared before it is of no interest any more. */
+    #begun() {
+        this.reference.forget();
+        for (const offer of Object.values(this.resumes)) offer.again();
+    }
+
     refresh() {
         if (!fields.isVisible()) return;
         for (const offer of Object.values(this.resumes)) offer.refresh();
         for (const help of this.helps) help.refresh();
         this.preflight.refresh();
+        this.reference.refresh();
+        this.standing.refresh();
+        this.troubles.refresh();
         for (const other of this.others) other.refresh();
     }
 }

@@ -1,0 +1,138 @@
+// Above the buttons that start a training: what the fields hold otherwise than the run or the profile that filled them.
+import {ApiError, request} from "../base/api.js";
+import {el, setHidden, setText} from "../base/dom.js";
+import {sentence} from "../base/text.js";
+import * as fields from "./fields.js";
+
+const NAMES = ["embedding_name", "hypernetwork_name"];
+const MOST_CHARS = 90;
+const REFRESHED_MS = 1500; // until the host has read its names anew
+
+/** What fields and options are compared with; `options` is told by setOptions(). */
+export class Reference {
+    #taken = null;
+    #drawn = "";
+
+    /** The list stands before `preflight`. `onFilled()` hears that fields were filled. */
+    constructor(preflight, {onFilled}) {
+        Object.assign(this, {preflight, onFilled, options: null, count: 0});
+        this.title = el("p", {class: "lrsched-differences-title"});
+        this.list = el("ul", {class: "lrsched-differences-list"});
+        this.close = el("button", {
+            type: "button", class: "lrsched-button", text: "Close", title: "Leave the fields as they are", on: {click: () => this.forget()},
+        });
+        this.box = el("div", {
+            class: "lrsched lrsched-inline lrsched-differences", id: "lrsched_differences", role: "status", hidden: true,
+        }, el("div", {class: "lrsched-row"}, this.title, this.close), this.list);
+    }
+
+    setOptions(options) {
+        this.options = options;
+    }
+
+    /** Fills the Train tab with what a run was started with, its name too; resolves to what went wrong, or "". */
+    takeRun(run) {
+        return this.#takeFrom(`runs/${encodeURIComponent(run.id)}/profile?check=1`, {of: "the run", title: `the run of ${run.name}`, withNames: true});
+    }
+
+    /** The same with a profile; a name that is chosen stays. */
+    takeProfile(name) {
+        return this.#takeFrom(`profiles/${encodeURIComponent(name)}?check=1`, {of: "the profile", title: `the profile "${name}"`, withNames: false});
+    }
+
+    forget() {
+        this.#taken = null;
+        this.refresh();
+    }
+
+    /** Compares again; may be called as often as one likes. */
+    refresh() {
+        if (this.preflight.isConnected && this.preflight.previousElementSibling !== this.box) this.preflight.before(this.box);
+        const rows = this.#taken === null ? [] : this.#rows(this.#taken);
+        this.count = rows.length;
+        setHidden(this.box, this.#taken === null);
+        if (this.#taken === null) return;
+        const title = rows.length === 0 ? `Every field is as in ${this.#taken.title}.` : `Differs from ${this.#taken.title}:`;
+        setText(this.title, title);
+        const drawn = JSON.stringify(rows);
+        if (drawn !== this.#drawn) this.list.replaceChildren(...rows.map((text) => el("li", {text})));
+        this.#drawn = drawn;
+    }
+
+    async #takeFrom(path, {of, title, withNames}) {
+        let found;
+        try {
+            found = await request("GET", path);
+        } catch (error) {
+            if (!(error instanceof ApiError)) throw error;
+            return `Nothing was filled: ${error.message}`;
+        }
+        const {kind, inputs} = found;
+        const isKept = (name) => !withNames && fields.value(fields.fieldOf(name)) !== "";
+        const names = NAMES.filter((name) => inputs[name] && !isKept(name));
+        await this.#chooseNames(Object.fromEntries(names.map((name) => [name, inputs[name]])));
+        await fields.setInputs(inputs, {kind, but: NAMES});
+        const refused = await this.#fillOptions(kind, found.options);
+        this.#taken = {...found, of, title, refused};
+        this.refresh();
+        this.onFilled();
+        return "";
+    }
+
+    /** A name that the page does not list may be new: then the list is read anew, once. */
+    async #chooseNames(names) {
+        for (const [name, wanted] of Object.entries(names)) {
+            const kind = fields.fieldOf(name);
+            await fields.setInputs({[name]: wanted});
+            if (fields.value(kind) === wanted || !fields.refreshNames(kind)) continue;
+            await new Promise((resolve) => setTimeout(resolve, REFRESHED_MS));
+            await fields.setInputs({[name]: wanted});
+        }
+    }
+
+    /** Options belong to a name: to those that are chosen now. Resolves to what was refused. */
+    async #fillOptions(kind, options) {
+        if (this.options === null || Object.keys(options).length === 0) return [];
+        const kinds = ["embedding", "hypernetwork"].filter((one) => (kind ?? one) === one && fields.value(one) !== "");
+        if (kinds.length === 0) return ["Options: they belong to an embedding or a hypernetwork; choose one, and load again"];
+        const refused = [];
+        for (const one of kinds) {
+            const why = await this.options.fill(one, options);
+            if (why) refused.push(`Options of the ${one}: ${sentence(why)}`);
+        }
+        return refused;
+    }
+
+    #rows({kind, inputs, options, missing, refused, of}) {
+        const why = new Map((missing ?? []).map(({field, why: reason}) => [field, reason]));
+        const differing = fields.differences(inputs, kind);
+        const rows = differing.map(({name, label, here, there}) => `${label}: ${shown(here)} here, ${shown(there)} in ${of}${because(why, name)}`);
+        const told = new Set(differing.map(({name}) => name));
+        for (const {field, value, why: reason} of missing ?? []) {
+            const name = fields.fieldOf(field, kind);
+            if (told.has(field) || (field.startsWith("options.") && this.options?.has(field.slice(8)))) continue;
+            const label = name !== null && fields.exists(name) ? fields.label(name) : field.replace("options.", "Option ");
+            rows.push(`${label}: ${shown(value)} in ${of}; ${reason}`);
+        }
+        const kinds = ["embedding", "hypernetwork"].filter((one) => (kind ?? one) === one && fields.value(one) !== "");
+        for (const one of kinds) {
+            const named = kinds.length > 1 ? ` (${one})` : "";
+            for (const {label, here, there} of this.options?.differences(one, options) ?? []) {
+                rows.push(`${label}${named}: ${shown(here)} here, ${shown(there)} in ${of}`);
+            }
+        }
+        return [...rows, ...refused];
+    }
+}
+
+function because(why, name) {
+    return why.has(name) ? `; ${why.get(name)}` : "";
+}
+
+function shown(value) {
+    if (value === true) return "on";
+    if (value === false) return "off";
+    const text = String(value ?? "").trim();
+    if (text === "") return "empty";
+    return text.length > MOST_CHARS ? `${text.slice(0, MOST_CHARS)}…` : text;
+}
