@@ -390,6 +390,16 @@ def test_records_among_many_events_are_read_at_once(path: Path, monkeypatch: pyt
     assert one_by_one == []
 
 
+def test_hundreds_of_copies_do_not_push_other_events_out_of_memory():
+    history = History(None)
+    history.event(0, "leg", "first")
+    for step in range(1, 2_001):
+        history.event(step, "copy", f"cat-{step}.pt")
+    history.event(2_001, "finished")
+    events = [(one["step"], one["event"]) for one in history.events()]
+    assert [events[0], events[1], events[-1]] == [(0, "leg"), (1_001, "copy"), (2_001, "finished")]
+
+
 def test_the_overview_of_a_long_file_is_that_of_its_lines(path: Path, monkeypatch: pytest.MonkeyPatch):
     rng = np.random.default_rng(5)
     history = History(path)
