@@ -6,6 +6,7 @@ import {keep, recall} from "../base/storage.js";
 import {RunFiles} from "./run_files.js";
 import {RunImport} from "./run_import.js";
 import {RunView} from "./run_view.js";
+import {stateWords} from "./standing.js";
 
 const TRAINING_MS = 1000;
 const IDLE_MS = 3000;
@@ -13,16 +14,18 @@ const MOST_PAUSE_MS = 15000;
 const CHECK_MS = 250;
 const STORE = "run";
 
-/** Polls the runs and the chosen one; `onRuns(runs)` hears of every list. */
+/** Polls the runs and the chosen one; `onRuns(runs)` hears of every list, `onProgress(list)` of what is in progress. */
 export class RunsWatcher {
     #due = 0;
     #busy = false;
     #failures = 0;
     #active = new Set();
+    #isBusyThere = false; // something is in progress
     #generation = 0; // of what is chosen and listed: an answer to an older question comes too late
 
-    constructor({onRuns, onContinue, onOpen}) {
+    constructor({onRuns, onProgress, onContinue, onOpen}) {
         this.onRuns = onRuns;
+        this.onProgress = onProgress;
         this.page = byId("page");
         this.list = byId("runs");
         this.chosen = recall(STORE, null);
@@ -83,7 +86,7 @@ export class RunsWatcher {
                 this.files.show(run, this.#active.has(run.id));
             }
             this.#failures = 0;
-            if (generation === this.#generation) this.#due = performance.now() + (this.#active.size ? TRAINING_MS : IDLE_MS);
+            if (generation === this.#generation) this.#due = performance.now() + (this.#isBusyThere ? TRAINING_MS : IDLE_MS);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             this.#failures += 1;
@@ -94,7 +97,8 @@ export class RunsWatcher {
         this.#trouble(null);
     }
 
-    #take({runs, active, host}) {
+    #take({runs, active, host, in_progress: inProgress = []}) {
+        this.#isBusyThere = active.length > 0 || inProgress.length > 0;
         const begun = active.find((id) => !this.#active.has(id));
         this.#active = new Set(active);
         this.runs = runs;
@@ -104,6 +108,7 @@ export class RunsWatcher {
         this.#drawList();
         this.#describeHost(host);
         this.onRuns(runs);
+        this.onProgress(inProgress);
     }
 
     #describeHost(host) {
@@ -153,7 +158,7 @@ export class RunsWatcher {
         const button = row.firstElementChild;
         const [name, state, steps, when] = button.children;
         setText(name, run.name);
-        setText(state, run.state);
+        setText(state, stateWords(run.state));
         if (state.dataset.state !== run.state) state.dataset.state = run.state;
         setText(steps, `${run.kind}, ${formatCount(run.step)} of ${formatCount(run.total_steps)}`);
         setText(when, formatShortMoment(run.updated_s));
