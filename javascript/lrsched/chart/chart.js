@@ -278,7 +278,8 @@ function extent(seriesList, [low, high]) {
     const seen = {low: Infinity, lowPositive: Infinity, high: -Infinity, hasZero: false};
     for (const {x, y} of seriesList) {
         const [first, last] = between(x, low, high);
-        for (let i = first; i < last; i++) {
+        const beyond = first === last ? 1 : 0; // a line that has no point here may go through
+        for (let i = Math.max(0, first - beyond); i < Math.min(x.length, last + beyond); i++) {
             const value = y[i];
             if (value === null || !Number.isFinite(value)) continue;
             if (value < seen.low) seen.low = value;

@@ -16,6 +16,7 @@ export class RunImages {
     #asked = new Latest();
     #key = "";
     #gone = 0;
+    #failed = new Set(); // indices of those that could not be loaded once
     #message = "";
 
     constructor(cursors, chart) {
@@ -66,6 +67,7 @@ export class RunImages {
 
     #forget(id) {
         this.id = id;
+        this.#failed.clear();
         this.pins = [];
         this.images = [];
         this.step = 0;
@@ -184,9 +186,16 @@ export class RunImages {
         this.redraw();
     }
 
-    /** The file is gone since it was listed, or another one by now. */
+    /** The server may be away: it is asked once more. Else the file is gone since it was listed, or another one by now. */
     #lost(image) {
-        if (!this.images.some(({index}) => index === image.index)) return;
+        const thumb = this.thumbs.get(image.index);
+        if (thumb === undefined) return;
+        this.#remove(image.index, thumb);
+        if (!this.#failed.has(image.index)) {
+            this.#failed.add(image.index);
+            this.#key = "";
+            return;
+        }
         this.#take({images: this.images.filter(({index}) => index !== image.index), gone: this.#gone + 1, message: this.#message});
     }
 

@@ -53,13 +53,14 @@ export class RunView {
         this.images?.follow(run);
         if (this.shown?.complete && !isActive && this.shown.run.updated_s === run.updated_s) return;
         const points = this.points;
+        const known = points.columns.step[points.columns.step.length - 1] ?? -1;
         let answer = await this.#fetch(points);
         if (!points.take(answer)) {
             answer = await this.#fetch(points);
             points.take(answer);
         }
         if (points !== this.points) return;
-        if (answer.points.step.length > 0) this.stretch.undo(answer.points.step[0]);
+        if (answer.points.step[0] <= known) this.stretch.undo(answer.points.step[0]);
         this.shown = answer;
         this.#draw(answer);
     }
@@ -81,7 +82,9 @@ export class RunView {
             this.#draw(answer);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            if (points.id === this.points.id) this.points = points; // the next look asks for them
+            if (points.id !== this.points.id) return;
+            this.points = points; // the next look asks for them
+            this.shown = this.shown && {...this.shown, complete: false};
         }
     }
 
