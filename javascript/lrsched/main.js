@@ -6,6 +6,7 @@ import {settingsOf} from "./planner/continuation.js";
 import {Planner} from "./planner/planner.js";
 import {Transfer} from "./planner/transfer.js";
 import {RunProfile} from "./runs/run_profile.js";
+import {NowLine} from "./runs/now_line.js";
 import {RunsWatcher} from "./runs/runs_watcher.js";
 import {guardErrorBox} from "./train/error_box.js";
 import * as fields from "./train/fields.js";
@@ -62,10 +63,16 @@ function showRun(id) {
 
 function startTab(page) {
     parts.tab?.watcher.stop();
+    parts.tab?.now.end();
     parts.tab?.trials.end();
     const planner = new Planner();
     const transfer = new Transfer(planner, {onResumeChosen: (kind) => parts.helpers?.resumes[kind].again()});
+    const now = new NowLine({onJump: (one) => jump(one)});
     const watcher = new RunsWatcher({
+        onProgress: (list) => {
+            watcher.view.showProgress(list);
+            now.show(list, watcher.chosen);
+        },
         onRuns: (runs) => {
             planner.continuation.update(runs);
             planner.presets.loadOnce();
@@ -81,7 +88,16 @@ function startTab(page) {
         onSaved: () => parts.helpers?.profiles.again(),
     });
     watcher.files.onChosen = (kind) => parts.helpers?.resumes[kind].again();
-    parts.tab = {page, planner, transfer, watcher, profile, trials: new TrialsCard(trials(), planner)};
+    parts.tab = {page, planner, transfer, watcher, now, profile, trials: new TrialsCard(trials(), planner)};
+    const jump = ({what, run, trial}) => {
+        if (what === "trial") {
+            trials().choose(trial);
+            parts.tab.trials.reveal();
+        } else {
+            watcher.choose(run);
+            byId("run_view").scrollIntoView({block: "start"});
+        }
+    };
     whenSeen(page, () => planner.ask({now: true}));
 }
 

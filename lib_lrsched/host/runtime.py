@@ -29,12 +29,14 @@ from lib_lrsched.training.session import Session
 from lib_lrsched.training.trial import Trial
 from lib_lrsched.training.trial_session import TrialSession
 
-from . import input_checks, preflight, profile_check, run_keeping, run_transfer, validation_images
+from . import in_progress, input_checks, preflight, profile_check, run_keeping, run_transfer, validation_images
 from .images import count_images, count_in_time
+from .in_progress import InProgress
 from .preflight_case import ERROR, WARNING, Case, Finding
 from .trial_runner import TrialRunner
 from .webui import Host, NoTraining
 
+ORDER = ("training", "preparing", "trial")
 _stores: dict[Path, Store] = {}
 """Of the process, by folder: "Reload UI" makes a new runtime, and what a full disk did not take is in the store's memory."""
 
@@ -76,11 +78,24 @@ class Runtime:
     def active(self) -> Mapping[str, TrainingRun]:
         return {s.run.id: s.run for s in list(self.sessions.values()) if s.run.is_live and s.run.id}
 
-    def preparing(self) -> list[dict[str, Any]]:
-        """The trainings whose loop has not begun yet: `{"kind", "name", "total_steps"}`."""
-        there = [self.sessions[thread] for thread in self.training_threads() if thread in self.sessions]
-        asked = [session.run.request for session in there if not session.has_begun]
-        return [{"kind": one.kind, "name": one.name, "total_steps": one.total_steps} for one in asked]
+    def in_progress(self) -> list[InProgress]:
+        """The trainings that run or are being prepared, those that run first, and the trial that runs."""
+        is_ending = isinstance(self.host, Host) and bool(self.host.shared.state.interrupted)
+        threads, sessions = self.training_threads(), dict(self.sessions)
+        there = [sessions[thread] for thread in threads if thread in sessions and not sessions[thread].has_ended]
+        found = [in_progress.training(session, is_ending=is_ending) for session in there]
+        trial = self.trial_runner.running()
+        return sorted([*found, *([] if trial is None else [in_progress.trial(trial)])], key=lambda one: ORDER.index(one.what))
+
+    def interrupt(self, kind: str, name: str, run_id: str | None) -> None:
+        """End a training as the host's own button does: before its next update, and saved.
+
+        Raises:
+            ConflictError: it is not in progress, or not it alone.
+        """
+        in_progress.check_can_be_interrupted(self.in_progress(), kind, name, run_id)
+        assert isinstance(self.host, Host), "something is trained"
+        self.host.shared.state.interrupt()
 
     def training_threads(self) -> set[int]:
         """The threads in which a training is prepared or running."""

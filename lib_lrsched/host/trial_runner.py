@@ -94,6 +94,11 @@ class TrialRunner:
         record = self._there.store.trials.get(trial_id)
         return None if record is None else _answer(record, record.made, None)
 
+    def running(self) -> dict[str, Any] | None:
+        """All of the one that runs; None where none does."""
+        job = self._called
+        return None if job is None else _answer(job.record(), job.trial.expected, job.seconds_left())
+
     def image(self, trial_id: str, number: int) -> bytes | None:
         """A PNG of a candidate, by its place in the answer."""
         job = self._jobs.get(trial_id)

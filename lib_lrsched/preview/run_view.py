@@ -7,8 +7,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from lib_lrsched.schedule.running_average import SMOOTHING
 from lib_lrsched.storage.history import MAX_STEP, Event, History
 from lib_lrsched.storage.run_state import Leg, RunState
 
@@ -32,6 +33,14 @@ _RUN_FIELDS = (
     "id", "kind", "name", "state", "step", "initial_step", "total_steps", "created_s", "updated_s", "rate_text",
     "clip_text", "clip_mode", "clip_exact", "batch", "accumulate", "pictures", "steps_per_epoch", "message",
 )  # fmt: skip
+
+
+class Asked(NamedTuple):
+    """Which points: from step `since` to below `until`, or to the end; and the decay of their running average of the loss."""
+
+    since: int = 0
+    until: int | None = None
+    smoothing: float = SMOOTHING
 
 
 def run_json(state: RunState) -> dict[str, Any]:
@@ -58,9 +67,10 @@ def _is_possible(leg: Leg) -> bool:
     return leg.origin <= leg.start_step and leg.origin < leg.total_steps and max(leg.total_steps, *counts, 0) <= MAX_STEP
 
 
-def run_answer(state: RunState, history: History, since: int) -> dict[str, Any]:
-    """A run with its numbers from step `since` on; `next_since` is what to ask for the next time."""
-    points = history.since(since, POINTS)
+def run_answer(state: RunState, history: History, asked: Asked) -> dict[str, Any]:
+    """A run with the numbers that are asked for; `next_since` is what to ask for the next time."""
+    since = asked.since
+    points = history.since(since, POINTS, until=asked.until, smoothing=asked.smoothing)
     last = history.last_step
     events = history.events()
     complete = state.state in ENDED

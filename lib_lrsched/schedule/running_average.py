@@ -41,27 +41,27 @@ def mean_of(total: float, weight: float) -> float:
     return nan if weight == 0.0 else total / weight
 
 
-def means_after_each(mean: float, weight: float, values: Floats) -> tuple[Floats, Floats]:
+def means_after_each(mean: float, weight: float, values: Floats, smoothing: float = SMOOTHING) -> tuple[Floats, Floats]:
     """Average and weight after each of the values, float64 [n] each, as ``add`` makes them but for rounding."""
     finite = np.isfinite(values)
     taken = values if finite.all() else values[finite]
-    totals = _decayed(taken, total_of(mean, weight))
-    weights = 1.0 - (1.0 - weight) * SMOOTHING ** np.arange(1.0, len(taken) + 1.0)
+    totals = _decayed(taken, total_of(mean, weight), smoothing)
+    weights = 1.0 - (1.0 - weight) * smoothing ** np.arange(1.0, len(taken) + 1.0)
     if len(taken) == len(values):
         return totals / weights, weights
     at = np.cumsum(finite)  # a value that is not finite leaves the average where it is
     return np.concatenate([[mean], totals / weights])[at], np.concatenate([[weight], weights])[at]
 
 
-def _decayed(values: Floats, start: float) -> Floats:
-    """The totals t = SMOOTHING * t + (1 - SMOOTHING) * value after each value, from `start` on; float64 [n]."""
+def _decayed(values: Floats, start: float, smoothing: float) -> Floats:
+    """The totals t = smoothing * t + (1 - smoothing) * value after each value, from `start` on; float64 [n]."""
     width = min(128, max(1, len(values)))
     count = -(-len(values) // width)
     padded = np.zeros(count * width)
     padded[: len(values)] = values
-    powers = SMOOTHING ** np.arange(width + 1.0)
+    powers = smoothing ** np.arange(width + 1.0)
     lag = np.arange(width)[:, None] - np.arange(width)
-    totals = padded.reshape(count, width) @ np.where(lag >= 0, powers[np.abs(lag)], 0.0).T * (1.0 - SMOOTHING)
+    totals = padded.reshape(count, width) @ np.where(lag >= 0, powers[np.abs(lag)], 0.0).T * (1.0 - smoothing)
     for block in totals:
         block += start * powers[1:]
         start = block[-1]

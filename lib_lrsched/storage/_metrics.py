@@ -76,6 +76,7 @@ class Metrics:
         self._smooth, self._weight = nan, 0.0
         self._looks: dict[str, list[tuple[int, float]]] = {name: [] for name in LOOKS}  # all of them, for there are few
         self.last_step: int | None = None
+        self.times_back = 0  # how often training went back
 
     def add(self, new: HistoryRow) -> None:
         """Takes one row in; constant time on average."""
@@ -122,6 +123,16 @@ class Metrics:
             self._overview.add(tuple(row))
         self.last_step = int(many.steps[-1])
 
+    @property
+    def exact_from(self) -> int | None:
+        """The first of the steps that are held without a gap up to the newest; None where none is."""
+        return int(self._rows[0, 0]) if self._count else None
+
+    def losses(self) -> tuple[Rows, Rows]:
+        """Steps and losses of all rows, float64 [n] each; of those before `exact_from` the thinned ones."""
+        rows = self.rows(0)
+        return rows[:, _STEP], rows[:, _LOSS]
+
     def rows(self, since: int) -> Rows:
         """A copy of all rows with step >= since, float64 [n, columns + 2]: thinned ones first, then the exact ones."""
         exact = self._rows[: self._count]
@@ -149,6 +160,7 @@ class Metrics:
         return seconds if isfinite(seconds) and seconds > 0 else None
 
     def _go_back(self, step: int) -> None:
+        self.times_back += 1
         self._count = int(np.searchsorted(self._rows[: self._count, 0], step))
         self._overview.cut(step)
         for looks in self._looks.values():
@@ -230,24 +242,41 @@ def _firsts(holds: NDArray[np.bool_], starts: NDArray[np.int64], lengths: NDArra
     return found[np.flatnonzero(np.diff(stretch, prepend=-1))]
 
 
-def thinned(rows: Rows, limit: int) -> Rows:
-    """At most `limit` of the rows: the first, the last, and each stretch's rows of least and greatest loss.
+def smoothed(rows: Rows, steps: Rows, averages: Rows) -> Rows:
+    """The rows with these averages of the loss, of which there is one for each of the steps; a row's own is that after its step."""
+    changed = rows.copy()
+    if len(rows):
+        changed[:, _SMOOTH] = averages[np.searchsorted(steps[:-1], rows[:, _STEP])]
+    return changed
+
+
+def chosen(losses: Rows, limit: int) -> NDArray[np.int64]:
+    """Indices of at most `limit` rows with these losses: the first, the last, and each stretch's rows of least and greatest loss.
 
     Raises:
         ValueError: limit is below 4.
     """
     if limit < 4:
         raise ValueError(f"expected a limit of 4 or more, got {limit}")
-    if len(rows) <= limit:
-        return rows
-    loss = np.where(np.isfinite(rows[:, _LOSS]), rows[:, _LOSS], inf)[1:-1]
+    if len(losses) <= limit:
+        return np.arange(len(losses))
+    loss = np.where(np.isfinite(losses), losses, inf)[1:-1]
     width = -(-len(loss) // ((limit - 2) // 2))
     stretches = np.arange(0, len(loss), width)
     padding = np.zeros(len(stretches) * width - len(loss))
     least = np.concatenate([loss, padding + inf]).reshape(-1, width).argmin(axis=1)
     greatest = np.concatenate([loss, padding - inf]).reshape(-1, width).argmax(axis=1)
     inner = 1 + np.concatenate([stretches + least, stretches + greatest])
-    return rows[np.unique(np.concatenate([[0], inner, [len(rows) - 1]]))]
+    return np.unique(np.concatenate([[0], inner, [len(losses) - 1]]))
+
+
+def thinned(rows: Rows, limit: int) -> Rows:
+    """At most `limit` of the rows, as chosen() chooses them.
+
+    Raises:
+        ValueError: limit is below 4.
+    """
+    return rows[chosen(rows[:, _LOSS], limit)]
 
 
 def points(rows: Rows) -> Points:

@@ -13,17 +13,21 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 
 from lib_lrsched.errors import RunStateError
+from lib_lrsched.schedule import running_average
+from lib_lrsched.schedule.running_average import SMOOTHING
 
-from ._metrics import Compared, Metrics, Points, points, thinned
+from ._metrics import Compared, Metrics, Points, Rows, chosen, points, smoothed, thinned
 from .atomic_files import LineFile
 from .history_blocks import MOST_BREAKS, Lines, RowLines, blocks, read_lines
 from .history_lines import MAX_STEP, Event, header, header_of, layout_of, line, parsed, read_losses, read_rows
 from .history_row import COLUMNS, HistoryRow, Layout, watchable
+from .older_rows import OlderRows
 
 __all__ = ["MAX_STEP", "Compared", "Event", "History", "HistoryRow", "Points", "read_losses", "read_rows", "watchable"]
 
@@ -34,7 +38,10 @@ LONG_LINE_BYTES = 400
 """A row of ours is shorter than this, so that the newest `recent` rows lie in the last `recent` times as many bytes."""
 
 MAX_EVENTS = 1_000
-"""This many of the newest events are held in memory; the file has all."""
+"""This many of the newest events are held in memory, and as many of saved copies; the file has all."""
+
+COPY = "copy"
+"""The event of a copy that was saved. There may be hundreds: they do not push others out of memory."""
 
 
 class History:
@@ -64,7 +71,11 @@ class History:
         self._clock = clock
         self._recent = recent
         self._metrics = Metrics(recent, overview)
-        self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self._source = path
+        self._older: tuple[tuple[int, int], OlderRows] | None = None
+        self._events: deque[tuple[int, Event]] = deque(maxlen=MAX_EVENTS)
+        self._copies: deque[tuple[int, Event]] = deque(maxlen=MAX_EVENTS)
+        self._noted = 0
         # What the training thread leaves behind, in order; sorted in by whoever reads or flushes next. Between two
         # updates of a network everything has dropped out of the processor's caches, and this append is all it pays.
         self._inbox: deque[HistoryRow | Event] = deque()
@@ -74,6 +85,7 @@ class History:
         # Memory and disk have a lock each: a reader must not wait for a slow disk.
         self._memory_lock = threading.Lock()
         self._disk_lock = threading.Lock()
+        self._older_lock = threading.Lock()
 
     @classmethod
     def open(
@@ -91,6 +103,7 @@ class History:
             RunStateError: a line that is neither a record nor an event; its number is in the message.
         """
         history = cls(path if append else None, recent=recent, clock=clock)
+        history._source = path
         if history._replay(path, every_value=every_value):
             step = history.last_step
             history.event(0 if step is None else step, "note", "the last line of the history was incomplete; it is left out")
@@ -115,18 +128,47 @@ class History:
         self._inbox.append(Event(step=step, time_s=self._clock(), event=event, message=message))
         self.flush()
 
-    def since(self, step: int, limit: int = 2000) -> Points:
-        """The points from `step` on, at most `limit` (4 or more): where there are more, the extremes of the loss stay."""
+    def since(self, step: int, limit: int = 2000, *, until: int | None = None, smoothing: float = SMOOTHING) -> Points:
+        """The points from `step` on, at most `limit` (4 or more): where there are more, the extremes of the loss stay.
+
+        Args:
+            until: the first step that is left out. With it the rows of a long run that are no longer in memory are read from its
+                file, so that a stretch has all that there is; without, the thinned ones do.
+            smoothing: decay of the running average in `smooth`, from 0 to below 1; over the losses of the whole run.
+        """
         with self._memory_lock:
             self._sort_in()
-            rows = self._metrics.rows(step)
-        return points(thinned(rows, limit))
+            rows, exact_from = self._metrics.rows(step), self._metrics.exact_from
+            key = (exact_from if exact_from is not None else MAX_STEP, self._metrics.times_back)
+            losses = self._metrics.losses() if smoothing != SMOOTHING else None
+        if until is not None:
+            rows = rows[rows[:, 0] < until]
+        before = min(key[0], MAX_STEP if until is None else until)
+        older = self._older_rows(key) if step < before and (until is not None or losses is not None) else None
+        if older is not None and until is not None:
+            rows = np.concatenate([_stretch(older, step, before, limit), rows[rows[:, 0] >= key[0]]])
+        rows = thinned(rows, limit)
+        if losses is not None:
+            rows = smoothed(rows, *_averages(older or self._older_rows(key), key[0], losses, smoothing))
+        return points(rows)
+
+    def _older_rows(self, key: tuple[int, int]) -> OlderRows | None:
+        """What the file has from before the rows that are held exactly; None where those are all, or it cannot be read."""
+        if self._source is None or key[0] <= 0:
+            return None
+        with self._older_lock:
+            if self._older is None or self._older[0] != key:
+                try:
+                    self._older = key, OlderRows(self._source, key[0])
+                except (OSError, RunStateError):  # what is in memory is shown
+                    return None
+            return self._older[1]
 
     def events(self) -> list[Event]:
         """The newest events, oldest first."""
         with self._memory_lock:
             self._sort_in()
-            return [entry.copy() for entry in self._events]
+            return [entry.copy() for _, entry in sorted([*self._events, *self._copies], key=itemgetter(0))]
 
     def compared(self) -> Compared:
         """What was measured of the progress: of the whole run thinned, of the newest records exactly."""
@@ -198,7 +240,8 @@ class History:
         if isinstance(entry, HistoryRow):
             self._metrics.add(entry)
         else:
-            self._events.append(entry)
+            self._noted += 1
+            (self._copies if entry["event"] == COPY else self._events).append((self._noted, entry))
 
     def _keep(self, batch: list[HistoryRow | Event], error: OSError) -> None:
         with self._memory_lock:
@@ -256,6 +299,26 @@ class History:
             except (ValueError, RecursionError) as error:
                 raise RunStateError(f"line {number + offset}: {error}", path) from error
             self._remember(entry)
+
+
+def _stretch(older: OlderRows, step: int, before: int, limit: int) -> Rows:
+    """Rows with step <= k < before from a file, with their average behind them; thinned before most of their columns are read."""
+    start, stop = np.searchsorted(older.steps, [step, before])
+    places = start + chosen(older.losses[start:stop], limit)
+    averages, _ = older.averages(SMOOTHING)
+    rows = older.rows(older.steps[places])
+    return np.column_stack([rows, averages[places], np.zeros(len(places))])
+
+
+def _averages(older: OlderRows | None, exact_from: int, losses: tuple[Rows, Rows], smoothing: float) -> tuple[Rows, Rows]:
+    """Steps and the running average after each: over what the file has of before `exact_from`, then over what is in memory."""
+    steps, values = losses
+    if older is None:
+        return steps, running_average.means_after_each(np.nan, 0.0, values, smoothing)[0]
+    averages, (mean, weight) = older.averages(smoothing)
+    is_exact = steps >= exact_from
+    newer, _ = running_average.means_after_each(mean, weight, values[is_exact], smoothing)
+    return np.concatenate([older.steps.astype(np.float64), steps[is_exact]]), np.concatenate([averages, newer])
 
 
 def _breaks(rows: RowLines) -> list[int]:

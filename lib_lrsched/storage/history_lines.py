@@ -54,7 +54,7 @@ def read_rows(path: Path, until: int) -> list[HistoryRow]:
     Raises:
         RunStateError: as read_losses.
     """
-    return [row for _, row in _read(path, until, _rows_of)]
+    return [row for _, row in _read(path, until, rows_of)]
 
 
 def _read(path: Path, until: int, of: Callable[[Lines, int, Path, Layout], Iterator[tuple[int, T]]]) -> list[tuple[int, T]]:
@@ -80,11 +80,16 @@ def _losses_of(lines: Lines, number: int, path: Path, layout: Layout) -> Iterato
     if lines.rows is not None:
         yield from zip(lines.rows.steps.tolist(), lines.rows.losses.tolist(), strict=True)
         return
-    for step, row in _rows_of(lines, number, path, layout):
+    for step, row in rows_of(lines, number, path, layout):
         yield step, row.loss
 
 
-def _rows_of(lines: Lines, number: int, path: Path, layout: Layout) -> Iterator[tuple[int, HistoryRow]]:
+def rows_of(lines: Lines, number: int, path: Path, layout: Layout) -> Iterator[tuple[int, HistoryRow]]:
+    """The rows among lines of which the first has this number, each with its step.
+
+    Raises:
+        RunStateError: one that is neither a row nor an event.
+    """
     for offset, text in enumerate(lines.data.split(b"\n")[:-1]):
         if text.startswith(b"["):
             try:

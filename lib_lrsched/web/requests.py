@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field, StrictBool, StrictInt, StrictStr, confloa
 from lib_lrsched.preview.comparison import AXES, Over
 from lib_lrsched.preview.curve import MAX_POINTS, MAX_STEPS, MAX_TEXTS, CurveRequest
 from lib_lrsched.schedule.counting import Counts, count_steps
+from lib_lrsched.schedule.running_average import SMOOTHING
 from lib_lrsched.storage.history import MAX_STEP
 from lib_lrsched.storage.resume import CHOICES, Choice
 
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     ExportedSteps = int
     StartStep = int
     StepNumber = int
+    Smoothing = float
     Images = int
     Size = int
     Points = int
@@ -79,6 +81,7 @@ else:
     Number = conint(strict=True, ge=-MOST, le=MOST) | confloat(strict=True, allow_inf_nan=False)
     # In an address all is text.
     StepNumber = conint(ge=0, le=MAX_STEP)
+    Smoothing = confloat(ge=0, lt=1, allow_inf_nan=False)
     RunName = constr(max_length=200)
     Flag = conint(ge=0, le=1)
     ImageWidth = conint(ge=LEAST_WIDTH, le=MOST_WIDTH)
@@ -372,6 +375,16 @@ class RunQuery(BaseModel):
     """GET /runs/{id}."""
 
     since: StepNumber = _whole(0, MAX_STEP, 0)
+    until: StepNumber | None = _whole(0, MAX_STEP, None)
+    smoothing: Smoothing = Field(SMOOTHING, description="a number from 0 to below 1")
+
+
+class InterruptRequest(BaseModel):
+    """POST /interrupt."""
+
+    kind: Kind = _kind()
+    name: StrictStr = _text()
+    run: StrictStr | None = _text(None, said="the id of a run, or null")
 
 
 class ImportRunQuery(BaseModel):

@@ -13,7 +13,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
 from lib_lrsched.errors import RequestError, RunStateError
-from lib_lrsched.preview.run_view import ENDED, Histories, run_answer
+from lib_lrsched.preview.run_view import ENDED, Asked, Histories, run_answer
 from lib_lrsched.storage import labels
 from lib_lrsched.storage.history import Event, History
 from lib_lrsched.storage.resume import leaves_run, mode_of
@@ -23,6 +23,7 @@ from lib_lrsched.training.range_test import range_test_of
 
 from .requests import (
     ImportRunQuery,
+    InterruptRequest,
     LabelRequest,
     OptionsChoice,
     OptionsQuery,
@@ -50,8 +51,9 @@ _histories = Histories()
 def runs(runtime: Runtime = RUNTIME) -> Response:
     """All runs, newest first, and what came out of each."""
     active, listed = list(runtime.active()), all_runs(runtime)
-    host = dict(runtime.host_info())
-    return Answer({**listed._asdict(), "active": active, "host": host, "messages": runtime.store.messages})
+    host, in_progress = dict(runtime.host_info()), [one._asdict() for one in runtime.in_progress()]
+    messages = runtime.store.messages
+    return Answer({**listed._asdict(), "active": active, "in_progress": in_progress, "host": host, "messages": messages})
 
 
 @router.post("/runs")
@@ -136,22 +138,23 @@ def resume_from(run_id: str, request: ResumeFromRequest, runtime: Runtime = RUNT
 
 @router.get("/runs/{run_id:path}")
 def run(run_id: str, query: RunQuery = Depends(RunQuery), runtime: Runtime = RUNTIME) -> Response:
-    """One run: its state, its numbers from step `since` on, its events."""
+    """One run: its state, its numbers from step `since` on to below `until`, its events."""
+    asked = Asked(query.since, query.until, query.smoothing)
     live, state = runtime.active().get(run_id), state_of(runtime, run_id)
     try:
         history = _histories.of(runtime.store.history_path(run_id)) if live is None else live.history
     except RunStateError as error:
         note = Event(step=state.step, time_s=state.updated_s, event="note", message=str(error))
-        return Answer(_whole(runtime, state, History(None), query.since) | {"events": [note]})
-    return Answer(_whole(runtime, state, history, query.since))
+        return Answer(_whole(runtime, state, History(None), asked) | {"events": [note]})
+    return Answer(_whole(runtime, state, history, asked))
 
 
-def _whole(runtime: Runtime, state: RunState, history: History, since: int) -> dict[str, Any]:
+def _whole(runtime: Runtime, state: RunState, history: History, asked: Asked) -> dict[str, Any]:
     """A run's answer, with what its range test found and what of it can take the file's place."""
     found = range_test_of(state, history)
     answer = None if found is None else {**found.to_json(), "put_back": found.is_alone}
     here = {"run": one_run(runtime, state), "options": state.options, "usable": runtime.usable(state)}
-    return run_answer(state, history, since) | here | {"range_test": answer}
+    return run_answer(state, history, asked) | here | {"range_test": answer}
 
 
 @router.delete("/runs/{run_id:path}")
@@ -159,6 +162,13 @@ def delete_run(run_id: str, runtime: Runtime = RUNTIME) -> Response:
     """Deletes a run that is not running; answers with the new list."""
     runtime.delete_run(run_id)
     return runs(runtime)
+
+
+@router.post("/interrupt")
+def interrupt(request: InterruptRequest, runtime: Runtime = RUNTIME) -> Response:
+    """Does what the host's own button does, for the training that is named; answers with what is in progress."""
+    runtime.interrupt(request.kind, request.name, request.run)
+    return Answer({"in_progress": [one._asdict() for one in runtime.in_progress()]})
 
 
 # The next training ----------------------------------------------------------------------------
@@ -176,7 +186,9 @@ def training(runtime: Runtime = RUNTIME) -> Response:
     live = dict(runtime.active())
     running = [_with_rescues(runtime, one.state(), one.history) for one in live.values()]
     last = next((state for state in runtime.store.runs() if state.id not in live and state.state in ENDED), None)
-    return Answer({"running": running, "preparing": runtime.preparing(), "last": None if last is None else _ended(runtime, last)})
+    fields = ("kind", "name", "total_steps")
+    preparing = [{name: getattr(one, name) for name in fields} for one in runtime.in_progress() if one.what == "preparing"]
+    return Answer({"running": running, "preparing": preparing, "last": None if last is None else _ended(runtime, last)})
 
 
 def _ended(runtime: Runtime, state: RunState) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from lib_lrsched.preview.run_list import Listed, RunList
 from lib_lrsched.storage.run_state import RunState
 from lib_lrsched.storage.store import Store
 
-from .runtime import Runtime
+from .runtime import Runtime, as_it_is
 
 _lists: WeakKeyDictionary[Store, RunList] = WeakKeyDictionary()
 _lock = threading.Lock()
@@ -20,7 +20,8 @@ def all_runs(runtime: Runtime) -> Listed:
     """All runs, the one whose newest leg began last first; what there is of those running comes from memory."""
     live = dict(runtime.active())
     states = {run_id: one.state() for run_id, one in live.items()}
-    states |= {state.id: state for state in runtime.store.runs() if state.id not in live}
+    in_progress = runtime.in_progress()
+    states |= {state.id: as_it_is(state, in_progress) for state in runtime.store.runs() if state.id not in live}
     ordered = sorted(states.values(), key=lambda state: (state.started_s, state.id), reverse=True)
     return _list_of(runtime.store).entries((state, live[state.id].history if state.id in live else None) for state in ordered)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from fastapi import Depends, Request
 
+from lib_lrsched.host.in_progress import InProgress
 from lib_lrsched.host.trial_runner import TrialRunner
 from lib_lrsched.storage.history import History
 from lib_lrsched.storage.resume import KeptState, Resumption
@@ -43,8 +45,15 @@ class Runtime(Protocol):
     def active(self) -> Mapping[str, LiveRun]:
         """The runs in progress, by id: a copy."""
 
-    def preparing(self) -> list[dict[str, Any]]:
-        """The trainings that were started and have not made an update yet: `{"kind", "name", "total_steps"}`."""
+    def in_progress(self) -> Sequence[InProgress]:
+        """The trainings that are running or being prepared in this process, and the trial that is running."""
+
+    def interrupt(self, kind: str, name: str, run_id: str | None) -> None:
+        """Ends such a training as the host's own button does.
+
+        Raises:
+            ConflictError: it is not in progress, or it cannot be ended alone.
+        """
 
     def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
         """Step, digest and file time (ns) of an embedding or hypernetwork as it is now; None where there is none."""
@@ -119,11 +128,17 @@ RUNTIME: Any = Depends(_current)
 
 
 def state_of(runtime: Runtime, run_id: str) -> RunState:
-    """The state of a run; of a running one as it is in memory.
+    """The state of a run; of a running one as it is in memory, and pending where it is about to be resumed.
 
     Raises:
         UnknownRunError: there is no such run.
         RunStateError: its file is damaged.
     """
     live = runtime.active().get(run_id)
-    return runtime.store.load(run_id) if live is None else live.state()
+    return as_it_is(runtime.store.load(run_id), runtime.in_progress()) if live is None else live.state()
+
+
+def as_it_is(state: RunState, in_progress: Sequence[InProgress]) -> RunState:
+    """A stored state, which says how the run ended; it is about to be resumed where its next training is being prepared."""
+    is_prepared = any(one.what == "preparing" and one.run == state.id for one in in_progress)
+    return replace(state, state="pending", message="") if is_prepared else state

@@ -4,6 +4,7 @@
     paused    interrupted after 20 of 60
     again     20 updates, then a restarted schedule up to 45, then a new one up to 60
     rescued   20 updates; a loss was NaN, and the guard stepped in
+    gallery   30 updates, then up to 60 with a rescue at 43; validated, with copies and preview images
     parcel, spoilt, over, woven    finished
 """
 
@@ -39,10 +40,10 @@ def after(updates: int, action: Callable[[], None]) -> None:
     textual_inversion.write_loss = write_loss
 
 
-def embedding(name: str, text: str, steps: int) -> None:
+def embedding(name: str, text: str, steps: int, **more: Any) -> None:
     if name not in service.embeddings():
         service.create("embedding", name)
-    service.train("embedding", name, text, steps, seed=1)
+    service.train("embedding", name, text, steps, seed=1, **more)
 
 
 def fall() -> None:
@@ -84,6 +85,27 @@ def rescue() -> None:
     model.forward = original
 
 
+def spoil_the_next_loss() -> None:
+    model = type(shared.sd_model)
+    original = model.forward
+
+    def forward(self: Any, *args: Any) -> Any:
+        model.forward = original
+        loss, named = original(self, *args)
+        return loss * float("nan"), named
+
+    model.forward = forward
+
+
+def show(runtime: Any) -> None:
+    more = {"previews_every": 10, "preview_steps": 2, "copies_every": 10}
+    service.create("embedding", "gallery")
+    runtime.choose_options("embedding", "gallery", {"validate_every": 10})
+    embedding("gallery", TEXT, 30, **more)
+    after(42, spoil_the_next_loss)
+    embedding("gallery", TEXT, STEPS, **more)
+
+
 def main(root: Path) -> None:
     service.open_at(root)
     shared.opts.practice_quiet = True
@@ -92,6 +114,7 @@ def main(root: Path) -> None:
     interrupt()
     begin_again(runtime)
     rescue()
+    show(runtime)
     for name in ("parcel", "spoilt", "over"):
         embedding(name, TEXT, 20)
     service.create("hypernetwork", "woven")

@@ -20,7 +20,7 @@ NO_FOLDER = f"{__file__}/logs"  # a file stands where the folder would have to b
 @pytest.fixture
 def train_tab(page: Page, request: pytest.FixtureRequest) -> Page:
     create_embedding(page, f"ahead{abs(hash(request.node.name))}")
-    expect(page.locator("#lrsched_inline_embeddingRate svg")).to_be_visible()
+    expect(page.locator("#lrsched_inline_embeddingRate .lrsched-svg")).to_be_visible()
     return page
 
 

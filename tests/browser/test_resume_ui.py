@@ -220,7 +220,7 @@ def test_the_clip_threshold_is_drawn_as_the_rate_beside_it_goes_on(page: Page) -
     assert page.evaluate("() => lrsched.fields.setClipMode('norm')")
     first = "() => lrsched.helpers.helps[2].chart.data.series.map(({name, x, y}) => [name, x[0], y[0]])"
     steps = "([first]) => eval(first)()"
-    expect(page.locator("#lrsched_inline_clip svg")).to_be_visible()
+    expect(page.locator("#lrsched_inline_clip .lrsched-svg")).to_be_visible()
     page.wait_for_function("([first]) => JSON.stringify(eval(first)()) === '[[\"rate\",0,1]]'", arg=[first])
     offer.locator("select").select_option("restart")
     page.wait_for_function(f"([first]) => JSON.stringify(eval(first)()) === '[[\"rate\",{INTERRUPTED_AT},1]]'", arg=[first])

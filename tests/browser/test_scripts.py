@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -484,3 +485,180 @@ def test_what_is_asked_before_it_takes_the_file_s_place(call, what, words):
     asked = call("runs/use_words.js", "question", what, {"run": {"name": "cat", "step": 40}, **LOOKS})
     assert asked == [f"Put {words} of the loss gone in validation?", "What cat.pt holds now is kept as cat.pt.bak.",
                      "The next training of cat is then a new run from it: the step stays, the optimizer is new."]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("window", "seen"),
+    [(None, [0, 100]), ([20, 40], [20, 40]), ([-5, 40], [0, 40]), ([90, 300], [90, 100]), ([200, 300], [0, 100])],
+)
+def test_what_is_seen_through_a_window(call, window, seen):
+    assert call("chart/window.js", "visible", [0, 100], window) == seen
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "window"),
+    [
+        (20.4, 39.2, [20, 40]),
+        (39.2, 20.4, [20, 40]),
+        (50.2, 50.4, [49, 53]),
+        (99.7, 99.9, [96, 100]),
+        (-3, 2, [0, 5]),
+        (0, 100, None),
+    ],
+)
+def test_a_drag_gives_whole_steps_and_some_of_them(call, start, end, window):
+    assert call("chart/window.js", "dragged", start, end, [0, 100]) == window
+
+
+def test_zooming_keeps_the_step_under_the_crosshair_in_place(call):
+    zoomed = lambda *args: call("chart/window.js", "scaled", *args)  # noqa: E731
+    assert zoomed(None, 20, 0.5, [0, 100]) == [10, 60]
+    assert zoomed([10, 60], 20, 2, [0, 100]) is None
+    assert zoomed([40, 60], None, 2, [0, 100]) == [30, 70]
+    assert zoomed([0, 20], 0, 2, [0, 100]) == [0, 40]
+    assert zoomed([50, 54], 52, 0.5, [0, 100]) == [50, 54], "four steps are the least"
+
+
+@pytest.mark.parametrize(("step", "window"), [(25, [20, 40]), (40, [21, 41]), (5, [5, 25]), (100, [80, 100])])
+def test_a_window_follows_the_keys(call, step, window):
+    assert call("chart/window.js", "following", [20, 40], step, [0, 100]) == window
+    assert call("chart/window.js", "following", None, step, [0, 100]) is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "found"),
+    [(0, 30, [0, 4]), (5, 25, [1, 3]), (10, 20, [1, 3]), (11, 19, [2, 2]), (-9, -1, [0, 0]), (31, 99, [4, 4])],
+)
+def test_which_values_lie_between(call, low, high, found):
+    assert call("chart/scale.js", "between", [0, 10, 20, 30], low, high) == found
+    assert call("chart/scale.js", "between", [], low, high) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("steps", "window", "whole"),
+    [
+        ([0, 1, 2, 3], [1, 3], True),
+        ([0, 2, 4, 6], [1, 5], False),
+        ([5, 6, 7], [0, 100], True),
+        ([], [1, 3], True),
+        ([0, 9], [2, 5], False),
+    ],
+)
+def test_more_points_are_asked_for_where_some_are_missing(call, steps, window, whole):
+    assert call("runs/run_stretch.js", "isWhole", steps, window) == whole
+
+
+def test_a_stretch_takes_the_place_of_what_the_whole_run_has_there(call):
+    whole = {"step": [0, 10, 20, 30], "loss": [1, 2, 3, 4], "old": [5, 6, 7, 8]}
+    stretch = {"step": [10, 11, 12, 20], "loss": [2, 2.1, 2.2, 3], "new": [1, 1, 1, 1]}
+    assert call("runs/run_stretch.js", "joined", whole, stretch) == {
+        "step": [0, 10, 11, 12, 20, 30], "loss": [1, 2, 2.1, 2.2, 3, 4], "old": [5, *[None] * 4, 8],
+        "new": [None, 1, 1, 1, 1, None],
+    }  # fmt: skip
+
+
+def test_smoothing_in_words_and_as_the_server_takes_it(call):
+    assert [call("runs/smoothing.js", "decayOf", reach) for reach in (1, 2, 50, 1000)] == [0, 0.5, None, 0.999]
+    assert call("runs/smoothing.js", "smoothingWords", 200) == "smoothed over about 200 updates"
+    assert call("runs/smoothing.js", "smoothingWords", 1) == "not smoothed"
+
+
+def image(step: int, index: int | None = None, *, holds_embedding: bool = False) -> dict[str, Any]:
+    return {"step": step, "index": step if index is None else index, "holds_embedding": holds_embedding}
+
+
+def strip(call: Any, images: list[dict[str, Any]], wanted: int = -1, **more: Any) -> list[list[float]]:
+    """[step, left] of the thumbnails, 60 pixels wide, of a chart of 100 to 500 pixels over the steps 0 to 400."""
+    then = """() => module.placed(args[0], {x: (step) => 100 + step, width: 60, room: [70, 514], ...args[1],
+        isWanted: ({index}) => index === args[2]}).map(({image, left}) => [image.step, left])"""
+    return call("runs/strip_places.js", "placed.name.toString", images, {"range": [0, 400], **more}, wanted, then=then)
+
+
+def test_thumbnails_stand_at_their_steps_and_not_over_each_other(call):
+    assert strip(call, [image(100), image(300)]) == [[100, 170], [300, 370]]
+    assert [step for step, _ in strip(call, [image(step) for step in range(0, 401, 20)])] == [0, 60, 120, 180, 240, 300, 400]
+    assert strip(call, [image(0), image(400)]) == [[0, 70], [400, 454]], "the last one does not hang over the edge"
+    many = strip(call, [image(step) for step in range(0, 401, 20)], 140)
+    assert [140, 210] in many, "one that is pinned is always there"
+    assert all(right - left >= 60 for (_, left), (_, right) in pairwise(many))
+    assert strip(call, [image(100), image(300)], range=[200, 400]) == [[300, 370]]
+
+
+def test_a_copy_with_the_embedding_in_it_is_shown_where_it_is_alone(call):
+    images = [image(10, 0), image(10, 1, holds_embedding=True), image(20, 2, holds_embedding=True)]
+    assert [one["index"] for one in call("runs/strip_places.js", "oneForEach", images)] == [0, 2]
+
+
+def test_what_lies_side_by_side(call):
+    a, b, c = image(1), image(2), image(3)
+    pair = lambda *args: call("runs/strip_places.js", "pair", *args)  # noqa: E731
+    assert [pair([], a), pair([a], b), pair([a], a), pair([a, b], c)] == [[a, None], [a, b], [a, None], [a, b]]
+    assert pair([], None) == [None, None]
+    pin = lambda *args: call("runs/strip_places.js", "pinned", *args)  # noqa: E731
+    assert [pin([], a), pin([a], b), pin([a, b], c), pin([a, b], a)] == [[a], [a, b], [a, c], [b]]
+
+
+def event(event_: str, step: int, message: str = "") -> dict[str, Any]:
+    return {"event": event_, "step": step, "message": message, "time_s": 1.7e9}
+
+
+def test_hundreds_of_copies_are_ticks_and_one_line_of_the_list(call):
+    copies = [event("copy", step, f"cat-{step}.pt") for step in range(10, 3_000, 10)]
+    events = [event("leg", 0, "starts"), *copies, event("rescue", 500, "NaN"), event("resume", 700), event("finished", 3_000)]
+    run = {"total_steps": 3_000, "legs": [{"start_step": 700, "mode": "restart"}]}
+    marks = call("runs/run_marks.js", "eventMarks", events, run)
+    assert [mark["kind"] for mark in marks if not mark["isTick"]] == ["rescue", "resume"]
+    assert [mark["label"] for mark in marks if mark["label"]] == ["rescue", "restarted"]
+    assert marks[0] == {"x": 10, "kind": "copy", "text": "copy saved: cat-10.pt", "label": "", "isTick": True}
+    lines = [one["event"] for one in call("runs/run_marks.js", "listed", events)]
+    assert lines == ["leg", "copies saved", "rescue", "resume", "finished"]
+    assert call("runs/run_marks.js", "eventsTitle", events) == "Events, 1 rescue, 299 copies"
+
+
+GOES = {"state": "running", "step": 120, "total_steps": 400, "message": ""}
+
+
+@pytest.mark.parametrize(
+    ("run", "more", "words"),
+    [
+        ({}, {"s_left": 192}, "Running: step 120 of 400, 3 min 12 s left."),
+        ({}, {}, "Running: step 120 of 400."),
+        ({}, {"isEnding": True}, "Interrupted: it ends before its next update and is saved."),
+        ({"state": "pending"}, {}, "Preparing: the images are read, then it goes on from step 120."),
+        ({"state": "finished", "step": 400}, {}, "Finished. Raise max steps to go on, or start over."),
+        (
+            {"state": "finished", "step": 400, "message": "nothing was learned"},
+            {},
+            "Finished: nothing was learned. Raise max steps to go on, or start over.",
+        ),
+        (
+            {"state": "finished", "message": "it no longer improves"},
+            {},
+            "Finished after 120 of 400 updates: it no longer improves. Train again to go on, or start over.",
+        ),
+        ({"state": "finished", "step": 400}, {"putBack": True}, "Finished: what was trained is as it was before."),
+        ({"state": "interrupted"}, {"isEnding": True}, "Interrupted after 120 of 400 updates. Train again to go on."),
+        ({"state": "crashed"}, {}, "Broke off after 120 of 400 updates. Train again to go on."),
+    ],
+)
+def test_where_a_run_stands(call, run, more, words):
+    assert call("runs/standing.js", "standing", GOES | run, more) == words
+
+
+NOW = {"what": "training", "kind": "embedding", "name": "cat", "run": "r", "trial": None, "step": 1_200, "total_steps": 4_000,
+       "s_left": 60.4, "is_ending": False}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, ["Training", "cat", "step 1,200 of 4,000, 1 min 00 s left"]),
+        ({"s_left": None}, ["Training", "cat", "step 1,200 of 4,000"]),
+        ({"is_ending": True}, ["Training", "cat", "interrupted: it ends before its next update"]),
+        ({"what": "preparing", "step": 0}, ["Preparing", "cat", "reading the images"]),
+        ({"what": "preparing"}, ["Preparing", "cat", "to go on from step 1,200"]),
+        ({"what": "trial", "s_left": 0.1}, ["Trial for", "cat", "update 1,200 of 4,000, 1 s left"]),
+    ],
+)
+def test_the_line_above_everything(call, change, words):
+    assert call("runs/now_line.js", "nowWords", NOW | change) == words

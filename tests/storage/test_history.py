@@ -390,6 +390,49 @@ def test_records_among_many_events_are_read_at_once(path: Path, monkeypatch: pyt
     assert one_by_one == []
 
 
+@pytest.mark.parametrize("few", [1, 10**9])
+@pytest.mark.parametrize("is_live", [True, False])
+def test_a_stretch_has_what_lasts_wherever_it_lies(path: Path, monkeypatch: pytest.MonkeyPatch, few: int, is_live: bool):
+    """With a run that went back, in memory and in its file, and events between."""
+    monkeypatch.setattr(history_blocks, "FEW", few)
+    monkeypatch.setattr(history_blocks, "BLOCK_BYTES", 3_000)
+    short, exact = History(path, recent=10, overview=8), History(None, recent=10**6)
+    for start, stop in ((0, 200), (120, 160), (150, 300), (90, 95), (95, 400)):
+        for history in (short, exact):
+            for step in range(start, stop):
+                history.record(record(step, 0.1 + (step * 7 + start) % 13, grad_norm=None if step % 5 else float(step)))
+            history.event(stop, "note", "a break")
+    short.flush()
+    seen = short if is_live else History.open(path, append=False, recent=10)
+    for since, until in ((0, 400), (0, 50), (85, 100), (140, 170), (380, 400), (398, 399), (0, 1), (399, 10**6), (500, 600)):
+        expected = exact.since(since, until=until)
+        found = seen.since(since, until=until)
+        # In memory the average goes on from the nearest row that is held of before it went back.
+        assert found.pop("smooth") == pytest.approx(expected.pop("smooth"), rel=1e-3 if is_live else 1e-9)  # type: ignore[misc]
+        assert found == expected, (since, until)
+        smooth = seen.since(since, until=until, smoothing=0.5)["smooth"]
+        assert smooth == pytest.approx(exact.since(since, until=until, smoothing=0.5)["smooth"], rel=1e-9)
+    assert len(seen.since(0, 50, until=400)["step"]) <= 50
+
+
+def test_a_file_that_is_gone_leaves_what_is_in_memory(path: Path):
+    history = filled(History(path, recent=10, overview=8), range(200))
+    history.flush()
+    path.unlink()
+    assert history.since(0, until=100)["step"] == [step for step in history.since(0)["step"] if step < 100]
+    assert len(history.since(0, smoothing=0.5)["smooth"]) == len(history.since(0)["step"])
+
+
+def test_hundreds_of_copies_do_not_push_other_events_out_of_memory():
+    history = History(None)
+    history.event(0, "leg", "first")
+    for step in range(1, 2_001):
+        history.event(step, "copy", f"cat-{step}.pt")
+    history.event(2_001, "finished")
+    events = [(one["step"], one["event"]) for one in history.events()]
+    assert [events[0], events[1], events[-1]] == [(0, "leg"), (1_001, "copy"), (2_001, "finished")]
+
+
 def test_the_overview_of_a_long_file_is_that_of_its_lines(path: Path, monkeypatch: pytest.MonkeyPatch):
     rng = np.random.default_rng(5)
     history = History(path)

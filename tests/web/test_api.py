@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from lib_lrsched.errors import ConflictError
 from lib_lrsched.host.door import Door
 from lib_lrsched.preview.run_view import Histories
+from lib_lrsched.schedule import running_average
 from lib_lrsched.snapshot import find
 from lib_lrsched.storage._presets import BUILTIN
 from lib_lrsched.storage.history import MAX_STEP, History, HistoryRow
@@ -73,7 +74,7 @@ class FakeRuntime:
     def active(self) -> dict[str, Live]:
         return dict(self.live)
 
-    def preparing(self) -> list[dict[str, Any]]:
+    def in_progress(self) -> list[Any]:
         return []
 
     def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
@@ -368,6 +369,51 @@ def test_at_most_two_thousand_points_are_sent(client: Client, runtime: FakeRunti
     assert len(answer["points"]["step"]) <= 2_000
     assert max(answer["points"]["loss"]) == 50.0
     assert answer["next_since"] == 9_001
+
+
+def test_a_stretch_of_a_long_run_has_all_that_its_file_has(client: Client, runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Histories, "of", lambda _, path: History.open(path, append=False, recent=100))
+    runtime.store.save(state(step=9_000))
+    history = History(runtime.store.history_path("a"))
+    for step in range(9_000):
+        history.record(HistoryRow(step, 0.005, 0.005, 1.0 + step % 2, None, 1_000.0 + step, progress=step / 9_000))
+    history.close()
+    stretch = get(client, "/runs/a?since=1000&until=1400")
+    assert stretch["points"]["step"] == list(range(1_000, 1_400))
+    assert stretch["points"]["progress"][:2] == [1_000 / 9_000, 1_001 / 9_000]
+    assert stretch["next_since"] == 1_400
+    assert 1_000 < len(get(client, "/runs/a?since=1000&until=8000")["points"]["step"]) <= 2_000
+    assert get(client, "/runs/a?since=8990&until=8992")["points"]["step"] == [8_990, 8_991]
+    assert get(client, "/runs/a?since=1400&until=1000")["points"]["step"] == []
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.5, 0.98, 0.999])
+def test_the_average_is_over_the_whole_run_with_the_decay_that_is_asked_for(
+    client: Client, runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch, smoothing: float
+):
+    monkeypatch.setattr(Histories, "of", lambda _, path: History.open(path, append=False, recent=100))
+    runtime.store.save(state(step=9_000))
+    history, total, weight, means = History(runtime.store.history_path("a")), 0.0, 0.0, []
+    for step in range(9_000):
+        loss = math.nan if step == 4_000 else 1.0 + math.sin(step / 50)
+        history.record(HistoryRow(step, 0.005, 0.005, loss, None, 1_000.0 + step))
+        total, weight = running_average.add(total, weight, loss, smoothing)
+        means.append(total / weight)
+    history.close()
+    for address in ("", "since=1000&until=1400&", "since=8950&"):
+        points = get(client, f"/runs/a?{address}smoothing={smoothing}")["points"]
+        assert points["smooth"] == pytest.approx([means[step] for step in points["step"]], rel=1e-9)
+    live = runtime.live["a"] = Live(state(state="running"))
+    for step in range(50):
+        live.history.record(HistoryRow(step, 0.005, 0.005, 1.0 + math.sin(step / 50), None, 1_000.0 + step))
+    points = get(client, f"/runs/a?since=40&smoothing={smoothing}")["points"]
+    assert points["smooth"] == pytest.approx(means[40:50], rel=1e-9)
+
+
+@pytest.mark.parametrize("smoothing", ["1", "-0.1", "nan", "inf", "x", "", "true"])
+def test_error_smoothing_that_is_none(client: Client, runtime: FakeRuntime, smoothing: str):
+    runtime.store.save(state())
+    assert message(get(client, f"/runs/a?smoothing={smoothing}", 400)).startswith("smoothing: expected a number from 0 to below 1")
 
 
 def test_a_loss_that_is_no_number_is_sent_as_null(client: Client, runtime: FakeRuntime):

@@ -41,6 +41,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/resume": {"kind": "embedding", "name": "mine", "way": "continue", "rate_text": None},
     "/options": {"kind": "embedding", "name": "mine", "options": {"ema": 0.9}},
     "/presets": {"name": "mine", "text": "0.005", "note": ""},
+    "/interrupt": {"kind": "embedding", "name": "mine", "run": None},
     "/runs/none/use": {"what": "average"},
     "/runs/none/label": {"title": "a", "note": "b"},
     "/runs/none/resume-from": {"step": 4, "way": None},
@@ -133,7 +134,8 @@ def test_no_address_is_a_failure(app: FastAPI):
     paths += [f"/trials/{word}/images/0" for word in WORDS] + [f"/trials/none/images/{word}" for word in WORDS]
     paths += [f"/trials/none?state={word}" for word in WORDS]
     paths += [f"/resume?kind=embedding&name={word}" for word in WORDS] + [f"/resume?kind={word}&name=mine" for word in WORDS]
-    paths += [f"/runs/none?since={word}" for word in WORDS] + [f"/options?kind=embedding&name={word}" for word in WORDS]
+    paths += [f"/runs/none?since={word}&until={word}&smoothing={word}" for word in WORDS]
+    paths += [f"/options?kind=embedding&name={word}" for word in WORDS]
     methods = ("GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "BREW")
     requests: list[tuple[str, str, dict[str, Any]]] = [(method, path, {}) for method in methods for path in paths]
     requests += [("GET", f"/resume?kind=embedding&name=mine&rate_text={word}", {}) for word in WORDS]

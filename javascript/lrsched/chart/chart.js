@@ -3,28 +3,34 @@
 import {svg} from "../base/dom.js";
 import {formatCount, formatRate} from "../base/format.js";
 import {Crosshair} from "./crosshair.js";
-import {linearAxis, linearScale, logAxis, niceTicks} from "./scale.js";
+import {between, linearAxis, linearScale, logAxis, niceTicks} from "./scale.js";
+import {visible} from "./window.js";
+import {Zoom} from "./zoom.js";
 
 const DEFAULTS = {
     label: "", height: 280, compact: false, zero: true, xLabel: "step", unit: "step", axis: "linear", least: 0, lowest: -Infinity,
-    formatX: formatCount,
+    formatX: formatCount, zoom: false,
 };
 const MARK_ROOM_PX = 5;
+const TICK_PX = 7;
+const EDGE_PX = 3; // so much of a thick line may stand over the edge
 const LABEL_PX = 6.7; // of a character, for labels that would lie over each other
 const LEFT_PX = 54; // charts that stand below each other have their steps below each other
 
 /**
  * A chart inside `host`.
  *
- * Data: {series: [{name, x, y, look, weight}], marks: [{x, kind, label}], xLow, xHigh, shade}
- *   series  the first is drawn on top
+ * Data: {series: [{name, x, y, look, weight}], marks: [{x, kind, label, text, isTick}], xLow, xHigh, shade}
+ *   series  the first is drawn on top; x rises
  *   look    0 to 5 (colour and dashes), "past" or "raw"
  *   weight  "thin", "thick", "wide" or nothing
- *   kind    "boundary", "resume", "stop", "rescue" or "event"
+ *   kind    "boundary", "resume", "stop", "rescue", "event", "copy" or "error"
+ *   isTick  a short line at the top in place of one from top to bottom, of which there may be hundreds
  *   shade   [from, to]: steps that are not trained
  *
  * Options: `zero` has 0 on the axis, and with it the value `least` at least; a linear axis ends at `lowest`, and lines that go
- * further leave at the bottom; `format(value, digits)` writes values; `unit` is what x counts, and `formatX(x)` writes it.
+ * further leave at the bottom; `format(value, digits)` writes values; `unit` is what x counts, and `formatX(x)` writes it. With
+ * `zoom` the chart shows the window of its `cursors`, and dragging changes it.
  */
 export class Chart {
     constructor(host, options = {}) {
@@ -40,6 +46,7 @@ export class Chart {
         host.classList.add("lrsched-chart");
         host.classList.toggle("lrsched-compact", this.options.compact);
         host.replaceChildren(this.svg);
+        this.zoom = this.options.zoom ? new Zoom(this, this.options.cursors) : null;
         this.crosshair = new Crosshair(this, this.options);
         this.layers = [this.crosshair];
         this.watcher = new ResizeObserver(() => this.redraw());
@@ -49,6 +56,11 @@ export class Chart {
     /** Something that lies over the chart: its `redraw()` is called whenever the scales may have moved. */
     addLayer(layer) {
         this.layers.push(layer);
+    }
+
+    /** The steps that are seen: [first, last]. */
+    get range() {
+        return visible([this.data.xLow, this.data.xHigh], this.zoom?.cursors.window ?? null);
     }
 
     show(data) {
@@ -98,7 +110,7 @@ export class Chart {
         this.svg.setAttribute("height", frame.height);
         this.svg.setAttribute("viewBox", `0 0 ${width} ${frame.height}`);
         this.drawing.replaceChildren(
-            this.#shading(), this.#grid(), this.#marks(), this.#cut(this.#lines()), this.#ghost(), this.#labels(),
+            this.#shading(), this.#grid(), this.#marks(), this.#cut(this.#lines(), this.#ghost()), this.#labels(),
         );
         for (const layer of this.layers) layer.redraw();
     }
@@ -112,7 +124,7 @@ export class Chart {
         const longest = Math.max(1, ...y.ticks.map((tick) => tick.label.length));
         const left = Math.max(compact ? 0 : LEFT_PX, Math.ceil(longest * (compact ? 6 : 6.9)) + 10);
         const right = width - (compact ? 8 : 14);
-        const {xLow, xHigh} = this.data;
+        const [xLow, xHigh] = this.range;
         const x = linearScale(xLow, xHigh, left, right);
         const xTicks = niceTicks(xLow, xHigh, (right - left) / (compact ? 60 : 90), {whole: true});
         const stepAt = linearScale(left, right, xLow, xHigh);
@@ -121,7 +133,7 @@ export class Chart {
     }
 
     #yAxis(bottom, top) {
-        const seen = extent(this.data.series);
+        const seen = extent(this.data.series, this.range);
         const {zero, compact, least, lowest} = this.options;
         const format = (value) => this.options.format(value, 3);
         if (this.axis === "log") return logAxis(seen.lowPositive, seen.high, bottom, top, {hasZero: seen.hasZero, format});
@@ -174,15 +186,27 @@ export class Chart {
         const {x, left, right, top, bottom} = this.frame;
         const group = svg("g");
         const labels = [];
+        const ticks = new Map();
         let last = -Infinity;
+        const lines = [];
         for (const mark of this.data.marks) {
             const place = crisp(x(mark.x));
-            if (place < left || place > right) continue;
+            if (place < left || place > right + 1) continue;
             if (mark.kind === "boundary" && place - last < MARK_ROOM_PX) continue;
             if (mark.kind === "boundary") last = place;
+            const isCrowded = lines.some((other) => other.kind === mark.kind && Math.abs(other.place - place) < MARK_ROOM_PX);
+            if (mark.isTick || (this.zoom && isCrowded)) {
+                ticks.set(mark.kind, (ticks.get(mark.kind) ?? new Set()).add(place));
+                continue;
+            }
+            lines.push({kind: mark.kind, place});
             group.append(svg("line", {class: `lrsched-mark lrsched-mark-${mark.kind}`, x1: place, x2: place, y1: top, y2: bottom}));
             if (mark.kind === "rescue") group.append(svg("path", {class: "lrsched-flag", d: `M${place} ${top}l9 4l-9 4z`}));
             if (mark.label && !this.options.compact) labels.push(markLabel(mark, place, this.frame));
+        }
+        for (const [kind, places] of ticks) {
+            const d = [...places].map((place) => `M${place} ${top}v${TICK_PX}`).join("");
+            group.append(svg("path", {class: `lrsched-tick lrsched-mark-${kind}`, d}));
         }
         group.append(...apart(labels).map(({node}) => node));
         return group;
@@ -197,10 +221,12 @@ export class Chart {
         return group;
     }
 
-    /** An SVG inside the SVG shows nothing beyond its own edge: lines that go below the axis leave there. */
-    #cut(lines) {
-        const {width, bottom} = this.frame;
-        return Number.isFinite(this.options.lowest) ? svg("svg", {width, height: bottom}, lines) : lines;
+    /** An SVG inside the SVG shows nothing beyond its own edge: lines that go beyond the axes leave there. */
+    #cut(...lines) {
+        const {left, right, bottom} = this.frame;
+        const [x, width] = [left - EDGE_PX, right - left + 2 * EDGE_PX];
+        const height = bottom + (Number.isFinite(this.options.lowest) ? 0 : EDGE_PX);
+        return svg("svg", {x, y: 0, width, height, viewBox: `${x} 0 ${width} ${height}`}, ...lines);
     }
 
     #ghost() {
@@ -212,7 +238,9 @@ export class Chart {
         const {x, y} = this.frame;
         const parts = [];
         let open = false;
-        for (let i = 0; i < steps.length; i++) {
+        const [first, last] = between(steps, ...this.range);
+        const end = Math.min(steps.length, last + 1); // with a point beyond each edge, to which the line goes
+        for (let i = Math.max(0, first - 1); i < end; i++) {
             if (values[i] === null || !Number.isFinite(values[i])) {
                 open = false;
                 continue;
@@ -245,11 +273,14 @@ function apart(labels) {
     return kept;
 }
 
-/** Lowest, lowest positive and highest value of all series, and whether there is a 0. */
-function extent(seriesList) {
+/** Lowest, lowest positive and highest value of all series in a range of steps, and whether there is a 0. */
+function extent(seriesList, [low, high]) {
     const seen = {low: Infinity, lowPositive: Infinity, high: -Infinity, hasZero: false};
-    for (const {y} of seriesList) {
-        for (const value of y) {
+    for (const {x, y} of seriesList) {
+        const [first, last] = between(x, low, high);
+        const beyond = first === last ? 1 : 0; // a line that has no point here may go through
+        for (let i = Math.max(0, first - beyond); i < Math.min(x.length, last + beyond); i++) {
+            const value = y[i];
             if (value === null || !Number.isFinite(value)) continue;
             if (value < seen.low) seen.low = value;
             if (value > seen.high) seen.high = value;

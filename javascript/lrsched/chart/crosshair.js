@@ -2,11 +2,13 @@
 import {el, setHidden, svg} from "../base/dom.js";
 import {CursorGroup} from "./cursor_group.js";
 import {swatch} from "./legend.js";
-import {nearest} from "./scale.js";
+import {between, nearest} from "./scale.js";
+import {following} from "./window.js";
 
 const KEY_STEPS = {ArrowRight: 1, ArrowLeft: -1, PageUp: 0.1, PageDown: -0.1};
 const EVENT_REACH_PX = 5;
 const TAP_REACH_PX = 6;
+const MOST_NOTES = 4;
 
 /** Follows the pointer over `chart`; `cursors` move with it, `onPick(step)` hears of a click. */
 export class Crosshair {
@@ -33,7 +35,8 @@ export class Crosshair {
     redraw() {
         const points = this.#points();
         if (!this.chart.frame) return;
-        if (this.step === null || points.length === 0) {
+        const [low, high] = this.chart.range;
+        if (this.step === null || points.length === 0 || this.step < low || this.step > high) {
             this.layer.replaceChildren();
             setHidden(this.tip, true);
             return;
@@ -74,7 +77,7 @@ export class Crosshair {
             points.length > 1 || !compact ? swatch(series.look) : null,
             points.length > 1 ? el("span", {class: "lrsched-tip-name", text: series.name}) : null,
             el("b", {text: format(value, 6)})));
-        const notes = this.#near().map((mark) => el("div", {class: "lrsched-tip-note", text: mark.text ?? mark.label}));
+        const notes = this.#notes().map((text) => el("div", {class: "lrsched-tip-note", text}));
         this.tip.replaceChildren(el("div", {class: "lrsched-tip-step", text: `${unit} ${formatX(this.step)}`}), ...rows, ...notes);
         setHidden(this.tip, false);
         const place = x(this.step);
@@ -86,10 +89,13 @@ export class Crosshair {
         this.tip.style.left = `${Math.max(0, Math.min(free, wanted))}px`;
     }
 
-    #near() {
+    /** What the marks say that lie here, the nearest first. */
+    #notes() {
         const {x} = this.chart.frame;
-        return this.chart.data.marks.filter((mark) =>
-            (mark.text || mark.label) && Math.abs(x(mark.x) - x(this.step)) <= EVENT_REACH_PX);
+        const distance = (mark) => Math.abs(x(mark.x) - x(this.step));
+        const near = this.chart.data.marks.filter((mark) => (mark.text || mark.label) && distance(mark) <= EVENT_REACH_PX)
+            .sort((a, b) => distance(a) - distance(b)).map((mark) => mark.text ?? mark.label);
+        return near.length <= MOST_NOTES ? near : [...near.slice(0, MOST_NOTES - 1), `and ${near.length - MOST_NOTES + 1} more`];
     }
 
     /** Writes what the chart is, and that no step is chosen. */
@@ -97,7 +103,8 @@ export class Crosshair {
         const {host, options} = this.chart;
         host.tabIndex = 0;
         host.setAttribute("role", "slider");
-        host.setAttribute("aria-label", `${options.label}: arrow keys move along the ${options.unit}s`);
+        const zoom = options.zoom ? ", plus and minus zoom, Escape shows all" : "";
+        host.setAttribute("aria-label", `${options.label}: arrow keys move along the ${options.unit}s${zoom}`);
         host.setAttribute("aria-valuenow", "0");
         host.setAttribute("aria-valuetext", `no ${options.unit} chosen`);
     }
@@ -106,10 +113,11 @@ export class Crosshair {
         const {host, data, options} = this.chart;
         const values = points.map(({series, value}) =>
             points.length > 1 ? `${series.name} ${options.format(value, 6)}` : options.format(value, 6));
+        const notes = this.#notes();
         host.setAttribute("aria-valuemin", String(data.xLow));
         host.setAttribute("aria-valuemax", String(data.xHigh));
         host.setAttribute("aria-valuenow", String(this.step));
-        host.setAttribute("aria-valuetext", `${options.unit} ${options.formatX(this.step)}: ${values.join(", ")}`);
+        host.setAttribute("aria-valuetext", `${options.unit} ${options.formatX(this.step)}: ${[...values, ...notes].join(", ")}`);
     }
 
     #listen() {
@@ -144,28 +152,30 @@ export class Crosshair {
     }
 
     #stepAt(event) {
-        const {frame, data, host} = this.chart;
+        const {frame, host} = this.chart;
         if (!frame) return null;
         const pixel = event.clientX - host.getBoundingClientRect().left;
         if (pixel < frame.left - 4 || pixel > frame.right + 4) return null;
-        const share = (pixel - frame.left) / (frame.right - frame.left);
-        return this.#snap(data.xLow + share * (data.xHigh - data.xLow));
+        return this.#snap(frame.stepAt(pixel));
     }
 
-    /** The steps that can be pointed at: every step that some series has a point for, rising. */
+    /** The steps that can be pointed at: every step between the chart's ends that some series has a point for, rising. */
     #steps() {
         const {data} = this.chart;
         if (this.known?.data !== data) {
             const all = new Set(data.series.flatMap((series) => series.x));
-            this.known = {data, steps: [...all].sort((a, b) => a - b)};
+            const steps = [...all].sort((a, b) => a - b);
+            this.known = {data, steps: steps.slice(...between(steps, data.xLow, data.xHigh))};
         }
         return this.known.steps;
     }
 
+    /** The nearest of those that are seen. */
     #snap(step) {
         const steps = this.#steps();
-        const own = steps[nearest(steps, step)];
-        return own ?? null;
+        const [first, last] = between(steps, ...this.chart.range);
+        const own = Math.min(last - 1, Math.max(first, nearest(steps, step)));
+        return last > first ? steps[own] : null;
     }
 
     #key(event) {
@@ -179,7 +189,15 @@ export class Crosshair {
         else if (event.key in KEY_STEPS) next = here + jump(event, steps.length);
         else return;
         event.preventDefault();
-        this.#choose(next === null ? null : steps[Math.max(0, Math.min(steps.length - 1, next))]);
+        const step = next === null ? null : steps[Math.max(0, Math.min(steps.length - 1, next))];
+        if (step !== null && this.chart.zoom) this.#bringIntoView(step);
+        this.#choose(step);
+    }
+
+    /** A key may lead out of what is seen. */
+    #bringIntoView(step) {
+        const {xLow, xHigh} = this.chart.data;
+        this.cursors.zoom(following(this.cursors.window, step, [xLow, xHigh]));
     }
 
     #choose(step) {

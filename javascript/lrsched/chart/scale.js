@@ -90,6 +90,15 @@ function floorOnly(from, to) {
     return {toPixel: () => from, toValue: () => 0, ticks: [{value: 0, label: "0"}], minor: [], top: to};
 }
 
+/** The indices [first, last) of a rising list whose values lie in [low, high]. */
+export function between(xs, low, high) {
+    let first = Math.max(0, nearest(xs, low));
+    let last = Math.max(0, nearest(xs, high));
+    while (first < xs.length && xs[first] < low) first += 1;
+    while (last < xs.length && xs[last] <= high) last += 1;
+    return [first, Math.max(first, last)];
+}
+
 /** The index of the value in the rising list `xs` that lies nearest to `x`; -1 for an empty list. */
 export function nearest(xs, x) {
     let low = 0;

@@ -12,12 +12,14 @@ const THRESHOLD = {name: "clip threshold", look: 1};
 
 /** The list, the chart below it and its buttons; the choice is kept in this browser. */
 export class PickedChart {
-    constructor(cursors) {
+    /** `onChoice(choice)` hears of what is shown. */
+    constructor(cursors, onChoice) {
+        this.onChoice = onChoice;
         this.list = byId("run_picked_choice");
         this.key = recall(STORE, "loss");
         this.choice = null; // what is shown, which is another one for a run that has no numbers of the key's
         this.drawn = null;
-        this.chart = new Chart(byId("run_picked"), {height: 220, cursors});
+        this.chart = new Chart(byId("run_picked"), {height: 220, cursors, zoom: true});
         this.lookAtAxis = bindAxis(byId("run_picked_axis"), this.chart, () => `run_${this.choice?.key ?? this.key}`);
         this.list.addEventListener("change", () => this.#pick(this.list.value));
     }
@@ -31,6 +33,7 @@ export class PickedChart {
         if (choice.threshold && threshold.x.length > 0) series.push({...THRESHOLD, ...threshold});
         this.#drawList(choices, choice);
         this.#prepare(choice, series);
+        this.onChoice(choice);
         this.chart.show({...x, series});
     }
 

@@ -2,13 +2,37 @@
 
 const MOST_KEPT = 6000;
 
+/** Columns of points, each a list; `step` rises. */
+export class Columns {
+    constructor(columns) {
+        this.columns = columns;
+    }
+
+    /** A column's values; null at every step where nothing is known of it. */
+    column(name) {
+        return this.columns[name] ?? this.columns.step.map(() => null);
+    }
+
+    /** Whether there is a number in a column. */
+    has(name) {
+        return this.columns[name]?.some((value) => value !== null) ?? false;
+    }
+
+    get last() {
+        const end = this.columns.step.length - 1;
+        return end < 0 ? null : Object.fromEntries(Object.entries(this.columns).map(([name, column]) => [name, column[end]]));
+    }
+}
+
 /**
- * Collects a run's points and events. `columns` are those that the server answers, each a list; `since` is what to ask for
- * next.
+ * Collects a run's points and events. `columns` are those that the server answers; `since` is what to ask for next, with the decay of
+ * the average of the loss, null for the server's own.
  */
-export class RunPoints {
-    constructor(id) {
+export class RunPoints extends Columns {
+    constructor(id, smoothing = null) {
+        super({step: []});
         this.id = id;
+        this.smoothing = smoothing;
         this.clear();
     }
 
@@ -17,6 +41,11 @@ export class RunPoints {
         this.events = [];
         this.since = 0;
         this.leg = null;
+    }
+
+    /** Where to ask for what is new. */
+    get address() {
+        return pointsAddress(this.id, {since: this.since, smoothing: this.smoothing});
     }
 
     /**
@@ -51,24 +80,15 @@ export class RunPoints {
         }
     }
 
-    /** A column's values; null at every step where nothing is known of it. */
-    column(name) {
-        return this.columns[name] ?? this.columns.step.map(() => null);
-    }
-
-    /** Whether there is a number in a column. */
-    has(name) {
-        return this.columns[name]?.some((value) => value !== null) ?? false;
-    }
-
     #note(events) {
         const key = (one) => `${one.time_s}/${one.step}/${one.event}/${one.message}`;
         const known = new Set(this.events.map(key));
         for (const one of events) if (!known.has(key(one))) this.events.push(one);
     }
+}
 
-    get last() {
-        const end = this.columns.step.length - 1;
-        return end < 0 ? null : Object.fromEntries(Object.entries(this.columns).map(([name, column]) => [name, column[end]]));
-    }
+/** The address of a run's points; what is null is left out. */
+export function pointsAddress(id, query) {
+    const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined);
+    return `runs/${encodeURIComponent(id)}?${given.map(([name, value]) => `${name}=${value}`).join("&")}`;
 }

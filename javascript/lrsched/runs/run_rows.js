@@ -2,6 +2,7 @@
 import {el, setText} from "../base/dom.js";
 import {formatCount, formatMoment, formatPercent, formatShortMoment} from "../base/format.js";
 import {calledOf} from "./run_search.js";
+import {stateWords} from "./standing.js";
 
 const PAGE_ROWS = 6;
 
@@ -148,7 +149,7 @@ function fill(row, run) {
     const [name, state, steps, when, rate, progress] = row.querySelectorAll(".lrsched-run-line > span");
     setText(name, calledOf(run));
     name.title = [calledOf(run), run.note, run.trouble].filter(Boolean).join("\n");
-    setText(state, run.state);
+    setText(state, stateWords(run.state));
     if (state.dataset.state !== run.state) state.dataset.state = run.state;
     setText(steps, `${run.title ? `${run.name}, ` : ""}${run.kind}, ${formatCount(run.step)} of ${formatCount(run.total_steps)}`);
     steps.title = steps.textContent;

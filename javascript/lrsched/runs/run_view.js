@@ -2,31 +2,39 @@
 import {ApiError, request} from "../base/api.js";
 import {byId, el, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatDuration, formatMoment, formatPercent, formatRate} from "../base/format.js";
+import {Latest} from "../base/latest.js";
 import {bindAxis} from "../chart/axis_toggle.js";
 import {Chart} from "../chart/chart.js";
 import {CursorGroup} from "../chart/cursor_group.js";
 import {fillLegend} from "../chart/legend.js";
+import {interrupt} from "./interrupt.js";
 import {PickedChart} from "./picked_chart.js";
 import {newestLook, progressLines} from "./progress_lines.js";
 import {RangeView} from "./range_view.js";
+import {RunImages} from "./run_images.js";
+import {BAD, eventMarks, eventWords, eventsTitle, listed} from "./run_marks.js";
 import {RunPoints} from "./run_points.js";
+import {RunStretch} from "./run_stretch.js";
 import {RunUse} from "./run_use.js";
-
-const EVENT_WORDS = {leg: "start", resume: "continued", skipped: "skipped updates"}; // others are shown as they are
-const LEG_LABELS = {new: "new schedule", restart: "restarted"};
+import {Smoothing} from "./smoothing.js";
+import {GOING_ON, standing, stateWords} from "./standing.js";
 
 const LEAST_PROGRESS = 0.01; // of the loss: what is much less looks like nothing
 
-const MARKED = new Set(["resume", "rescue"]);
-const BAD = new Set(["rescue", "error", "failed"]);
-
 /** The lower right part of the tab. `onContinue(id)` and `onOpen(run, settings)` are its two buttons. */
 export class RunView {
+    #asked = new Latest();
+
     constructor({onContinue, onOpen}) {
         this.panel = byId("run_view");
         this.use = new RunUse();
         this.points = null;
         this.shown = null;
+        this.inProgress = []; // as the server answers it
+        this.ended = ""; // the id of the run that was interrupted from here
+        this.smoothing = new Smoothing((decay) => this.#smooth(decay));
+        this.stretch = new RunStretch(() => this.shown && this.#drawCharts(this.shown.run));
+        byId("run_interrupt").addEventListener("click", () => this.#interrupt());
         const redraw = () => this.shown && this.#drawCharts(this.shown.run);
         this.plan = new Planned("rate", redraw);
         this.threshold = new Planned("clip", redraw);
@@ -37,29 +45,81 @@ export class RunView {
     /** Fetches what is new of a run of the list and draws it; an ended run that is drawn already is left alone. */
     async update(run, isActive) {
         if (this.points?.id !== run.id) {
-            this.points = new RunPoints(run.id);
+            this.points = new RunPoints(run.id, this.smoothing.decay);
             this.shown = null;
+            this.cursors?.zoom(null);
+            setText(byId("run_interrupt_said"), "");
         }
+        this.images?.follow(run);
         if (this.shown?.complete && !isActive && this.shown.run.updated_s === run.updated_s) return;
         const points = this.points;
+        const known = points.columns.step[points.columns.step.length - 1] ?? -1;
         let answer = await this.#fetch(points);
         if (!points.take(answer)) {
             answer = await this.#fetch(points);
             points.take(answer);
         }
         if (points !== this.points) return;
+        if (answer.points.step[0] <= known) this.stretch.undo(answer.points.step[0]);
         this.shown = answer;
         this.#draw(answer);
     }
 
     #fetch(points) {
-        return request("GET", `runs/${encodeURIComponent(points.id)}?since=${points.since}`);
+        return request("GET", points.address);
+    }
+
+    /** Asks for all points again, with another average of the loss; until they are there the old ones are shown. */
+    async #smooth(decay) {
+        if (this.points === null) return;
+        const points = new RunPoints(this.points.id, decay);
+        try {
+            const answer = await this.#asked.of(() => this.#fetch(points));
+            if (answer === null || points.id !== this.points.id) return;
+            points.take(answer);
+            this.points = points;
+            this.shown = answer;
+            this.#draw(answer);
+        } catch (error) {
+            if (!(error instanceof ApiError)) throw error;
+            if (points.id !== this.points.id) return;
+            this.points = points; // the next look asks for them
+            this.shown = this.shown && {...this.shown, complete: false};
+        }
+    }
+
+    get isEnding() {
+        const {id} = this.shown.run;
+        return this.ended === id || this.inProgress.some((one) => one.run === id && one.is_ending);
+    }
+
+    /** What the server says is in progress. */
+    showProgress(list) {
+        this.inProgress = list;
+        if (this.ended !== "" && !list.some(({run}) => run === this.ended)) this.ended = "";
+        if (this.shown) this.#drawStanding(this.shown);
+    }
+
+    async #interrupt() {
+        const {id, kind, name} = this.shown.run;
+        this.ended = id;
+        setText(byId("run_interrupt_said"), "");
+        this.#drawStanding(this.shown);
+        try {
+            await interrupt({what: "training", kind, name, run: id});
+        } catch (error) {
+            if (!(error instanceof ApiError)) throw error;
+            this.ended = "";
+            if (id === this.shown?.run.id) setText(byId("run_interrupt_said"), `Not interrupted: ${error.message}`);
+            if (this.shown) this.#drawStanding(this.shown);
+        }
     }
 
     #draw(answer) {
         setHidden(this.panel, false);
         this.#makeCharts();
         this.#drawHead(answer.run);
+        this.#drawStanding(answer);
         this.#drawNumbers(answer);
         this.use.show(answer);
         this.range.show(answer.range_test);
@@ -69,28 +129,53 @@ export class RunView {
         this.threshold.follow(answer.run);
         this.#drawCharts(answer.run);
         this.#drawEvents();
+        this.images.follow(answer.run);
     }
 
     #makeCharts() {
         if (this.rate) return;
-        const cursors = new CursorGroup();
+        const cursors = (this.cursors = new CursorGroup());
+        const common = {height: 190, xLabel: "", cursors, zoom: true};
         this.progress = new Chart(byId("run_progress"), {
-            label: "Progress of the run over steps", height: 190, xLabel: "", format: formatPercent, least: LEAST_PROGRESS, cursors,
+            ...common, label: "Progress of the run over steps", format: formatPercent, least: LEAST_PROGRESS,
         });
-        this.rate = new Chart(byId("run_rate"), {label: "Rate of the run over steps", height: 190, xLabel: "", cursors});
-        this.picked = new PickedChart(cursors);
+        this.rate = new Chart(byId("run_rate"), {...common, label: "Rate of the run over steps"});
+        this.picked = new PickedChart(cursors, (choice) => this.smoothing.setShown(choice.key === "loss"));
+        this.images = new RunImages(cursors, () => (byId("run_progress").hidden ? this.rate : this.progress));
+        for (const chart of [this.progress, this.rate]) chart.addLayer(this.images);
+        cursors.listen({onWindow: (window) => this.#zoomed(window)});
+        for (const [name, factor] of [["in", 0.5], ["out", 2], ["all", null]]) {
+            byId(`run_zoom_${name}`).addEventListener("click", () => this.rate.zoom.by(factor));
+        }
+        this.#zoomed(null);
         this.range = new RangeView();
         fillLegend(byId("run_rate_legend"), [[1, "planned"], [0, "held by the optimizer"]]);
         bindAxis(byId("run_rate_axis"), this.rate, () => "run_rate");
     }
 
+    /** Another stretch of the run is seen. */
+    #zoomed(window) {
+        byId("run_zoom_all").disabled = byId("run_zoom_out").disabled = window === null;
+        const words = window === null ? "" : `steps ${formatCount(window[0])} to ${formatCount(window[1] - 1)}`;
+        setText(byId("run_zoom_said"), words);
+        if (this.shown) this.#drawCharts(this.shown.run);
+    }
+
     #drawHead(run) {
-        setText(byId("run_title"), `${run.name} (${run.kind}, ${run.state})`);
-        setText(byId("run_message"), run.message ?? "");
-        setHidden(byId("run_message"), !run.message);
+        setText(byId("run_title"), `${run.name} (${run.kind}, ${stateWords(run.state)})`);
+        const message = run.state === "finished" ? "" : run.message ?? ""; // that of a finished run is in its line
+        setText(byId("run_message"), message);
+        setHidden(byId("run_message"), !message);
         const done = run.total_steps > 0 ? Math.min(100, (100 * run.step) / run.total_steps) : 0;
         byId("run_bar").setAttribute("aria-valuenow", String(Math.round(done)));
         byId("run_bar").firstElementChild.style.width = `${done}%`;
+    }
+
+    #drawStanding({run, s_left, range_test: range}) {
+        setText(byId("run_standing"), standing(run, {s_left, isEnding: this.isEnding, putBack: range?.put_back === true}));
+        const button = byId("run_interrupt");
+        setHidden(button, !GOING_ON.has(run.state));
+        button.disabled = this.isEnding;
     }
 
     #drawNumbers(answer) {
@@ -122,41 +207,35 @@ export class RunView {
     }
 
     #drawCharts(run) {
-        const [step, planned, actual] = ["step", "planned", "actual"].map((name) => this.points.column(name));
-        const x = {xLow: 0, xHigh: Math.max(1, run.total_steps, step[step.length - 1] ?? 0), marks: this.#marks(run)};
+        this.stretch.follow(this.points, this.cursors.window);
+        const points = this.stretch.joined(this.points);
+        const [step, planned, actual] = ["step", "planned", "actual"].map((name) => points.column(name));
+        const x = {xLow: 0, xHigh: Math.max(1, run.total_steps, step[step.length - 1] ?? 0), marks: eventMarks(this.points.events, run)};
         const ahead = this.plan.after(step[step.length - 1] ?? -1);
-        this.#drawProgress(x);
+        this.#drawProgress(points, x);
         this.rate.show({...x, series: [
             {name: "planned", look: 1, x: step.concat(ahead.x), y: planned.concat(ahead.y)},
             {name: "optimizer", look: 0, weight: "wide", x: step, y: actual},
         ]});
-        this.picked.show(this.points, x, this.threshold.after((run.legs[run.legs.length - 1]?.start_step ?? 0) - 1));
+        this.picked.show(points, x, this.threshold.after((run.legs[run.legs.length - 1]?.start_step ?? 0) - 1));
     }
 
     /** A run of which nothing was measured has the words alone. */
-    #drawProgress(x) {
-        const {series, marks, legend} = progressLines(this.points, this.shown);
+    #drawProgress(points, x) {
+        const {series, marks, legend} = progressLines(points, this.shown);
         setHidden(byId("run_progress"), series.length === 0);
         setHidden(byId("run_progress_legend"), legend.length === 0);
         fillLegend(byId("run_progress_legend"), legend);
         if (series.length > 0) this.progress.show({...x, marks: [...x.marks, ...marks], series});
     }
 
-    #marks(run) {
-        const found = this.points.events.filter((one) => one.step > 0 || one.event !== "leg");
-        return found.filter((one) => one.event !== "finished" || one.step < run.total_steps).map((one) => ({
-            x: one.step, kind: MARKED.has(one.event) ? one.event : "event", text: words(one), label: markLabel(one, run),
-        }));
-    }
-
     #drawEvents() {
         const list = byId("run_events");
         if (list.dataset.count === `${this.points.id}/${this.points.events.length}`) return;
         list.dataset.count = `${this.points.id}/${this.points.events.length}`;
-        const rescues = this.points.events.filter((one) => one.event === "rescue").length;
-        setText(byId("run_events_title"), rescues ? `Events, ${rescues} ${rescues === 1 ? "rescue" : "rescues"}` : "Events");
-        list.replaceChildren(...this.points.events.map((one) => el("li", {class: BAD.has(one.event) ? "lrsched-is-bad" : null},
-            el("span", {class: "lrsched-num", text: formatCount(one.step)}), el("span", {text: words(one)}),
+        setText(byId("run_events_title"), eventsTitle(this.points.events));
+        list.replaceChildren(...listed(this.points.events).map((one) => el("li", {class: BAD.has(one.event) ? "lrsched-is-bad" : null},
+            el("span", {class: "lrsched-num", text: formatCount(one.step)}), el("span", {text: eventWords(one)}),
             el("span", {class: "lrsched-muted", text: formatMoment(one.time_s)}))));
     }
 }
@@ -206,15 +285,4 @@ class Planned {
 function planned(last, multiplier) {
     const times = multiplier === 1 ? "" : `times ${multiplier} since a rescue`;
     return [last?.planned ? `planned ${formatRate(last.planned, 5)}` : "", times].filter(Boolean).join(", ");
-}
-
-/** A rescue is named on the chart, and so is a leg that did not continue as before. */
-function markLabel({event, step}, {legs}) {
-    if (event === "rescue") return "rescue";
-    return event === "resume" ? LEG_LABELS[legs.find((leg) => leg.start_step === step)?.mode] ?? "" : "";
-}
-
-function words({event, message}) {
-    const word = EVENT_WORDS[event] ?? event;
-    return message ? `${word}: ${message}` : word;
 }

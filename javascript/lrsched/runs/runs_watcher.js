@@ -17,17 +17,22 @@ const CHECK_MS = 250;
 const COMPARING = "lrsched-is-comparing"; // class of the card's body: the comparison is shown in the place of the run
 const STORE = "run";
 
-/** Polls the runs and what is shown beside their list, the chosen one or a comparison; `onRuns(runs)` hears of every list. */
+/**
+ * Polls the runs and what is shown beside their list, the chosen one or a comparison; `onRuns(runs)` hears of every list,
+ * `onProgress(list)` of what is in progress.
+ */
 export class RunsWatcher {
     #due = 0;
     #busy = false;
     #failures = 0;
     #active = new Set();
     #names = new Map(); // what runs are called, also those that are gone
+    #isBusyThere = false; // something is in progress
     #generation = 0; // of what is chosen and listed: an answer to an older question comes too late
 
-    constructor({onRuns, onContinue, onOpen}) {
+    constructor({onRuns, onProgress, onContinue, onOpen}) {
         this.onRuns = onRuns;
+        this.onProgress = onProgress;
         this.page = byId("page");
         this.body = byId("runs").closest(".lrsched-runs-body");
         this.chosen = recall(STORE, null);
@@ -106,7 +111,7 @@ export class RunsWatcher {
             this.#take(answer);
             await this.#showChosen();
             this.#failures = 0;
-            const pause_ms = this.#active.size ? TRAINING_MS : IDLE_MS;
+            const pause_ms = this.#isBusyThere ? TRAINING_MS : IDLE_MS;
             if (generation === this.#generation) this.#due = answer.unread > 0 ? 0 : performance.now() + pause_ms;
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
@@ -127,7 +132,8 @@ export class RunsWatcher {
         this.files.show(run, this.#active.has(run.id));
     }
 
-    #take({runs, active, host}) {
+    #take({runs, active, host, in_progress: inProgress = []}) {
+        this.#isBusyThere = active.length > 0 || inProgress.length > 0;
         const begun = active.find((id) => !this.#active.has(id));
         this.#active = new Set(active);
         this.runs = runs;
@@ -138,6 +144,7 @@ export class RunsWatcher {
         this.#drawList();
         this.#describeHost(host);
         this.onRuns(runs);
+        this.onProgress(inProgress);
     }
 
     #drawList() {

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -17,10 +18,14 @@ from torch import Tensor
 from lib_lrsched.optimizer import step_hook
 from lib_lrsched.optimizer.codec import is_finite
 from lib_lrsched.storage import disk_errors
+from lib_lrsched.storage.history import COPY
 from lib_lrsched.storage.model_files import OPTIM, file_time, has_backup, rename_copy, save_whole
 from lib_lrsched.storage.run_state import Known
 from lib_lrsched.training.callback import PERSISTENT, Callback, Outcome, Save, Training, Update
 from lib_lrsched.training.host import Checks
+
+_PERIODIC = re.compile(r"-\d+$")
+"""Ends the stem of a copy that stays; NAME-best is written over."""
 
 
 class Saving(Training, Protocol):
@@ -94,7 +99,7 @@ class FileSaving(Callback):
             return
         renamed = rename_copy(due.filename, due.steps - 1)
         if renamed is not None:
-            self._session.run.note(f"the last copy holds {due.steps - 1} updates and is named {renamed.name}")
+            self._session.run.note(f"the last copy holds {due.steps - 1} updates and is named {renamed.name}", COPY)
 
     def rescue_final(self) -> None:
         """The host's loop raised and its final save is skipped: make it, with the host's own function.
@@ -187,6 +192,8 @@ class FileSaving(Callback):
         session.saved(Save(Path(filename), host_object.step, is_main=False, host_object=host_object))
         if Path(filename).stem.endswith(f"-{host_object.step + 1}"):
             self._due = _Due(host_object.step + 1, filename, lambda: self._save_again(host_object, filename, write))
+        elif _PERIODIC.search(Path(filename).stem):
+            session.run.note(Path(filename).name, COPY)
         return answer
 
     def _save_again(self, host_object: Any, filename: str, write: Callable[[str], Any]) -> None:
