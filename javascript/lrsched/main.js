@@ -4,6 +4,7 @@ import {OptionsBox} from "./options/options_box.js";
 import {settingsOf} from "./planner/continuation.js";
 import {Planner} from "./planner/planner.js";
 import {Transfer} from "./planner/transfer.js";
+import {WhichSchedule} from "./planner/which_schedule.js";
 import {RunsWatcher} from "./runs/runs_watcher.js";
 import {guardErrorBox} from "./train/error_box.js";
 import * as fields from "./train/fields.js";
@@ -61,6 +62,7 @@ function startTab(page) {
         },
         onOpen: (run, settings) => planner.open({...settingsOf(run), folder: settings?.data_root ?? null}),
     });
+    new WhichSchedule(planner, () => byId("trial_find").click());
     parts.tab = {page, planner, transfer, watcher, trials: new TrialsCard(trials(), planner)};
     whenSeen(page, () => planner.ask({now: true}));
 }
