@@ -26,7 +26,7 @@ export function advice({kind, updates, rate}) {
     return {text: `warmup(${short(peak)}):5%, cosine(${short(peak)}, ${short(peak / 100)})`, updates: count, find, why: KNOWN_END + found};
 }
 
-const KNOWN_END = "A rate that falls to its end forgives one that is too high, and a short warm-up costs nothing.";
+const KNOWN_END = "A rate that falls to its end forgives one that is too high.";
 const OPEN_END = "A rate that falls needs to know its end. Train at a constant one, with the average of the weights; when "
     + "progress no longer rises, go on with cosine for a last stretch.";
 
