@@ -5,8 +5,9 @@ import {OptionsBox} from "./options/options_box.js";
 import {settingsOf} from "./planner/continuation.js";
 import {Planner} from "./planner/planner.js";
 import {Transfer} from "./planner/transfer.js";
-import {RunProfile} from "./runs/run_profile.js";
+import {WhichSchedule} from "./planner/which_schedule.js";
 import {NowLine} from "./runs/now_line.js";
+import {RunProfile} from "./runs/run_profile.js";
 import {RunsWatcher} from "./runs/runs_watcher.js";
 import {guardErrorBox} from "./train/error_box.js";
 import * as fields from "./train/fields.js";
@@ -83,6 +84,7 @@ function startTab(page) {
         },
         onOpen: (run, settings) => planner.open({...settingsOf(run), folder: settings?.data_root ?? null}),
     });
+    new WhichSchedule(planner, () => byId("trial_find").click());
     const profile = new RunProfile(() => watcher.view.shown?.run ?? null, {
         onFill: (run) => parts.helpers?.reference.takeRun(run) ?? Promise.resolve("There is no Train tab on this page."),
         onSaved: () => parts.helpers?.profiles.again(),

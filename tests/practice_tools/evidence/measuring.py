@@ -1,0 +1,135 @@
+"""The trainings that a table needs, made in processes of their own and kept as they come."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from lib_lrsched import console
+
+from . import rows
+from .results import Results, summary
+from .rows import Row
+
+LONG = "long cycles"
+SHORT_SEEDS = 4
+
+
+RATES = Path(__file__).with_name("rates.json")
+"""The rates that the trainings behind the page have chosen: a single row can be measured without choosing them again."""
+
+
+def stored_rates() -> dict[str, dict[str, float]]:
+    return dict(json.loads(RATES.read_text(encoding="utf-8")))
+
+
+class Job(NamedTuple):
+    row: Row
+    seed: int
+
+
+_bench: Any = None
+"""Of a worker process."""
+
+
+def _begin(folder: str) -> None:
+    global _bench
+    os.environ["OMP_NUM_THREADS"] = "1"
+    from .training import Bench
+
+    _bench = Bench(Path(folder) / str(os.getpid()))
+
+
+def _measure(job: Job) -> dict[str, Any]:
+    return dict(_bench.measure(job.row, job.seed))
+
+
+class Evidence:
+    """The rows, their results, and the trainings that are missing."""
+
+    def __init__(
+        self, results: Results, processes: int, *, choose: bool, first_seed: int | None = None, short: bool = False,
+    ) -> None:  # fmt: skip
+        """``choose`` measures the best rates anew, which takes a third of all the time; else those of the page are taken."""
+        self.results = results
+        self._processes = processes
+        self._choose = choose
+        self._first = first_seed
+        self._short = short
+
+    def seeds(self, row: Row) -> Sequence[int]:
+        own = list(rows.seeds_of(row))
+        if self._first is not None and row.group not in ("choosing", "range tests"):
+            own = [self._first + i for i in range(len(own))]
+        return own[:SHORT_SEEDS] if self._short else own
+
+    def values(self, row: Row, name: str = "closed") -> list[float]:
+        return self.results.values(row, self.seeds(row), name)
+
+    def is_whole(self, row: Row) -> bool:
+        return all(self.results.has(row, seed) for seed in self.seeds(row))
+
+    def best(self) -> dict[str, float]:
+        """The best rate of each schedule: as stored, or measured where ``choose`` was asked for."""
+        if not self._choose:
+            return dict(stored_rates()["best"])
+        self.run(rows.choosing())
+        return rows.best_peaks(lambda row: summary(self.values(row)).mean)
+
+    def tops(self) -> dict[str, float]:
+        """The top of the cycles for each kind, likewise."""
+        if not self._choose:
+            return dict(stored_rates()["tops"])
+        tests = {row.kind: row for row in rows.range_tests()}
+        self.run(tests.values())
+        return {kind: float(f"{median(self.values(row, 'top')):.2g}") for kind, row in tests.items()}
+
+    def groups(self) -> dict[str, Callable[[], Iterable[Row]]]:
+        """What each group's rows are, which is known when the rates are chosen."""
+        return {
+            "choosing": rows.choosing,
+            "schedules": lambda: rows.schedules(self.best()),
+            "options": lambda: rows.options(self.best()),
+            "finder": lambda: rows.finder(self.best()),
+            "cycles": lambda: rows.cycles(self.tops()),
+            LONG: lambda: rows.long_cycles(self.tops()),
+        }
+
+    def run(self, wanted: Iterable[Row]) -> None:
+        """Make the trainings that are missing, with a bar; the first seeds of all rows come first."""
+        jobs = [Job(row, seed) for row in wanted for seed in self.seeds(row) if not self.results.has(row, seed)]
+        if not jobs:
+            return
+        folder = tempfile.mkdtemp(prefix="evidence-")
+        context = multiprocessing.get_context("spawn")
+        bar = console.bar(total=len(jobs), unit="training", stream=console.stderr())
+        pool = ProcessPoolExecutor(self._processes, context, _begin, (folder,))
+        try:
+            waiting = {pool.submit(_measure, job): job for job in jobs}
+            while waiting:
+                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                for one in done:
+                    job = waiting.pop(one)
+                    self.results.add(*job, one.result())
+                    bar.update(1)
+        finally:
+            pool.shutdown(cancel_futures=True)
+            bar.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def told(self, row: Row) -> str:
+        """A row in a line."""
+        parts = []
+        for name in ("closed", "average") if row.average else ("closed",):
+            found = summary(self.values(row, name))
+            of = " (average of the weights)" if name == "average" else ""
+            parts.append(f"{found.mean:.1f} +- {found.error:.1f} %, worst {found.worst:.1f}, n {found.count}{of}")
+        return f"{row.name}: {'; '.join(parts)}"
