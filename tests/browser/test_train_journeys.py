@@ -116,13 +116,13 @@ def test_an_error_in_the_editor_switches_send_off_and_one_in_a_field_stands_at_i
     expect(send).to_be_enabled()
     expect(said).to_be_empty()
     page.fill("#lrsched_steps", "0")
-    expect(page.locator("#lrsched_steps_trouble")).to_have_text("Max steps: a whole number from 1")
+    expect(page.locator("#lrsched_steps_note")).to_have_text("Max steps: a whole number from 1")
     expect(page.locator("#lrsched_steps")).to_have_attribute("aria-invalid", "true")
     page.fill("#lrsched_batch", "1.5")
-    expect(page.locator("#lrsched_batch_trouble")).to_have_text("Batch size: a whole number from 1")
+    expect(page.locator("#lrsched_batch_note")).to_have_text("Batch size: a whole number from 1")
     page.fill("#lrsched_steps", "100")
     page.fill("#lrsched_batch", "")
-    expect(page.locator("#lrsched_steps_trouble")).to_be_hidden()
+    expect(page.locator("#lrsched_steps_note")).to_be_hidden()
     expect(page.locator("#lrsched_segments tr td:first-child")).to_have_text(["0 – 100"])
 
 
