@@ -11,7 +11,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from browser_steps import choose_tab, create_embedding, open_tab, run_row, show_run, train
 from playwright.sync_api import Locator, Page, Route, expect
-from test_learning_ui import path_of, show
+from test_learning_ui import RUN, path_of, show
 
 PROGRESS, RATE, PICKED = "#lrsched_run_progress", "#lrsched_run_rate", "#lrsched_run_picked"
 THUMBS = "#lrsched_run_strip .lrsched-thumb"
@@ -162,6 +162,27 @@ def test_a_stretch_of_a_long_run_is_asked_for_with_all_its_points(page: Page) ->
     assert path_of(page, PICKED, 1).count("L") >= until - since - 1
     page.click("#lrsched_run_zoom_all")
     expect(page.locator(WHOLE)).to_be_disabled()
+
+
+def test_a_run_that_is_being_prepared_again_says_so(page: Page) -> None:
+    def resumed(route: Route) -> None:
+        run = RUN | {"state": "pending"}
+        now = {"what": "preparing", "kind": "embedding", "name": "made", "run": "made", "trial": None, "step": 40}
+        now |= {"total_steps": 80, "s_left": None, "is_ending": False}
+        listed = {"runs": [run], "active": [], "in_progress": [now], "host": {"name": "", "hooked": True, "why": ""}}
+        one = {"run": run, "points": {"step": []}, "events": [], "next_since": 40, "complete": False, "s_per_step": None,
+               "s_left": None, "learning": {"said": "", "share": None, "error": None}, "settings": {}}  # fmt: skip
+        route.fulfill(json={"bundles": []} if "/bundles" in route.request.url else one if "since=" in route.request.url else listed)
+
+    show(page)
+    expect(page.locator(STANDING)).to_have_text("Interrupted after 40 of 40 updates. Train again to go on.")
+    page.route("**/lrsched/v1/runs**", resumed)
+    page.route("**/lrsched/v1/runs/**", resumed)
+    expect(page.locator("#lrsched_run_title")).to_have_text("made (embedding, preparing)")
+    expect(page.locator(STANDING)).to_have_text("Preparing: the images are read, then it goes on from step 40.")
+    expect(run_row(page, "made")).to_contain_text("preparing")
+    expect(page.locator("#lrsched_now_far")).to_have_text("to go on from step 40")
+    expect(page.locator("#lrsched_run_interrupt")).to_be_enabled()
 
 
 def test_what_runs_stands_above_everything_and_can_be_ended_there(page: Page) -> None:

@@ -35,7 +35,7 @@ def answer_of(root: Path, text: str, origin: int = 0) -> Any:
         history.record(HistoryRow(origin + step, rate, rate, loss, None, float(step), 0.1))
     history.close()
     app = FastAPI()
-    add_routes(app, SimpleNamespace(store=store, active=dict, usable=lambda _: [], in_progress=list))  # type: ignore[arg-type]
+    add_routes(app, SimpleNamespace(store=store, active=dict, in_progress=list, usable=lambda _: []))  # type: ignore[arg-type]
 
     async def ask() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://host") as client:

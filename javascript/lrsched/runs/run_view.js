@@ -51,7 +51,8 @@ export class RunView {
             setText(byId("run_interrupt_said"), "");
         }
         this.images?.follow(run);
-        if (this.shown?.complete && !isActive && this.shown.run.updated_s === run.updated_s) return;
+        const isAsShown = this.shown?.run.updated_s === run.updated_s && this.shown.run.state === run.state;
+        if (this.shown?.complete && !isActive && isAsShown) return;
         const points = this.points;
         const known = points.columns.step[points.columns.step.length - 1] ?? -1;
         let answer = await this.#fetch(points);
