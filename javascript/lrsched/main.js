@@ -77,7 +77,7 @@ function startTab(page) {
         onOpen: (run, settings) => planner.open({...settingsOf(run), folder: settings?.data_root ?? null}),
     });
     const profile = new RunProfile(() => watcher.view.shown?.run ?? null, {
-        onFill: (run) => parts.helpers?.reference.takeRun(run) ?? Promise.resolve("There is no Train tab on this page."),
+        onFill: (run) => parts.helpers?.fillFrom(run) ?? Promise.resolve("There is no Train tab on this page."),
         onSaved: () => parts.helpers?.profiles.again(),
     });
     watcher.files.onChosen = (kind) => parts.helpers?.resumes[kind].again();

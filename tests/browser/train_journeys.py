@@ -141,6 +141,17 @@ def save_run_as_profile(page: Page, name: str, profile: str) -> None:
     expect(page.locator(f"{PROFILES} option[value='{profile}']")).to_have_count(1)
 
 
+def error_a_run_that_is_gone(page: Page, name: str) -> None:
+    """It was deleted meanwhile: the Train tab, which is open by then, says that nothing was filled."""
+    open_run(page, name)
+    page.route("**/profile?check=1", lambda route: route.fulfill(status=404, json={"error": {"message": "no run <b>x</b>"}}))
+    page.click("#lrsched_run_fill")
+    expect(page.locator(DIFFERENCES)).to_contain_text("Nothing was filled: no run <b>x</b>")
+    page.unroute("**/profile?check=1")
+    page.locator(DIFFERENCES).get_by_role("button", name="Close").click()
+    expect(page.locator(DIFFERENCES)).to_be_hidden()
+
+
 # Housekeeping ---------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ export class ResumeOffer {
     constructor(kind, {place, onChange, onChosen, onFill}) {
         Object.assign(this, {kind, place, onChange, onChosen, onFill});
         this.current = null;
+        this.title = el("strong");
         this.line = el("span", {class: "lrsched-resume-text"});
         this.text = el("code", {class: "lrsched-resume-rate"});
         this.tail = el("span", {class: "lrsched-resume-text"});
@@ -38,7 +39,7 @@ export class ResumeOffer {
         this.hint = el("p", {class: "lrsched-resume-row lrsched-muted", role: "status"});
         this.said = el("p", {class: "lrsched-resume-row lrsched-muted", role: "status"});
         this.box = el("div", {class: "lrsched lrsched-inline lrsched-resume", id: `lrsched_resume_${kind}`, hidden: true},
-            this.line, this.text, this.tail, this.back, this.button, this.behind, this.way, this.hint, this.said);
+            this.title, this.line, this.text, this.tail, this.back, this.button, this.behind, this.way, this.hint, this.said);
     }
 
     /** Takes over what the server said of the text in the rate field: the mode that comes of a way. */
@@ -107,6 +108,7 @@ export class ResumeOffer {
         const isFile = resumeModes.leavesRun(answer?.way);
         const isKnown = run !== null || isFile;
         setHidden(this.box, !answer?.step && !isKnown);
+        setText(this.title, answer?.name ?? "");
         setText(this.line, standing(answer, isLive));
         setText(this.text, run?.rate_text ?? "");
         setText(this.tail, isLive ? "" : tail(answer));
