@@ -189,9 +189,14 @@ def resume_from_kept(page: Page, name: str, step: int, newest: int) -> None:
         choose_tab(page, "Train")
         expect(offer).to_contain_text(f"Goes back to its snapshot after {step} updates: continues at step {step} of")
         if takes_back:
+            offer.locator("select").select_option("restart")
+            expect(offer).to_contain_text(f"The text's step 0 will be step {step}.")
+            expect(offer).to_contain_text("Goes back to its snapshot")
             offer.get_by_role("button", name="Take it back").press("Enter")
             expect(offer).to_contain_text(f"Continues at step {newest} of")
             expect(offer.get_by_role("button", name="Take it back")).to_be_hidden()
+            expect(offer.locator("select")).to_have_value("restart")
+            offer.locator("select").select_option("continue")
 
 
 def keep_only_the_last(page: Page, name: str, step: int) -> None:

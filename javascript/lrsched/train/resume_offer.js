@@ -31,7 +31,7 @@ export class ResumeOffer {
         });
         this.back = el("button", {
             type: "button", class: "lrsched-button", text: "Take it back", title: "Resume from the newest snapshot",
-            hidden: true, on: {click: () => this.choose("continue")},
+            hidden: true, on: {click: () => this.choose(this.current.way, {isBack: true})},
         });
         this.behind = el("p", {class: "lrsched-resume-row"});
         this.select = resumeModes.fill(el("select", {}), resumeModes.all, (way) => this.choose(way));
@@ -86,12 +86,15 @@ export class ResumeOffer {
         this.onChange();
     }
 
-    /** The server keeps the choice until the next training of this name has begun. A kept snapshot stays with another way. */
-    async choose(way) {
+    /**
+     * The server keeps the choice until the next training of this name has begun. A kept snapshot that was chosen stays with
+     * another way, unless it is taken `isBack`.
+     */
+    async choose(way, {isBack = false} = {}) {
         const before = this.current;
         const name = this.#name;
-        const {run, from_step: step = null, way: chosen} = before ?? {};
-        const isKept = step !== null && run && way !== chosen && !resumeModes.leavesRun(way);
+        const {run, from_step: step = null} = before ?? {};
+        const isKept = step !== null && run && !isBack && !resumeModes.leavesRun(way);
         const trouble = await this.#ask(() => isKept
             ? request("POST", `runs/${encodeURIComponent(run.id)}/resume-from`, {step, way})
             : request("POST", "resume", {kind: this.kind, name, way}));
