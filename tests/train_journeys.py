@@ -141,6 +141,17 @@ def save_run_as_profile(page: Page, name: str, profile: str) -> None:
     expect(page.locator(f"{PROFILES} option[value='{profile}']")).to_have_count(1)
 
 
+def error_a_run_that_is_gone(page: Page, name: str) -> None:
+    """It was deleted meanwhile: the Train tab, which is open by then, says that nothing was filled."""
+    open_run(page, name)
+    page.route("**/profile?check=1", lambda route: route.fulfill(status=404, json={"error": {"message": "no run <b>x</b>"}}))
+    page.click("#lrsched_run_fill")
+    expect(page.locator(DIFFERENCES)).to_contain_text("Nothing was filled: no run <b>x</b>")
+    page.unroute("**/profile?check=1")
+    page.locator(DIFFERENCES).get_by_role("button", name="Close").click()
+    expect(page.locator(DIFFERENCES)).to_be_hidden()
+
+
 # Housekeeping ---------------------------------------------------------------------------------
 
 
@@ -178,9 +189,14 @@ def resume_from_kept(page: Page, name: str, step: int, newest: int) -> None:
         choose_tab(page, "Train")
         expect(offer).to_contain_text(f"Goes back to its snapshot after {step} updates: continues at step {step} of")
         if takes_back:
+            offer.locator("select").select_option("restart")
+            expect(offer).to_contain_text(f"The text's step 0 will be step {step}.")
+            expect(offer).to_contain_text("Goes back to its snapshot")
             offer.get_by_role("button", name="Take it back").press("Enter")
             expect(offer).to_contain_text(f"Continues at step {newest} of")
             expect(offer.get_by_role("button", name="Take it back")).to_be_hidden()
+            expect(offer.locator("select")).to_have_value("restart")
+            offer.locator("select").select_option("continue")
 
 
 def keep_only_the_last(page: Page, name: str, step: int) -> None:

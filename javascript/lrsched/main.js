@@ -86,7 +86,7 @@ function startTab(page) {
     });
     new WhichSchedule(planner, () => byId("trial_find").click());
     const profile = new RunProfile(() => watcher.view.shown?.run ?? null, {
-        onFill: (run) => parts.helpers?.reference.takeRun(run) ?? Promise.resolve("There is no Train tab on this page."),
+        onFill: (run) => parts.helpers?.fillFrom(run) ?? Promise.resolve("There is no Train tab on this page."),
         onSaved: () => parts.helpers?.profiles.again(),
     });
     watcher.files.onChosen = (kind) => parts.helpers?.resumes[kind].again();

@@ -233,7 +233,7 @@ class Runtime:
             what, subject = ("gradient clip value", "clip_grad_value") if is_clip else ("learning rate", "learn_rate")
             yield Finding(ERROR, subject, preflight.cannot_be_planned(what, error))
             return
-        except ValueError:  # a number that no plan can have; its field says so
+        except (ValueError, ArithmeticError):  # a number that no plan can have; its field says so
             return
         if planned is None:
             return
@@ -249,7 +249,7 @@ class Runtime:
         """What the inputs of the next training do to the rate of the stored run that it resumes; nothing where it cannot start."""
         try:
             planned = self._planned_run(kind, name, inputs)
-        except ValueError:  # a ScheduleError too: the field shows what is wrong with the text
+        except (ValueError, ArithmeticError):  # a ScheduleError too: the field shows what is wrong with the text
             return []
         return [] if planned is None else planned[0].stretches(planned[1])
 

@@ -138,6 +138,8 @@ def test_the_editor_draws_each_way(page: Page) -> None:
     expect(mark).to_have_text("continues at 20")
     write(page, "0.004:10, 0.001")
     expect(mark).to_have_text("new schedule from 20")
+    part = "Steps 20 to 60 of the text will be played; 0.004:10 (steps 0 to 10) and 10 of the 50 steps of 0.001 are over."
+    expect(page.locator("#lrsched_run_note")).to_contain_text(f"Resumes at step 20 of 60. {part}")
     expect(steps).to_have_text(["0 – 10", "10 – 60"])
     page.select_option("#lrsched_run_way", "restart")
     expect(mark).to_have_text("restarts at 20")

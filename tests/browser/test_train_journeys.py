@@ -36,6 +36,7 @@ def test_a_person_takes_up_settings(page: Page, tmp_path: Path) -> None:
     steps.miss_a_folder(page, "of a folder that goes", str(folder), lambda: shutil.rmtree(folder))
     steps.replace_and_delete(page, "of a folder that goes")
     steps.save_run_as_profile(page, "taken", "as it was")
+    steps.error_a_run_that_is_gone(page, "taken")
     # A name that is chosen stays; the profile's own stands in the list.
     create_embedding(page, "another")
     steps.load_profile(page, "as it was")

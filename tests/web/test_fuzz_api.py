@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from practice_rig import NAME, Ground
 
 from lib_lrsched.practice.service import CONCEPT
+from lib_lrsched.storage.resume import CHOICES
 from lib_lrsched.training.options import OPTIONS
 from lib_lrsched.web.endpoints import add_routes
 
@@ -152,8 +153,8 @@ def test_a_run_with_absurd_numbers_in_a_leg_is_shown(ground: Ground, app: FastAP
     path = ground.runtime.store.root / "runs" / run.id / "run.json"
     whole = json.loads(path.read_bytes())
     body = {"texts": ["0.005", "cosine(1, 0)"], "total_steps": 5, "run": run.id, "initial_step": 2}
-    requests = [("POST", "/preview", {"json": {**body, "way": choice}}) for choice in (None, "continue", "new", "restart", "file")]
-    addresses = ("/runs", f"/runs/{run.id}", f"/runs/{run.id}/bundles", f"/resume?kind=embedding&name={NAME}")
+    requests = [("POST", "/preview", {"json": {**body, "way": choice}}) for choice in (None, *CHOICES)]
+    addresses = ("/runs", "/training", f"/runs/{run.id}", f"/runs/{run.id}/bundles", f"/resume?kind=embedding&name={NAME}")
     requests += [("GET", address, {}) for address in addresses]
     requests += [("GET", f"/comparison/file?runs={run.id}&format=html&over={over}", {}) for over in ("images", "time")]
     for field in LEG:

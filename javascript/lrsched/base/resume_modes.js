@@ -1,6 +1,6 @@
 // The words for how a training resumes: its ways, which are chosen, and its modes, which the server answers.
 import {el} from "./dom.js";
-import {formatCount} from "./format.js";
+import {formatCount, formatUpdates} from "./format.js";
 
 const LABELS = {
     continue: "continue this run",
@@ -16,7 +16,6 @@ const MARKS = {
     "file-restart": "new run from",
 };
 const CAPTIONS = {
-    start: "the plan continues",
     continue: "the plan continues",
     new: "this text is in force",
     restart: "this text begins, over the remaining steps",
@@ -27,11 +26,16 @@ export function mark(mode, step) {
     return `${MARKS[mode]} ${formatCount(step)}`;
 }
 
-/** What a chart of a resumed run shows, as a sentence; `part` is what the server says of the steps of the text that run. */
-export function caption(mode, step, part = null) {
+/**
+ * What a chart of a resumed run shows, as a sentence; `part` is what the server says of the steps of the text that are
+ * played. Without a known past there is a file that holds so many updates, and no more to say of them.
+ */
+export function caption(mode, step, {part = null, hasPast = true} = {}) {
     const at = formatCount(step);
     if (mode === "file-restart") return `A new run, which begins at step ${at} with the text's step 0.`;
-    const words = mode === "file" ? `A new run, which begins at step ${at}` : `Up to step ${at} as it was planned; from there ${CAPTIONS[mode]}`;
+    const before = hasPast ? `Up to step ${at} as it was planned` : `The file holds ${formatUpdates(step)}`;
+    const after = mode === "start" ? CAPTIONS.new : CAPTIONS[mode];
+    const words = mode === "file" ? `A new run, which begins at step ${at}` : `${before}; from there ${after}`;
     return part?.loses && isInMiddle(mode) ? `${words}: ${part.said}.` : `${words}.`;
 }
 

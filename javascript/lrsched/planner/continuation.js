@@ -4,6 +4,7 @@ import {byId, el, setHidden, setText} from "../base/dom.js";
 import {formatCount} from "../base/format.js";
 import {Latest} from "../base/latest.js";
 import * as resumeModes from "../base/resume_modes.js";
+import {sentence} from "../base/text.js";
 
 const WAYS = ["continue", "restart", "new"]; // a new run from the file is not a continuation
 const GOING_ON = new Set(["pending", "running"]);
@@ -12,6 +13,7 @@ const GOING_ON = new Set(["pending", "running"]);
 export class Continuation {
     #asked = new Latest();
     #askedFor = "";
+    #played = "";
 
     constructor(planner, kept) {
         this.planner = planner;
@@ -43,6 +45,12 @@ export class Continuation {
         this.#apply();
     }
 
+    /** Takes over what the server said of the editor's text: which steps of it are played, where it begins in its middle. */
+    tell({ok, mode, part}) {
+        this.#played = ok && part?.loses && resumeModes.isInMiddle(mode) ? sentence(part.said) : "";
+        this.#apply();
+    }
+
     /** Chooses a run by its id; null starts at step 0. */
     choose(id) {
         this.wanted = id;
@@ -70,7 +78,7 @@ export class Continuation {
         form.continued = run === null ? null : {id: run.id, step: this.step, way: this.way.value};
         setHidden(byId("run_way_field"), run === null);
         setHidden(byId("run_note"), run === null);
-        if (run) setText(byId("run_note").querySelector("span"), note(run, this.step));
+        if (run) setText(byId("run_note").querySelector("span"), `${note(run, this.step)} ${this.#played}`.trim());
         if (before !== JSON.stringify(form.continued)) this.planner.ask({now: true});
         this.#findStep(run);
     }

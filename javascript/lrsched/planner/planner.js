@@ -130,6 +130,7 @@ export class Planner {
     #answered(answer, question) {
         const [own, ...others] = answer.results;
         this.onResult(own);
+        this.continuation.tell(own);
         this.editor.showResult(own);
         this.comparison.showResults(others);
         this.say("");
@@ -177,7 +178,7 @@ export class Planner {
         const drawn = named.filter(([result]) => result?.ok);
         const x = {xLow: 0, xHigh: Math.max(1, question.total_steps ?? 1, this.lastGood?.total_steps ?? 1)};
         const shown = {...x, ...scheduleLines(drawn, answer.initial_step, own.mode)};
-        this.chart.show(question.kind === "rate" ? withSkipped(shown, own, answer.initial_step) : shown);
+        this.chart.show(question.kind === "rate" ? withSkipped(shown, this.lastGood ?? own, answer.initial_step) : shown);
         const momenta = drawn.filter(([result]) => result.momentum);
         setHidden(byId("momentum"), momenta.length === 0);
         this.momentum.show({...x, series: momenta.map(([result, look, name]) => ({name, look, x: result.x, y: result.momentum}))});

@@ -12,6 +12,7 @@ const REFRESHED_MS = 1500; // until the host has read its names anew
 export class Reference {
     #taken = null;
     #drawn = "";
+    #trouble = "";
 
     /** The list stands before `preflight`. `onFilled()` hears that fields were filled. */
     constructor(preflight, {onFilled}) {
@@ -42,6 +43,14 @@ export class Reference {
 
     forget() {
         this.#taken = null;
+        this.#trouble = "";
+        this.refresh();
+    }
+
+    /** Says in the place of the list why nothing was filled. */
+    complain(text) {
+        this.#taken = null;
+        this.#trouble = text;
         this.refresh();
     }
 
@@ -50,8 +59,14 @@ export class Reference {
         if (this.preflight.isConnected && this.preflight.previousElementSibling !== this.box) this.preflight.before(this.box);
         const rows = this.#taken === null ? [] : this.#rows(this.#taken);
         this.count = rows.length;
-        setHidden(this.box, this.#taken === null);
-        if (this.#taken === null) return;
+        setHidden(this.box, this.#taken === null && this.#trouble === "");
+        this.title.classList.toggle("lrsched-bad", this.#taken === null);
+        if (this.#taken === null) {
+            setText(this.title, this.#trouble);
+            this.list.replaceChildren();
+            this.#drawn = "";
+            return;
+        }
         const title = rows.length === 0 ? `Every field is as in ${this.#taken.title}.` : `Differs from ${this.#taken.title}:`;
         setText(this.title, title);
         const drawn = JSON.stringify(rows);
@@ -73,6 +88,7 @@ export class Reference {
         await this.#chooseNames(Object.fromEntries(names.map((name) => [name, inputs[name]])));
         await fields.setInputs(inputs, {kind, but: NAMES});
         const refused = await this.#fillOptions(kind, found.options);
+        this.#trouble = "";
         this.#taken = {...found, of, title, refused};
         this.refresh();
         this.onFilled();

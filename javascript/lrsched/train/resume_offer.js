@@ -22,6 +22,7 @@ export class ResumeOffer {
     constructor(kind, {place, onChange, onChosen, onFill}) {
         Object.assign(this, {kind, place, onChange, onChosen, onFill});
         this.current = null;
+        this.title = el("strong");
         this.line = el("span", {class: "lrsched-resume-text"});
         this.text = el("code", {class: "lrsched-resume-rate"});
         this.tail = el("span", {class: "lrsched-resume-text"});
@@ -30,7 +31,7 @@ export class ResumeOffer {
         });
         this.back = el("button", {
             type: "button", class: "lrsched-button", text: "Take it back", title: "Resume from the newest snapshot",
-            hidden: true, on: {click: () => this.choose("continue")},
+            hidden: true, on: {click: () => this.choose(this.current.way, {isBack: true})},
         });
         this.behind = el("p", {class: "lrsched-resume-row"});
         this.select = resumeModes.fill(el("select", {}), resumeModes.all, (way) => this.choose(way));
@@ -38,7 +39,7 @@ export class ResumeOffer {
         this.hint = el("p", {class: "lrsched-resume-row lrsched-muted", role: "status"});
         this.said = el("p", {class: "lrsched-resume-row lrsched-muted", role: "status"});
         this.box = el("div", {class: "lrsched lrsched-inline lrsched-resume", id: `lrsched_resume_${kind}`, hidden: true},
-            this.line, this.text, this.tail, this.back, this.button, this.behind, this.way, this.hint, this.said);
+            this.title, this.line, this.text, this.tail, this.back, this.button, this.behind, this.way, this.hint, this.said);
     }
 
     /** Takes over what the server said of the text in the rate field: the mode that comes of a way. */
@@ -85,12 +86,15 @@ export class ResumeOffer {
         this.onChange();
     }
 
-    /** The server keeps the choice until the next training of this name has begun. A kept snapshot stays with another way. */
-    async choose(way) {
+    /**
+     * The server keeps the choice until the next training of this name has begun. A kept snapshot that was chosen stays with
+     * another way, unless it is taken `isBack`.
+     */
+    async choose(way, {isBack = false} = {}) {
         const before = this.current;
         const name = this.#name;
-        const {run, from_step: step = null, way: chosen} = before ?? {};
-        const isKept = step !== null && run && way !== chosen && !resumeModes.leavesRun(way);
+        const {run, from_step: step = null} = before ?? {};
+        const isKept = step !== null && run && !isBack && !resumeModes.leavesRun(way);
         const trouble = await this.#ask(() => isKept
             ? request("POST", `runs/${encodeURIComponent(run.id)}/resume-from`, {step, way})
             : request("POST", "resume", {kind: this.kind, name, way}));
@@ -107,6 +111,7 @@ export class ResumeOffer {
         const isFile = resumeModes.leavesRun(answer?.way);
         const isKnown = run !== null || isFile;
         setHidden(this.box, !answer?.step && !isKnown);
+        setText(this.title, answer?.name ?? "");
         setText(this.line, standing(answer, isLive));
         setText(this.text, run?.rate_text ?? "");
         setText(this.tail, isLive ? "" : tail(answer));

@@ -102,7 +102,7 @@ class FieldHelp {
         const drawn = withSkipped(scheduleLines([[result, 0, "rate"]], initialStep, result.mode), result, initialStep);
         this.chart.show({xLow: 0, xHigh: Math.max(1, result.total_steps), ...drawn});
         setHidden(this.caption, initialStep === 0 || this.watched.kind === "clip");
-        setText(this.caption, resumeModes.caption(result.mode, initialStep, result.part));
+        setText(this.caption, resumeModes.caption(result.mode, initialStep, {part: result.part, hasPast: result.past !== null}));
         const isTail = resumeModes.isInMiddle(result.mode) && result.part?.loses === true;
         setHidden(this.beginning, !isTail || this.watched.name === null);
     }
@@ -134,6 +134,13 @@ export class TrainHelpers {
     /** Something else that is refreshed with them. */
     add(helper) {
         this.others.push(helper);
+    }
+
+    /** The same of any run; what went wrong is said here, for its own view is behind another tab by now. */
+    async fillFrom(run) {
+        const trouble = await this.reference.takeRun(run);
+        if (trouble) this.reference.complain(trouble);
+        return trouble;
     }
 
     /** Fills the fields with what a run was started with, and compares them with that from then on. */
