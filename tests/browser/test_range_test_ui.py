@@ -33,7 +33,7 @@ def show(page: Page, found: dict[str, Any] | None) -> None:
 
     def answer(route: Route) -> None:
         listed = {"runs": [run], "active": [], "host": {"name": "", "hooked": True, "why": ""}}
-        body = {"bundles": []} if "/bundles" in route.request.url else one if "since=" in route.request.url else listed
+        body = {"bundles": [], "best": None} if "/bundles" in route.request.url else one if "since=" in route.request.url else listed
         route.fulfill(content_type="application/json", body=json.dumps(body))
 
     page.unroute_all()

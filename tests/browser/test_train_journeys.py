@@ -96,7 +96,7 @@ def test_the_lines_on_a_name_move_no_button_beside_it(page: Page) -> None:
     before = [box.bounding_box() for box in boxes]
     name = page.locator("#train_embedding").bounding_box()
     choose(page, page.locator("#train_embedding input"), "taken" if run_exists(page, "taken") else "still")
-    expect(page.locator("#lrsched_inline_embeddingRate svg")).to_be_visible()
+    expect(page.locator("#lrsched_inline_embeddingRate .lrsched-svg")).to_be_visible()
     page.wait_for_timeout(1500)
     assert [box.bounding_box() for box in boxes] == before
     assert page.locator("#train_embedding").bounding_box() == name
