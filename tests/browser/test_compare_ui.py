@@ -131,10 +131,11 @@ def test_last_weeks_run_is_found(page: Page) -> None:
     open_tab(page)
     expect(page.locator(f"{steps.ROWS} .lrsched-run-name")).to_have_text(["the kettle to keep"])
     expect(page.locator("#lrsched_run_title")).to_have_text("Zürich 8 (embedding, interrupted)")
-    steps.find(page, "", kind="hypernetwork")
+    steps.find(page, "starling")
+    expect(count).to_have_text(f"9 of {everything} runs")
     page.select_option("#lrsched_runs_order", "progress")
     shares = [float(text.split(" ")[0]) for text in page.locator(f"{steps.ROWS} .lrsched-run-progress").all_text_contents()]
-    assert len(shares) == 5
+    assert len(set(shares)) > 5
     assert shares == sorted(shares, reverse=True)
     assert page.locator("#lrsched_runs [tabindex='0']").count() == 1
 
