@@ -4,7 +4,7 @@ import {el} from "../base/dom.js";
 export class LargeImage {
     #shown = 0;
 
-    /** `place` is the element after which the window stands in the page. */
+    /** `place` is the element after which the window is put when it is first opened. */
     constructor(place) {
         this.images = [];
         this.image = el("img", {alt: ""});
@@ -14,7 +14,7 @@ export class LargeImage {
             el("figure", {}, this.image, this.caption), close);
         this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
         this.dialog.addEventListener("keydown", (event) => this.#key(event));
-        place.after(this.dialog);
+        this.place = place;
     }
 
     /** Takes [{address, words}]. */
@@ -29,6 +29,7 @@ export class LargeImage {
         this.image.src = address;
         this.image.alt = words;
         this.caption.textContent = words;
+        if (!this.dialog.isConnected) this.place.after(this.dialog);
         if (!this.dialog.open) this.dialog.showModal();
     }
 

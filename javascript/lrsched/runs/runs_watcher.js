@@ -26,6 +26,7 @@ export class RunsWatcher {
     #busy = false;
     #failures = 0;
     #active = new Set();
+    #restored = false; // what was open when the page was left
     #names = new Map(); // what runs are called, also those that are gone
     #isBusyThere = false; // something is in progress
     #generation = 0; // of what is chosen and listed: an answer to an older question comes too late
@@ -148,7 +149,8 @@ export class RunsWatcher {
     }
 
     #drawList() {
-        if (this.comparison.wasOpen && !this.comparison.isOpen && this.#ticked.length > 0) this.#compare(true);
+        if (!this.#restored && this.comparison.wasOpen && this.#ticked.length > 0) this.#compare(true);
+        this.#restored = true;
         const gone = this.list.show(this.runs, this.comparison.isOpen ? null : this.chosen);
         this.comparison.update(this.#ticked);
         if (gone.length > 0) (this.comparison.isOpen ? this.comparison : this.list).say(goneWords(gone.map((id) => this.#names.get(id) ?? id)));
