@@ -3,6 +3,7 @@ import {byId, isShown} from "./base/dom.js";
 import {openTab} from "./base/tabs.js";
 import {OptionsBox} from "./options/options_box.js";
 import {settingsOf} from "./planner/continuation.js";
+import {Hello} from "./planner/hello.js";
 import {Planner} from "./planner/planner.js";
 import {Transfer} from "./planner/transfer.js";
 import {WhichSchedule} from "./planner/which_schedule.js";
@@ -67,6 +68,7 @@ function startTab(page) {
     parts.tab?.now.end();
     parts.tab?.trials.end();
     const planner = new Planner();
+    const hello = new Hello(planner.presets);
     const transfer = new Transfer(planner, {onResumeChosen: (kind) => parts.helpers?.resumes[kind].again()});
     const now = new NowLine({onJump: (one) => jump(one)});
     const watcher = new RunsWatcher({
@@ -76,13 +78,16 @@ function startTab(page) {
         },
         onRuns: (runs) => {
             planner.continuation.update(runs);
-            planner.presets.loadOnce();
+            planner.presets.loadOnce().then(() => hello.update());
         },
         onContinue: (id) => {
             planner.continuation.plan(id);
             page.scrollIntoView({block: "start"});
         },
-        onOpen: (run, settings) => planner.open({...settingsOf(run), folder: settings?.data_root ?? null}),
+        onOpen: (run, settings) => {
+            planner.open({...settingsOf(run), folder: settings?.data_root ?? null});
+            page.scrollIntoView({block: "start"});
+        },
     });
     new WhichSchedule(planner, () => byId("trial_find").click());
     const profile = new RunProfile(() => watcher.view.shown?.run ?? null, {

@@ -43,7 +43,8 @@ def show(
 
     def answer(route: Route) -> None:
         listed = {"runs": [one["run"]], "active": [], "host": {"name": "", "hooked": True, "why": ""}}
-        found = {"bundles": [], "best": None} if "/bundles" in route.request.url else one if "since=" in route.request.url else listed
+        url, none = route.request.url, {"bundles": [], "best": None}
+        found = none if "/bundles" in url else one if "since=" in url else listed
         route.fulfill(content_type="application/json", body=json.dumps(found))
 
     page.unroute_all()

@@ -27,6 +27,7 @@ def test_nothing_hangs_over_the_edge_and_both_themes_can_be_read(page: Page, the
     }).map((node) => node.outerHTML.slice(0, 80))"""
     assert page.evaluate(outside) == []
     assert contrast(page, "#lrsched_epochs", "#lrsched_page .lrsched-card") >= 4.5
+    assert contrast(page, "#lrsched_send_embedding", "#lrsched_send_embedding") >= 4.5
     assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
 
 

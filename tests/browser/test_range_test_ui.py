@@ -33,7 +33,8 @@ def show(page: Page, found: dict[str, Any] | None) -> None:
 
     def answer(route: Route) -> None:
         listed = {"runs": [run], "active": [], "host": {"name": "", "hooked": True, "why": ""}}
-        body = {"bundles": [], "best": None} if "/bundles" in route.request.url else one if "since=" in route.request.url else listed
+        url, none = route.request.url, {"bundles": [], "best": None}
+        body = none if "/bundles" in url else one if "since=" in url else listed
         route.fulfill(content_type="application/json", body=json.dumps(body))
 
     page.unroute_all()

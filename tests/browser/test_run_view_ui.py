@@ -172,7 +172,8 @@ def test_a_run_that_is_being_prepared_again_says_so(page: Page) -> None:
         listed = {"runs": [run], "active": [], "in_progress": [now], "host": {"name": "", "hooked": True, "why": ""}}
         one = {"run": run, "points": {"step": []}, "events": [], "next_since": 40, "complete": False, "s_per_step": None,
                "s_left": None, "learning": {"said": "", "share": None, "error": None}, "settings": {}}  # fmt: skip
-        route.fulfill(json={"bundles": [], "best": None} if "/bundles" in route.request.url else one if "since=" in route.request.url else listed)
+        url, none = route.request.url, {"bundles": [], "best": None}
+        route.fulfill(json=none if "/bundles" in url else one if "since=" in url else listed)
 
     show(page)
     expect(page.locator(STANDING)).to_have_text("Interrupted after 40 of 40 updates. Train again to go on.")

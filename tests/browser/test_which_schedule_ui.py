@@ -14,7 +14,7 @@ from lib_lrsched import plan
 
 def test_two_answers_are_written_as_a_text_and_no_rate_opens_the_search(page: Page) -> None:
     open_tab(page)
-    page.get_by_text("Which schedule?").click()
+    page.get_by_text("Which schedule?", exact=True).click()
     updates, rate, use = (page.locator(f"#lrsched_which_{name}") for name in ("updates", "rate", "use"))
     expect(updates).to_have_value(page.input_value("#lrsched_steps"))
     updates.fill("400")
@@ -39,7 +39,7 @@ def test_two_answers_are_written_as_a_text_and_no_rate_opens_the_search(page: Pa
 
 def test_error_an_answer_that_is_none_is_said_at_the_questions(page: Page) -> None:
     open_tab(page)
-    page.get_by_text("Which schedule?").click()
+    page.get_by_text("Which schedule?", exact=True).click()
     said_of = {"updates": "Updates: a whole number from 1", "rate": "Rate: a number above 0"}
     for name, typed in (("updates", "some"), ("updates", "0"), ("rate", "-1"), ("rate", "1e999")):
         page.fill("#lrsched_which_updates", "300")

@@ -36,6 +36,12 @@ export class Presets {
         return this.presets.find((preset) => preset.name === this.select.value) ?? null;
     }
 
+    /** Puts one into the editor, as if it had been chosen from the list. */
+    open(name) {
+        this.select.value = name;
+        this.#chosen();
+    }
+
     #chosen() {
         if (this.current) this.editor.setText(this.current.text);
         this.#describe();

@@ -20,6 +20,7 @@ export class NowLine {
 
     constructor({onJump}) {
         this.line = byId("now");
+        this.hello = byId("hello");
         this.one = null;
         this.seen = new Set();
         this.stop = byId("now_interrupt");
@@ -58,6 +59,7 @@ export class NowLine {
         const isShown = this.one !== null && !this.#isDouble;
         this.line.classList.toggle("lrsched-is-on", isShown);
         this.line.inert = !isShown;
+        this.hello.inert = isShown; // it stands in the same place
         if (this.one === null) return;
         const {one} = this;
         const [what, name, far] = nowWords(one);
