@@ -22,7 +22,7 @@ def describe_shapes() -> list[dict[str, Any]]:
 
 def _shape(shape: Shape) -> dict[str, Any]:
     return {"name": shape.name, "meaning": shape.summary, "example": shape.example, "reference": shape.reference,
-            "joins": shape.joins, "params": [_param(p) for p in shape.params]}  # fmt: skip
+            "joins": shape.joins, "feedback": shape.is_feedback, "params": [_param(p) for p in shape.params]}  # fmt: skip
 
 
 def _param(p: Param) -> dict[str, Any]:
