@@ -29,7 +29,8 @@ def with_tables(page: str) -> str:
 
 
 def _row(p: dict[str, Any]) -> str:
-    return f"| `{p['name']}` | {_takes(p)} | {_default(p)} | {p['meaning']} |\n"
+    names = " or ".join(f"`{word}`" for word in p["words"])
+    return f"| {names} | {_takes(p)} | {_default(p)} | {p['meaning']} |\n"
 
 
 def _takes(p: dict[str, Any]) -> str:

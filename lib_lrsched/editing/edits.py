@@ -15,7 +15,7 @@ from lib_lrsched.schedule.arguments import match
 from lib_lrsched.schedule.other_names import read
 from lib_lrsched.schedule.plan import Plan
 from lib_lrsched.schedule.rates import rate_text
-from lib_lrsched.schedule.shapes import REQUIRED
+from lib_lrsched.schedule.shapes import REQUIRED, Shape
 from lib_lrsched.schedule.units import Clock, is_minus_one
 
 from .outline import Path, Place, find, given_values, siblings
@@ -78,7 +78,7 @@ def set_param(old: Draft, path: Path, name: str, text: str) -> list[Change]:
     shape, args = match(call, _clock(old.source))
     other = next((args[other] for other in shape.either if name in shape.either and other in args), None)
     if other is not None:
-        return [Change(*other.span, f"{name}={written}"), *_named_behind(call, args, other)]
+        return [Change(*other.span, f"{_word(shape, name)}={written}"), *_named_behind(shape, call, args, other)]
     return _added(call, name, written, old.source)
 
 
@@ -91,17 +91,22 @@ def unset_param(old: Draft, path: Path, name: str) -> list[Change]:
     if name in shape.either or next(p for p in shape.params if p.name == name).default is REQUIRED:
         raise RequestError(f"{call.name} needs {' or '.join(shape.either) if name in shape.either else name}")
     stays = "b" if shape.joins and name == "a" else ""
-    named = _named_behind(call, given, given[name], stays)
+    named = _named_behind(shape, call, given, given[name], stays)
     return named + without(old.source, [arg.span for arg in call.args], call.args.index(given[name]))
 
 
-def _named_behind(call: Call, given: Mapping[str, Arg], gone: Arg, stays: str = "") -> list[Change]:
+def _named_behind(shape: Shape, call: Call, given: Mapping[str, Arg], gone: Arg, stays: str = "") -> list[Change]:
     """Names for the values behind one that goes, where they had none."""
     number = call.args.index(gone)
     return [
-        Change(arg.span[0], arg.span[0], f"{other}=")
+        Change(arg.span[0], arg.span[0], f"{_word(shape, other)}=")
         for other, arg in given.items() if arg.name is None and call.args.index(arg) > number and other != stays
     ]  # fmt: skip
+
+
+def _word(shape: Shape, name: str) -> str:
+    """What a parameter is called in a text that is written now."""
+    return next(p.word for p in shape.params if p.name == name)
 
 
 def _call_with(value: Quantity | Call, name: str, source: str) -> Call:
@@ -118,10 +123,10 @@ def _added(call: Call, name: str, written: str, source: str) -> list[Change]:
     shape, given = match(call, _clock(source))
     if shape.joins and name == "a":
         b, first = given["b"], call.args[0]
-        place, lead = (b.span[0], "") if b.name is None else (first.span[0], "a=")
+        place, lead = (b.span[0], "") if b.name is None else (first.span[0], f"{_word(shape, name)}=")
         return [Change(place, place, f"{lead}{written}, ")]
     place = call.args[-1].span[1]
-    return [Change(place, place, f", {name}={written}")]
+    return [Change(place, place, f", {_word(shape, name)}={written}")]
 
 
 def _one_value(text: str, name: str) -> str:

@@ -130,7 +130,7 @@ def _call(shape: Shape, kept: Mapping[str, str], rates: Rates, time: str) -> str
             named = True  # what stands behind a gap has to say its name
         else:
             named = named or p.kind != "rate"
-            args.append(f"{p.name}={text}" if named else text)
+            args.append(f"{p.word}={text}" if named else text)
     return f"{shape.name}({', '.join(args)})"
 
 

@@ -21,7 +21,7 @@ from lib_lrsched.schedule.segments import Segment
 from lib_lrsched.schedule.usual import unusual_rate
 from lib_lrsched.storage.remaining import part_of
 from lib_lrsched.storage.resume import mode_of, origin_of
-from lib_lrsched.storage.stretching import Stretch, find_stretch
+from lib_lrsched.storage.stretching import Stretch, find_stretch, with_absolute_ends
 
 MAX_POINTS = 2_000
 MAX_TEXTS = 8
@@ -214,6 +214,7 @@ def _row(segment: Segment, made: Plan, origin: int) -> dict[str, Any]:
         "start": life[0], "stop": life[1], "shape": segment.shape,
         "text": made.tree.source[slice(*segment.item.span)], "span": list(segment.item.span),
         "first": made.value(segment.start), "last": made.value(stop - 1), "epochs": epochs, "images": images,
+        "watch": segment.values.get("watch") if segment.entry.is_feedback else None,
     }
 
 
@@ -256,8 +257,8 @@ def resume_lints(made: Plan, initial: int, past: Sequence[PastLeg] = (), origin:
     same_length = bool(past) and past[-1].total_steps - past[-1].origin == made.total_steps
     stretched = None if same_length or own == 0 else _first_stretched(made, own)
     if stretched is not None:
-        message = "this item scales with max steps: changing max steps makes the rate jump"
-        found.append(Lint(message, stretched.item.span))
+        message = "this item scales with max steps: changing max steps makes the rate jump; absolute ends do not scale"
+        found.append(Lint(message, stretched.item.span, None if origin else with_absolute_ends(made)))
     before, now = _planned(past, initial), made.value(own)
     if before is not None and abs(before - now) > 1e-9 * max(before, now):
         found.append(Lint(f"at step {initial} the rate changes from {before:g}, as planned before, to {now:g}", whole))

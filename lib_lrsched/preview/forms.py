@@ -22,12 +22,12 @@ def describe_shapes() -> list[dict[str, Any]]:
 
 def _shape(shape: Shape) -> dict[str, Any]:
     return {"name": shape.name, "meaning": shape.summary, "example": shape.example, "reference": shape.reference,
-            "joins": shape.joins, "params": [_param(p) for p in shape.params]}  # fmt: skip
+            "joins": shape.joins, "feedback": shape.is_feedback, "params": [_param(p) for p in shape.params]}  # fmt: skip
 
 
 def _param(p: Param) -> dict[str, Any]:
     return {
-        "name": p.name, "word": p.name, "words": [p.name], "kind": p.kind,
+        "name": p.name, "word": p.word, "words": list(p.words), "kind": p.kind,
         "required": p.default is REQUIRED, "default": None if p.default is REQUIRED else p.default,
         "meaning": p.meaning, "low": _limit(p.low), "high": _limit(p.high), "open_low": p.open_low, "open_high": p.open_high,
         "choices": list(p.choices),

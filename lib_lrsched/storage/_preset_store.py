@@ -57,16 +57,18 @@ class PresetStore:
         """Those of factors by timestep, all of them builtin."""
         return BY_TIMESTEP
 
-    def save(self, name: str, text: str, note: str = "") -> None:
-        """Adds a preset, or replaces the user's of the same name. Whether the text can be planned is not checked here.
+    def save(self, name: str, text: str, note: str = "", *, replace: bool = True) -> None:
+        """Adds a preset, or replaces the user's of the same name if it may. Whether the text can be planned is not checked here.
 
         Raises:
-            PresetError: a builtin name, or a name, text or note that is none.
+            PresetError: a builtin name, one that is taken, or a name, text or note that is none.
             OSError, RunStateError: the presets are as they were.
         """
         preset = _checked_preset(name, text, note)
         with self._lock:
             others = [one for one in self._own_presets() if one.name != preset.name]
+            if not replace and len(others) < len(self._own_presets()):
+                raise PresetError(f"there is a preset {preset.name!r} already", "conflict")
             if len(others) >= MAX_PRESETS:
                 raise PresetError(f"there are {MAX_PRESETS} presets already; delete one first", "conflict")
             self._write_presets([*others, preset])

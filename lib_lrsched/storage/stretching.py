@@ -100,6 +100,15 @@ def _why(then: Plan, made: Plan, origin: int) -> str:
     return "another version planned it"
 
 
+def with_absolute_ends(made: Plan) -> str | None:
+    """The plan's text with every end as an absolute step, so that other max steps change nothing; None where there is none.
+
+    >>> with_absolute_ends(plan("warmup(1):5%, cosine(0)", total_steps=100))
+    'warmup(1):5, cosine(0):100'
+    """
+    return _fixed(made, made)
+
+
 def _fixed(then: Plan, made: Plan) -> str | None:
     """The old plan's text with every end that stretches as an absolute step, and its last rate from its end on."""
     ends = [_absolute(segment.item, segment.stop) for segment in then.segments]

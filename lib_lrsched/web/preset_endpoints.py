@@ -34,7 +34,7 @@ def _listed(found: Iterable[Any]) -> Response:
 def save_preset(request: PresetRequest, runtime: Runtime = RUNTIME) -> Response:
     """Saves a preset of the user's; answers with the new list."""
     plan(request.text, **USUAL_RUN)
-    runtime.store.presets.save(name=request.name, text=request.text, note=request.note)
+    runtime.store.presets.save(name=request.name, text=request.text, note=request.note, replace=request.replace)
     return _listed(runtime.store.presets.all())
 
 

@@ -509,6 +509,7 @@ class PresetRequest(BaseModel):
     name: StrictStr = _text("")
     text: StrictStr = _text("")
     note: StrictStr = _text("")
+    replace: StrictBool = Field(True, description="true or false")
 
 
 # Refusals -------------------------------------------------------------------------------------

@@ -242,19 +242,38 @@ def test_schedules_can_be_laid_over_each_other_named_and_removed(page: Page) -> 
     expect(page.locator(LINE)).to_have_count(5)
 
 
-def test_presets_are_saved_and_deleted_for_good(page: Page) -> None:
+def test_presets_are_saved_overwritten_and_deleted_for_good_after_a_question(page: Page) -> None:
     open_tab(page)
     expect(page.locator("#lrsched_preset optgroup[label='Built in'] option").first).to_be_attached()
     write(page, "exp(0.003, 1e-6)")
     page.fill("#lrsched_preset_name", "my <b>own</b>")
     page.click("#lrsched_preset_save")
     expect(page.locator("#lrsched_preset_said")).to_have_text("Saved as my <b>own</b>.")
-    write(page, "0.001")
+    write(page, "exp(0.003, 1e-7)")
+    page.fill("#lrsched_preset_name", "my <b>own</b>")
+    page.locator("#lrsched_preset_name").press("Enter")
+    expect(page.locator("#lrsched_preset_ask_text")).to_have_text(
+        "There is a preset my <b>own</b> already: exp(0.003, 1e-6). Overwrite it?")
+    expect(page.locator("#lrsched_preset_no")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#lrsched_preset_name")).to_be_focused()
     open_tab(page)
     expect(page.locator("#lrsched_preset option", has_text="my <b>own</b>")).to_be_attached()
     page.select_option("#lrsched_preset", "my <b>own</b>")
     expect(page.locator("#lrsched_text")).to_have_value("exp(0.003, 1e-6)")
+    write(page, "exp(0.002, 1e-6)")
+    page.fill("#lrsched_preset_name", "my <b>own</b>")
+    page.click("#lrsched_preset_save")
+    page.click("#lrsched_preset_yes")
+    expect(page.locator("#lrsched_preset_said")).to_have_text("Saved as my <b>own</b>.")
+    expect(page.locator("#lrsched_preset_ask")).to_be_hidden()
     page.click("#lrsched_preset_delete")
+    question = "Delete the preset my <b>own</b> for good? It is exp(0.002, 1e-6)."
+    expect(page.locator("#lrsched_preset_ask_text")).to_have_text(question)
+    page.click("#lrsched_preset_no")
+    expect(page.locator("#lrsched_preset")).to_have_value("my <b>own</b>")
+    page.click("#lrsched_preset_delete")
+    page.click("#lrsched_preset_yes")
     expect(page.locator("#lrsched_preset_said")).to_have_text("Deleted my <b>own</b>.")
     open_tab(page)
     expect(page.locator("#lrsched_preset optgroup[label='Built in'] option").first).to_be_attached()
@@ -267,6 +286,10 @@ def test_error_a_preset_that_does_not_parse_is_refused_in_words(page: Page) -> N
     page.fill("#lrsched_preset_name", "bad")
     page.click("#lrsched_preset_save")
     expect(page.locator("#lrsched_preset_said")).to_have_text("boundaries must rise: this one is at 100, the one before it at 500")
+    write(page, "0.001")
+    page.fill("#lrsched_preset_name", page.locator("#lrsched_preset optgroup[label='Built in'] option").first.inner_text())
+    page.click("#lrsched_preset_save")
+    expect(page.locator("#lrsched_preset_said")).to_contain_text("comes with the extension")
 
 
 def test_a_late_answer_does_not_overwrite_a_newer_one(page: Page) -> None:

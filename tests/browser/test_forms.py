@@ -261,6 +261,10 @@ def test_a_schedule_is_copied_as_phases_and_follows_the_text(page: Page, server:
 def test_error_what_a_program_cannot_say_is_said_in_words(page: Page) -> None:
     open_tab(page)
     write(page, "plateau(0.005)")
+    expect(page.locator("#lrsched_chart_note")).to_have_text(
+        "Steps 0 to 2,000: in training the loss decides when the rate falls. The line shows it without a fall.")
+    expect(page.locator("#lrsched_item")).to_contain_text("decides in training when the rate falls")
+    expect(page.locator("#lrsched_segments tr td").nth(3)).to_have_text("at most 0.005")
     page.click("#lrsched_copy_as")
     page.click("#lrsched_copy_as_menu [data-format=kohya]")
     expect(page.locator("#lrsched_export_trouble")).to_contain_text("`plateau` looks at the loss")

@@ -495,7 +495,7 @@ def test_error_a_unit_that_the_run_does_not_know():
 
 @pytest.mark.parametrize(("text", "param", "value", "after"), [
     ("restarts(0.005, 1e-5, t_0=25%, warmup=2)", "cycles", "4", "restarts(0.005, 1e-5, cycles=4, warmup=2)"),
-    ("restarts(0.005, 1e-5, cycles=4)", "t_0", "50%", "restarts(0.005, 1e-5, t_0=50%)"),
+    ("restarts(0.005, 1e-5, cycles=4)", "t_0", "50%", "restarts(0.005, 1e-5, first_cycle=50%)"),
     ("restarts(0.005, 0, 20, 2)", "cycles", "4", "restarts(0.005, 0, cycles=4, t_mult=2)"),
     ("restarts(0.005, t_0=20)", "t_0", "30", "restarts(0.005, t_0=30)"),
 ])
@@ -504,4 +504,4 @@ def test_of_two_parameters_that_say_the_same_the_one_that_is_set_takes_the_other
 
 
 def test_another_shape_with_such_parameters_gets_one_of_them():
-    assert edit("cosine(0.005, 1e-5)", "shape", 0, shape="restarts") == "restarts(0.005, 1e-5, t_0=25%)"
+    assert edit("cosine(0.005, 1e-5)", "shape", 0, shape="restarts") == "restarts(0.005, 1e-5, first_cycle=25%)"

@@ -14,7 +14,7 @@ from lib_lrsched.preview.curve import MAX_ROWS, CurveRequest, PastLeg, past_curv
 from lib_lrsched.schedule.counting import Counts, count_steps
 from lib_lrsched.schedule.sampling import WHOLE, sample_steps
 
-_STRETCHES = "this item scales with max steps: changing max steps makes the rate jump"
+_STRETCHES = "this item scales with max steps: changing max steps makes the rate jump; absolute ends do not scale"
 
 
 def ask(text: str = "0.5", total_steps: int = 100, past: tuple[PastLeg, ...] = (), **fields: Any) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def test_segments_say_where_they_lie_in_steps_epochs_and_images() -> None:
             "first": 0.5,
             "last": 0.5,
             "epochs": [0.0, 5.71],
-            "images": [0, 80],
+            "images": [0, 80], "watch": None,
         },
         {
             "start": 40,
@@ -82,7 +82,7 @@ def test_segments_say_where_they_lie_in_steps_epochs_and_images() -> None:
             "first": 0.5,
             "last": pytest.approx(0.25 + 0.25 * cos(pi * 59 / 160), rel=1e-12),
             "epochs": [5.71, 14.29],
-            "images": [80, 200],
+            "images": [80, 200], "watch": None,
         },
     ]
     assert (result["segments_total"], result["epochs_total"]) == (2, 14.29)
@@ -161,6 +161,19 @@ def test_a_rate_far_from_what_is_usual_is_told_at_its_place_for_the_kind_that_is
     for text in ("0.005", "1e-5", "range_test(1e-6, 10)", "0"):
         assert messages(ask(text)) == []
     assert messages(ask("100", kind="clip")) == []
+
+
+def test_an_item_that_scales_comes_with_absolute_ends_that_plan_the_same() -> None:
+    past = (leg("0.004", 0, 80),)
+    text = "warmup(0.005):5%, cosine(0.005, 1e-5)"
+    (found, _) = ask(text, initial_step=50, past=past)["warnings"]
+    assert (found["message"], found["fix"]) == (_STRETCHES, "warmup(0.005):5, cosine(0.005, 1e-5):100")
+    assert ask(found["fix"])["y"] == ask(text)["y"]
+
+
+def test_a_segment_says_what_decides_when_its_rate_falls() -> None:
+    rows = ask("0.005:10, plateau(0.005):60, plateau(0.005, watch=progress)")["segments"]
+    assert [row["watch"] for row in rows] == [None, "loss", "progress"]
 
 
 def test_many_segments_are_listed_up_to_a_limit() -> None:

@@ -171,19 +171,22 @@ def test_other_commas_are_left_alone(text: str) -> None:
 
 # Names of other programs ----------------------------------------------------------------------
 
-RESTARTS = "it has peak, floor, t_0, t_mult, peak_decay, warmup, cycles"
+RESTARTS = "it has peak, floor, first_cycle, t_mult, peak_decay, warmup, cycles"
 ITS_END = "it takes as long as its item, whose end stands after the brackets, as in cosine(0.005, 1e-5):1000"
 WARMUP = "a warm-up is an item of its own before this one, as in warmup(0.005):100"
 NAMES = [
     ("polynomial(1, 0)", "no shape `polynomial`; did you mean `poly`?", "poly(1, 0)"),
     ("cosine_with_restarts(1, num_cycles=4)", "no shape `cosine_with_restarts`; did you mean `restarts`?", "restarts(1, cycles=4)"),
-    ("CosineAnnealingLR(1, eta_min=0)", "no shape `CosineAnnealingLR`; did you mean `cosine`?", "cosine(1, b=0)"),
+    ("CosineAnnealingLR(1, eta_min=0)", "no shape `CosineAnnealingLR`; did you mean `cosine`?", "cosine(1, to=0)"),
     ("ReduceLROnPlateau(1)", "no shape `ReduceLROnPlateau`; did you mean `plateau`?", "plateau(1)"),
     ("constant_with_warmup(1, 50)", "no shape `constant_with_warmup`; did you mean `warmup(v):N, v`?", None),
     ("constant_with_warmup", "expected a rate or a shape, found `constant_with_warmup`; did you mean `warmup(v):N, v`?", None),
-    ("cosine(1, eta_min=0.1)", "cosine has no `eta_min`; did you mean `b`, the second value?; it has a, b", "cosine(1, b=0.1)"),
-    ("cosine(lr=1, eta_min=0)", "cosine has no `lr`; did you mean `a`, the first value?; it has a, b", "cosine(a=1, b=0)"),
-    ("restarts(1, T_0=9, T_mult=2)", f"restarts has no `T_0`; did you mean `t_0`?; {RESTARTS}", "restarts(1, t_0=9, t_mult=2)"),
+    ("cosine(1, eta_min=0.1)",
+     "cosine has no `eta_min`; did you mean `to`, the second value?; it has from, to", "cosine(1, to=0.1)"),
+    ("cosine(lr=1, eta_min=0)",
+     "cosine has no `lr`; did you mean `from`, the first value?; it has from, to", "cosine(from=1, to=0)"),
+    ("restarts(1, T_0=9, T_mult=2)",
+     f"restarts has no `T_0`; did you mean `first_cycle`?; {RESTARTS}", "restarts(1, first_cycle=9, t_mult=2)"),
     ("restarts(1, num_cycles=2)", f"restarts has no `num_cycles`; did you mean `cycles`?; {RESTARTS}", "restarts(1, cycles=2)"),
     ("step(1, step_size=9)", "step has no `step_size`; did you mean `every`?; it has v, every, gamma", "step(1, every=9)"),
     ("cosine(1, 0, T_max=50)", f"cosine has no `T_max`: {ITS_END}", "cosine(1, 0):50"),
@@ -234,7 +237,7 @@ def test_error_what_other_programs_write_and_what_is_missing(text: str, message:
 
 def test_several_mistakes_are_mended_in_one_text() -> None:
     error = refused("polynomial(lr=1e\u22123\uff0c eta_min=0, T_max=50), 1e-5")
-    assert error.fix == "poly(a=1e-3, b=0):50, 1e-5"
+    assert error.fix == "poly(from=1e-3, to=0):50, 1e-5"
 
 
 @pytest.mark.parametrize("text", ["cosin(1, 2, 3)", "100:0.005, 50:0.001", "1e\u22123:0"])

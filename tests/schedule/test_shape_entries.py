@@ -281,3 +281,24 @@ def test_a_list_of_shapes_is_seen(source: str) -> None:
 )
 def test_two_shapes_or_texts_of_the_language_are_no_list(source: str) -> None:
     assert lists(source) == []
+
+
+KNOWN_NAMES = [
+    ("cosine(from=0.005, to=1e-5)", "cosine(a=0.005, b=1e-5)"), ("0.005:9, linear(to=1e-5)", "0.005:9, linear(b=1e-5)"),
+    ("warmup(to=0.005, from=1e-5)", "warmup(v=0.005, start=1e-5)"), ("onecycle(peak=0.005)", "onecycle(max_lr=0.005)"),
+    ("restarts(0.005, first_cycle=20)", "restarts(0.005, t_0=20)"), ("range_test(from=1e-5, to=1)", "range_test(low=1e-5, high=1)"),
+]
+
+
+@pytest.mark.parametrize(("known", "old"), KNOWN_NAMES, ids=[row[0] for row in KNOWN_NAMES])
+def test_a_parameter_can_be_given_by_the_name_that_people_know_and_by_its_old_one(known: str, old: str) -> None:
+    made = [plan(text, total_steps=60).values(range(60)).tolist() for text in (known, old)]
+    assert made[0] == made[1]
+
+
+def test_no_two_parameters_of_a_shape_share_a_name() -> None:
+    for shape in ENTRIES:
+        words = [word for p in shape.params for word in p.words]
+        assert len(words) == len(set(words)), shape.name
+    with pytest.raises(ScheduleError, match="b is given twice"):
+        plan("cosine(to=1, b=2)", total_steps=9)

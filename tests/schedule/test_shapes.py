@@ -252,8 +252,8 @@ def test_a_number_of_cycles_is_exact_beyond_64_bits() -> None:
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("restarts(1)", "restarts needs t_0 or cycles, as in restarts(0.005, 1e-5, t_0=200)"),
-    ("restarts(1, t_0=5, cycles=4)", "restarts takes t_0 or cycles, not both: each says how long a cycle is"),
+    ("restarts(1)", "restarts needs first_cycle or cycles, as in restarts(0.005, 1e-5, first_cycle=200)"),
+    ("restarts(1, t_0=5, cycles=4)", "restarts takes first_cycle or cycles, not both: each says how long a cycle is"),
     ("restarts(1, cycles=101)", "101 cycles do not fit into 100 steps: the first one would be shorter than a step"),
     ("restarts(1, cycles=7, t_mult=2)", "7 cycles do not fit into 100 steps: the first one would be shorter than a step"),
     ("restarts(1, cycles=1000000000, t_mult=2)",
@@ -262,7 +262,7 @@ def test_a_number_of_cycles_is_exact_beyond_64_bits() -> None:
     ("restarts(1, cycles=1.5)", "cycles is a whole number, got 1.5"),
     ("restarts(1, cycles=3, warmup=34)",
      "the warm-up is shorter than a cycle: warmup is 34 steps, the first of 3 cycles is 33.3333"),
-    ("1, restarts(1)", "restarts needs t_0 or cycles, as in restarts(0.005, 1e-5, t_0=200)"),
+    ("1, restarts(1)", "restarts needs first_cycle or cycles, as in restarts(0.005, 1e-5, first_cycle=200)"),
 ])
 def test_error_a_number_of_cycles_that_cannot_be(text: str, message: str) -> None:
     with pytest.raises(ScheduleError) as caught:

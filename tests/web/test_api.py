@@ -659,6 +659,10 @@ def test_presets_are_saved_and_deleted(client: Client):
     assert get(client, "/presets") == {"presets": builtin}
     mine = {"name": "my 猫 / test", "text": "0.005:3ep, 1e-3", "note": "", "builtin": False}
     assert post(client, "/presets", {"name": mine["name"], "text": mine["text"]}) == {"presets": [*builtin, mine]}
+    again = {"name": mine["name"], "text": "2", "replace": False}
+    assert message(post(client, "/presets", again, 409)) == f"there is a preset {mine['name']!r} already"
+    assert get(client, "/presets") == {"presets": [*builtin, mine]}
+    assert post(client, "/presets", again | {"replace": True, "text": mine["text"]}) == {"presets": [*builtin, mine]}
     answer = client.request("DELETE", "/lrsched/v1/presets/my%20%E7%8C%AB%20%2F%20test")
     assert (answer.status_code, answer.json()) == (200, {"presets": builtin})
 

@@ -4,6 +4,7 @@ import {byId, el, setHidden, setText} from "../base/dom.js";
 import {EndField, ParamField} from "./item_fields.js";
 
 const FEW = 4;
+const FEEDBACK = "The loss, or what watch names, decides in training when the rate falls; the chart shows the rate without a fall.";
 
 /** Shows the item at the cursor, and changes the text through `items`. */
 export class ItemForm {
@@ -94,7 +95,9 @@ export class ItemForm {
             el("div", {class: "lrsched-params lrsched-first"},
                 el("label", {class: "lrsched-field"}, el("span", {text: "Shape"}), this.shape), this.end.node),
             ...this.#fields(), this.inner, this.message,
-            el("p", {class: "lrsched-muted", text: `Reference: ${shape.reference}.`}));
+            ...(shape.feedback ? [el("p", {class: "lrsched-muted", text: FEEDBACK})] : []),
+            el("details", {class: "lrsched-more"}, el("summary", {text: "?", title: "Where this shape comes from"}),
+                el("p", {class: "lrsched-muted", text: `Reference: ${shape.reference}.`})));
     }
 
     #field(param) {

@@ -140,6 +140,7 @@ export class Planner {
         this.#drawCharts(answer, question);
         this.#describe(answer, own);
         if (own.ok) this.#listSegments(own);
+        if (own.ok) this.#tellFeedback(own);
         if (own.text === this.editor.text) this.items.read();
         if (own.ok) this.exchange.refresh();
     }
@@ -208,6 +209,14 @@ export class Planner {
         setText(byId("epochs"), parts.join(", ") + ".");
     }
 
+    /** A plateau's rate is only known in training: the line is what it would be without a cut. */
+    #tellFeedback({segments}) {
+        const said = segments.filter(({watch}) => watch).map(({start, stop, watch}) =>
+            `Steps ${formatCount(start)} to ${formatCount(stop)}: in training the ${watch} decides when the rate falls. `
+            + "The line shows it without a fall.");
+        setText(byId("chart_note"), said.slice(0, 3).join(" "));
+    }
+
     #listSegments({segments, segments_total: total}) {
         const rows = segments.map((segment) => this.#segmentRow(segment));
         const more = (total ?? 0) - segments.length;
@@ -225,7 +234,7 @@ export class Planner {
                 on: {focus: () => this.#point(segment), blur: () => this.#point(null)},
             })),
             el("td", {class: "lrsched-num", text: formatRate(segment.first, 6)}),
-            el("td", {class: "lrsched-num", text: formatRate(segment.last, 6)}),
+            el("td", {class: "lrsched-num", text: `${segment.watch ? "at most " : ""}${formatRate(segment.last, 6)}`}),
             el("td", {class: "lrsched-num", text: range(segment.epochs, 1)}),
             el("td", {class: "lrsched-num", text: images}));
     }

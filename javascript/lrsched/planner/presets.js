@@ -1,6 +1,6 @@
 // Presets: the built-in ones and the reader's own, kept by the server.
 import {request} from "../base/api.js";
-import {byId, el, setText} from "../base/dom.js";
+import {byId, el, setHidden, setText} from "../base/dom.js";
 
 /** The preset fields; `editor` gives and takes the text. */
 export class Presets {
@@ -14,7 +14,10 @@ export class Presets {
             if (event.key === "Enter") this.#save();
         });
         byId("preset_save").addEventListener("click", () => this.#save());
-        byId("preset_delete").addEventListener("click", () => this.#delete());
+        byId("preset_delete").addEventListener("click", () => this.#askToDelete());
+        byId("preset_yes").addEventListener("click", () => this.#answer(true));
+        byId("preset_no").addEventListener("click", () => this.#answer(false));
+        byId("preset_ask").addEventListener("keydown", (event) => event.key === "Escape" && this.#answer(false));
         this.#describe();
     }
 
@@ -29,7 +32,7 @@ export class Presets {
 
     /** Keeps a text that is not the editor's; resolves to what went wrong, or "". */
     async keepAs(name, text) {
-        return (await this.#ask("POST", "presets", {name, text})) ? "" : this.trouble;
+        return (await this.#ask("POST", "presets", {name, text, replace: false})) ? "" : this.trouble;
     }
 
     get current() {
@@ -43,6 +46,7 @@ export class Presets {
     }
 
     #chosen() {
+        this.#close();
         if (this.current) this.editor.setText(this.current.text);
         this.#describe();
     }
@@ -55,24 +59,61 @@ export class Presets {
     async #save() {
         const name = this.name.value.trim();
         if (name === "") return this.#say("A preset needs a name.", true);
-        if (!(await this.#ask("POST", "presets", {name, text: this.editor.text}))) return;
+        const {text} = this.editor;
+        if (await this.#ask("POST", "presets", {name, text, replace: false})) return this.#saved(name);
+        if (this.status !== 409) return;
+        const {trouble} = this;
+        await this.#ask("GET", "presets"); // it may have been saved on another page
+        const there = this.presets.find((preset) => preset.name === name && !preset.builtin);
+        if (!there) return this.#say(trouble, true); // a name of the built-in ones, or too many
+        this.#question(`There is a preset ${name} already: ${there.text}. Overwrite it?`, "Overwrite it", async () => {
+            if (await this.#ask("POST", "presets", {name, text, replace: true})) this.#saved(name);
+        }, this.name);
+    }
+
+    #saved(name) {
         this.select.value = name;
         this.name.value = "";
         this.#describe();
         this.#say(`Saved as ${name}.`);
     }
 
-    async #delete() {
-        const name = this.current?.name;
-        if (!name || !(await this.#ask("DELETE", "presets/" + encodeURIComponent(name)))) return;
-        this.select.value = "";
-        this.#describe();
-        this.#say(`Deleted ${name}.`);
+    #askToDelete() {
+        const {name, text} = this.current;
+        this.#question(`Delete the preset ${name} for good? It is ${text}.`, "Delete it", async () => {
+            if (!(await this.#ask("DELETE", "presets/" + encodeURIComponent(name)))) return;
+            this.select.value = "";
+            this.#describe();
+            this.#say(`Deleted ${name}.`);
+        }, this.select);
     }
 
-    /** Sends a request and shows the list that comes back; false when it failed. */
+    /** Asks below the fields; `onYes()` is what is done then, and `back` the field that gets the focus again. */
+    #question(text, yes, onYes, back) {
+        this.#say("");
+        setText(byId("preset_ask_text"), text);
+        setText(byId("preset_yes"), yes);
+        setHidden(byId("preset_ask"), false);
+        this.asked = {onYes, back};
+        byId("preset_no").focus();
+    }
+
+    #answer(isYes) {
+        const {onYes, back} = this.asked;
+        this.#close();
+        back.focus();
+        if (isYes) onYes();
+    }
+
+    #close() {
+        setHidden(byId("preset_ask"), true);
+    }
+
+    /** Sends a request and shows the list that comes back; false when it failed, `trouble` and `status` say how. */
     async #ask(method, path, body) {
         this.trouble = "";
+        this.status = 200;
+        this.#close();
         try {
             const answer = await request(method, path, body);
             this.#fill(answer.presets);
@@ -80,6 +121,7 @@ export class Presets {
             return true;
         } catch (error) {
             this.trouble = error.message;
+            this.status = error.status ?? 0;
             this.#say(error.message, true);
             return false;
         }

@@ -178,7 +178,7 @@ RESTARTS = Shape(
     params=(
         Param("peak", "rate", REQUIRED, "rate at which a cycle starts"),
         Param("floor", "rate", 0.0, "rate towards which it falls"),
-        Param("t_0", "time", None, "length of the first cycle; give this or cycles", low=1),
+        Param("t_0", "time", None, "length of the first cycle; give this or cycles", low=1, known_as="first_cycle"),
         Param("t_mult", "whole", 1, "each cycle is this many times as long as the one before", low=1),
         Param("peak_decay", "number", 1.0, "factor from one cycle's peak to the next"),
         Param("warmup", "time", 0, "steps of linear warm-up at the start of each cycle"),
@@ -188,8 +188,8 @@ RESTARTS = Shape(
     formula=restarts,
     torch=_restarts_torch,
     handles=lambda p, _, __: (("peak", p["warmup"]), ("floor", math.ceil(p["t_0"]))),
-    example="restarts(0.005, 1e-5, t_0=200)",
-    button="restarts(0.005, 1e-5, t_0=25%)",
+    example="restarts(0.005, 1e-5, first_cycle=200)",
+    button="restarts(0.005, 1e-5, first_cycle=25%)",
     reference="torch CosineAnnealingWarmRestarts; timm's cycle_decay",
     page=PAGE,
     other_names=(
@@ -286,7 +286,7 @@ ONECYCLE = Shape(
     name="onecycle",
     summary="One rise, one fall to almost nothing",
     params=(
-        Param("max_lr", "rate", REQUIRED, "highest rate"),
+        Param("max_lr", "rate", REQUIRED, "highest rate", known_as="peak"),
         Param("pct_start", "number", 0.3, "fraction of the segment that climbs", high=1.0, open_low=True, open_high=True),
         Param("div_factor", "number", 25.0, "max_lr divided by this is the first rate", open_low=True),
         Param("final_div_factor", "number", 1e4, "the first rate divided by this is the last one", open_low=True),

@@ -158,7 +158,8 @@ RANGE_TEST = Shape(
     name="range_test",
     summary="Looks for a rate: from low to high",
     params=(
-        Param("low", "rate", REQUIRED, "rate on the first step"), Param("high", "rate", REQUIRED, "rate on the last step"),
+        Param("low", "rate", REQUIRED, "rate on the first step", known_as="from"),
+        Param("high", "rate", REQUIRED, "rate on the last step", known_as="to"),
         Param("mode", "word", "exp", "form of the climb", choices=("exp", "linear")),
         Param("stair", "time", 1, "steps that share a rate", low=1),
     ),

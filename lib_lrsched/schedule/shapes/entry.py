@@ -44,6 +44,17 @@ class Param(NamedTuple):
     open_low: bool = False
     open_high: bool = False
     choices: tuple[str, ...] = ()
+    known_as: str = ""
+
+    @property
+    def word(self) -> str:
+        """The name that people know it by, which is written now; ``name`` is valid too."""
+        return self.known_as or self.name
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All names that it can be given by, the one that is written first."""
+        return (self.known_as, self.name) if self.known_as else (self.name,)
 
 
 class Built(NamedTuple):
@@ -118,15 +129,15 @@ class Shape(NamedTuple):
 
 def param_a(**limits: Any) -> Param:
     meaning = "rate at the segment's start; left out, it is what the segment before ends with"
-    return Param("a", "rate", None, meaning, **limits)
+    return Param("a", "rate", None, meaning, known_as="from", **limits)
 
 
 def param_b(**limits: Any) -> Param:
-    return Param("b", "rate", REQUIRED, "rate that is reached at the segment's end", **limits)
+    return Param("b", "rate", REQUIRED, "rate that is reached at the segment's end", known_as="to", **limits)
 
 
-def param_v(meaning: str) -> Param:
-    return Param("v", "rate", REQUIRED, meaning)
+def param_v(meaning: str, known_as: str = "") -> Param:
+    return Param("v", "rate", REQUIRED, meaning, known_as=known_as)
 
 
 MOMENTUM = (

@@ -56,8 +56,8 @@ WARMUP = Shape(
     name="warmup",
     summary="Rises to the rate, reached on its last step",
     params=(
-        param_v("rate that is reached on the segment's last step"),
-        Param("start", "rate", 0.0, "rate from which it climbs"),
+        param_v("rate that is reached on the segment's last step", "to"),
+        Param("start", "rate", 0.0, "rate from which it climbs", known_as="from"),
         Param("curve", "word", "linear", "form of the climb", choices=("linear", "cosine", "log")),
     ),
     build=lambda p, n: Built(warmup_curve(p["v"], p["start"], p["curve"], n), p["v"]),
