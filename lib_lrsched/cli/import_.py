@@ -12,9 +12,11 @@ from .common import answer, positive, refuse
 def add(commands: Any) -> None:
     command = commands.add_parser("import", help="print another program's schedule as a schedule text")
     command.add_argument("text", metavar="TEXT", help="the schedule, or - to read it from standard input")
-    command.add_argument("--from", dest="kind", required=True, metavar="FORMAT", help="a1111, diffusers, deepspeed or kohya")
+    formats = "a1111, diffusers, deepspeed, kohya or onetrainer"
+    command.add_argument("--from", dest="kind", required=True, metavar="FORMAT", help=formats)
     command.add_argument("--base", type=float, metavar="RATE", help="the optimizer's rate, where the format has multipliers of it")
-    command.add_argument("--steps-per-epoch", type=positive, metavar="E", help="updates in one epoch, for --max_train_epochs")
+    command.add_argument("--steps-per-epoch", type=positive, metavar="E",
+                         help="updates in one epoch, where the text has epochs; for OneTrainer batches")
     command.add_argument("--json", action="store_true", help="print text, total_steps and note, or an error, as JSON")
     command.set_defaults(run=run)
 

@@ -28,8 +28,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: finished, or nothing to do, which is said. 1: failed. 2: a text or an argument is wrong. 130: interrupted.
     """
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    finally:
+        console.close_quietly()
+
+
+def _run(argv: list[str]) -> int:
     parser = _parser()
-    args = parser.parse_args(_guarded(list(sys.argv[1:] if argv is None else argv)))
+    args = parser.parse_args(_guarded(argv))
     if [] in vars(args).values():  # what argparse makes of --option=-- before Python 3.13
         parser.error("expected a value, got '--'")
     try:
@@ -44,8 +51,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         said = f"this command needs {error.name}, which is not installed: in the repository, pip install '.[standalone]' brings it"
         console.line(said, console.stderr())
         return FAILED
-    finally:
-        console.close_quietly()
 
 
 class Parser(argparse.ArgumentParser):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import importlib.util
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 from .imported import ImportFormatError
@@ -35,8 +35,8 @@ def words_of_command(text: str) -> list[str]:
         raise ImportFormatError(f"not a valid command line: {error}") from None
 
 
-def words_of_toml(text: str, check: Callable[[str, Any], None]) -> list[str]:
-    """Its sections count for nothing there: every name in them is that of an argument. ``check`` refuses a value of a wrong kind.
+def values_of_toml(text: str) -> dict[str, Any]:
+    """Its sections count for nothing there: every name in them is that of an argument.
 
     Raises:
         ImportFormatError: it is no TOML, or this Python cannot read any.
@@ -50,12 +50,14 @@ def words_of_toml(text: str, check: Callable[[str, Any], None]) -> list[str]:
         raise ImportFormatError(TOO_LONG) from None
     except RecursionError:
         raise ImportFormatError("not valid TOML: its brackets are nested too deeply") from None
-    words = []
+    flat: dict[str, Any] = {}
     for name, value in values.items():
-        for key, one in value.items() if isinstance(value, dict) else [(name, value)]:
-            check(key, one)
-            words += _words(key, one)
-    return words
+        flat |= value if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def words_of_values(values: Mapping[str, Any]) -> list[str]:
+    return [word for name, value in values.items() for word in _words(name, value)]
 
 
 def _words(name: str, value: Any) -> list[str]:
@@ -73,10 +75,13 @@ def _text(value: Any) -> str:
         raise ImportFormatError(TOO_LONG) from None
 
 
+READERS = ("tomllib", "tomli", "pip._vendor.tomli")
+
+
 def _reader() -> Any:
-    """Python has its own from 3.11 on; tomli is the same, where a host has it."""
-    name = next((name for name in ("tomllib", "tomli") if importlib.util.find_spec(name) is not None), None)
-    if name is None:
-        raise ImportFormatError("TOML is read with Python 3.11 or later, or where the package tomli is installed; "
-                                f"in its place the arguments can be given as a command line, such as {EXAMPLE}")
-    return importlib.import_module(name)
+    """Python has its own from 3.11 on. Before, tomli is the same, where a host has it, or in the pip of its environment."""
+    for name in READERS:
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(name)
+    raise ImportFormatError("TOML is read with Python 3.11 or later, or where the package tomli is installed; "
+                            f"in its place the arguments can be given as a command line, such as {EXAMPLE}")

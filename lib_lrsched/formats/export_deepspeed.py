@@ -1,13 +1,15 @@
 """Plans as the ``scheduler`` section of a DeepSpeed configuration.
 
-Settings are only given out when DeepSpeed's own formula, evaluated at every update, gives the plan's rates. The formulas
-are those of its deepspeed/runtime/lr_schedules.py (0.19.6), written for update k.
+Settings are only given out when DeepSpeed's own formula, evaluated at every update, gives the plan's rates, or follows them
+nearly; the note has the difference then. The formulas are those of its deepspeed/runtime/lr_schedules.py (0.19.6), written for
+update k.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import chain, product
 from math import log
 from typing import Any, NamedTuple
 
@@ -16,7 +18,19 @@ import numpy as np
 from lib_lrsched.schedule.plan import Plan
 from lib_lrsched.schedule.segments import Segment
 
-from .exported import Exported, ExportError, all_values, refuse_feedback, refuse_momentum, same, shape_names, short, tidy
+from .exported import (
+    Exported,
+    ExportError,
+    all_values,
+    first_with_momentum,
+    refuse_feedback,
+    refuse_momentum,
+    same,
+    shape_names,
+    short,
+    tidy,
+)
+from .nearest import Deviation, how_far, nearest, said
 
 
 class Candidate(NamedTuple):
@@ -44,7 +58,7 @@ def to_deepspeed(plan: Plan) -> Exported:
     ``warmup_num_steps`` + 1 (linear) or ``warmup_num_steps`` (log).
 
     Raises:
-        ExportError: none of WarmupLR, WarmupDecayLR, WarmupCosineLR, OneCycle and LRRangeTest gives this plan.
+        ExportError: none of WarmupLR, WarmupDecayLR, WarmupCosineLR, OneCycle and LRRangeTest gives this plan or is near it.
     """
     refuse_feedback(plan, "DeepSpeed")
     values = all_values(plan)
@@ -52,11 +66,18 @@ def to_deepspeed(plan: Plan) -> Exported:
         raise ExportError(f"a constant rate is not a scheduler in DeepSpeed: set lr {short(values[0])} in its optimizer section")
     with np.errstate(all="ignore"):  # settings that do not fit may overflow; then they do not fit
         found = next((c for c in _candidates(values, plan.segments) if np.all(same(c.rates, values))), None)
+    away: Deviation | None = None
+    if found is None and first_with_momentum(plan) is None:
+        with np.errstate(all="ignore"):
+            found, away = nearest(chain(_candidates(values, plan.segments), _near(values, plan.segments)), values)
     if found is None:
-        raise ExportError(_no_match(plan))
+        raise ExportError(_no_match(plan) + how_far(away))
     settings = {**found.settings, **_momentum_settings(plan, found, values)}
     section = {"scheduler": {"type": found.name, "params": settings}}
-    return Exported(json.dumps(section, indent=2), _note(plan, found.name, settings))
+    note = _note(plan, found.name, settings)
+    if away is None:
+        return Exported(json.dumps(section, indent=2), note)
+    return Exported(json.dumps(section, indent=2), f"{said(away, values, 'DeepSpeed')}; {note}", away.relative)
 
 
 def _note(plan: Plan, name: str, settings: Mapping[str, Any]) -> str:
@@ -137,34 +158,67 @@ def _warmups(v: np.ndarray) -> Iterator[Warmup]:
     if len(v) < 2:
         return
     low, high, top = float(v[1]), float(v.max()), int(v.argmax())
-    j = np.maximum(np.arange(len(v), dtype=np.float64) - 1.0, 0.0)
     for kind, size in (("linear", top - 1), ("log", top)):
         if size >= 2:
-            climb = np.where(j < size, np.log(j + 1.0) / log(size) if kind == "log" else j / size, 1.0)
-            yield Warmup(low, high, size, kind, low + (high - low) * climb)
+            yield _warmup(len(v), low, high, size, kind)
+
+
+def _warmup(count: int, low: float, high: float, size: int, kind: str) -> Warmup:
+    j = np.maximum(np.arange(count, dtype=np.float64) - 1.0, 0.0)
+    climb = np.where(j < size, np.log(j + 1.0) / log(size) if kind == "log" else j / size, 1.0)
+    return Warmup(low, high, size, kind, low + (high - low) * climb)
 
 
 def _decay(v: np.ndarray, warmup: Warmup, settings: Mapping[str, Any]) -> Iterator[Candidate]:
     size, low, high = warmup.size, warmup.low, warmup.high
     if size + 2 >= len(v) or v[size + 1] <= v[size + 2]:
         return
-    total = size + round((high - low) / float(v[size + 1] - v[size + 2]))
-    j = np.arange(len(v), dtype=np.float64) - 1.0
+    yield _decay_to(size + round((high - low) / float(v[size + 1] - v[size + 2])), warmup, settings)
+
+
+def _decay_to(total: int, warmup: Warmup, settings: Mapping[str, Any]) -> Candidate:
+    size, low, high = warmup.size, warmup.low, warmup.high
+    j = np.arange(len(warmup.rates), dtype=np.float64) - 1.0
     fall = low + (high - low) * np.maximum(0.0, (total - j) / max(1.0, total - size))
-    yield Candidate("WarmupDecayLR", {"total_num_steps": total, **settings}, np.where(j < size, warmup.rates, fall))
+    return Candidate("WarmupDecayLR", {"total_num_steps": total, **settings}, np.where(j < size, warmup.rates, fall))
 
 
 def _cosine(count: int, warmup: Warmup, segments: tuple[Segment, ...]) -> Iterator[Candidate]:
-    """Its cosine is at its start at update ``size``, one before the warm-up is over."""
     last = segments[-1]
-    total = last.start + last.length
-    if last.shape != "cosine" or last.start != warmup.size or total < count:
-        return
-    floor = tidy(last.values["b"] / warmup.high)
-    k = np.arange(count, dtype=np.float64)
-    ratio = floor + (1.0 - floor) * (1.0 + np.cos(np.pi * (k - warmup.size) / last.length)) / 2.0
-    settings = {"total_num_steps": total, "warmup_min_ratio": warmup.low / warmup.high, "warmup_num_steps": warmup.size,
+    if last.shape == "cosine" and last.start == warmup.size and last.start + last.length >= count:
+        yield _cosine_to(last.start + last.length, tidy(last.values["b"] / warmup.high), warmup)
+
+
+def _cosine_to(total: int, floor: float, warmup: Warmup) -> Candidate:
+    """Its cosine is at its start at update ``size``, one before the warm-up is over."""
+    k = np.arange(len(warmup.rates), dtype=np.float64)
+    ratio = floor + (1.0 - floor) * (1.0 + np.cos(np.pi * (k - warmup.size) / (total - warmup.size))) / 2.0
+    settings = {"total_num_steps": total, "warmup_min_ratio": tidy(warmup.low / warmup.high), "warmup_num_steps": warmup.size,
                 "cos_min_ratio": floor, "warmup_type": warmup.kind}
     rates = np.where(k - 1.0 < warmup.size, warmup.rates, warmup.high * ratio)
     rates[0] = 0.0
-    yield Candidate("WarmupCosineLR", settings, rates)
+    return Candidate("WarmupCosineLR", settings, rates)
+
+
+# Where none is exact --------------------------------------------------------------------------
+
+
+def _near(v: np.ndarray, segments: tuple[Segment, ...]) -> Iterator[Candidate]:
+    """Climbs to the highest rate that are up to two steps shorter or longer, and then what the last item is."""
+    count, top, high, last = len(v), int(v.argmax()), float(v.max()), segments[-1]
+    if count < 4 or not high > 0.0:
+        return
+    end = last.start + last.length
+    sizes = dict.fromkeys(max(2, top + more) for more in (-1, 0, -2, 1, 2))
+    lows = dict.fromkeys([*([] if top else [high]), float(v[1]), float(v[0]), last.values.get("b", 0.0), 0.0])
+    for size, low, kind in product(sizes, lows, ("linear", "log")):
+        warmup = _warmup(count, low, high, size, kind)
+        if last.shape == "cosine":
+            if end > size and last.values["b"] <= high:
+                yield _cosine_to(end, tidy(last.values["b"] / high), warmup)
+            continue
+        settings = {"warmup_min_lr": low, "warmup_max_lr": high, "warmup_num_steps": size, "warmup_type": kind}
+        if v[-1] == high:
+            yield Candidate("WarmupLR", settings, warmup.rates)
+            continue
+        yield from (_decay_to(total, warmup, settings) for total in (end, end - 1) if total > size)

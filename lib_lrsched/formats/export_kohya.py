@@ -2,7 +2,8 @@
 
 Its schedules are those of transformers' optimization.py, diffusers' piecewise rules, and torch's own by the names of their
 classes. Arguments are only given out when their formula, evaluated in floats at every update as it is there, gives the
-plan's rates; torch's classes are those that the snippets for torch use.
+plan's rates, or follows them nearly; the note has the difference then. Torch's classes are those that the snippets for torch
+use.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from .exported import (
     shape_names,
     short,
 )
+from .nearest import Deviation, how_far, nearest, said
 
 END = 1e-7
 """The end rate of transformers' polynomial schedule, where --lr_scheduler_args has no other."""
@@ -56,23 +58,38 @@ def to_kohya(plan: Plan) -> Exported:
     ``linear(0, v):100`` in this language and not ``warmup(v):100``.
 
     Raises:
-        ExportError: a plateau, momentum beside other items, or rates that none of its schedules gives.
+        ExportError: a plateau, momentum beside other items, or rates that none of its schedules gives or follows nearly.
     """
     refuse_feedback(plan, "sd-scripts")
     values = all_values(plan)
     has_momentum = first_with_momentum(plan) is not None
-    candidates = [] if has_momentum else list(_named(plan, values))
+    candidates = [] if has_momentum else list(_named(plan, values, *_peak_and_warmup(plan.segments[0], values)))
     found = next((c for c in candidates if np.all(same(c.rates, values))), None)
     if found is not None:
-        has_kind = any("decay_type" in word for word in found.settings.get("lr_scheduler_args", []))
-        return _line(found.settings, plan, ONE_PROCESS + ("; its transformers has to know decay_type" if has_kind else ""))
+        return _line(found.settings, plan, _note_of(found))
     one = own_scheduler(plan)
     if one is not None:
         return _line(_torch_class(one), plan, ONE_PROCESS + ("; its optimizer needs a momentum or betas" if has_momentum else ""))
     refuse_momentum(plan, "sd-scripts beside other items")
     if all(is_phases(segment) for segment in plan.segments):
         return _line(_piecewise(plan, values), plan, ONE_PROCESS)
-    raise ExportError(_no_match(plan, candidates, values))
+    near, away = nearest(_near(plan, values), values)
+    if near is None or away is None:
+        raise ExportError(_no_match(plan, candidates, values, away))
+    line = _line(near.settings, plan, f"{said(away, values, 'sd-scripts')}; {_note_of(near)}")
+    return line._replace(worst_error=away.relative)
+
+
+def _note_of(found: Candidate) -> str:
+    has_kind = any("decay_type" in word for word in found.settings.get("lr_scheduler_args", []))
+    return ONE_PROCESS + ("; its transformers has to know decay_type" if has_kind else "")
+
+
+def _near(plan: Plan, values: np.ndarray) -> Iterator[Candidate]:
+    """With a warm-up up to the step behind the highest rate, where the plan's own warm-up ends, or up to that rate itself."""
+    peak, top = float(values.max()), int(values.argmax())
+    for warm in (top + 1, top) if top else (0,):
+        yield from _named(plan, values, peak, warm)
 
 
 def _line(settings: Mapping[str, Any], plan: Plan, note: str) -> Exported:
@@ -103,9 +120,8 @@ def _piecewise(plan: Plan, values: np.ndarray) -> dict[str, Any]:
 # By name --------------------------------------------------------------------------------------
 
 
-def _named(plan: Plan, values: np.ndarray) -> Iterator[Candidate]:
-    """The schedules with names, with the arguments that could make them give these rates."""
-    peak, warm = _peak_and_warmup(plan.segments[0], values)
+def _named(plan: Plan, values: np.ndarray, peak: float, warm: int) -> Iterator[Candidate]:
+    """The schedules with names, with the arguments that could make them give these rates after a warm-up of ``warm`` steps."""
     k = np.arange(len(values), dtype=np.float64)
     climb = peak * (k / max(1, warm))
     for c in (*_candidates(values, peak, warm), *_ends(plan, values, peak, warm), *_floors(values, peak, warm)):
@@ -208,7 +224,7 @@ def _ratio(level: float, height: float) -> float:
     return ratio if ratio > 1e-13 else 0.0
 
 
-def _no_match(plan: Plan, candidates: list[Candidate], values: np.ndarray) -> str:
+def _no_match(plan: Plan, candidates: list[Candidate], values: np.ndarray, away: Deviation | None) -> str:
     names, peak = shape_names(plan), values.max()
     for c in candidates:
         wrong = np.flatnonzero(~same(c.rates, values))
@@ -218,4 +234,4 @@ def _no_match(plan: Plan, candidates: list[Candidate], values: np.ndarray) -> st
     hint = "each climbs from 0 or not at all, then holds, and falls once, to max steps"
     if any(segment.shape == "warmup" for segment in plan.segments):
         hint = "their warm-up starts at a rate of 0, such as linear(0, 0.005):100"
-    return f"none of the schedules of sd-scripts gives these rates ({names}); {hint}"
+    return f"none of the schedules of sd-scripts gives these rates ({names}); {hint}{how_far(away)}"

@@ -1,6 +1,7 @@
 """``export(plan, to)``: a plan in another program's words.
 
-What a format cannot say is an error that names the shape and the reason; nothing is left out or bent without being asked.
+What a format cannot say is an error that names the shape and the reason. Where it has no exact form but a near one, that is
+what comes out, and the note says by how much it differs.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ def export(plan: Plan, to: str, *, error: float | None = None, base: float | Non
     options = {name: value for name, value in (("error", error), ("base", base)) if value is not None}
     for name in options:
         if name not in takes:
-            why = ": it expresses a plan exactly or not at all" if name == "error" else " rate"
+            why = " rate"
+            if name == "error":
+                exact = ": it expresses a plan exactly or not at all"
+                why = exact if to == "pytorch" else ": its form is exact or the nearest, and the note says how near"
             raise ExportError(f"{to} takes no {name}{why}")
     return exporter(plan, **options)

@@ -6,18 +6,15 @@ they begin with one or two steps at that rate.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from .exported import MOST_STEPS, short, tidy
 from .import_torch import from_torch_class, has_torch_class
-from .imported import Imported, ImportFormatError, Params, is_number, shown
+from .imported import Imported, ImportFormatError, Params, is_number, read_json, refuse_another, shown
 
 INTERVALS = 1000
 """How many intervals of a range test the text continues for, at least: longer than anybody lets a rate rise."""
-
-MOST_DIGITS = 40
 
 
 def from_deepspeed(text: str, base: float | None = None) -> Imported:
@@ -26,7 +23,8 @@ def from_deepspeed(text: str, base: float | None = None) -> Imported:
     Raises:
         ImportFormatError: no such scheduler, a parameter that is wrong or missing, or rates that no text gives exactly.
     """
-    config = _json(text)
+    config = read_json(text, "a scheduler section")
+    refuse_another(config, "deepspeed")
     section = config.get("scheduler", config)
     name = section.get("type") if isinstance(section, dict) else None
     if isinstance(name, str) and name not in _READERS and has_torch_class(name):
@@ -45,25 +43,6 @@ def _torch_class(name: str, given: Any, base: float | None) -> Imported:
     if not isinstance(given, dict):
         raise ImportFormatError(f"{name}: params: expected an object, got {shown(given)}")
     return Imported(from_torch_class(name, given, base, None), None, "")
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        config = json.loads(text, parse_int=_whole)
-    except json.JSONDecodeError as error:
-        raise ImportFormatError(f"not valid JSON: {error}") from None
-    except RecursionError:
-        raise ImportFormatError("not a configuration: its brackets are nested too deeply") from None
-    if not isinstance(config, dict):
-        raise ImportFormatError("expected a JSON object with a scheduler section")
-    return config
-
-
-def _whole(digits: str) -> int:
-    """Python refuses to read a number of thousands of digits, with an error of its own."""
-    if len(digits) > MOST_DIGITS:
-        raise ImportFormatError(f"a whole number has at most {MOST_DIGITS} characters, this one has {len(digits)}")
-    return int(digits)
 
 
 def _base(config: Mapping[str, Any], base: float | None) -> float | None:

@@ -1,4 +1,5 @@
-"""Arguments of kohya's sd-scripts as schedule texts: a command line, or the TOML file of its --config_file.
+"""Arguments of kohya's sd-scripts as schedule texts: a command line, the TOML file of its --config_file, or what kohya_ss,
+the web interface, saves.
 
 Its schedules are those of transformers' optimization.py, for one process, and torch's own by the names of their classes.
 Arguments that say nothing about the rate are left out, so that everything can be given as it is.
@@ -11,17 +12,30 @@ import ast
 import re
 from collections.abc import Callable
 from functools import cache
-from math import gcd, isfinite
+from math import isfinite
 from typing import Any, NoReturn
 
 from lib_lrsched.errors import short as cut
 
-from ._kohya_words import EXAMPLE, is_toml, words_of_command, words_of_toml
+from ._kohya_gui import from_gui, is_of_gui
+from ._kohya_words import EXAMPLE, is_toml, values_of_toml, words_of_command, words_of_values
 from .export_kohya import END, LONGEST
 from .exported import short, tidy
 from .import_diffusers import from_diffusers
 from .import_torch import from_torch_class
-from .imported import MOST_STEPS, Imported, ImportFormatError, brief, is_number, shown, waves
+from .imported import (
+    MOST_STEPS,
+    PLAN_LR,
+    Imported,
+    ImportFormatError,
+    brief,
+    is_number,
+    lost_restart,
+    plan_lr,
+    read_json,
+    shown,
+    waves,
+)
 
 MOST_CYCLES = 1_000_000
 
@@ -33,7 +47,7 @@ NO_RATE = ("num_processes", "optimizer_type", "optimizer_args", "config_file")
 
 
 def from_kohya(text: str, base: float | None = None, steps_per_epoch: int | None = None) -> Imported:
-    """A command line, or the part of it that is about the rate, or a TOML file with the same names.
+    """A command line, or the part of it that is about the rate, or a TOML file with the same names, or kohya_ss' JSON.
 
     Raises:
         ImportFormatError: no such scheduler, an argument that is wrong, or rates that no text gives exactly.
@@ -51,6 +65,8 @@ def _text(args: Any) -> str:
     more = dict(args.lr_scheduler_args)
     if args.lr_scheduler_type:
         _no_warmup(args, args.lr_scheduler_type)
+        if args.lr_scheduler_type == PLAN_LR:
+            return plan_lr(more)[0]
         return from_torch_class(args.lr_scheduler_type, more, args.learning_rate, args.max_train_steps)
     if args.lr_scheduler == "piecewise_constant":
         args.lr_warmup_steps = 0  # sd-scripts does not look at it then
@@ -96,7 +112,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _read(text: str, steps_per_epoch: int | None) -> tuple[Any, list[str]]:
     """sd-scripts' arguments about the rate, with its defaults, and what there is to know about them."""
-    parser, words = _parser(), words_of_toml(text, _check_toml) if is_toml(text) else words_of_command(text)
+    parser, (words, of_gui) = _parser(), _words(text, steps_per_epoch)
     if len(words) > MOST_WORDS:
         raise ImportFormatError(
             f"expected at most {MOST_WORDS} words of a command line, got {len(words)}; give those about the rate"
@@ -107,13 +123,27 @@ def _read(text: str, steps_per_epoch: int | None) -> tuple[Any, list[str]]:
     given = {word.partition("=")[0] for word in words}
     if given.isdisjoint(option for option in known if option[2:] not in NO_RATE):
         raise ImportFormatError(f"expected arguments of sd-scripts, such as {EXAMPLE}")
-    notes += _unread(others, known)
+    notes += of_gui + _unread(others, known)
     notes += _steps(args, steps_per_epoch)
     notes += _defaults(args)
     for name in ("lr_warmup_steps", "lr_decay_steps"):
         if isinstance(getattr(args, name), float):
             setattr(args, name, int(getattr(args, name) * args.max_train_steps))
     return args, notes
+
+
+def _words(text: str, steps_per_epoch: int | None) -> tuple[list[str], list[str]]:
+    """The arguments as words of a command line, and what their form leaves to be known."""
+    if text.lstrip().startswith("{"):
+        return from_gui(read_json(text, "the settings of kohya_ss"), steps_per_epoch)
+    if not is_toml(text):
+        return words_of_command(text), []
+    values = values_of_toml(text)
+    if is_of_gui(values):
+        return from_gui(values, steps_per_epoch)
+    for name, value in values.items():
+        _check_toml(name, value)
+    return words_of_values(values), []
 
 
 def _spelt(words: list[str], known: list[str]) -> tuple[list[str], list[str]]:
@@ -165,6 +195,8 @@ def _defaults(args: Any) -> list[str]:
     for name, value in (("learning_rate", 2e-6), ("max_train_steps", 1600)):
         if getattr(args, name) is None:
             setattr(args, name, value)
+            if name == "learning_rate" and args.lr_scheduler_type == PLAN_LR:
+                continue  # it has rates of its own
             notes.append(f"without --{name} sd-scripts takes {short(value)}")
     return notes
 
@@ -233,7 +265,9 @@ def _whole(text: str, low: int = 1) -> int:
 
 def _whole_or_part(text: str) -> float:
     """Steps as an int; a part of max steps, written below 1 or in percent, as a float."""
-    part = _number(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
+    if text.endswith("%"):
+        return _number(text.removesuffix("%")) / 100.0
+    part = _number(text)
     return part if part < 1 and not text.isdigit() else _whole(text, 0)
 
 
@@ -283,11 +317,10 @@ def _restarts(args: Any, _: dict[str, Any]) -> str:
         _fail("lr_scheduler_num_cycles", f"expected at most {MOST_CYCLES}, got {cycles}")
     if cycles > steps:
         _fail("lr_scheduler_num_cycles", f"{cycles} cycles do not fit into {steps} steps")
-    apart = steps // gcd(cycles, steps)  # of restarts that fall on a step
-    for start in range(apart, steps, apart):
-        if cycles * (start / steps) % 1.0 > 0.5:  # its own arithmetic
-            where = f"the restart at step {warm + start}"
-            _fail("lr_scheduler_num_cycles", f"sd-scripts rounds {where} to the end of a cycle, where the rate is 0")
+    lost = lost_restart(cycles, steps)
+    if lost is not None:
+        where = f"the restart at step {warm + lost}"
+        _fail("lr_scheduler_num_cycles", f"sd-scripts rounds {where} to the end of a cycle, where the rate is 0")
     return _fall(args, "restarts", more=f", cycles={cycles}")
 
 

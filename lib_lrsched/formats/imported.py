@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
-from math import isfinite
+from math import gcd, isfinite
 from typing import Any, NamedTuple, NoReturn, TypeGuard
 
 from lib_lrsched.errors import printable
@@ -14,6 +15,11 @@ MOST_STEPS = 2**62
 """Plans are below this."""
 
 MOST_QUOTED = 60
+
+MOST_DIGITS = 40
+
+PLAN_LR = "lib_lrsched.PlanLR"
+"""How trainers are told of our own scheduler."""
 
 
 class Imported(NamedTuple):
@@ -44,6 +50,48 @@ def shown(value: Any) -> str:
     if type(value) is int and not is_number(value):
         return "a number with hundreds of digits"  # for thousands of them repr() raises
     return "a list" if isinstance(value, (list, tuple)) else brief(repr(value))
+
+
+def read_json(text: str, what: str) -> dict[str, Any]:
+    """A JSON object of which ``what`` is expected.
+
+    Raises:
+        ImportFormatError: it is no JSON, no object, or nested deeper than Python reads.
+    """
+    try:
+        config = json.loads(text, parse_int=_whole)
+    except json.JSONDecodeError as error:
+        raise ImportFormatError(f"not valid JSON: {error}") from None
+    except RecursionError:
+        raise ImportFormatError("not a configuration: its brackets are nested too deeply") from None
+    if not isinstance(config, dict):
+        raise ImportFormatError(f"expected a JSON object with {what}")
+    return config
+
+
+PROGRAMS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "kohya": ("kohya_ss", ("lr_scheduler", "lr_warmup")),
+    "onetrainer": ("OneTrainer", ("learning_rate_scheduler", "learning_rate_warmup_steps", "training_method")),
+    "deepspeed": ("DeepSpeed", ("scheduler", "zero_optimization", "train_micro_batch_size_per_gpu")),
+}
+"""Whose settings are told by which keys: name of the format, program, keys."""
+
+
+def refuse_another(config: Mapping[str, Any], own: str) -> None:
+    """Raise ImportFormatError where these are the settings of another program than the one of the format ``own``."""
+    if any(key in config for key in PROGRAMS[own][1]):
+        return
+    for name, (program, keys) in PROGRAMS.items():
+        found = next((key for key in keys if key in config), None)
+        if found is not None:
+            raise ImportFormatError(f"these are settings of {program}, as {found} shows: read them as {name}")
+
+
+def _whole(digits: str) -> int:
+    """Python refuses to read a number of thousands of digits, with an error of its own."""
+    if len(digits) > MOST_DIGITS:
+        raise ImportFormatError(f"a whole number has at most {MOST_DIGITS} characters, this one has {len(digits)}")
+    return int(digits)
 
 
 class Params:
@@ -129,3 +177,24 @@ def waves(high: float, low: float, length: int, steps: int | None) -> str:
     fall, rise = f"cosine({short(high)}, {short(low)}):{length}", f"cosine({short(low)}, {short(high)}):{length}"
     passes = 1_000_000 if steps is None else -(-steps // (2 * length))
     return f"repeat({passes}, {fall}, {rise})"
+
+
+def lost_restart(cycles: float, steps: int) -> int | None:
+    """The first restart of a cosine over ``steps`` steps that the arithmetic of trainers rounds to the end of a cycle, if any.
+
+    They take the fraction of ``cycles * (step / steps)``, which comes out just below 1 where it should be 0.
+    """
+    apart = steps // gcd(int(cycles), steps)  # of restarts that fall on a step
+    return next((start for start in range(apart, steps, apart) if cycles * (start / steps) % 1.0 > 0.5), None)
+
+
+def plan_lr(arguments: Mapping[str, Any]) -> tuple[str, int | None]:
+    """The text that PlanLR was given, and its steps.
+
+    Raises:
+        ImportFormatError: it was given something else than one text.
+    """
+    text, total = arguments.get("plan_or_text"), arguments.get("total_steps")
+    if not isinstance(text, str):
+        raise ImportFormatError("PlanLR has no single text as plan_or_text; what stands in its file can be pasted into the editor")
+    return text, total if type(total) is int and 0 < total < MOST_STEPS else None

@@ -14,6 +14,7 @@ from lib_lrsched.schedule.plan import plan
 from .import_deepspeed import from_deepspeed
 from .import_diffusers import from_diffusers, steps_of
 from .import_kohya import from_kohya
+from .import_onetrainer import from_onetrainer
 from .imported import Imported, ImportFormatError, brief
 
 __all__ = ["KINDS", "ImportFormatError", "Imported", "import_text"]
@@ -24,11 +25,12 @@ def import_text(text: str, kind: str, *, base: float | None = None, steps_per_ep
 
     Args:
         text: a WebUI string ("a1111"), ``step_rules`` ("diffusers"), a JSON configuration or its scheduler section
-            ("deepspeed"), or arguments of sd-scripts, as a command line or as its TOML file ("kohya").
+            ("deepspeed"), arguments of sd-scripts, as a command line, as its TOML file or as the settings that kohya_ss saves
+            ("kohya"), or OneTrainer's configuration ("onetrainer").
         kind: one of KINDS.
         base: the optimizer's rate, which diffusers' multipliers need, and DeepSpeed's WarmupCosineLR without an optimizer
             section.
-        steps_per_epoch: updates of an epoch, which sd-scripts' --max_train_epochs needs.
+        steps_per_epoch: updates of an epoch, which sd-scripts' --max_train_epochs needs; OneTrainer's steps are batches.
 
     Raises:
         ImportFormatError: the text is not of this kind, or it cannot be said exactly.
@@ -43,7 +45,8 @@ def import_text(text: str, kind: str, *, base: float | None = None, steps_per_ep
     if steps_per_epoch is not None and steps_per_epoch < 1:
         raise ImportFormatError(f"expected a whole number from 1 as the steps per epoch, got {steps_per_epoch}")
     text = text.removeprefix("\ufeff")  # some editors write this mark before everything else
-    found = from_kohya(text, base, steps_per_epoch) if kind == "kohya" else KINDS[kind](text, base)
+    counts_epochs = WITH_EPOCHS.get(kind)
+    found = KINDS[kind](text, base) if counts_epochs is None else counts_epochs(text, base, steps_per_epoch)
     try:
         plan(found.text, total_steps=found.total_steps or 1)
     except ScheduleError as error:
@@ -102,5 +105,11 @@ def _rate(text: str, item: str) -> str:
 
 KINDS: dict[str, Callable[[str, float | None], Imported]] = {
     "a1111": from_a1111, "diffusers": from_diffusers, "deepspeed": from_deepspeed, "kohya": from_kohya,
+    "onetrainer": from_onetrainer,
 }  # fmt: skip
 """Each format's reader, which takes the text and the base rate."""
+
+WITH_EPOCHS: dict[str, Callable[[str, float | None, int | None], Imported]] = {
+    "kohya": from_kohya, "onetrainer": from_onetrainer,
+}  # fmt: skip
+"""Those that take the steps per epoch too."""

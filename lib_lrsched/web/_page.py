@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lib_lrsched.formats.examples import EXAMPLES
 from lib_lrsched.schedule.shapes import ENTRIES
 
 DEFAULT_TEXT = "warmup(0.005):5%, cosine(0.005, 1e-5)"
@@ -23,9 +24,12 @@ SNIPPETS = tuple(Snippet(shape.name, shape.button, shape.summary) for shape in E
 
 EXPORTS = (
     ("a1111", "WebUI phases"), ("pytorch", "PyTorch"), ("diffusers", "diffusers"),
-    ("deepspeed", "DeepSpeed"), ("kohya", "sd-scripts"),
+    ("deepspeed", "DeepSpeed"), ("kohya", "kohya sd-scripts"),
 )  # fmt: skip
-IMPORTS = (("a1111", "WebUI phases"), ("diffusers", "diffusers"), ("deepspeed", "DeepSpeed"), ("kohya", "sd-scripts"))
+IMPORTS = (
+    ("a1111", "WebUI phases"), ("diffusers", "diffusers"), ("deepspeed", "DeepSpeed"), ("kohya", "kohya sd-scripts"),
+    ("onetrainer", "OneTrainer"),
+)  # fmt: skip
 """What the menus offer: the server's name of the format, and ours."""
 
 
@@ -36,6 +40,7 @@ def page() -> str:
     """The whole tab: editor and chart side by side, the runs below."""
     return render(
         default_text=DEFAULT_TEXT, default_steps=DEFAULT_STEPS, snippets=SNIPPETS, exports=EXPORTS, imports=IMPORTS,
+        examples=EXAMPLES,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -147,6 +148,29 @@ def test_a_reader_that_stops_reading_ends_the_command_quietly() -> None:
         process.stdout.read(10)
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
+@pytest.mark.parametrize("is_both", [False, True])
+def test_no_command_complains_of_a_reader_that_is_gone(is_both: bool) -> None:
+    """Buffered, as Python writes into a pipe: what is held back meets the closed pipe at the very end."""
+    commands = {
+        ("--help",): 0, ("train", "--help"): 0, ("nothing",): 2, ("eval", "0.5:2, foo(1)", "--steps", "4", "--json"): 2,
+        ("export", "cosine(1, 0)", "--steps", "9", "--to", "a1111", "--json"): 0, ("import", "--from", "a1111", "1"): 0,
+    }  # fmt: skip
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    running = []
+    for words in commands:
+        read, write = os.pipe()
+        os.close(read)
+        error = subprocess.STDOUT if is_both else subprocess.PIPE
+        command = [sys.executable, "-m", "lib_lrsched", *words]
+        running.append(subprocess.Popen(command, stdout=write, stderr=error, cwd=ROOT, env=environment))
+        os.close(write)
+    for process, (words, code) in zip(running, commands.items(), strict=True):
+        said = process.communicate(timeout=60)[1] or b""
+        assert process.returncode == code, words
+        assert b"Broken pipe" not in said, words
+        assert b"Traceback" not in said, words
 
 
 def test_error_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

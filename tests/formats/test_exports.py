@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from lib_lrsched import plan
 from lib_lrsched.formats.export_phases import fewest_phases
 from lib_lrsched.formats.exports import FORMATS, ExportError, export
+from lib_lrsched.formats.nearest import is_near
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 from lib_lrsched.schedule.plan import Plan
 from lib_lrsched.schedule.plateau import advance, rate_at, replay, segment_at
@@ -674,26 +675,30 @@ KOHYA = "none of the schedules of sd-scripts gives these rates "
         ("diffusers", "0", "every rate of this plan is 0: multipliers need a base rate, give one"),
         ("deepspeed", "plateau(0.005)", "`plateau` looks at the loss, and DeepSpeed cannot"),
         ("deepspeed", "0.005", "a constant rate is not a scheduler in DeepSpeed: set lr 0.005 in its optimizer section"),
-        ("deepspeed", "cosine(0.005, 0)", f"{DEEPSPEED}(cosine)"),
-        ("deepspeed", "warmup(0.005):100, 0.005",
-         f"{DEEPSPEED}(warmup, constant); its warm-up is one step late, such as 0:1, linear(0, 0.005):+100, 0.005"),
+        ("deepspeed", "rex(0.005, 0)", f"{DEEPSPEED}(rex)FAR"),
+        ("deepspeed", "warmup(0.005, curve=cosine):100, 0.005",
+         f"{DEEPSPEED}(warmup, constant); its warm-up is one step late, such as 0:1, linear(0, 0.005):+100, 0.005FAR"),
         ("deepspeed", "cyclic(1e-5, 1e-3, step_size=50):100, 1e-5", f"`cyclic` {AFTER}"),
-        ("deepspeed", "cyclic(1e-5, 1e-3, step_size=20, cycle_momentum=no)", f"{DEEPSPEED}(cyclic)"),
+        ("deepspeed", "cyclic(1e-5, 1e-3, step_size=20, cycle_momentum=no)", f"{DEEPSPEED}(cyclic)FAR"),
         ("kohya", "plateau(0.005)", "`plateau` looks at the loss, and sd-scripts cannot"),
         ("kohya", "0.005:5, onecycle(0.005)", f"`onecycle` {MOMENTUM.format('sd-scripts beside other items')}"),
-        ("kohya", "warmup(0.005):30, cosine(0)",
-         f"{KOHYA}(warmup, cosine); their warm-up starts at a rate of 0, such as linear(0, 0.005):100"),
+        ("kohya", "warmup(0.005):30, rex(0)",
+         f"{KOHYA}(warmup, rex); their warm-up starts at a rate of 0, such as linear(0, 0.005):100FAR"),
         ("kohya", "exp(0.005, 1e-3):10, cosine(1e-5)",
-         f"{KOHYA}(exp, cosine); each climbs from 0 or not at all, then holds, and falls once, to max steps"),
+         f"{KOHYA}(exp, cosine); each climbs from 0 or not at all, then holds, and falls once, to max stepsFAR"),
         ("kohya", "rex(0.005, 1e-3):+10, rex(1e-4):+10, rex(1e-3):+10, rex(1e-4):+10, rex(1e-5):+10, rex(0)",
-         f"{KOHYA}(rex, rex, rex, rex and 2 more); each climbs from 0 or not at all, then holds, and falls once, to max steps"),
+         f"{KOHYA}(rex, rex, rex, rex and 2 more); each climbs from 0 or not at all, then holds, and falls once, to max stepsFAR"),
     ],
 )
 def test_error_a_format_names_what_it_cannot_say(to: str, text: str, message: str):
     with pytest.raises(ExportError) as caught:
         export(planned(text), to)
-    assert caught.value.message == message
-    assert str(caught.value) == message
+    found, far = caught.value.message, ""
+    if message.endswith("FAR"):
+        found, _, far = found.partition("; the nearest is off by ")
+        assert re.fullmatch(r"\S+ \(\S+ in the place of \S+ at step \d+\), \d+% of the highest rate", far), far
+    assert found == message.removesuffix("FAR")
+    assert str(caught.value) == caught.value.message
 
 
 def test_error_floats_that_miss_a_restart_are_not_given_out():
@@ -768,6 +773,76 @@ def test_an_error_points_at_the_item():
     with pytest.raises(ExportError) as caught:
         export(planned("0.005:5, onecycle(0.005)"), "a1111")
     assert caught.value.span == (9, 24)
+
+
+# The nearest form ---------------------------------------------------------------------------------
+
+
+def their_rates(found: Any, to: str, made: Any) -> np.ndarray:
+    """By the other program's own rules, not by those of the exporter."""
+    if to == "kohya":
+        return np.array(sd_scripts_rates(found.text, made.stop))
+    return np.array(deepspeed_rates(json.loads(found.text)["scheduler"], made.stop, float(values(made).max())))
+
+
+@pytest.mark.parametrize(
+    ("to", "text", "name", "at_start"),
+    [
+        ("kohya", "warmup(0.005):5%, cosine(0.005, 1e-5)", "cosine_with_min_lr --lr_warmup_steps=100 ", True),
+        ("kohya", "warmup(0.005):100, cosine(0)", "cosine --lr_warmup_steps=100 ", True),
+        ("kohya", "warmup(0.005):100, 0.005", "constant_with_warmup --lr_warmup_steps=100 ", True),
+        ("kohya", "warmup(0.005):30, linear(1e-5)", "polynomial --lr_warmup_steps=30 ", True),
+        ("deepspeed", "warmup(0.005):5%, cosine(0.005, 1e-5)", "WarmupCosineLR", True),
+        ("deepspeed", "linear(0, 0.005):100, cosine(0.005, 1e-5)", "WarmupCosineLR", False),
+        ("deepspeed", "warmup(0.005):100, 0.005", "WarmupLR", False),
+        ("deepspeed", "warmup(0.005):30, linear(1e-5)", "WarmupDecayLR", False),
+        ("deepspeed", "cosine(0.005, 0)", "WarmupCosineLR", True),
+    ],
+)
+def test_what_has_no_exact_form_leaves_in_the_nearest_which_says_how_near(to: str, text: str, name: str, at_start: bool):
+    made = planned(text, 2000)
+    found = export(made, to)
+    assert name in found.text
+    wanted, rates = values(made), their_rates(found, to, made)
+    away = np.abs(rates - wanted)
+    assert found.worst_error == pytest.approx((away[wanted > 0] / wanted[wanted > 0]).max(), rel=1e-6)
+    said = re.match(
+        r"the nearest form, not exact: (.* has a rate of 0 in the first update; )?(.*?) differs?(?: \((\d+) to (\d+)\))?; "
+        r"at most by (\S+) \((\S+) in the place of (\S+) at step (\d+)\), ([\d.]+)% of the highest rate(.*?)([\d.]+)%.*; "
+        r"with PlanLR it is exact there too; ", found.note,
+    )
+    assert said is not None, found.note
+    assert (said[1] is not None) == at_start == bool(rates[0] == 0 < wanted[0])
+    differ = np.flatnonzero(~np.isclose(rates, wanted, rtol=1e-8, atol=1e-16))
+    if said[3] is None:
+        assert said[2] == f"step {differ[0]} alone"
+        assert len(differ) == 1
+    else:
+        assert said[2] == f"{len(differ)} of 2000 steps"
+        assert (int(said[3]), int(said[4])) == (differ[0], differ[-1])
+    worst = int(said[8])
+    assert away[worst] == pytest.approx(away.max(), rel=1e-6)
+    assert float(said[5]) == pytest.approx(away[worst], rel=0.01)
+    assert (float(said[6]), float(said[7])) == pytest.approx((rates[worst], wanted[worst]), rel=0.01, abs=1e-12)
+    assert float(said[9]) == pytest.approx(100 * away.max() / wanted.max(), abs=0.006)
+    assert float(said[11]) == pytest.approx(100 * found.worst_error, abs=0.006)
+
+
+def test_what_is_near_is_never_far_at_a_single_step():
+    """Near is at most two updates early or late, and 5% beside that; nothing is trained where the plan trains nothing."""
+    wanted = np.concatenate((np.linspace(0.1, 1.0, 10), np.full(200, 1.0)))
+    late = np.concatenate(([0.0], wanted[:-1]))
+    assert is_near(late, wanted)
+    assert not is_near(np.concatenate((np.zeros(3), wanted[:-3])), wanted)
+    assert is_near(wanted * 1.02, wanted)
+    assert not is_near(wanted * 1.06, wanted)
+    assert not is_near(late[::-1], wanted)
+    assert not is_near(np.full(50, 1.0), np.concatenate(([0.1], np.full(49, 1.0))))  # ten times the rate for one update
+    silent = wanted.copy()
+    silent[100] = 0.0
+    assert not is_near(wanted, silent)
+    jumps = np.tile([1.0, 2.0], 50)
+    assert not is_near(np.roll(jumps, 1), jumps)
 
 
 def test_every_format_is_in_the_table():

@@ -15,7 +15,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lib_lrsched import plan
-from lib_lrsched.formats.exports import ExportError, export
+from lib_lrsched.formats.examples import EXAMPLES
+from lib_lrsched.formats.exports import export
 from lib_lrsched.formats.imports import KINDS, ImportFormatError, import_text
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 
@@ -412,8 +413,14 @@ def test_a_toml_file_of_sd_scripts_is_read():
     assert import_text('lr-scheduler="linear"\nmax_train_steps=9', "kohya").text == "linear(2e-6, 0):9"
 
 
+def test_toml_is_read_by_what_an_older_python_has(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("pip._vendor.tomli")
+    monkeypatch.setattr("lib_lrsched.formats._kohya_words.READERS", ("no_such_reader", "pip._vendor.tomli"))
+    assert import_text(TOML, "kohya") == ("linear(0, 0.001):20, poly(0.001, 1e-6, power=1):200", 200, "")
+
+
 def test_error_toml_where_nothing_reads_it(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("lib_lrsched.formats._kohya_words.READERS", ("no_such_reader",))
     with pytest.raises(ImportFormatError) as caught:
         import_text(TOML, "kohya")
     assert caught.value.message == (
@@ -553,7 +560,7 @@ THOUSANDS = "this TOML has a number with thousands of digits; expected one that 
          "OneCycle: decay_lr_rate: its fall by 1 / (1 + rate x steps) has no equivalent here; leave it at 0"),
         ("deepspeed", section("OneCycle", cycle_min_lr=1e-5, cycle_max_lr=1e-3, decay_mom_rate=0.1),
          "OneCycle: decay_mom_rate: momentum after the cycle has no equivalent here; leave it at 0"),
-        ("json", "", "no format `json`; there are a1111, diffusers, deepspeed, kohya"),
+        ("json", "", "no format `json`; there are a1111, diffusers, deepspeed, kohya, onetrainer"),
         # What a reader does not expect: other types, numbers beyond floats and ints, deep nesting, endless words.
         ("deepspeed", '{"type": ["WarmupLR"]}', f"{TYPES}, got a list"),
         ("deepspeed", '{"type": {"WarmupLR": 1}}', f"{TYPES}, got an object"),
@@ -626,13 +633,15 @@ def test_error_says_what_a_base_rate_is_for(kind: str, text: str, base: float, m
     assert caught.value.message == message
 
 
-def test_deepspeed_cannot_be_told_our_own_warm_up():
-    with pytest.raises(ExportError):
-        export(plan("warmup(0.01):40, 0.01", total_steps=STEPS), "deepspeed")
-
-
 def test_every_kind_is_in_the_table():
-    assert list(KINDS) == ["a1111", "diffusers", "deepspeed", "kohya"]
+    assert list(KINDS) == ["a1111", "diffusers", "deepspeed", "kohya", "onetrainer"]
+
+
+def test_every_example_of_an_empty_box_is_read():
+    assert list(EXAMPLES) == list(KINDS)
+    for kind, text in EXAMPLES.items():
+        found = import_text(text, kind, base=0.005 if kind in ("diffusers", "deepspeed") else None)
+        assert rates_of(found.text, 2000)[-1] > 0
 
 
 NUMBER = "expected a finite number, 0 or more, got"

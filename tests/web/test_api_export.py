@@ -41,6 +41,14 @@ def test_a_text_is_exported():
     }
 
 
+def test_the_nearest_form_says_how_near_it_is():
+    request = {"text": "warmup(0.005):5%, cosine(0.005, 1e-5)", "total_steps": 2000, "format": "kohya"}
+    answer = ask("POST", "/export", request).json()
+    assert answer["text"].startswith("--learning_rate=0.005 --lr_scheduler=cosine_with_min_lr --lr_warmup_steps=100 ")
+    assert answer["note"].startswith("the nearest form, not exact: sd-scripts has a rate of 0 in the first update; ")
+    assert answer["worst_error"] == 1.0
+
+
 def test_epochs_are_those_of_the_data_set():
     request = {"text": "0.005:3ep, 1e-3", "total_steps": 200, "format": "diffusers", "pictures": 12, "batch": 2, "accumulate": 3}
     assert ask("POST", "/export", request).json()["text"] == "1:6,0.2"
@@ -139,12 +147,14 @@ def test_import_as_json(capsys: pytest.CaptureFixture[str]):
     assert json.loads(capsys.readouterr().out) == {"text": "0.005:10, 0.0005", "total_steps": None, "note": ""}
 
 
+NONE = "none of DeepSpeed's WarmupLR, WarmupDecayLR, WarmupCosineLR, OneCycle and LRRangeTest gives these rates"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "span", "fix"),
     [
         (["export", "cosine(1, 0)", "--steps", "9", "--to", "deepspeed"],
-         "none of DeepSpeed's WarmupLR, WarmupDecayLR, WarmupCosineLR, OneCycle and LRRangeTest gives these rates (cosine)",
-         None, None),
+         f"{NONE} (cosine); the nearest is off by 1 (0 in the place of 1 at step 0), 100% of the highest rate", None, None),
         (["export", "plateau(1)", "--steps", "9", "--to", "kohya"], "`plateau` looks at the loss, and sd-scripts cannot",
          [0, 10], None),
         (["export", "1:3, cosin(0)", "--steps", "9", "--to", "a1111"], "no shape `cosin`; did you mean `cosine`?", [5, 10],

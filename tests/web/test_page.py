@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from graphlib import TopologicalSorter
+from html import escape
 from html.parser import HTMLParser
 from itertools import accumulate
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lib_lrsched import plan
+from lib_lrsched.formats.examples import EXAMPLES
 from lib_lrsched.formats.exports import FORMATS
 from lib_lrsched.formats.imports import KINDS
 from lib_lrsched.web import _page as page
@@ -64,7 +66,13 @@ def test_every_id_that_a_script_asks_for_is_in_the_markup() -> None:
 def test_the_menus_offer_every_format_in_its_order() -> None:
     assert [name for name, _ in page.EXPORTS] == list(FORMATS)
     assert [name for name, _ in page.IMPORTS] == list(KINDS)
-    assert dict(page.IMPORTS).items() <= dict(page.EXPORTS).items()
+    labels = dict(page.EXPORTS)
+    assert all(labels.get(name, label) == label for name, label in page.IMPORTS)
+
+
+def test_each_program_to_paste_from_has_an_example_for_its_empty_box() -> None:
+    for name, text in EXAMPLES.items():
+        assert f'data-format="{name}" data-example="{escape(text).replace("&quot;", "&#34;")}"' in page.page()
 
 
 @pytest.mark.parametrize(("option", "place"), [("error", "WITH_ERROR = "), ("base", "WITH_BASE = {export: ")])

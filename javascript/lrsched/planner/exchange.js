@@ -5,7 +5,7 @@ import {Latest} from "../base/latest.js";
 import {Menu} from "../base/menu.js";
 
 const WITH_ERROR = new Set(["a1111", "diffusers"]);
-const WITH_EPOCHS = new Set(["kohya"]);
+const WITH_EPOCHS = new Set(["kohya", "onetrainer"]);
 const WITH_BASE = {export: new Set(["diffusers"]), import: new Set(["diffusers", "deepspeed"])};
 
 /** The card "Other programs". */
@@ -84,6 +84,8 @@ export class Exchange {
         this.importFormat = format;
         setHidden(byId("import"), false);
         setText(byId("import_title"), `From ${label}`);
+        const entry = byId("paste_from_menu").querySelector(`[data-format="${format}"]`);
+        byId("import_text").placeholder = entry.dataset.example;
         setHidden(byId("import_base_field"), !WITH_BASE.import.has(format));
         setHidden(byId("import_epoch_field"), !WITH_EPOCHS.has(format));
         this.#sayImport("");
