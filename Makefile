@@ -1,4 +1,4 @@
-# make demo   set up, train an embedding on the practice host, serve the tab on 127.0.0.1:7860 (SERVE=0: only train)
+# make demo   set up, train an embedding on the practice host, serve the tab on 127.0.0.1:7860, at this run (SERVE=0: only train)
 # make test   set up, run every test but the long ones
 # make test-long   set up, run the long ones: randomized tests with many more trials, other trainers
 # make trainers    set up other trainers in today's versions, for the tests of docs/trainers.md (test-long does it by itself)
@@ -35,7 +35,7 @@ $(VENV)/.test: $(VENV)/.standalone
 demo: $(VENV)/.standalone
 	$(PY) -m lib_lrsched train --kind embedding --name "$(NAME)" --lr "$(LR)" --steps $(STEPS) --seed 1 --out "$(OUT)"
 ifneq ($(SERVE),0)
-	$(PY) -m lib_lrsched serve --out "$(OUT)" --port $(PORT)
+	$(PY) -m lib_lrsched serve --out "$(OUT)" --port $(PORT) --run "$(NAME)"
 endif
 
 serve: $(VENV)/.standalone

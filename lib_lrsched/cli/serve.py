@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from lib_lrsched import console
@@ -16,6 +17,8 @@ def add(commands: Any) -> None:
     command = commands.add_parser("serve", help="serve the tab and the practice host on this machine")
     add_out(command)
     command.add_argument("--port", type=_port, default=7860)
+    where = "open the page at the newest run of this name, or at the run with this id"
+    command.add_argument("--run", dest="shown", metavar="NAME", help=where)
     command.set_defaults(run=run)
 
 
@@ -34,11 +37,29 @@ def _serve(args: argparse.Namespace) -> int:
 
     try:
         root = usable(args.out)
+        run = None if args.shown is None else _run_id(root, args.shown)
     except ValueError as error:
         console.line(str(error), console.stderr())
         return WRONG
-    serve(root, port=args.port)
+    serve(root, port=args.port, run=run)
     return FINISHED
+
+
+def _run_id(root: Path, name: str) -> str:
+    """The newest run of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    from lib_lrsched.host.runtime import Runtime
+    from lib_lrsched.practice.host import practice_host
+
+    runs = Runtime(practice_host(root)).store.runs()
+    found = next((run for run in runs if name in (run.name, run.id)), None)
+    if found is None:
+        names = ", ".join(dict.fromkeys(run.name for run in runs)) or "no runs at all"
+        raise ValueError(f"--run: there is no run {short(name)!r} in {root}; there are {names}")
+    return found.id
 
 
 def _port(text: str) -> int:

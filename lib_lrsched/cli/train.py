@@ -259,7 +259,8 @@ def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runt
             progress = [[step, share] for step, share, before in measured if before is not None]
             said = learning.said if search is None else search.answer.why
             is_trained = search is None or not search.is_alone
-            files = _drawn(args, root, points, said, runtime.store.history_path(run.id), has_samples=is_trained)
+            samples_at = run.step if is_trained else None
+            files = _drawn(args, root, points, said, runtime.store.history_path(run.id), samples_at=samples_at)
         except (OSError, RunStateError) as error:
             told.tell(f"the run cannot be drawn: {error}")
     files |= {args.kind: result.path if result is not None else service.file_of(args.kind, args.name)}
@@ -278,7 +279,7 @@ def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runt
 
 
 def _drawn(args: argparse.Namespace, root: Path, points: Any, said: str, history_path: Path, *,
-           has_samples: bool) -> dict[str, Path]:
+           samples_at: int | None) -> dict[str, Path]:
     """The images of the run since it was last started."""
     from lib_lrsched.practice import service
     from lib_lrsched.practice.run_image import draw_run, draw_samples
@@ -287,6 +288,8 @@ def _drawn(args: argparse.Namespace, root: Path, points: Any, said: str, history
     images.mkdir(parents=True, exist_ok=True)
     chart = draw_run(points, f"{args.name}: {args.lr}", said, images / f"{args.name}-run.png")
     files = {"picture": chart, "history": history_path}
-    if has_samples:
-        files["samples"] = draw_samples(service.sample_concept(args.name, SAMPLES, seed=0), images / f"{args.name}-samples.png")
+    if samples_at is not None:
+        shown = service.sample_concept(args.name, SAMPLES, seed=0)
+        what = f'"{service.sample_prompt(args.name)}", the {args.kind} {args.name} after {samples_at} updates, seed 0'
+        files["samples"] = draw_samples(shown, what, images / f"{args.name}-samples.png")
     return files

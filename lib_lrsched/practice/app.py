@@ -8,6 +8,7 @@ gradio's own page would fetch from other servers is taken out of it.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
@@ -29,6 +30,7 @@ ASSETS_URL = "/lrsched/assets"
 REPOSITORY = Path(__file__).resolve().parents[2]
 STYLE = "style.css"
 ENTRY = "javascript/lrsched.mjs"
+OPENER = Path(__file__).parent / "open_at_run.js"
 FOREIGN = re.compile(
     rb'<link\s[^>]*https://fonts\.[^>]*>|<script\s[^>]*src="https://cdnjs[^>]*>\s*</script>|'
     rb'<meta\s[^>]*https://gradio\.app/[^>]*>'
@@ -42,11 +44,12 @@ Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
 
-def build_app(root: Path, host: str = "127.0.0.1") -> FastAPI:
+def build_app(root: Path, host: str = "127.0.0.1", run: str | None = None) -> FastAPI:
     """The whole application over the practice host in the folder `root`, which is made where it is missing.
 
     Args:
         host: the address on which it is served.
+        run: the id of the run at which a page opens that has not been here; the Train tab where it is None.
 
     Raises FileNotFoundError where the scripts or the practice model's weights are missing.
     """
@@ -64,23 +67,28 @@ def build_app(root: Path, host: str = "127.0.0.1") -> FastAPI:
     endpoints.add_routes(app, hooks.install(practice_host(root)), guard)
     assets = asset_files()
     _add_assets(app, assets)
-    gr.mount_gradio_app(app, build_blocks(), path="/")
-    app.add_middleware(OwnPage, tags=asset_tags(assets))
+    gr.mount_gradio_app(app, build_blocks("train" if run is None else "schedule"), path="/")
+    app.add_middleware(OwnPage, tags=asset_tags(assets) + (b"" if run is None else opener(run)))
     app.add_middleware(Doorkeeper, door=guard)
     return app
 
 
-def serve(root: Path, host: str = "127.0.0.1", port: int = 7860) -> None:
-    """Serves the page until it is stopped."""
+def serve(root: Path, host: str = "127.0.0.1", port: int = 7860, run: str | None = None) -> None:
+    """Serves the page until it is stopped; it opens at the run with this id."""
     import uvicorn
 
-    app = build_app(root, host)
+    app = build_app(root, host, run)
     console.line(f"LR Schedule: http://{host}:{port}  (everything is kept in {root})")
     uvicorn.run(app, host=host, port=port, log_level="warning")
 
 
-def build_blocks() -> gradio.Blocks:
-    """The two tabs."""
+def opener(run: str) -> bytes:
+    """The tag of the script that opens the page at a run."""
+    return f"\n<script>{OPENER.read_text('utf-8').strip()}({json.dumps(run)});</script>".encode()
+
+
+def build_blocks(first: str = "train") -> gradio.Blocks:
+    """The two tabs; `first` is the one that is open: "train" or "schedule"."""
     import gradio as gr
 
     from lib_lrsched.web import tab as ui
@@ -89,10 +97,10 @@ def build_blocks() -> gradio.Blocks:
 
     tab = ui.build_tab()  # before the outer blocks are open: inside them it would render itself at once
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    with gr.Blocks(title="LR Schedule", theme=theme, analytics_enabled=False) as blocks, gr.Tabs(elem_id="tabs"):
-        with gr.Tab("Train", elem_id="tab_train"):
+    with gr.Blocks(title="LR Schedule", theme=theme, analytics_enabled=False) as blocks, gr.Tabs(selected=first, elem_id="tabs"):
+        with gr.Tab("Train", id="train", elem_id="tab_train"):
             train_panel.build(blocks)
-        with gr.Tab(ui.TITLE, elem_id=f"tab_{ui.TAB_ID}"):
+        with gr.Tab(ui.TITLE, id="schedule", elem_id=f"tab_{ui.TAB_ID}"):
             tab.render()
     blocks.show_api = False
     return blocks

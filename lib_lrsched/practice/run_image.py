@@ -1,4 +1,4 @@
-"""Images of a run as PNG files: progress, rate and loss over steps, and samples side by side."""
+"""Images of a run as PNG files: progress, rate and loss over steps, and samples side by side with what they are."""
 
 from __future__ import annotations
 
@@ -60,16 +60,27 @@ def _gaps(values: Sequence[float | None]) -> list[float]:
     return [float("nan") if value is None else value for value in values]
 
 
-def draw_samples(images: Sequence[Any], path: Path, scale: int = 4) -> Path:
-    """Images beside each other, each pixel ``scale`` pixels wide."""
-    from PIL import Image
+def draw_samples(images: Sequence[Any], said: str, path: Path, scale: int = 4) -> Path:
+    """Images beside each other, numbered, each pixel ``scale`` pixels wide, under a line that says what they are."""
+    import matplotlib as mpl
 
-    gap = 4
-    sizes = [(image.width * scale, image.height * scale) for image in images]
-    sheet = Image.new("RGB", (sum(w for w, _ in sizes) + gap * (len(sizes) - 1), max(h for _, h in sizes)), "white")
-    left = 0
-    for image, size in zip(images, sizes, strict=True):
-        sheet.paste(image.resize(size, Image.Resampling.NEAREST), (left, 0))
-        left += size[0] + gap
-    sheet.save(path)
+    mpl.use("Agg")
+    from matplotlib.figure import Figure
+
+    gap, head, foot, dpi = 8, 30, 20, 100
+    widths, height = [image.width * scale for image in images], max(image.height * scale for image in images)
+    size = sum(widths) + gap * (len(widths) + 1), head + height + foot
+    figure = Figure(figsize=(size[0] / dpi, size[1] / dpi), dpi=dpi)
+    left = gap
+    for number, (image, width) in enumerate(zip(images, widths, strict=True), 1):
+        axes = figure.add_axes((left / size[0], foot / size[1], width / size[0], height / size[1]))
+        axes.imshow(image, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        axes.text(0.5, -foot / 2 / height, str(number), transform=axes.transAxes, ha="center", va="center", fontsize=8)
+        left += width + gap
+    figure.text(gap / size[0], 1.0 - head / 2 / size[1], said.encode("utf-8", "replace").decode(), va="center", fontsize=9,
+                parse_math=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # as above
+        figure.savefig(path)
     return path

@@ -187,20 +187,25 @@ def file_of(kind: str, name: str) -> Path:
 def sample_concept(name: str, n: int = 4, seed: int = 0, prompt: str | None = None) -> list[Image.Image]:
     """n images of what an embedding or a hypernetwork of this name has learned.
 
-    Without a prompt: "an image of" the embedding's name, or "an image" with the hypernetwork applied. Torch's
-    generators are left alone. Raises KeyError for a name that is neither.
+    Without a prompt: that of sample_prompt. Torch's generators are left alone. Raises KeyError for a name that is neither.
     """
+    prompt = sample_prompt(name) if prompt is None else prompt
     if name in sd_hijack.model_hijack.embedding_db.word_embeddings:
-        return _images(f"a picture of {name}" if prompt is None else prompt, n, seed)
+        return _images(prompt, n, seed)
     if name not in shared.hypernetworks:
         raise KeyError(f"no embedding and no hypernetwork {name!r}; there are {[*embeddings(), *hypernetworks()]}")
     before = shared.loaded_hypernetworks
     with torch.random.fork_rng(devices=[]):  # making its layers draws start values
         hypernetwork.load_hypernetworks([name])
     try:
-        return _images("a picture" if prompt is None else prompt, n, seed)
+        return _images(prompt, n, seed)
     finally:
         shared.set_loaded_hypernetworks(before)
+
+
+def sample_prompt(name: str) -> str:
+    """The prompt that shows what a name has learned: it has an embedding's name; a hypernetwork is applied to any."""
+    return f"a picture of {name}" if name in sd_hijack.model_hijack.embedding_db.word_embeddings else "a picture"
 
 
 def embeddings() -> list[str]:

@@ -76,7 +76,9 @@ def train(kind: str, name: str | None, values: tuple[Any, ...]) -> tuple[str, st
         with queue_lock:
             new_files.check_same_file(kind, chosen)
             result = service.train(kind, chosen, rate, inputs.steps, **inputs.choices())
-            images = service.sample_concept(chosen, IMAGES_SHOWN, 0)
+            prompt = service.sample_prompt(chosen)
+            images = [(image, f"{prompt}, {number} of seed 0") for number, image in
+                      enumerate(service.sample_concept(chosen, IMAGES_SHOWN, 0, prompt), 1)]
     except Exception as error:  # as the host's wrapper: whatever was raised is shown in #ti_error
         logger.info("training did not start", exc_info=True)
         return "", error_html(error), []

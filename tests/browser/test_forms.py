@@ -256,6 +256,13 @@ def test_a_schedule_is_copied_as_phases_and_follows_the_text(page: Page, server:
     assert page.evaluate("navigator.clipboard.readText()") == result.input_value()
     write(page, "0.005:100, 0.001")
     expect(result).to_have_value("0.005:100, 0.001")
+    write(page, "warmup(0.005):5%, cosine(0.005, 1e-5)")
+    page.click("#lrsched_copy_as")
+    page.get_by_role("menuitem", name="kohya sd-scripts").locator("visible=true").click()
+    expect(result).to_have_value(re.compile("--lr_scheduler=cosine_with_min_lr --lr_warmup_steps=100 "))
+    expect(page.locator("#lrsched_export_note")).to_contain_text("the nearest form, not exact: sd-scripts has a rate of 0 in")
+    expect(page.locator("#lrsched_export_note")).to_contain_text("1.00% of the highest rate")
+    expect(page.locator("#lrsched_export_trouble")).to_be_empty()
 
 
 def test_error_what_a_program_cannot_say_is_said_in_words(page: Page) -> None:
@@ -296,3 +303,14 @@ def test_another_programs_schedule_is_pasted(page: Page) -> None:
     page.fill("#lrsched_import_epoch", "30")
     page.click("#lrsched_import_use")
     expect(page.locator(TEXT)).to_have_value("linear(0.005, 0):300")
+    page.fill("#lrsched_import_text", '{"learning_rate": 0.005, "lr_scheduler": "cosine", "lr_warmup": "lots"}')
+    page.click("#lrsched_import_use")
+    expect(page.locator("#lrsched_import_said")).to_have_text(re.compile("^lr_warmup: expected a finite number"))
+    page.click("#lrsched_paste_from")
+    page.click("#lrsched_paste_from_menu [data-format=onetrainer]")
+    box = page.locator("#lrsched_import_text")
+    expect(box).to_have_attribute("placeholder", re.compile("learning_rate_scheduler"))
+    box.fill(str(box.get_attribute("placeholder")))
+    page.click("#lrsched_import_use")
+    expect(page.locator(TEXT)).to_have_value("linear(0, 0.005):100, cosine(0.005, 0):600")
+    expect(page.locator("#lrsched_steps")).to_have_value("600")

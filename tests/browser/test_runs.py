@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,9 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from browser_steps import choose, choose_tab, create_embedding, open_tab, run_row, train, write
 from page_state import STARTED
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
+
+from lib_lrsched.practice.app import opener
 
 
 def test_a_training_is_seen_live_and_is_still_there_after_a_reload(page: Page) -> None:
@@ -30,6 +33,28 @@ def test_a_training_is_seen_live_and_is_still_there_after_a_reload(page: Page) -
     for chart, lines in (("#lrsched_run_rate", 2), ("#lrsched_run_picked", 2)):
         expect(page.locator(f"{chart} .lrsched-lines path")).to_have_count(lines)
         expect(page.locator(f"{chart} .lrsched-lines path").first).to_have_attribute("d", re.compile("^M.{100,}"))
+
+
+@pytest.mark.usefixtures("runs_of_all_sorts")
+def test_the_page_opens_once_at_the_run_that_it_was_told(browser: Browser, server: str, folder: Path) -> None:
+    """As `serve --run` has it: a run that is not the newest, and not the one that this browser shows since its last visit."""
+    states = [json.loads(file.read_text()) for file in (folder / "lrsched" / "runs").glob("*/run.json")]
+    old = min(states, key=lambda state: state["id"])  # it begins with the time
+    page = browser.new_page()
+    page.add_init_script(re.sub("</?script>", "", opener(old["id"]).decode()))
+    page.goto(server)
+    tab = page.get_by_role("button", name="LR Schedule", exact=True)
+    tab.dispatch_event("click")  # a real click ends the scrolling
+    expect(page.locator("#lrsched_run_title")).to_contain_text(old["name"])
+    expect(page.locator("#lrsched_run_title")).to_be_in_viewport()
+    other = page.locator("#lrsched_runs [aria-current=false]").first
+    other.click()
+    expect(page.locator("#lrsched_run_title")).not_to_contain_text(old["name"])
+    page.reload()
+    choose_tab(page, "LR Schedule")
+    expect(page.locator("#lrsched_run_title")).not_to_have_text("")
+    expect(page.locator("#lrsched_run_title")).not_to_contain_text(old["name"])
+    page.close()
 
 
 def test_an_interrupted_run_is_offered_again_with_its_settings(page: Page) -> None:
@@ -68,7 +93,7 @@ def test_the_continuation_of_a_run_is_drawn_after_what_was_trained(page: Page) -
     expect(page.locator("#lrsched_chart .lrsched-look-past")).to_be_attached()
     page.locator("#lrsched_chart").focus()
     page.keyboard.press("Home")
-    expect(page.locator("#lrsched_chart")).to_have_attribute("aria-valuetext", "step 0: 0.005")
+    expect(page.locator("#lrsched_chart")).to_have_attribute("aria-valuetext", "step 0: over, not trained 0.005, so far 0.005")
 
 
 def test_error_a_bad_rate_is_shown_under_the_field_and_in_the_error_box(page: Page) -> None:
@@ -141,7 +166,7 @@ def test_names_from_outside_are_shown_as_text(page: Page) -> None:
 
     def answer(route: Route) -> None:
         listed = {"runs": [run], "unread": 0, "active": [], "host": {"name": evil, "hooked": False, "why": evil}}
-        known = {"since=": one, "/bundles": {"bundles": [state]}}
+        known = {"since=": one, "/bundles": {"bundles": [state], "best": None}}
         answers = [body for part, body in known.items() if part in route.request.url]
         route.fulfill(content_type="application/json", body=json.dumps(answers[0] if answers else listed))
 

@@ -341,6 +341,31 @@ def test_a_disk_that_is_full_before_the_page_is_served_is_one_sentence(ground, c
     assert (ended.code, ended.err.count("\n"), "No space left on device; make room" in ended.err) == (1, 1, True)
 
 
+def test_the_page_is_served_at_the_newest_run_of_a_name(ground, command, train, monkeypatch):
+    served: list[object] = []
+    monkeypatch.setattr("lib_lrsched.practice.app.serve", lambda *_, run, **__: served.append(run))
+    assert command("serve", "--out", str(ground.root), "--run", "mine")[::2] == (
+        2, f"--run: there is no run 'mine' in {ground.root}; there are no runs at all\n")
+    for name, options in (("mine", ()), ("mine", ("--fresh",)), ("other", ())):
+        assert train("embedding", 1, *options, name=name).code == 0
+    mine = [run.id for run in Store(ground.root / "lrsched").runs() if run.name == "mine"]
+    assert len(mine) == 2
+    for asked in ("mine", mine[1]):
+        assert command("serve", "--out", str(ground.root), "--run", asked).code == 0
+    assert command("serve", "--out", str(ground.root)).code == 0
+    assert served == [*mine, None]
+    assert command("serve", "--out", str(ground.root), "--run", "its").err.endswith("; there are other, mine\n")
+
+
+def test_samples_say_what_they_are(ground, train, monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr(run_image, "draw_samples", lambda _, text, path: said.append(text) or path)
+    train("embedding", 2)
+    train("hypernetwork", 3, name="net")
+    assert said == ['"a picture of mine", the embedding mine after 2 updates, seed 0',
+                    '"a picture", the hypernetwork net after 3 updates, seed 0']
+
+
 @both_kinds
 def test_interrupted_is_130_and_one_line_and_resumed_exactly(ground, train, kind, monkeypatch):
     with monkeypatch.context() as patch:
@@ -486,6 +511,17 @@ def test_a_title_may_hold_any_character(tmp_path):
     assert run_image.draw_run(points, "日本: 0.005 # $x_{ \udcff", "nothing was learned", tmp_path / "run.png").exists()
 
 
+def test_samples_are_drawn_pixel_by_pixel_under_any_words(tmp_path):
+    from PIL import Image
+
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    images = [Image.new("RGB", (8, 8), colour) for colour in colours]
+    with Image.open(run_image.draw_samples(images, "日本 $x_{ \udcff", tmp_path / "samples.png", scale=4)) as drawn:
+        pixels = drawn.convert("RGB")
+        assert [pixels.getpixel((8 + 16 + 40 * number, 46)) for number in range(3)] == colours
+        assert pixels.getpixel((4, 46)) == (255, 255, 255)
+
+
 def test_a_run_without_progress_is_drawn_without_its_chart(tmp_path):
     from PIL import Image
 
@@ -541,7 +577,7 @@ OPTIONS = {
     "import": ["--from", "--base", "--json"],
     "train": ["--kind", "--name", "--lr", "--steps", "--data", "--clip", "--clip-mode", "--batch", "--accumulate", "--seed",
               "--out", "--fresh", "--go-on", "--autosave-every", "--json"],
-    "serve": ["--out", "--port", "--nonsense"],
+    "serve": ["--out", "--port", "--run", "--nonsense"],
 }
 SOUND = {
     "--steps": "3", "--to": "pytorch", "--from": "a1111", "--kind": "embedding", "--name": "mine", "--lr": "0.005",

@@ -98,10 +98,25 @@ def test_the_application_knows_at_which_address_it_is_served(monkeypatch: pytest
     import uvicorn
 
     built: list[Any] = []
-    monkeypatch.setattr(standalone, "build_app", lambda root, host: built.append((root, host)))
+    monkeypatch.setattr(standalone, "build_app", lambda *given: built.append(given))
     monkeypatch.setattr(uvicorn, "run", lambda app, **options: built.append(options["host"]))
     standalone.serve(tmp_path, host="0.0.0.0")
-    assert built == [(tmp_path, "0.0.0.0"), "0.0.0.0"]
+    assert built == [(tmp_path, "0.0.0.0", None), "0.0.0.0"]
+
+
+@pytest.mark.parametrize("first", ["train", "schedule"])
+def test_the_tab_that_was_chosen_is_open(first: str) -> None:
+    tabs = [part for part in standalone.build_blocks(first).get_config_file()["components"] if part["type"] in ("tabs", "tabitem")]
+    outer = next(part["props"] for part in tabs if part["props"].get("elem_id") == "tabs")
+    assert outer["selected"] == first
+    assert first in [part["props"].get("id") for part in tabs]
+
+
+def test_the_opener_is_a_script_of_its_own_with_the_run() -> None:
+    tag = standalone.opener("20260101-000000-embedding-a").decode().strip()
+    assert tag.startswith("<script>")
+    assert tag.endswith('("20260101-000000-embedding-a");</script>')
+    assert tag.count("</") == 1
 
 
 def test_the_assets_are_the_style_sheet_and_the_entry() -> None:

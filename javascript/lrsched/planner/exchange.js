@@ -8,6 +8,8 @@ const WITH_ERROR = new Set(["a1111", "diffusers"]);
 const WITH_EPOCHS = new Set(["kohya", "onetrainer"]);
 const WITH_BASE = {export: new Set(["diffusers"]), import: new Set(["diffusers", "deepspeed"])};
 
+const MOST_ROWS = 12;
+
 /** The card "Other programs". */
 export class Exchange {
     #asked = new Latest();
@@ -57,10 +59,12 @@ export class Exchange {
     }
 
     #showExport(text, note) {
-        byId("export_text").value = text;
-        byId("export_text").rows = Math.min(12, Math.max(2, text.split("\n").length));
+        const box = byId("export_text");
+        setHidden(box, text === "");
+        box.value = text;
+        box.rows = 2;
+        while (box.rows < MOST_ROWS && box.scrollHeight > box.clientHeight) box.rows += 1;
         byId("export_copy").disabled = text === "";
-        setHidden(byId("export_text"), text === "");
         setText(byId("export_note"), note);
         setText(byId("export_said"), "");
     }

