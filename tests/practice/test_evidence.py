@@ -1,10 +1,9 @@
-"""The trainings behind docs/evidence.md: their rows, what is kept of them, and in short that the page's signs come out again."""
+"""The trainings that say what schedules do: their rows, what is kept of them, and in short that their signs come out again."""
 
 from __future__ import annotations
 
 import json
 from itertools import chain
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,6 @@ from practice_tools.evidence.results import Results, difference, summary
 
 from lib_lrsched.schedule.plan import plan
 
-PAGE = Path(__file__).parents[2] / "docs" / "evidence.md"
 SEEDS = range(1000, 1004)
 
 
@@ -73,16 +71,8 @@ def test_a_repetition_with_other_seeds_keeps_those_that_choose(tmp_path):
     assert evidence.seeds(next(iter(rows.choosing()))) == list(rows.CHOOSING_SEEDS)
 
 
-def test_the_page_has_a_place_for_each_table_and_states_the_rates_that_are_stored():
-    text = PAGE.read_text(encoding="utf-8")
-    for name in ("schedules", "averages", "options", "finder", "cycles"):
-        assert f"<!-- evidence: {name} -->" in text
-    for schedule, rate in stored_rates()["best"].items():
-        assert f"| {schedule} | {rate:.2g} |" in text
-
-
 @pytest.mark.long
-def test_the_signs_of_the_page_come_out_again(tmp_path):
+def test_the_signs_come_out_again(tmp_path):
     """Four seeds of a few rows: what a decay forgives, what the average does, and what the finder saves."""
     from practice_tools.evidence.training import Bench
 

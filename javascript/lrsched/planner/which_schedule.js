@@ -1,4 +1,4 @@
-// "Which schedule?": two questions, and the text that docs/evidence.md advises for the answers.
+// "Which schedule?": two questions, and the text that the measurements advise (`make evidence`).
 import {byId, setHidden, setText} from "../base/dom.js";
 
 /** Where a search begins, or what is written where no rate is known: the finder looks two decades up and down from it. */

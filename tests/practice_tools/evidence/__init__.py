@@ -1,1 +1,1 @@
-"""What schedules do on the practice host: the trainings behind docs/evidence.md. See __main__.py."""
+"""What schedules do on the practice host: the trainings, their rows and results. See __main__.py."""

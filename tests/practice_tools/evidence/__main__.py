@@ -1,11 +1,10 @@
-"""Measures what docs/evidence.md states: `make evidence`, or `PYTHONPATH=tests python -m practice_tools.evidence`.
+"""Measures what schedules do: `make evidence`, or `PYTHONPATH=tests python -m practice_tools.evidence`.
 
-    --row NAME      one row; NAME as it stands in the tables, or a part of it
+    --row NAME      one row; NAME as it is printed, or a part of it
     --group NAME    one group of rows
-    --first-seed N  other seeds than those of the page: an independent repetition
+    --first-seed N  other seeds than the usual ones: an independent repetition
     --choose        measures the best rates anew in place of those that are stored in rates.json
     --short         few seeds of each row
-    --write         chooses the rates, and writes the tables and plots of docs/evidence.md
 
 Every training runs on the practice host with the hooks on it. Results are kept in build/evidence/results.jsonl as they come: a
 run that was broken off resumes where it was. A row has the same result for the same seeds on the same machine.
@@ -28,22 +27,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point of the command line."""
     args = _parser().parse_args(arguments)
     args.out.mkdir(parents=True, exist_ok=True)
-    choose = args.choose or args.write
     results = Results(args.out / "results.jsonl")
-    evidence = Evidence(results, args.processes, choose=choose, first_seed=args.first_seed, short=args.short)
+    evidence = Evidence(results, args.processes, choose=args.choose, first_seed=args.first_seed, short=args.short)
     groups = evidence.groups()
     names = [args.group] if args.group else [name for name in groups if name != LONG or args.row]
     wanted = [row for name in names for row in groups[name]() if not args.row or args.row in row.name]
     if not wanted:
-        print(f"no row has {args.row!r} in its name; the names are in docs/evidence.md", file=sys.stderr)
+        print(f"no row has {args.row!r} in its name; see rows.py", file=sys.stderr)
         return 2
     evidence.run(wanted)
     for row in wanted:
         print(evidence.told(row))
-    if args.write:
-        from . import page
-
-        page.write(evidence)
     return 0
 
 
@@ -55,7 +49,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--first-seed", type=int)
     parser.add_argument("--choose", action="store_true")
     parser.add_argument("--short", action="store_true")
-    parser.add_argument("--write", action="store_true")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=FOLDER)
     return parser

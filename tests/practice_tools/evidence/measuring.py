@@ -24,7 +24,7 @@ SHORT_SEEDS = 4
 
 
 RATES = Path(__file__).with_name("rates.json")
-"""The rates that the trainings behind the page have chosen: a single row can be measured without choosing them again."""
+"""The rates that trainings have chosen: a row can be measured without choosing them again."""
 
 
 def stored_rates() -> dict[str, dict[str, float]]:
@@ -58,7 +58,7 @@ class Evidence:
     def __init__(
         self, results: Results, processes: int, *, choose: bool, first_seed: int | None = None, short: bool = False,
     ) -> None:  # fmt: skip
-        """``choose`` measures the best rates anew, which takes a third of all the time; else those of the page are taken."""
+        """``choose`` measures the best rates anew, which takes a third of all the time; else the stored ones are taken."""
         self.results = results
         self._processes = processes
         self._choose = choose

@@ -1,4 +1,4 @@
-"""The rows of docs/evidence.md: what is trained, how often, and what it is compared with.
+"""The rows of the evidence: what is trained, how often, and what it is compared with.
 
 A row is a training that is repeated with one seed after another. What it measures depends on its definition and the seed alone, so
 results are kept by those, and rows that train the same share them.
