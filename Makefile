@@ -48,7 +48,7 @@ types: $(VENV)/.test
 	$(PY) -m mypy
 
 test: $(VENV)/.test lint types
-	$(PY) -m pytest -n 3
+	$(PY) -m pytest -n 4
 
 # What cannot be installed is skipped by its tests, which say so.
 test-long: $(VENV)/.test

@@ -1,7 +1,7 @@
 """Settings and fixtures that every test shares.
 
 Property tests draw the same examples on every machine. Tests marked `long` run with LRSCHED_LONG=1 only (`make test-long`).
-With `-n 3` three processes (pytest-xdist) share the files: two cores are busy while a browser waits.
+With `-n 4` four processes (pytest-xdist) share the files: two cores are busy while a browser waits.
 """
 
 from __future__ import annotations
@@ -37,13 +37,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="make test-long"))
 
 
-OF_RUNS = {"test_learning_ui.py", "test_resume_ui.py", "test_run_files_ui.py", "test_runs.py"}
-"""Of tests/browser: their server needs runs of all sorts."""
+GROUPS = {
+    "runs": {"test_learning_ui.py", "test_resume_ui.py", "test_run_files_ui.py", "test_runs.py", "test_run_view_ui.py"},
+    "compare": {"test_compare_ui.py", "test_compare_scripts.py", "test_train_journeys.py", "test_trials_ui.py",
+                "test_range_test_ui.py"},
+}
+"""Of tests/browser, so that each takes about as long. A group shares a server, and what the server lists; the others are one group."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A file stays in one process, with what its fixtures made; tests/browser makes two groups, each of which shares a server."""
+    """A file stays in one process, with what its fixtures made; tests/browser makes three groups, each of which shares a server."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
@@ -51,7 +55,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             file = nodeid.split("::")[0]
             if not file.startswith("tests/browser/"):
                 return file
-            return "tests/browser, runs" if file.removeprefix("tests/browser/") in OF_RUNS else "tests/browser"
+            name = file.removeprefix("tests/browser/")
+            return next((f"tests/browser, {group}" for group, files in GROUPS.items() if name in files), "tests/browser")
 
     config.option.loadscopereorder = False  # the browser first: it takes longest
     return ByFile(config, log)

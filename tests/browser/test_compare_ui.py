@@ -20,7 +20,7 @@ from compared_runs import RATES, STEPS, UNMEASURED, WANTED
 from playwright.sync_api import Page, Route, expect
 
 RUNS = list(RATES)
-OUTSIDE = """() => [...document.querySelectorAll("#lrsched_page *")].filter((node) => {
+OUTSIDE = """() => [...document.querySelectorAll(".lrsched-runs *")].filter((node) => {
     const box = node.getBoundingClientRect();
     return box.width > 0 && box.right > innerWidth + 1 && !node.closest(".lrsched-scroll, .lrsched-caret, code");
 }).map((node) => node.outerHTML.slice(0, 80))"""

@@ -121,6 +121,7 @@ def test_a_share_that_is_next_to_nothing_looks_like_nothing(page: Page) -> None:
     assert max(heights_) - min(heights_) < 5
 
 
+@pytest.mark.long
 def test_an_old_run_has_words_in_place_of_the_curve(page: Page) -> None:
     show(page, "not measured: progress was off, or the run is of a version without it", progress=[None] * STEPS)
     expect(page.locator("#lrsched_run_learning")).to_contain_text("not measured")
@@ -151,6 +152,7 @@ def test_the_list_has_what_the_run_has_numbers_of(page: Page) -> None:
     expect(page.locator(f"{PICKED} .lrsched-lines path")).to_have_count(2)
 
 
+@pytest.mark.long
 def test_the_choice_and_its_axis_are_remembered(page: Page) -> None:
     show(page, grad_norm=[1.0, 2.0])
     page.select_option(CHOICE, label="Gradient norm")

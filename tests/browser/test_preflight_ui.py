@@ -83,6 +83,7 @@ def test_without_a_name_nothing_is_asked(page: Page) -> None:
 
 
 @pytest.mark.parametrize("path", ["preflight", "preview"])
+@pytest.mark.long
 def test_a_slow_server_is_asked_one_thing_at_a_time_and_the_newest_next(train_tab: Page, path: str) -> None:
     held: list[Route] = []
     asked: list[int] = []

@@ -101,6 +101,7 @@ def test_the_file_as_it_is_can_be_chosen_and_left_again(page: Page) -> None:
     expect(offer).to_contain_text(f"Continues at step {SAVED_AT} of {STEPS}")
 
 
+@pytest.mark.long
 def test_error_a_choice_that_the_server_does_not_take_is_taken_back(page: Page) -> None:
     offer = open_train(page, "paused")
     page.route("**/lrsched/v1/resume", lambda route: route.fulfill(status=500, json={"error": {"message": "no <b>luck</b>"}}))

@@ -58,6 +58,7 @@ def reopen(page: Page) -> None:
     page.click("#lrsched_run_snapshots_open")
 
 
+@pytest.mark.long
 def test_a_run_that_goes_on_can_be_neither_exported_nor_deleted(page: Page) -> None:
     page.goto("/")
     page.fill("#train_new_embedding_name textarea", "busy")

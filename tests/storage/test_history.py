@@ -448,6 +448,7 @@ def test_the_overview_of_a_long_file_is_that_of_its_lines(path: Path, monkeypatc
     assert whole.since(19_990)["loss"] == lines.since(19_990)["loss"]
 
 
+@pytest.mark.long
 def test_a_long_file_is_read_several_times_as_fast_as_line_by_line(path: Path, monkeypatch: pytest.MonkeyPatch):
     history = History(path)
     for step in range(60_000):

@@ -5,17 +5,20 @@ import {calledOf} from "./run_search.js";
 import {stateWords} from "./standing.js";
 
 const PAGE_ROWS = 6;
+const TAP_REACH_PX = 6;
 
 /** Fills `list`, a listbox. `onOpen(id)` and `onTick(id)` hear of the reader's choices. */
 export class RunRows {
     #rows = new Map();
     #focused = null; // the id of the row at which the Tab key stops
     #day = "";
+    #pressed = null; // the event of the last press
 
     constructor(list, {onOpen, onTick}) {
         this.list = list;
         this.onOpen = onOpen;
         this.onTick = onTick;
+        list.addEventListener("pointerdown", (event) => (this.#pressed = event));
         list.addEventListener("click", (event) => this.#click(event));
         list.addEventListener("keydown", (event) => this.#key(event));
         list.addEventListener("focusin", (event) => this.#stopAt(rowOf(event)));
@@ -97,11 +100,19 @@ export class RunRows {
     // Choosing ----------------------------------------------------------------------------
 
     #click(event) {
-        const row = rowOf(event);
+        const row = rowOf(event) ?? this.#pressedRow(event);
         if (row === null) return;
         this.#focus(row, {preventScroll: true});
         const isTick = event.ctrlKey || event.metaKey || event.target.closest(".lrsched-tick");
         (isTick ? this.onTick : this.onOpen)(row.dataset.id);
+    }
+
+    /** Where rows moved below a pointer that was pressed and released in one place, the click is the list's: the pressed row is meant. */
+    #pressedRow({clientX, clientY}) {
+        const press = this.#pressed;
+        const isTap = press !== null && Math.hypot(clientX - press.clientX, clientY - press.clientY) <= TAP_REACH_PX;
+        const row = isTap ? rowOf(press) : null;
+        return row?.isConnected ? row : null;
     }
 
     #key(event) {
