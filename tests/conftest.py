@@ -42,7 +42,7 @@ GROUPS = {
     "compare": {"test_compare_ui.py", "test_compare_scripts.py", "test_train_journeys.py", "test_trials_ui.py",
                 "test_range_test_ui.py"},
 }
-"""Of tests/browser, so that each takes about as long. A group shares a server, and what the server lists; the others are one group."""
+"""Of tests/browser, so that each takes about as long. A group shares a server and its runs; the others are one group."""
 
 
 @pytest.hookimpl(optionalhook=True)
