@@ -111,7 +111,7 @@ def test_a_run_tells_its_story(page: Page) -> None:
     expect(keys_to(page, PICKED, 20)).to_have_attribute("aria-valuetext", re.compile(r"smoothed ([\d.]+), raw \1"))
     open_tab(page)
     expect(slider).to_have_value("0")
-    show_run(page, "parcel")
+    show_run(page, "over")
     expect(page.locator("#lrsched_run_images")).to_be_hidden()
 
 
