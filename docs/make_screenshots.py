@@ -1,13 +1,14 @@
 """The images of the tab in the README, made from the real page: python docs/make_screenshots.py
 
 Serves the standalone page in a folder of its own, trains on it and takes each state in both themes: the page as it is first
-opened, a text with a mistake, a trial that has ended, a running training, a run after it was resumed, and a plan beside that
-run. Needs chromium and the test extras.
+opened, a text with a mistake, a trial that has ended, a running training, a run after it was resumed, a plan beside that run, a
+run with preview images, and three runs compared. Needs chromium and the test extras.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 import socket
@@ -37,6 +38,8 @@ TRIED = "warmup(0.1):5%, cosine(0.1, 1e-4)"
 MISTAKE = "warmup(0.005):100, cosine(1e-5):50"
 PLAN = "warmup(0.005):5%, cosine(0.005, 1e-5):70%, linear(1e-6)"
 FIRST_STEPS, SEEN_STEPS, STOP_STEPS, LAST_STEPS = 900, 120, 400, 800
+JUDGED, OLDER_RUNS = ("low", "right", "high"), 6
+WITH_IMAGES = {"trial", "run", "compare"}
 WAIT_S = 120.0
 SETTLE_MS = 1500
 TALL = {"width": 1280, "height": 1200}
@@ -47,33 +50,45 @@ def main() -> None:
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=WAIT_S * 1000)
-    with served() as url, sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS)
-        take_each(browser, url, "empty", settle)
-        take_each(browser, url, "error", lambda page: page.fill("#lrsched_text", MISTAKE), ".lrsched-columns")
-        trainer = open_page(browser, url, "light")
-        trainer.fill("#train_new_embedding_name textarea", NAME)
-        trainer.click("#train_create_embedding")
-        expect(trainer.locator("#train_embedding input")).to_have_value(NAME)
-        find_rate(trainer)
-        take_each(browser, url, "trial", open_trial, "#lrsched_trials_card")
-        train(trainer, FIRST_STEPS)
-        take_each(browser, url, "training", lambda page: wait_for_step(page, SEEN_STEPS), ".lrsched-runs")
-        wait_for_step(trainer, STOP_STEPS)
-        choose_tab(trainer, "Train")
-        trainer.click("#train_interrupt_training")
-        expect_said(trainer, "interrupted")
-        train(trainer, LAST_STEPS)
-        expect_said(trainer, "finished")
-        take_each(browser, url, "resume", continue_run)
-        take_each(browser, url, "", lambda page: page.fill("#lrsched_text", PLAN))
+        with served() as url:
+            take_training(browser, url)
+        with served(make_runs) as url:
+            take_each(browser, url, "run", open_judged, ".lrsched-runs")
+            take_each(browser, url, "compare", compare_judged, ".lrsched-runs")
         browser.close()
 
 
+def take_training(browser: Browser, url: str) -> None:
+    """From the first visit to a plan beside a run that was resumed."""
+    from playwright.sync_api import expect
+
+    take_each(browser, url, "empty", settle)
+    take_each(browser, url, "error", lambda page: page.fill("#lrsched_text", MISTAKE), ".lrsched-columns")
+    trainer = open_page(browser, url, "light")
+    trainer.fill("#train_new_embedding_name textarea", NAME)
+    trainer.click("#train_create_embedding")
+    expect(trainer.locator("#train_embedding input")).to_have_value(NAME)
+    find_rate(trainer)
+    take_each(browser, url, "trial", open_trial, "#lrsched_trials_card")
+    train(trainer, FIRST_STEPS)
+    take_each(browser, url, "training", lambda page: wait_for_step(page, SEEN_STEPS), ".lrsched-runs")
+    wait_for_step(trainer, STOP_STEPS)
+    choose_tab(trainer, "Train")
+    trainer.click("#train_interrupt_training")
+    expect_said(trainer, "interrupted")
+    train(trainer, LAST_STEPS)
+    expect_said(trainer, "finished")
+    take_each(browser, url, "resume", continue_run)
+    take_each(browser, url, "", lambda page: page.fill("#lrsched_text", PLAN))
+
+
 @contextmanager
-def served() -> Iterator[str]:
-    """The address of a standalone server over a folder of its own."""
+def served(prepare: Callable[[str], None] = lambda _: None) -> Iterator[str]:
+    """The address of a standalone server over a folder of its own, which `prepare(folder)` may fill before."""
     with tempfile.TemporaryDirectory() as root:
+        prepare(root)
         port = free_port()
         command = [sys.executable, "-m", "lib_lrsched", "serve", "--out", root, "--port", str(port)]
         server = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # where the progress of the training would go
@@ -113,6 +128,13 @@ def open_page(browser: Browser, url: str, theme: str) -> Page:
     return page
 
 
+def make_runs(root: str) -> None:
+    """Three trainings at other rates, with preview images, and some older runs: those of the tests of the comparison."""
+    folder = Path(__file__).resolve().parents[1]
+    script = folder / "tests" / "browser" / "compared_runs.py"
+    subprocess.run([sys.executable, str(script), root, str(OLDER_RUNS)], check=True, env={**os.environ, "PYTHONPATH": str(folder)})
+
+
 def choose_tab(page: Page, name: str) -> None:
     """One of the two tabs."""
     page.locator("#tabs > .tab-nav").get_by_role("button", name=name, exact=True).click()
@@ -127,7 +149,7 @@ def take_each(browser: Browser, url: str, state: str, arrange: Callable[[Page], 
         arrange(page)
         settle(page)
         data = page.locator(part).screenshot() if part else page.screenshot(full_page=True)
-        save(data, IMAGES / f"{'-'.join(filter(None, ('tab', state, theme)))}.png", is_of_images=state == "trial")
+        save(data, IMAGES / f"{'-'.join(filter(None, ('tab', state, theme)))}.png", is_of_images=state in WITH_IMAGES)
         page.close()
 
 
@@ -170,6 +192,20 @@ def find_rate(page: Page) -> None:
 def open_trial(page: Page) -> None:
     """The newest trial of the list."""
     page.locator("#lrsched_trials button").first.click()
+    page.mouse.move(0, 0)
+
+
+def open_judged(page: Page) -> None:
+    """One of the three runs."""
+    page.locator(".lrsched-run", has=page.get_by_text(JUDGED[1], exact=True)).click()
+    settle(page)
+
+
+def compare_judged(page: Page) -> None:
+    """All three beside each other."""
+    for name in JUDGED:
+        page.locator(".lrsched-run", has=page.get_by_text(name, exact=True)).locator(".lrsched-tick").click()
+    page.get_by_role("button", name=f"Compare {len(JUDGED)}", exact=True).click()
     page.mouse.move(0, 0)
 
 

@@ -61,6 +61,7 @@ def test_a_bad_text_is_marked_at_its_place_and_explained_with_carets(page: Page)
     expect(page.locator("#lrsched_text")).to_have_attribute("aria-invalid", "true")
 
 
+@pytest.mark.long
 def test_a_mark_stands_at_its_place_after_characters_outside_the_basic_plane(page: Page) -> None:
     open_tab(page)
     write(page, "0.005:10, # 🙂🙂\ncosin(1, 2)")
@@ -73,6 +74,7 @@ def test_an_error_at_the_end_of_the_text_is_marked(page: Page) -> None:
     expect(page.locator(".lrsched-mark-text-error")).to_have_count(1)
 
 
+@pytest.mark.long
 def test_a_long_text_scrolls_with_its_marks(page: Page) -> None:
     open_tab(page)
     write(page, "\n".join(f"0.005:{step}," for step in range(1, 60)) + "\ncosin(1, 2)")
@@ -199,6 +201,7 @@ def test_the_axis_can_be_linear_or_logarithmic_and_is_kept_over_a_reload(page: P
     expect(page.locator("#lrsched_chart .lrsched-labels")).to_contain_text("1e-5")
 
 
+@pytest.mark.long
 def test_a_logarithmic_axis_gives_zero_a_place_of_its_own(page: Page) -> None:
     open_tab(page)
     write(page, "linear(0.005, 0):1000, 0")
@@ -223,6 +226,7 @@ def test_the_crosshair_shows_step_and_value_to_mouse_and_keys(page: Page) -> Non
     expect(page.locator("#lrsched_chart .lrsched-tip")).to_contain_text("0.005")
 
 
+@pytest.mark.long
 def test_schedules_can_be_laid_over_each_other_named_and_removed(page: Page) -> None:
     open_tab(page)
     for text in ("0.005", "0.004", "0.003", "0.002", "0.001"):
@@ -372,6 +376,7 @@ def test_rate_and_clip_have_a_text_each(page: Page) -> None:
     expect(page.locator("#lrsched_text")).to_have_value("linear(1, 0.1)")
 
 
+@pytest.mark.long
 def test_a_server_that_is_gone_is_said_and_asked_again(page: Page) -> None:
     open_tab(page)
     page.route("**/lrsched/v1/**", lambda route: route.abort())

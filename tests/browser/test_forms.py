@@ -191,6 +191,7 @@ def test_a_rate_is_dragged_and_what_it_is_joined_to_comes_along(page: Page, axis
     expect(page.locator("#lrsched_segments tr").nth(1).locator("td").nth(2)).to_have_text(f"{value:g}")
 
 
+@pytest.mark.long
 def test_a_rate_inside_a_repeat_is_dragged_in_its_first_pass(page: Page) -> None:
     open_tab(page)
     write(page, "0.001:100, repeat(5, cosine(0.005, 1e-4):300)")
@@ -229,6 +230,7 @@ def test_arrow_keys_move_a_grip_and_enter_writes(page: Page) -> None:
     expect(rate).to_have_attribute("aria-valuenow", "0.001")
 
 
+@pytest.mark.long
 def test_what_cannot_be_dragged_has_no_grips(page: Page) -> None:
     open_tab(page)
     write(page, ", ".join(f"0.005:{step}" for step in range(10, 450, 10)))
@@ -237,6 +239,7 @@ def test_what_cannot_be_dragged_has_no_grips(page: Page) -> None:
     assert page.locator(".lrsched-inline .lrsched-grip").count() == 0
 
 
+@pytest.mark.long
 def test_a_schedule_is_copied_as_phases_and_follows_the_text(page: Page, server: str) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server)
     open_tab(page)

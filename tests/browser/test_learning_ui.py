@@ -82,6 +82,7 @@ def test_the_learning_curve_comes_first_with_a_line_in_words(page: Page) -> None
     expect(page.locator(f"{RATE} .lrsched-tip-step")).to_have_text("step 0")
 
 
+@pytest.mark.long
 def test_negative_progress_lies_below_the_line_of_0_and_null_is_a_gap(page: Page) -> None:
     show(page, "worse than at the start", progress=[0.2, 0.2, None, -0.3, -0.4])
     expect(page.locator("#lrsched_run_learning")).to_have_text("worse than at the start")
@@ -115,6 +116,7 @@ def test_all_negative_progress_has_the_line_of_0_above_it(page: Page) -> None:
     assert all(height > zero for height in heights(path_of(page, PROGRESS)))
 
 
+@pytest.mark.long
 def test_a_share_that_is_next_to_nothing_looks_like_nothing(page: Page) -> None:
     show(page, progress=[0.0, 1e-4, 2e-4])
     heights_ = heights(path_of(page, PROGRESS))
@@ -132,6 +134,7 @@ def test_an_old_run_has_words_in_place_of_the_curve(page: Page) -> None:
     assert path_of(page, PICKED)
 
 
+@pytest.mark.long
 def test_the_list_has_what_the_run_has_numbers_of(page: Page) -> None:
     show(page)
     expect(page.locator(f"{CHOICE} option")).to_have_text(["Loss"])
@@ -175,6 +178,7 @@ def test_the_choice_and_its_axis_are_remembered(page: Page) -> None:
     pytest.param("value", True, ["before clipping"], marks=pytest.mark.long),
     pytest.param("norm", False, ["before clipping"], marks=pytest.mark.long),
 ])  # fmt: skip
+@pytest.mark.long
 def test_the_threshold_is_drawn_where_it_is_one_of_the_norm(page: Page, mode: str, exact: bool, names: list[str]) -> None:
     def plan(route: Route) -> None:
         result = {"ok": True, "x": [0, 20, 39], "y": [1.0, 1.0, 0.5]}

@@ -88,6 +88,7 @@ def test_each_way_is_said_and_drawn_as_one_types(page: Page) -> None:
     expect(caption).to_have_text(f"{begin}the plan continues.")
 
 
+@pytest.mark.long
 def test_the_file_as_it_is_can_be_chosen_and_left_again(page: Page) -> None:
     offer = open_train(page, "fallen")
     offer.locator("select").select_option("file")
@@ -152,6 +153,7 @@ def test_the_editor_draws_each_way(page: Page) -> None:
     expect(mark).to_have_text("restarts at 20")
 
 
+@pytest.mark.long
 def test_what_is_restarted_can_be_dragged_at_its_place(page: Page) -> None:
     open_tab(page)
     show_run(page, "paused")
@@ -168,6 +170,7 @@ def test_what_is_restarted_can_be_dragged_at_its_place(page: Page) -> None:
     expect(page.locator("#lrsched_segments tr td:first-child")).to_have_text(["20 – 31", "31 – 60"])
 
 
+@pytest.mark.long
 def test_a_crashed_run_is_planned_from_where_its_state_was_saved(page: Page) -> None:
     open_tab(page)
     show_run(page, "fallen")
@@ -177,6 +180,7 @@ def test_a_crashed_run_is_planned_from_where_its_state_was_saved(page: Page) -> 
     expect(page.locator("#lrsched_chart .lrsched-mark-label")).to_have_text(f"continues at {SAVED_AT}")
 
 
+@pytest.mark.long
 def test_a_plan_is_sent_with_the_way_in_which_the_run_goes_on(page: Page) -> None:
     open_tab(page)
     show_run(page, "paused")
@@ -217,6 +221,7 @@ def test_legs_that_did_not_go_on_as_before_are_named(page: Page) -> None:
     expect(page.locator("#lrsched_run_rate .lrsched-mark-label")).to_have_text(["restarted", "new schedule"])
 
 
+@pytest.mark.long
 def test_the_clip_threshold_is_drawn_as_the_rate_beside_it_goes_on(page: Page) -> None:
     offer = open_train(page, "paused")
     page.fill("[placeholder='Gradient clip value']", "linear(1, 0.1)")

@@ -158,6 +158,7 @@ def test_error_a_damaged_file_is_refused_in_words(page: Page, tmp_path: Path) ->
     assert page.locator(".lrsched-run").count() == count
 
 
+@pytest.mark.long
 def test_a_file_can_be_dropped_onto_the_runs(page: Page) -> None:
     open_tab(page)
     expect(run_row(page, "woven")).to_be_visible()

@@ -116,6 +116,7 @@ def test_a_run_tells_its_story(page: Page) -> None:
 
 
 @pytest.mark.usefixtures("runs_of_all_sorts")
+@pytest.mark.long
 def test_images_that_are_gone_are_said_and_lines_stay_in_their_chart(page: Page) -> None:
     def answer(route: Route) -> None:
         listed = route.fetch().json()
@@ -164,6 +165,7 @@ def test_a_stretch_of_a_long_run_is_asked_for_with_all_its_points(page: Page) ->
     expect(page.locator(WHOLE)).to_be_disabled()
 
 
+@pytest.mark.long
 def test_a_run_that_is_being_prepared_again_says_so(page: Page) -> None:
     def resumed(route: Route) -> None:
         run = RUN | {"state": "pending"}

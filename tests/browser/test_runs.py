@@ -189,6 +189,7 @@ def test_names_from_outside_are_shown_as_text(page: Page) -> None:
     assert page.evaluate("globalThis.broken") is None
 
 
+@pytest.mark.long
 def test_a_hypernetwork_can_be_made_and_trained(page: Page) -> None:
     page.goto("/")
     page.locator("#train_tabs .tab-nav button", has_text="Create hypernetwork").click()

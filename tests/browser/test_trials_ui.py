@@ -103,6 +103,7 @@ def test_schedules_are_compared_and_a_reload_finds_the_trial_that_runs(page: Pag
     expect(page.locator(VIEW)).to_be_hidden()
 
 
+@pytest.mark.long
 def test_what_is_wrong_is_said_where_it_was_pressed(page: Page) -> None:
     open_tab(page)
     page.click("#lrsched_trial_find")
@@ -160,6 +161,7 @@ def show(page: Page, refused: str = "", **changes: Any) -> None:
     expect(page.locator("#lrsched_trial_title")).to_be_visible()
 
 
+@pytest.mark.long
 def test_without_a_suggestion_the_reason_stands_in_its_place(page: Page) -> None:
     show(page)
     expect(page.locator("#lrsched_trial_suggestion_title")).to_have_text("No suggestion")
@@ -171,6 +173,7 @@ def test_without_a_suggestion_the_reason_stands_in_its_place(page: Page) -> None
     expect(page.locator("#lrsched_trial_chart")).to_have_attribute("aria-valuetext", "update 3: 20 %")
 
 
+@pytest.mark.long
 def test_one_that_waits_says_for_what_and_one_that_is_gone_is_told(page: Page) -> None:
     show(page, state="waiting", message="waits until the training of 'other' has ended", candidates=[])
     expect(page.locator("#lrsched_trial_standing")).to_have_text("Waits until the training of 'other' has ended.")

@@ -147,6 +147,7 @@ def test_init_text_gives_the_vectors_of_its_words(model: PracticeModel, text: st
     assert torch.equal(start, _word_vectors(encoder, *words))
 
 
+@pytest.mark.long
 def test_size_of_an_embedding_counts_not_only_its_direction(model: PracticeModel, held: measure.HeldOut) -> None:
     vec = _word_vectors(model.cond_stage_model, "cross")
     sane = measure.embedding_loss(model, vec, held)
@@ -467,6 +468,7 @@ def test_templates_use_the_placeholders_they_should(name: str) -> None:
         assert set(re.findall("[a-z]+", re.sub(r"\[\w+\]", "", line))) <= set(WORDS)
 
 
+@pytest.mark.long
 def test_pretraining_repeats_itself_and_writes_what_load_model_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [tmp_path / "first.safetensors", tmp_path / "second.safetensors"]
     for path in paths:

@@ -312,6 +312,7 @@ LOSSES = [0.1, -0.3, 1.5e-300, 5e-324, -2.2250738585072014e-308, 12345678.125, 1
 
 
 @pytest.mark.parametrize("size_bytes", [300, 5_000, 1 << 20])
+@pytest.mark.long
 def test_a_long_file_is_read_as_its_lines_are(path: Path, monkeypatch: pytest.MonkeyPatch, size_bytes: int):
     rng = np.random.default_rng(4)
     history = History(path, recent=10**6)
