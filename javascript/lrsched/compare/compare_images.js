@@ -2,8 +2,8 @@
 import {ApiError, request, url} from "../base/api.js";
 import {byId, el, setHidden, setText} from "../base/dom.js";
 import {formatUpdates} from "../base/format.js";
+import {LargeImage} from "../base/large_image.js";
 import {swatch} from "../chart/legend.js";
-import {LargeImage} from "./large_image.js";
 import {nearestImage, stepsOf} from "./nearest_image.js";
 import {runLook} from "./run_looks.js";
 
@@ -19,7 +19,7 @@ export class CompareImages {
         this.panel = byId("compared_images");
         this.slider = byId("compared_image_step");
         this.place = byId("compared_image_row");
-        this.large = new LargeImage(this.place);
+        this.large = new LargeImage(this.place, "Preview image: the left and right arrow keys show the other runs'");
         this.runs = [];
         this.steps = [];
         this.step = null; // where the reader left the slider

@@ -1,25 +1,18 @@
 // The images of a trial's candidates, with the same prompt and seed, side by side; a click shows one large.
 import {url} from "../base/api.js";
 import {el, setHidden} from "../base/dom.js";
+import {LargeImage} from "../base/large_image.js";
 import {bestOf} from "./curves.js";
 import {nameOf} from "./words.js";
 
 /** The grid, and the window over the page for a large one, in which the arrow keys go from one to the next. */
 export class ImageGrid {
     #drawn = "";
-    #shown = 0;
 
     constructor(place) {
         this.place = place;
         this.images = [];
-        this.large = el("img", {alt: ""});
-        this.caption = el("figcaption");
-        const close = el("button", {type: "button", class: "lrsched-button", text: "Close", on: {click: () => this.dialog.close()}});
-        this.dialog = el("dialog", {class: "lrsched-trial-large", "aria-label": "Image of a candidate"},
-            el("figure", {}, this.large, this.caption), close);
-        this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
-        this.dialog.addEventListener("keydown", (event) => this.#key(event));
-        place.after(this.dialog);
+        this.large = new LargeImage(place, "Image of a candidate: the left and right arrow keys show the others");
     }
 
     show(trial) {
@@ -30,6 +23,7 @@ export class ImageGrid {
         const key = JSON.stringify(this.images);
         if (key === this.#drawn) return;
         this.#drawn = key;
+        this.large.show(this.images.map(({address, name}) => ({address, words: name})));
         setHidden(this.place, this.images.length === 0);
         this.place.replaceChildren(...this.images.map((one, i) => this.#figure(one, i)));
     }
@@ -37,21 +31,7 @@ export class ImageGrid {
     #figure({address, name, isBest}, i) {
         const image = el("img", {src: address, alt: `Image with ${name}`, loading: "lazy"});
         const caption = el("figcaption", {title: name}, el("span", {text: name}), isBest ? el("span", {class: "lrsched-state", data: {state: "best"}, text: "best"}) : null);
-        const button = el("button", {type: "button", "aria-label": `Enlarge the image with ${name}`, on: {click: () => this.#open(i)}}, image);
+        const button = el("button", {type: "button", "aria-label": `Enlarge the image with ${name}`, on: {click: () => this.large.open(i)}}, image);
         return el("figure", {}, button, caption);
-    }
-
-    #open(i) {
-        this.#shown = i;
-        const {address, name} = this.images[i];
-        this.large.src = address;
-        this.large.alt = `Image with ${name}`;
-        this.caption.textContent = name;
-        if (!this.dialog.open) this.dialog.showModal();
-    }
-
-    #key(event) {
-        const to = this.#shown + ({ArrowRight: 1, ArrowLeft: -1}[event.key] ?? 0);
-        if (to !== this.#shown && this.images[to]) this.#open(to);
     }
 }

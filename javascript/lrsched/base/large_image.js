@@ -1,16 +1,16 @@
-// A window over the page for one image; the arrow keys go to the next run's.
-import {el} from "../base/dom.js";
+// A window over the page for one image of several; the arrow keys show the next.
+import {el} from "./dom.js";
 
 export class LargeImage {
     #shown = 0;
 
-    /** `place` is the element after which the window is put when it is first opened. */
-    constructor(place) {
+    /** `place` is the element after which the window is put when it is first opened; `label` names the window. */
+    constructor(place, label) {
         this.images = [];
         this.image = el("img", {alt: ""});
         this.caption = el("figcaption");
         const close = el("button", {type: "button", class: "lrsched-button", text: "Close", on: {click: () => this.dialog.close()}});
-        this.dialog = el("dialog", {class: "lrsched-trial-large", "aria-label": "Preview image: the left and right arrow keys show the other runs'"},
+        this.dialog = el("dialog", {class: "lrsched-trial-large", "aria-label": label},
             el("figure", {}, this.image, this.caption), close);
         this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
         this.dialog.addEventListener("keydown", (event) => this.#key(event));
