@@ -184,7 +184,7 @@ def resume_from_kept(page: Page, name: str, step: int, newest: int) -> None:
         open_run(page, name)
         row = page.locator(STATES, has=page.locator("[data-label=Step]").get_by_text(str(step), exact=True))
         row.get_by_role("button", name="Resume from here").press("Enter")
-        expect(page.locator("#lrsched_run_kept_said")).to_contain_text(f"The next training of {name} goes on from step {step}.")
+        expect(page.locator("#lrsched_run_kept_said")).to_contain_text(f"The next training of {name} resumes from step {step}.")
         expect(row).to_contain_text("resumes from here")
         choose_tab(page, "Train")
         expect(offer).to_contain_text(f"Goes back to its snapshot after {step} updates: continues at step {step} of")

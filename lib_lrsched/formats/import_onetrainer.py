@@ -101,7 +101,7 @@ def _run(config: Mapping[str, Any], batches: int | None) -> tuple[Run, list[str]
     epochs, each = _whole(config, "epochs"), _whole(config, "gradient_accumulation_steps")
     total = None
     if batches is None:
-        notes.append(f"its {epochs} epochs are no max steps: set them, or give the steps per epoch")
+        notes.append(f"its {epochs} epochs do not give max steps: set max steps, or give the steps per epoch")
     else:
         total = int(batches * epochs / each)
         if not 0 < total < MOST_STEPS:

@@ -216,7 +216,7 @@ class Runtime:
         return sorted(found, key=lambda one: one["severity"] != ERROR)
 
     def _waits_for(self, kind: str, name: str) -> Iterator[Finding]:
-        """What goes on and has to end before the host begins with this training."""
+        """What is running and has to end before the host begins with this training."""
         others = [run for run in self.active().values() if (run.request.kind, run.request.name) != (kind, name)]
         for state in (run.state() for run in others):
             yield Finding(WARNING, "queue", f"the {state.kind} {state.name!r} is being trained, step {state.step:,} of "

@@ -19,7 +19,7 @@ _LONGEST = 40
 
 
 def meant_time(text: str) -> str | None:
-    """The time that was meant; None for what is none.
+    """The time that was meant; None if the text is not a time.
 
     >>> meant_time("3epochs"), meant_time("1.5k"), meant_time("+100 Steps"), meant_time("500IMG"), meant_time("3 apples")
     ('3ep', '1500', '+100', '500img', None)

@@ -17,7 +17,7 @@ from .runtime import RUNTIME, Runtime, state_of
 
 SHOWN = ("step", "prompt", "width", "height", "holds_embedding", "time_s")
 FOR_GOOD = "private, max-age=31536000, immutable"
-"""A number always stands for the same bytes: what is another file by now is not served."""
+"""A number always stands for the same bytes: a file that was replaced is not served."""
 
 router = APIRouter(route_class=Route)
 

@@ -126,7 +126,7 @@ def test_images_that_are_gone_are_said_and_lines_stay_in_their_chart(page: Page)
     page.route("**/images/1?**", lambda route: route.fulfill(status=404, json={"error": {"message": "gone", "span": None}}))
     open_tab(page)
     show_run(page, "gallery")
-    expect(page.locator("#lrsched_run_images_said")).to_have_text("5 images are no longer there, or are other files by now.")
+    expect(page.locator("#lrsched_run_images_said")).to_have_text("5 images are missing, or their files were replaced.")
     expect(page.locator(THUMBS)).to_have_count(1)
     # Max steps below the steps of the run that is continued.
     page.click("#lrsched_run_continue")
@@ -178,13 +178,13 @@ def test_a_run_that_is_being_prepared_again_says_so(page: Page) -> None:
         route.fulfill(json=none if "/bundles" in url else one if "since=" in url else listed)
 
     show(page)
-    expect(page.locator(STANDING)).to_have_text("Interrupted after 40 of 40 updates. Train again to go on.")
+    expect(page.locator(STANDING)).to_have_text("Interrupted after 40 of 40 updates. Train again to resume.")
     page.route("**/lrsched/v1/runs**", resumed)
     page.route("**/lrsched/v1/runs/**", resumed)
     expect(page.locator("#lrsched_run_title")).to_have_text("made (embedding, preparing)")
-    expect(page.locator(STANDING)).to_have_text("Preparing: the images are read, then it goes on from step 40.")
+    expect(page.locator(STANDING)).to_have_text("Preparing: the images are read, then it resumes at step 40.")
     expect(run_row(page, "made")).to_contain_text("preparing")
-    expect(page.locator("#lrsched_now_far")).to_have_text("to go on from step 40")
+    expect(page.locator("#lrsched_now_far")).to_have_text("resumes at step 40")
     expect(page.locator("#lrsched_run_interrupt")).to_be_enabled()
 
 
@@ -215,6 +215,6 @@ def test_what_runs_stands_above_everything_and_can_be_ended_there(page: Page) ->
     expect(line).to_be_visible()
     page.click("#lrsched_now_interrupt")
     expect(run_row(page, "busy")).to_contain_text("interrupted")
-    expect(page.locator(STANDING)).to_have_text(re.compile(r"^Interrupted after \d+ of 5,000 updates\. Train again to go on\.$"))
+    expect(page.locator(STANDING)).to_have_text(re.compile(r"^Interrupted after \d+ of 5,000 updates\. Train again to resume\.$"))
     expect(line).to_be_hidden()
     expect(page.locator("#lrsched_run_interrupt")).to_be_hidden()

@@ -624,7 +624,7 @@ GOES = {"state": "running", "step": 120, "total_steps": 400, "message": ""}
         ({}, {"s_left": 192}, "Running: step 120 of 400, 3 min 12 s left."),
         ({}, {}, "Running: step 120 of 400."),
         ({}, {"isEnding": True}, "Interrupted: it ends before its next update and is saved."),
-        ({"state": "pending"}, {}, "Preparing: the images are read, then it goes on from step 120."),
+        ({"state": "pending"}, {}, "Preparing: the images are read, then it resumes at step 120."),
         ({"state": "finished", "step": 400}, {}, "Finished. Raise max steps to go on, or start over."),
         (
             {"state": "finished", "step": 400, "message": "nothing was learned"},
@@ -634,11 +634,11 @@ GOES = {"state": "running", "step": 120, "total_steps": 400, "message": ""}
         (
             {"state": "finished", "message": "it no longer improves"},
             {},
-            "Finished after 120 of 400 updates: it no longer improves. Train again to go on, or start over.",
+            "Finished after 120 of 400 updates: it no longer improves. Train again to resume, or start over.",
         ),
         ({"state": "finished", "step": 400}, {"putBack": True}, "Finished: what was trained is as it was before."),
-        ({"state": "interrupted"}, {"isEnding": True}, "Interrupted after 120 of 400 updates. Train again to go on."),
-        ({"state": "crashed"}, {}, "Broke off after 120 of 400 updates. Train again to go on."),
+        ({"state": "interrupted"}, {"isEnding": True}, "Interrupted after 120 of 400 updates. Train again to resume."),
+        ({"state": "crashed"}, {}, "Broke off after 120 of 400 updates. Train again to resume."),
     ],
 )
 def test_where_a_run_stands(call, run, more, words):
@@ -656,7 +656,7 @@ NOW = {"what": "training", "kind": "embedding", "name": "cat", "run": "r", "tria
         ({"s_left": None}, ["Training", "cat", "step 1,200 of 4,000"]),
         ({"is_ending": True}, ["Training", "cat", "interrupted: it ends before its next update"]),
         ({"what": "preparing", "step": 0}, ["Preparing", "cat", "reading the images"]),
-        ({"what": "preparing"}, ["Preparing", "cat", "to go on from step 1,200"]),
+        ({"what": "preparing"}, ["Preparing", "cat", "resumes at step 1,200"]),
         ({"what": "trial", "s_left": 0.1}, ["Trial for", "cat", "update 1,200 of 4,000, 1 s left"]),
     ],
 )

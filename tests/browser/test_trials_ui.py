@@ -75,6 +75,7 @@ def test_from_the_train_tab_to_the_rate_that_is_used_and_kept(page: Page) -> Non
 def test_schedules_are_compared_and_a_reload_finds_the_trial_that_runs(page: Page) -> None:
     create_embedding(page, "rival")
     choose_tab(page, "LR Schedule")
+    expect(page.locator("#lrsched_start_from")).to_be_enabled()  # our scripts are there, and hear the click
     page.click("#lrsched_trial_compare")
     box = box_after(page, "#lrsched_compare")
     expect(box.get_by_role("alert")).to_have_text("Two different schedules or more are compared: add some to the comparison.")

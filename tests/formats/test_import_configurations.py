@@ -89,8 +89,9 @@ def test_onetrainers_defaults_and_what_else_has_a_hand_in_the_rate_are_said():
     assert found[:2] == ("linear(0, 6e-6):200, 6e-6", None)
     assert found.note == (
         "without learning_rate OneTrainer takes 3e-6; without learning_rate_warmup_steps OneTrainer takes 200; "
-        "its 100 epochs are no max steps: set them, or give the steps per epoch; the rate is multiplied as learning_rate_scaler "
-        "BATCH says; PRODIGY finds the size of its steps itself: these rates are multipliers of it, mostly around 1, and too high "
+        "its 100 epochs do not give max steps: set max steps, or give the steps per epoch; the rate is multiplied as "
+        "learning_rate_scaler BATCH says; "
+        "PRODIGY finds the size of its steps itself: these rates are multipliers of it, mostly around 1, and too high "
         "for other optimizers; embedding_learning_rate 0.001, unet.learning_rate 0.0001: for a part of the model, which has no "
         "equivalent here"
     )

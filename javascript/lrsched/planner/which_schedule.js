@@ -28,7 +28,7 @@ export function advice({kind, updates, rate}) {
 
 const KNOWN_END = "A rate that falls to its end forgives one that is too high.";
 const OPEN_END = "A rate that falls needs to know its end. Train at a constant one, with the average of the weights; when "
-    + "progress no longer rises, go on with cosine for a last stretch.";
+    + "progress no longer rises, continue with cosine for a last stretch.";
 
 function short(number) {
     return String(Number(number.toPrecision(3)));

@@ -9,7 +9,7 @@ const WHAT = {training: "Training", preparing: "Preparing", trial: "Trial for"};
 /** What stands in the line: [what, name, how far]. */
 export function nowWords({what, name, step, total_steps, s_left, is_ending: isEnding}) {
     if (isEnding) return [WHAT[what], name, "interrupted: it ends before its next update"];
-    if (what === "preparing") return [WHAT[what], name, step > 0 ? `to go on from step ${formatCount(step)}` : "reading the images"];
+    if (what === "preparing") return [WHAT[what], name, step > 0 ? `resumes at step ${formatCount(step)}` : "reading the images"];
     const left = s_left === null ? "" : `, ${formatDuration(Math.max(1, s_left))} left`;
     return [WHAT[what], name, `${what === "trial" ? "update" : "step"} ${formatCount(step)} of ${formatCount(total_steps)}${left}`];
 }

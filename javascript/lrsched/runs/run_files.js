@@ -133,7 +133,7 @@ export class RunFiles {
         else if (snapshot.good) {
             last.append(el("button", {
                 type: "button", class: "lrsched-button", text: "Resume from here", disabled: isGoingOn, data: {step: snapshot.step},
-                title: "The next training goes on from this snapshot; the newer ones are given up when it begins",
+                title: "The next training resumes from this snapshot; the newer ones are given up when it begins",
                 on: {click: () => this.#resumeFrom(isNewest ? null : snapshot.step)},
             }));
         }
@@ -231,7 +231,7 @@ export class RunFiles {
             if (run.id !== this.run.id) return;
             this.found.from = answer.from_step;
             this.#draw();
-            const words = `The next training of ${run.name} goes on from step ${formatCount(answer.step)}`;
+            const words = `The next training of ${run.name} resumes from step ${formatCount(answer.step)}`;
             this.#told(step === null ? `${words}, the newest snapshot.` : `${words}. The Train tab says so, and can take it back.`);
             byId("run_snapshots").focus({preventScroll: true});
             this.onChosen(run.kind);

@@ -248,5 +248,5 @@ class Large {
 
 function gone(count) {
     if (count === 0) return "";
-    return count === 1 ? "One image is no longer there, or is another file by now." : `${formatCount(count)} images are no longer there, or are other files by now.`;
+    return count === 1 ? "One image is missing, or its file was replaced." : `${formatCount(count)} images are missing, or their files were replaced.`;
 }
