@@ -17,7 +17,7 @@ from lib_lrsched.preview.forms import describe_shapes
 
 FOLDER = Path(__file__).resolve().parent
 KINDS = {"rate": "rate", "number": "number", "whole": "whole number", "time": "steps, %, ep, img", "flag": "yes, no",
-         "items": "items"}  # fmt: skip
+         "items": "segments"}  # fmt: skip
 HEAD = "| parameter | takes | default | meaning |\n|---|---|---|---|\n"
 PLACE = re.compile(r"(<!-- parameters: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -320,3 +320,37 @@ def test_the_arguments_of_sd_scripts_on_the_page_are_imported_as_it_says():
     assert len(rows) == 11
     for arguments, text in rows:
         assert import_text(f"--learning_rate=0.005 --max_train_steps=2000 {arguments}", "kohya").text == text
+
+
+ONE_WORD = re.compile(r"(?i)(?<![-_/\w`])(?:items?|phases?)(?![-_\w`])")
+"""What is called a segment."""
+
+
+def told() -> dict[str, str]:
+    """What people read: the pages without their code, the changes that are not released yet, the tab, messages and labels."""
+    pages = {path.name: re.sub(r"```.*?```|`[^`]*`", "", read(path), flags=re.DOTALL) for path in PAGES}
+    pages["CHANGELOG.md"] = re.sub(r"`[^`]*`", "", read(ROOT / "CHANGELOG.md").split("\n## ")[1])
+    pages["tab.html"] = re.sub(r"<[^>]*>|\{%.*?%\}", "", read(ROOT / "lib_lrsched/web/tab.html")) + " ".join(
+        re.findall(r'(?:title|aria-label|placeholder)="([^"]*)"', read(ROOT / "lib_lrsched/web/tab.html")))
+    for path in (ROOT / "lib_lrsched").rglob("*.py"):
+        if "practice" not in path.parts:  # its host speaks as the WebUI does
+            pages[str(path)] = "\n".join(text for text in _literals(path) if " " in text)
+    for path in (ROOT / "javascript").rglob("*.js"):
+        code = re.sub(r"(?m)^\s*(?://|/?\*).*$", "", read(path))
+        texts = [text for pair in re.findall(r'"((?:[^"\\\n]|\\.)*)"|`([^`]*)`', code) for text in pair]
+        pages[str(path)] = "\n".join(re.sub(r"\$\{[^}]*\}", "…", text) for text in texts if " " in text)
+    return pages
+
+
+def _literals(path: Path) -> list[str]:
+    """The strings of a module that are no docstrings."""
+    tree = ast.parse(read(path))
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [node.value for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs]  # fmt: skip
+
+
+def test_what_stands_between_two_commas_has_one_name_wherever_people_read_of_it():
+    found = {name: ONE_WORD.findall(text) for name, text in told().items()}
+    assert {name: words for name, words in found.items() if words} == {}
+    assert all(ONE_WORD.search(text) for text in ("Next item", "3 phases for", "an item's end"))

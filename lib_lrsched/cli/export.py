@@ -14,7 +14,8 @@ def add(commands: Any) -> None:
     command = commands.add_parser("export", help="print a schedule in another program's format")
     add_plan(command)
     command.add_argument("--to", required=True, metavar="FORMAT", help="a1111, pytorch, diffusers, deepspeed or kohya")
-    command.add_argument("--error", type=_part, metavar="PART", help="largest relative error of phases for a curve, such as 2%%")
+    command.add_argument("--error", type=_part, metavar="PART",
+                         help="largest relative error of constant segments for a curve, such as 2%%")
     command.add_argument("--base", type=float, metavar="RATE", help="the optimizer's rate, for diffusers' multipliers")
     command.add_argument("--json", action="store_true", help="print text and note, or an error, as JSON")
     command.set_defaults(run=run)

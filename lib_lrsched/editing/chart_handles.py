@@ -83,7 +83,7 @@ def move_boundary(old: Draft, path: Path, step: int) -> list[Change]:
     plan, segment = old.plan(), _segment(old.plan(), path)
     end = segment.item.end
     if end is None or not is_written(end):
-        raise RequestError("this item has no written end to move")
+        raise RequestError("this segment has no written end to move")
     steps = step - segment.start if end.relative else step
     text = time_text(steps, end.unit, plan) or str(steps)
     return set_end(old, path, ("+" if end.relative else "") + text)
@@ -133,7 +133,7 @@ def _segment(plan: Plan, path: Path) -> Segment:
     if len(path) != 1:
         raise RequestError("inside a repeat an end is a duration; write it in the text or in the form")
     if not 0 <= path[0] < len(plan.segments):
-        raise RequestError("this item does not run: it starts after the end, or after an item without one")
+        raise RequestError("this segment does not run: it starts after the end, or after a segment without one")
     return plan.segments[path[0]]
 
 
@@ -145,7 +145,7 @@ def set_rate(old: Draft, path: Path, param: str, rate: float) -> list[Change]:
     handles = handles_of(old.plan())
     handle = next((h for h in handles if (path, param) in h.moves), None)
     if handle is None:
-        raise RequestError(f"item {list(path)} has no point for `{param}`")
+        raise RequestError(f"segment {list(path)} has no point for `{param}`")
     return [change for item, name in handle.moves for change in set_param(old, item, name, rate_text(rate))]
 
 

@@ -202,7 +202,7 @@ def insert_after(old: Draft, path: Path) -> list[Change]:
         return _appended(place, f"{_some_rate(place, old.source)}:{end or '10'}")
     made = old.plan()
     if path[0] >= len(made.segments):
-        raise RequestError("this item starts after the end of the run; nothing can follow it")
+        raise RequestError("this segment starts after the end of the run; nothing can follow it")
     segment = made.segments[path[0]]
     last = min(segment.stop, made.stop)
     rate = rate_text(made.value(last - 1) if segment.exit is None else segment.exit)
@@ -226,7 +226,7 @@ def _halved(place: Place, middle: int, item: str) -> list[Change]:
 
 def _between(start: int, stop: int) -> int:
     if stop - start < 2:
-        raise RequestError(f"there is no room for another item between step {start} and step {stop}")
+        raise RequestError(f"there is no room for another segment between step {start} and step {stop}")
     return (start + stop) // 2
 
 
@@ -243,7 +243,7 @@ def delete(old: Draft, path: Path) -> list[Change]:
     """Takes an item and its comma out; comments stay."""
     around = siblings(old.tree, path)
     if len(around) == 1:
-        raise RequestError("a schedule has at least one item, and a repeat too")
+        raise RequestError("a schedule has at least one segment, and a repeat too")
     return without(old.source, [place.span for place in around], path[-1])
 
 

@@ -57,7 +57,7 @@ def _tried(old: Draft, changes: list[Change], path: Path) -> Edited | ScheduleEr
 def _chosen(text: str) -> _Chosen:
     tree = read(text)
     if len(tree.items) != 1 or tree.empty:
-        raise RequestError(f"expected one item, such as cosine(0.005, 1e-5), got `{text}`")
+        raise RequestError(f"expected one segment, such as cosine(0.005, 1e-5), got `{text}`")
     item: Item = tree.items[0]
     return _Chosen(text[slice(*item.value.span)], None if item.end is None else text[slice(*item.end.span)])
 
@@ -73,7 +73,7 @@ def _ways(old: Draft, place: Place, chosen: _Chosen, before: bool) -> Iterator[l
     made = old.plan()
     number = place.path[0]
     if number >= len(made.segments):
-        raise RequestError("this item never runs; nothing can follow it")
+        raise RequestError("this segment never runs; nothing can follow it")
     segment = made.segments[number]
     if before:
         for end in filter(None, (chosen.ending(segment.start), f":{_middle(segment, made, 0.5)}")):
@@ -108,5 +108,5 @@ def _middle(segment: Segment, made: Plan, share: float) -> int:
     """A step within a segment, with this share of its steps before it."""
     stop = min(segment.stop, made.stop)
     if stop - segment.start < 2:
-        raise RequestError(f"there is no room for another item between step {segment.start} and step {stop}")
+        raise RequestError(f"there is no room for another segment between step {segment.start} and step {stop}")
     return min(stop - 1, segment.start + max(1, round(share * (stop - segment.start))))

@@ -68,7 +68,7 @@ def siblings(tree: Schedule, path: Path) -> tuple[Place, ...]:
             return found
         _check_form(found[number].value, tree.source)
         found = inner_places(found[number])
-    raise RequestError(f"there is no item {list(path)} in the text")
+    raise RequestError(f"there is no segment {list(path)} in the text")
 
 
 def find(tree: Schedule, path: Path) -> Place:

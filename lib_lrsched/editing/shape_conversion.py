@@ -155,7 +155,7 @@ def _repeated(old: Draft, place: Place) -> str:
     if place.end is not None and not (segment and segment.open):
         return f"repeat(2, {value}:50%)"
     if segment is None:
-        raise RequestError("give the item an end before it is repeated")
+        raise RequestError("give the segment an end before it is repeated")
     return f"repeat(2, {value}:{(segment.length + 1) // 2})"
 
 

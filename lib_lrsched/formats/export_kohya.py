@@ -70,7 +70,7 @@ def to_kohya(plan: Plan) -> Exported:
     one = own_scheduler(plan)
     if one is not None:
         return _line(_torch_class(one), plan, ONE_PROCESS + ("; its optimizer needs a momentum or betas" if has_momentum else ""))
-    refuse_momentum(plan, "sd-scripts beside other items")
+    refuse_momentum(plan, "sd-scripts beside other segments")
     if all(is_phases(segment) for segment in plan.segments):
         return _line(_piecewise(plan, values), plan, ONE_PROCESS)
     near, away = nearest(_near(plan, values), values)
@@ -113,7 +113,7 @@ def _piecewise(plan: Plan, values: np.ndarray) -> dict[str, Any]:
     rate = float(values[np.flatnonzero(values)[0]])
     rules = to_diffusers(plan, base=rate).text
     if len(rules) + 20 > LONGEST:
-        raise ExportError(f"these phases are {len(rules)} characters of step_rules; a command line takes {LONGEST} at most")
+        raise ExportError(f"these segments are {len(rules)} characters of step_rules; a command line takes {LONGEST} at most")
     return {"learning_rate": short(rate), "lr_scheduler": "piecewise_constant", "lr_scheduler_args": [f"step_rules={rules!r}"]}
 
 

@@ -109,7 +109,7 @@ def to_a1111(plan: Plan, error: float | None = None) -> Exported:
     if plan.stop == plan.total_steps:
         items[-1] = phases[-1].text
     worst = max(phase.worst for phase in phases)
-    note = f"{_count(len(phases), 'phase')} for max steps {plan.total_steps}; {_accuracy(worst)}"
+    note = f"{_count(len(phases), 'segment')} for max steps {plan.total_steps}; {_accuracy(worst)}"
     return Exported(", ".join(items), note, worst)
 
 
@@ -154,8 +154,8 @@ def _refuse_curve(segment: Segment) -> None:
             _refuse_curve(inner)
     elif not is_phases(segment):
         raise ExportError(
-            f"`{segment.shape}` is a curve, and diffusers has constant phases only; give an error such as 2% to approximate it "
-            "by phases",
+            f"`{segment.shape}` is a curve, and diffusers has constant segments only; give an error such as 2% to approximate it "
+            "by such",
             segment.item.span,
         )
 

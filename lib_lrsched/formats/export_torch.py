@@ -32,7 +32,7 @@ def to_pytorch(plan: Plan) -> Exported:
     """
     one = own_scheduler(plan)
     if one is None:
-        refuse_feedback(plan, "a torch scheduler together with other items")
+        refuse_feedback(plan, "a torch scheduler together with other segments")
         text = _lambda(plan)
     elif plan.feedback and plan.segments[0].values["watch"] != "loss":
         return _watched(plan, one)

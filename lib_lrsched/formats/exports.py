@@ -33,7 +33,7 @@ def export(plan: Plan, to: str, *, error: float | None = None, base: float | Non
 
     Args:
         to: one of FORMATS.
-        error: largest relative error where a curve becomes constant phases (a1111: 0.02 when it is None; diffusers: curves
+        error: largest relative error where a curve becomes constant segments (a1111: 0.02 when it is None; diffusers: curves
             are refused when it is None).
         base: the optimizer's rate, for diffusers' multipliers; the first rate above 0 when it is None.
 
@@ -42,7 +42,7 @@ def export(plan: Plan, to: str, *, error: float | None = None, base: float | Non
 
     >>> from lib_lrsched.schedule.plan import plan
     >>> export(plan("cosine(0.005, 0.002)", total_steps=100), "a1111", error=0.2)[:2]
-    ('0.00402:54, 0.00265:84, 0.00209', '3 phases for max steps 100; at most 19.99% from the plan at any step')
+    ('0.00402:54, 0.00265:84, 0.00209', '3 segments for max steps 100; at most 19.99% from the plan at any step')
     """
     if to not in FORMATS:
         raise ExportError(f"no format `{to}`; there are {', '.join(FORMATS)}")

@@ -83,13 +83,13 @@ def from_a1111(text: str, base: float | None = None) -> Imported:
             continue
         if end <= last:
             raise ImportFormatError(
-                f"`{brief(item)}` ends at {brief(str(end))}, not after the item before it ({brief(str(last))}); "
+                f"`{brief(item)}` ends at {brief(str(end))}, not after the segment before it ({brief(str(last))}); "
                 "how long the WebUI keeps it is undefined"
             )
         items.append(f"{_rate(rate, item)}:{end}")
         last = end
     if not items:
-        raise ImportFormatError("no item that would run; expected rates with the steps where they end, such as 0.005:100, 1e-3")
+        raise ImportFormatError("no segment that would run; expected rates with the steps where they end, such as 0.005:100, 1e-3")
     return Imported(", ".join(items), None, "; ".join(left))
 
 

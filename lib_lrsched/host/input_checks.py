@@ -194,7 +194,7 @@ def check_is_left(planned: RunPlan, step: int) -> None:
     if planned.stop <= step < planned.request.total_steps:
         error = ScheduleError(
             f"nothing is left to train: the schedule ends at step {planned.stop} and {step} updates are made; "
-            "leave out the last end, or add an item", plan.text, plan.tree.items[-1].span,
+            "leave out the last end, or add a segment", plan.text, plan.tree.items[-1].span,
         )
         error.is_over = True
         raise error

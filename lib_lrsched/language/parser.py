@@ -50,7 +50,7 @@ def parse(source: str, guess: Guess = no_guess) -> Schedule:
     if tokens.kind:
         _fail_after_item(tokens, items[-1])
     if not items:
-        tokens.fail("a schedule has at least one item, such as 0.005 or 0.005:100", (0, len(source)))
+        tokens.fail("a schedule has at least one segment, such as 0.005 or 0.005:100", (0, len(source)))
     return Schedule(tuple(items), source, tuple(empty))
 
 
@@ -61,7 +61,7 @@ def _fail_after_item(tokens: Tokens, item: Item) -> NoReturn:
         second = tokens.texts[after] if is_word else "20"
         last = after if is_word else colon
         span = (tokens.start, tokens.starts[last] + len(tokens.texts[last]))
-        tokens.fail(f"one end per item; did you mean `{short(unparse(item))}, ...:{short(second)}`?", span)
+        tokens.fail(f"one end per segment; did you mean `{short(unparse(item))}, ...:{short(second)}`?", span)
     fix = replaced(tokens.source, (tokens.last_stop, tokens.last_stop), ",") if tokens.kind == "word" else None
     tokens.fail(f"expected a comma or the end of the text, found `{short(tokens.text)}`", fix=fix)
 

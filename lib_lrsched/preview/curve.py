@@ -257,7 +257,7 @@ def resume_lints(made: Plan, initial: int, past: Sequence[PastLeg] = (), origin:
     same_length = bool(past) and past[-1].total_steps - past[-1].origin == made.total_steps
     stretched = None if same_length or own == 0 else _first_stretched(made, own)
     if stretched is not None:
-        message = "this item scales with max steps: changing max steps makes the rate jump; absolute ends do not scale"
+        message = "this segment scales with max steps: changing max steps makes the rate jump; absolute ends do not scale"
         found.append(Lint(message, stretched.item.span, None if origin else with_absolute_ends(made)))
     before, now = _planned(past, initial), made.value(own)
     if before is not None and abs(before - now) > 1e-9 * max(before, now):

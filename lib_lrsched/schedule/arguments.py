@@ -59,12 +59,13 @@ def match(call: Call, clock: Clock) -> tuple[Shape, dict[str, Arg]]:
 
 
 def _check_no_length(call: Call, shape: Shape, given: Mapping[str, Arg], clock: Clock) -> None:
-    """Refuse ``warmup(0.005, 5%)``: how long an item is stands after its brackets."""
+    """Refuse ``warmup(0.005, 5%)``: how long a segment is stands after its brackets."""
     last = call.args[-1]
     rates = [given[p.name] for p in shape.params if p.kind == "rate" and p.name in given]
     if last.name is None and isinstance(last.value, Quantity) and last.value.unit and any(arg is last for arg in rates):
         length = f"{last.value.text}{last.value.unit}"
-        message = f"a rate has no unit, got {length}; how long an item is stands after its brackets, as in {shape.example}:{length}"
+        message = f"a rate has no unit, got {length}; how long a segment is stands after its brackets, as in"
+        message = f"{message} {shape.example}:{length}"
         clock.fail(message, last.span, as_end(call, last, clock.source))
 
 
@@ -89,7 +90,7 @@ def _check_arguments(call: Call, shape: Shape, names: list[str], clock: Clock) -
     count = 0
     for arg in call.args:
         if isinstance(arg.value, (Call, Item)):
-            clock.fail(f"{call.name} takes numbers and words, no other shapes; only repeat takes items", arg.value.span)
+            clock.fail(f"{call.name} takes numbers and words, no other shapes; only repeat takes segments", arg.value.span)
         if arg.name is None:
             count += 1
             if seen:
@@ -127,10 +128,10 @@ def _fail_no_parameter(call: Call, arg: Arg, names: list[str], clock: Clock) -> 
     meant = familiar_parameter(arg.name, names)
     if meant is None and is_a_length(arg.name):
         example = f"{SHAPES[call.name].example}:1000"
-        clock.fail(f"{what}: it takes as long as its item, whose end stands after the brackets, as in {example}",
+        clock.fail(f"{what}: it takes as long as its segment, whose end stands after the brackets, as in {example}",
                    arg.span, as_end(call, arg, clock.source))
     if meant is None and is_a_warmup(arg.name):
-        clock.fail(f"{what}; a warm-up is an item of its own before this one, as in warmup(0.005):100", arg.span)
+        clock.fail(f"{what}; a warm-up is a segment of its own before this one, as in warmup(0.005):100", arg.span)
     if meant is None and familiar_parameter(arg.name, ["cycles"]):
         clock.fail(f"{what}; did you mean `restarts(peak, floor, cycles=4)`?", arg.span)
     shape = SHAPES[call.name]

@@ -22,7 +22,7 @@ def plan_factors(text: str, timesteps: int = TIMESTEPS) -> Plan:
         ScheduleError: the text cannot be planned, does not reach the last timestep, or is 0 at all of them.
     """
     if needs_images(text):
-        raise ScheduleError("there are no epochs and no images here: end an item at a timestep or with %", text, (0, len(text)))
+        raise ScheduleError("there are no epochs and no images here: end a segment at a timestep or with %", text, (0, len(text)))
     made = plan(text, total_steps=timesteps)
     for segment in made.segments:
         if segment.entry.is_feedback or segment.entry.is_search:

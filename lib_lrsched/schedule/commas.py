@@ -127,7 +127,7 @@ def check_decimal_commas(tree: Schedule, clock: Clock) -> None:
     wrong = next((comma for comma in commas if comma.span[0] not in tops or _trains_at_0(comma)), None)
     if wrong is None:
         return
-    message = f"a comma separates items and values: this is {wrong.head}, and then another number"
+    message = f"a comma separates segments and values: this is {wrong.head}, and then another number"
     if _separates_thousands(wrong, clock.source):
         clock.fail(message, wrong.number)  # which of the two it is, the place decides: see meant_by
     hint = "a rate is 0 or more" if wrong.head[0] == "-" else f"did you mean `{wrong.written(clock.source)}`?"

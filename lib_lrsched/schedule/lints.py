@@ -70,11 +70,11 @@ def _unreached(tree: Schedule, laid: list[Segment], total: int) -> list[Lint]:
         return []  # the end of this item is a part of a number, which has its own warning
     commas = decimal_commas(tree)
     if any(comma.span[0] == last.span[1] for comma in commas):
-        message = f"a decimal comma? It ends the item: this trains at {unparse(last)} and the rest never runs"
+        message = f"a decimal comma? It ends the segment: this trains at {unparse(last)} and the rest never runs"
         return [Lint(message, (last.span[0], first.span[1]), without(tree.source, [*commas, *thousands(tree)]))]
     span = (first.span[0], tree.items[-1].span[1])
     fix = None if is_split(last, first, tree.source) else _with_ends(tree, laid, total)
-    return [Lint("this never runs: the item before it has no end (the WebUI ignores it silently)", span, fix)]
+    return [Lint("this never runs: the segment before it has no end (the WebUI ignores it silently)", span, fix)]
 
 
 def _with_ends(tree: Schedule, laid: list[Segment], total: int) -> str | None:
@@ -109,7 +109,7 @@ def _lengths(tree: Schedule, total: int) -> list[Lint]:
         kind = next(p.kind for p in shape.params if p.name == name)
         if kind == "rate" and last.name is None and _is_a_length(last.value):
             mended = None if item.end is not None else as_end(value, last, tree.source)
-            message = f"{LENGTH} Behind the comma {unparse(last)} is a rate; how long an item is stands after its brackets"
+            message = f"{LENGTH} Behind the comma {unparse(last)} is a rate; how long a segment is stands after its brackets"
             found.append(Lint(message, last.span, mended))
     return found
 
@@ -128,7 +128,7 @@ def _thousands(tree: Schedule) -> list[Lint]:
         return []
     (start, stop), source = commas[0].number, tree.source
     rate = source[commas[0].span[1] : stop]
-    message = f"a thousands separator? It ends the item: the end is {commas[0].head}, and then the rate is {rate}"
+    message = f"a thousands separator? It ends the segment: the end is {commas[0].head}, and then the rate is {rate}"
     return [Lint(message, (start, stop), without(source, [*commas, *decimal_commas(tree)]))]
 
 
@@ -146,10 +146,10 @@ def _short(tree: Schedule, laid: list[Segment], total: int) -> list[Lint]:
         return []
     message, span = f"{STOPS} at step {last.stop} of {total}", (last.item.end or last.item).span
     if not last.exit:
-        return [Lint(f"{message}; leave out the last end, or add an item", span)]
+        return [Lint(f"{message}; leave out the last end, or add a segment", span)]
     rate, place = rate_text(last.exit, 6), last.item.span[1]
     fix = f"{tree.source[:place]}, {rate}{tree.source[place:]}"
-    return [Lint(f"{message}; a last item `{rate}` continues at that rate", span, fix)]
+    return [Lint(f"{message}; a last segment `{rate}` continues at that rate", span, fix)]
 
 
 def _jumps(laid: list[Segment], total: int, rate: Piecewise) -> list[Lint]:

@@ -117,15 +117,15 @@ def _arguments(call: Call, clock: Clock) -> tuple[Fraction, list[Item]]:
     """The count, and the items, whose ends are durations."""
     args = list(call.args)
     if len(args) < 2 or args[0].name not in (None, "count"):
-        clock.fail(f"repeat takes a count and at least one item, as in {REPEAT.example}", call.span)
+        clock.fail(f"repeat takes a count and at least one segment, as in {REPEAT.example}", call.span)
     count = _count(args[0], clock)
     items: list[Item] = []
     for arg in args[1:]:
         if arg.name is not None:
-            clock.fail(f"repeat has no `{arg.name}`; it takes a count and items, as in {REPEAT.example}", arg.span)
+            clock.fail(f"repeat has no `{arg.name}`; it takes a count and segments, as in {REPEAT.example}", arg.span)
         value, end = (arg.value.value, arg.value.end) if isinstance(arg.value, Item) else (arg.value, None)
         if not isinstance(value, (Quantity, Call)):
-            clock.fail(f"expected an item such as 1e-3:50, found `{short(value.text)}`", value.span)
+            clock.fail(f"expected a segment such as 1e-3:50, found `{short(value.text)}`", value.span)
         items.append(Item(value, end, arg.span))
     return count, items
 
@@ -163,7 +163,7 @@ def _inner(
         segment = Segment(start, start + steps, steps, item, "repeat", found.values, found.built, passes=found.passes)
         opening = found.opening._replace(length=min(found.opening.length, steps))
     elif steps is None:
-        clock.fail("inside repeat every item has an end, its duration, such as 1e-3:50", item.span)
+        clock.fail("inside repeat every segment has an end, its duration, such as 1e-3:50", item.span)
     elif isinstance(value, Quantity):
         v = rate(value, clock)
         segment = Segment(start, start + steps, steps, item, "constant", {"v": v}, None)
@@ -195,7 +195,7 @@ def _takes_over(value: Quantity | Call, clock: Clock) -> bool:
 
 def _duration(end: Quantity, length: int | None, clock: Clock) -> int:
     if is_minus_one(end):
-        clock.fail("inside repeat every item has an end of its own; -1 has no meaning here", end.span)
+        clock.fail("inside repeat every segment has an end of its own; -1 has no meaning here", end.span)
     if length is None and end.unit == "%":
         time(end, clock, None)
     inner = Clock(clock.source, length if length is not None else 1, clock.steps_per_epoch, clock.images_per_step)

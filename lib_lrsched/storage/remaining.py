@@ -56,7 +56,7 @@ class Part(NamedTuple):
             return runs
         words = [_words(one) for one in self.over[-NAMED:]]
         more = len(self.over) - len(words)
-        words = [f"{more:,} earlier items", *words] if more else words
+        words = [f"{more:,} earlier segments", *words] if more else words
         listed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
         return f"{runs}; {listed} {'is' if len(self.over) == 1 and self.over[0].until >= self.over[0].stop else 'are'} over"
 

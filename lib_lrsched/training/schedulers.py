@@ -54,7 +54,7 @@ class RateScheduler:
         if self._run.planned.drives_momentum:
             self._apply_momentum(optimizer, self._run.planned.momentum_at(step_number))
         if is_new_segment:
-            self._say(f"Step {step_number}: the rate is {self.learn_rate:g}; the next change of phase is at step {self.end_step}")
+            self._say(f"Step {step_number}: the rate is {self.learn_rate:g}; the next segment begins at step {self.end_step}")
 
     def _apply_momentum(self, optimizer: Any, momentum: float | None) -> None:
         if momentum is None:

@@ -23,11 +23,11 @@ class Snippet(NamedTuple):
 SNIPPETS = tuple(Snippet(shape.name, shape.button, shape.summary) for shape in ENTRIES)
 
 EXPORTS = (
-    ("a1111", "WebUI phases"), ("pytorch", "PyTorch"), ("diffusers", "diffusers"),
+    ("a1111", "plain WebUI text"), ("pytorch", "PyTorch"), ("diffusers", "diffusers"),
     ("deepspeed", "DeepSpeed"), ("kohya", "kohya sd-scripts"),
 )  # fmt: skip
 IMPORTS = (
-    ("a1111", "WebUI phases"), ("diffusers", "diffusers"), ("deepspeed", "DeepSpeed"), ("kohya", "kohya sd-scripts"),
+    ("a1111", "plain WebUI text"), ("diffusers", "diffusers"), ("deepspeed", "DeepSpeed"), ("kohya", "kohya sd-scripts"),
     ("onetrainer", "OneTrainer"),
 )  # fmt: skip
 """What the menus offer: the server's name of the format, and ours."""

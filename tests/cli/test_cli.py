@@ -38,7 +38,7 @@ def test_eval_prints_the_values_asked_for_in_that_order(capsys: pytest.CaptureFi
 
 def test_eval_stops_with_the_plan_and_warns(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = evaluate(capsys, "0.5:3", "--steps", "6", "--json")
-    message = "the schedule stops the run at step 3 of 6; a last item `0.5` continues at that rate"
+    message = "the schedule stops the run at step 3 of 6; a last segment `0.5` continues at that rate"
     assert code == 0
     warning = {"message": message, "span": [4, 5], "fix": "0.5:3, 0.5"}
     assert json.loads(out) == {"stop": 3, "values": [0.5] * 3, "warnings": [warning]}

@@ -63,9 +63,9 @@ def test_a_chosen_item_can_stand_before_the_first() -> None:
 
 
 def test_error_what_is_no_single_item_is_not_put_in() -> None:
-    with pytest.raises(RequestError, match=r"expected one item, such as cosine\(0.005, 1e-5\), got `1, 2`"):
+    with pytest.raises(RequestError, match=r"expected one segment, such as cosine\(0.005, 1e-5\), got `1, 2`"):
         edit("0.005", "insert", 0, value="1, 2")
-    with pytest.raises(RequestError, match="no room for another item between step 5 and step 6"):
+    with pytest.raises(RequestError, match="no room for another segment between step 5 and step 6"):
         edit("1:5, 2:6, 3", "insert", 0, value="0.5")
 
 
@@ -446,15 +446,15 @@ SET_V = {"do": "set", "item": [0], "param": "v"}
 END = {"do": "end", "item": [0]}
 ONE_VALUE = "v is one value, such as 0.005 or 20%, got"
 ONE_END = "an end is one time, such as 100, 20%, 3ep or +50, got"
-NOT_RUN = "this item does not run: it starts after the end, or after an item without one"
+NOT_RUN = "this segment does not run: it starts after the end, or after a segment without one"
 
 
 @pytest.mark.parametrize(
     ("text", "change", "message"),
     [
-        ("0.1", {"do": "delete", "item": [1]}, "there is no item [1] in the text"),
-        ("0.1", {"do": "delete", "item": [0, 0]}, "there is no item [0, 0] in the text"),
-        ("0.1", {"do": "delete", "item": [0]}, "a schedule has at least one item, and a repeat too"),
+        ("0.1", {"do": "delete", "item": [1]}, "there is no segment [1] in the text"),
+        ("0.1", {"do": "delete", "item": [0, 0]}, "there is no segment [0, 0] in the text"),
+        ("0.1", {"do": "delete", "item": [0]}, "a schedule has at least one segment, and a repeat too"),
         ("0.1", SET_V | {"param": "a", "value": "1"}, "constant has no `a` to change"),
         ("cosine(1, 0)", SET_V | {"param": "c", "value": "1"}, "cosine has no `c` to change"),
         ("cosine(1, 0)", {"do": "unset", "item": [0], "param": "b"}, "cosine needs b"),
@@ -467,10 +467,10 @@ NOT_RUN = "this item does not run: it starts after the end, or after an item wit
         ("0.1", END | {"value": "5 # all"}, f"{ONE_END} `5 # all`"),
         ("0.1", END | {"value": "x"}, "the end: expected a number, found `x`"),
         ("0.1", {"do": "shape", "item": [0], "shape": "cos"}, "there is no shape `cos`"),
-        ("0.1", {"do": "boundary", "item": [0], "step": 5}, "this item has no written end to move"),
+        ("0.1", {"do": "boundary", "item": [0], "step": 5}, "this segment has no written end to move"),
         ("0.1, 1", {"do": "boundary", "item": [1], "step": 5}, NOT_RUN),
-        ("decay(1, 0.9)", {"do": "rate", "item": [0], "param": "gamma", "value": 1}, "item [0] has no point for `gamma`"),
-        ("1:1, 2:2, 3:3", {"do": "insert", "item": [0]}, "there is no room for another item between step 1 and step 2"),
+        ("decay(1, 0.9)", {"do": "rate", "item": [0], "param": "gamma", "value": 1}, "segment [0] has no point for `gamma`"),
+        ("1:1, 2:2, 3:3", {"do": "insert", "item": [0]}, "there is no room for another segment between step 1 and step 2"),
     ],
 )
 def test_error_an_edit_that_cannot_be_made_says_why(text: str, change: dict[str, Any], message: str):

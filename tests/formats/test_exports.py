@@ -135,7 +135,7 @@ def test_every_preset_that_schedules_the_rate_alone_runs_without_the_extension(p
     found = export(made, "a1111")
     rates = np.array(host_rates(found.text, 2_000))
     assert np.all(np.abs(rates - values(made)) <= 0.02 * values(made) * (1 + 1e-12))
-    assert found.note.startswith(f"{len(found.text.split(','))} phase")
+    assert found.note.startswith(f"{len(found.text.split(','))} segment")
 
 
 def fewest_by_force(rates: list[float], error: float) -> int:
@@ -192,9 +192,9 @@ def test_the_end_of_a_plan_that_stops_at_max_steps_is_left_open():
 
 
 def test_a_note_says_how_many_phases_and_how_far_from_the_plan():
-    assert export(planned("0.005:10, 1e-3"), "a1111").note == "2 phases for max steps 200; exact at every step"
+    assert export(planned("0.005:10, 1e-3"), "a1111").note == "2 segments for max steps 200; exact at every step"
     found = export(planned("exp(0.004, 0.001)"), "a1111", error=0.1)
-    assert found.note == "7 phases for max steps 200; at most 9.88% from the plan at any step"
+    assert found.note == "7 segments for max steps 200; at most 9.88% from the plan at any step"
 
 
 # torch ------------------------------------------------------------------------------------------
@@ -609,7 +609,7 @@ def test_arguments_that_the_shell_would_take_apart_are_quoted():
 
 
 def test_error_more_phases_than_a_command_line_takes():
-    message = r"^these phases are \d{6} characters of step_rules; a command line takes 100000 at most$"
+    message = r"^these segments are \d{6} characters of step_rules; a command line takes 100000 at most$"
     with pytest.raises(ExportError, match=message):
         export(planned("repeat(9999, 1e-3:1, 2e-3:1)", 19_998), "kohya")
 
@@ -654,7 +654,7 @@ def test_arguments_of_sd_scripts_are_one_line():
 # What cannot be said ----------------------------------------------------------------------------
 
 MOMENTUM = "drives momentum too, and {} cannot; write cycle_momentum=no to export the rate alone"
-CURVE = "is a curve, and diffusers has constant phases only; give an error such as 2% to approximate it by phases"
+CURVE = "is a curve, and diffusers has constant segments only; give an error such as 2% to approximate it by such"
 AFTER = MOMENTUM.format("DeepSpeed's OneCycle after its cycle")
 LOOKS = "`plateau` looks at the loss, and"
 TORCH = "drives momentum, which torch has for one shape over the whole run only; write cycle_momentum=no to export the rate alone"
@@ -667,7 +667,7 @@ KOHYA = "none of the schedules of sd-scripts gives these rates "
     [
         ("a1111", "plateau(0.005)", "`plateau` looks at the loss, and the WebUI without this extension cannot"),
         ("a1111", "0.005:5, onecycle(0.005)", f"`onecycle` {MOMENTUM.format('the WebUI without this extension')}"),
-        ("pytorch", "0.005:5, plateau(0.005)", f"{LOOKS} a torch scheduler together with other items cannot"),
+        ("pytorch", "0.005:5, plateau(0.005)", f"{LOOKS} a torch scheduler together with other segments cannot"),
         ("pytorch", "0.005:5, cyclic(0, 0.005, step_size=9)", f"`cyclic` {TORCH}"),
         ("diffusers", "plateau(0.005)", "`plateau` looks at the loss, and diffusers cannot"),
         ("diffusers", "0.005:5, cosine(0)", f"`cosine` {CURVE}"),
@@ -681,7 +681,7 @@ KOHYA = "none of the schedules of sd-scripts gives these rates "
         ("deepspeed", "cyclic(1e-5, 1e-3, step_size=50):100, 1e-5", f"`cyclic` {AFTER}"),
         ("deepspeed", "cyclic(1e-5, 1e-3, step_size=20, cycle_momentum=no)", f"{DEEPSPEED}(cyclic)FAR"),
         ("kohya", "plateau(0.005)", "`plateau` looks at the loss, and sd-scripts cannot"),
-        ("kohya", "0.005:5, onecycle(0.005)", f"`onecycle` {MOMENTUM.format('sd-scripts beside other items')}"),
+        ("kohya", "0.005:5, onecycle(0.005)", f"`onecycle` {MOMENTUM.format('sd-scripts beside other segments')}"),
         ("kohya", "warmup(0.005):30, rex(0)",
          f"{KOHYA}(warmup, rex); their warm-up starts at a rate of 0, such as linear(0, 0.005):100FAR"),
         ("kohya", "exp(0.005, 1e-3):10, cosine(1e-5)",

@@ -522,14 +522,14 @@ THOUSANDS = "this TOML has a number with thousands of digits; expected one that 
 @pytest.mark.parametrize(
     ("kind", "text", "message"),
     [
-        ("a1111", "", "no item that would run; expected rates with the steps where they end, such as 0.005:100, 1e-3"),
-        ("a1111", "1e-3:0", "no item that would run; expected rates with the steps where they end, such as 0.005:100, 1e-3"),
+        ("a1111", "", "no segment that would run; expected rates with the steps where they end, such as 0.005:100, 1e-3"),
+        ("a1111", "1e-3:0", "no segment that would run; expected rates with the steps where they end, such as 0.005:100, 1e-3"),
         ("a1111", "fast", "`fast`: expected a rate, a finite number of 0 or more, got `fast`"),
         ("a1111", "inf", "`inf`: expected a rate, a finite number of 0 or more, got `inf`"),
         ("a1111", "-1e-3:10", "`-1e-3:10`: expected a rate, a finite number of 0 or more, got `-1e-3`"),
         ("a1111", "1e-3:1e2", "`1e-3:1e2`: expected a whole number of steps, got `1e2`"),
         ("a1111", "1e-3:500, 1e-4:100",
-         "`1e-4:100` ends at 100, not after the item before it (500); how long the WebUI keeps it is undefined"),
+         "`1e-4:100` ends at 100, not after the segment before it (500); how long the WebUI keeps it is undefined"),
         ("a1111", LONG, f"this comes to `{LONG}`, which cannot be planned: a number has at most 40 characters, this one has 52"),
         ("diffusers", "1:10,0.1", "diffusers' rules are multipliers: give the optimizer's rate as the base rate"),
         ("deepspeed", "{", "not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),

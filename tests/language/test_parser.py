@@ -151,13 +151,13 @@ _END = "expected an end after the colon, such as 100, 20% or 3ep; found"
 
 REFUSED = [
     # items
-    ("1e-3:10:20", "one end per item; did you mean `1e-3:10, ...:20`?", "       ^^^"),
-    ("1e-3:10:", "one end per item; did you mean `1e-3:10, ...:20`?", "       ^"),
-    ("1e-3:10 : 20ep", "one end per item; did you mean `1e-3:10, ...:20ep`?", "        ^^^^^^"),
-    ("f(1):+5:20, 1", "one end per item; did you mean `f(1):+5, ...:20`?", "       ^^^"),
-    ("repeat(2, 1:5:6)", "one end per item; did you mean `1:5, ...:6`?", "             ^^"),
-    ("1e-3:10:,", "one end per item; did you mean `1e-3:10, ...:20`?", "       ^"),
-    ("repeat(2, 1:5:)", "one end per item; did you mean `1:5, ...:20`?", "             ^"),
+    ("1e-3:10:20", "one end per segment; did you mean `1e-3:10, ...:20`?", "       ^^^"),
+    ("1e-3:10:", "one end per segment; did you mean `1e-3:10, ...:20`?", "       ^"),
+    ("1e-3:10 : 20ep", "one end per segment; did you mean `1e-3:10, ...:20ep`?", "        ^^^^^^"),
+    ("f(1):+5:20, 1", "one end per segment; did you mean `f(1):+5, ...:20`?", "       ^^^"),
+    ("repeat(2, 1:5:6)", "one end per segment; did you mean `1:5, ...:6`?", "             ^^"),
+    ("1e-3:10:,", "one end per segment; did you mean `1e-3:10, ...:20`?", "       ^"),
+    ("repeat(2, 1:5:)", "one end per segment; did you mean `1:5, ...:20`?", "             ^"),
     ("1e-3 5", "expected a comma or the end of the text, found `5`", "     ^"),
     ("1e-3:5 5", "expected a comma or the end of the text, found `5`", "       ^"),
     ("1e-3)", "expected a comma or the end of the text, found `)`", "    ^"),
@@ -218,10 +218,10 @@ REFUSED = [
     ("f(_a)", "expected a number, found `_a`", "  ^^"),
     ("f(1..2)", "expected a number, found `1..2`", "  ^^^^"),
     # the whole text
-    ("", "a schedule has at least one item, such as 0.005 or 0.005:100", "^"),
-    ("  ", "a schedule has at least one item, such as 0.005 or 0.005:100", "^^"),
-    (",,", "a schedule has at least one item, such as 0.005 or 0.005:100", "^^"),
-    ("# 0.005", "a schedule has at least one item, such as 0.005 or 0.005:100", "^^^^^^^"),
+    ("", "a schedule has at least one segment, such as 0.005 or 0.005:100", "^"),
+    ("  ", "a schedule has at least one segment, such as 0.005 or 0.005:100", "^^"),
+    (",,", "a schedule has at least one segment, such as 0.005 or 0.005:100", "^^"),
+    ("# 0.005", "a schedule has at least one segment, such as 0.005 or 0.005:100", "^^^^^^^"),
     # limits
     ("1" * 41, "a number has at most 40 characters, this one has 41", "^" * 41),
     ("1:" + "1" * 41, "a number has at most 40 characters, this one has 41", "  " + "^" * 41),

@@ -14,7 +14,7 @@ from lib_lrsched.preview.curve import MAX_ROWS, CurveRequest, PastLeg, past_curv
 from lib_lrsched.schedule.counting import Counts, count_steps
 from lib_lrsched.schedule.sampling import WHOLE, sample_steps
 
-_STRETCHES = "this item scales with max steps: changing max steps makes the rate jump; absolute ends do not scale"
+_STRETCHES = "this segment scales with max steps: changing max steps makes the rate jump; absolute ends do not scale"
 
 
 def ask(text: str = "0.5", total_steps: int = 100, past: tuple[PastLeg, ...] = (), **fields: Any) -> dict[str, Any]:
@@ -124,14 +124,14 @@ def test_a_bad_text_does_not_harm_the_others() -> None:
 
 
 def test_warnings_come_with_span_and_correction() -> None:
-    message = "the schedule stops the run at step 50 of 100; a last item `0.1` continues at that rate"
+    message = "the schedule stops the run at step 50 of 100; a last segment `0.1` continues at that rate"
     assert ask("0.1:50")["warnings"] == [{"message": message, "span": (4, 6), "fix": "0.1:50, 0.1"}]
 
 
 def test_a_clip_threshold_may_jump_and_holds_after_its_end() -> None:
     assert messages(ask("1e-3:20, 0.1:50")) == [
         "the rate jumps from 0.001 to 0.1 at step 20",
-        "the schedule stops the run at step 50 of 100; a last item `0.1` continues at that rate",
+        "the schedule stops the run at step 50 of 100; a last segment `0.1` continues at that rate",
     ]
     assert messages(ask("1e-3:20, 0.1:50", kind="clip")) == ["this ends at step 50; after that the last threshold stays in force"]
     assert not ask("foo(1)", kind="clip")["ok"]

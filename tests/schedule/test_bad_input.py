@@ -126,7 +126,7 @@ def test_error_a_schedule_that_is_over_before_the_run_goes_on(ground, heavy, kin
     error = refused(ground, heavy, kind, "0.01:2, 0.001:4", 9)
     assert type(error) is ScheduleError
     assert str(error) == lines(
-        "nothing is left to train: the schedule ends at step 4 and 4 updates are made; leave out the last end, or add an item",
+        "nothing is left to train: the schedule ends at step 4 and 4 updates are made; leave out the last end, or add a segment",
         "    0.01:2, 0.001:4",
         "            ^^^^^^^",
     )
@@ -176,7 +176,7 @@ def test_error_no_clip_text_while_clipping_is_on(ground, heavy, kind, given):
     if given is None:
         assert str(error) == 'the gradient clip value is a text such as "0.1", got None, of type NoneType: put it in quotes'
     else:
-        assert str(error).split("\n")[0] == "a schedule has at least one item, such as 0.005 or 0.005:100"
+        assert str(error).split("\n")[0] == "a schedule has at least one segment, such as 0.005 or 0.005:100"
 
 
 @both_kinds

@@ -25,7 +25,7 @@ def test_weights_are_normalized_to_a_mean_of_1_and_keep_their_ratios():
 @pytest.mark.parametrize(("text", "message"), [
     ("1:200", "expected a factor for each timestep from 0 to 999, but the text ends at 200: give a factor for the rest"),
     ("0", "the factor is 0 at every timestep: nothing would be trained"),
-    ("1:3ep, 2", "there are no epochs and no images here: end an item at a timestep or with %"),
+    ("1:3ep, 2", "there are no epochs and no images here: end a segment at a timestep or with %"),
     ("plateau(1)", "plateau follows the updates of a run; here a factor depends on the timestep alone"),
     ("range_test(0.1, 1)", "range_test follows the updates of a run; here a factor depends on the timestep alone"),
 ])

@@ -91,7 +91,7 @@ def test_error_a_decimal_comma(text: str, where: str, fix: str) -> None:
     """The host trains at 0, and never says so."""
     error = refused(text)
     written = where.replace(",", ".")
-    assert error.message == f"a comma separates items and values: this is 0, and then another number; did you mean `{written}`?"
+    assert error.message == f"a comma separates segments and values: this is 0, and then another number; did you mean `{written}`?"
     assert (place(error), error.fix) == (where, fix)
 
 
@@ -99,7 +99,7 @@ def test_a_decimal_comma_that_the_host_trains_with_is_a_warning() -> None:
     made = plan("1,5e-3", total_steps=STEPS)
     assert made.value(0) == 1.0
     (warning,) = made.warnings
-    assert warning.message == "a decimal comma? It ends the item: this trains at 1 and the rest never runs"
+    assert warning.message == "a decimal comma? It ends the segment: this trains at 1 and the rest never runs"
     assert (warning.span, warning.fix) == ((0, 6), "1.5e-3")
 
 
@@ -109,7 +109,7 @@ SIGNED = [("+0,005", "did you mean `+0.005`?", "+0.005"), ("-0,005", "a rate is 
 @pytest.mark.parametrize(("text", "hint", "fix"), SIGNED, ids=[row[0] for row in SIGNED])
 def test_error_a_decimal_comma_behind_a_sign(text: str, hint: str, fix: str | None) -> None:
     error = refused(text)
-    assert error.message == f"a comma separates items and values: this is {text[:2]}, and then another number; {hint}"
+    assert error.message == f"a comma separates segments and values: this is {text[:2]}, and then another number; {hint}"
     assert (place(error), error.fix) == (text, fix)
 
 
@@ -153,7 +153,7 @@ THOUSANDS = [
 @pytest.mark.parametrize(("text", "end", "rate", "fix"), THOUSANDS, ids=[row[0] for row in THOUSANDS])
 def test_a_thousands_separator_is_a_warning(text: str, end: str, rate: str, fix: str) -> None:
     warning = plan(text, total_steps=STEPS).warnings[0]
-    assert warning.message == f"a thousands separator? It ends the item: the end is {end}, and then the rate is {rate}"
+    assert warning.message == f"a thousands separator? It ends the segment: the end is {end}, and then the rate is {rate}"
     assert warning.fix == fix
     assert plan(fix, total_steps=STEPS).value(50) in (0.005, 1e-3)
 
@@ -172,8 +172,8 @@ def test_other_commas_are_left_alone(text: str) -> None:
 # Names of other programs ----------------------------------------------------------------------
 
 RESTARTS = "it has peak, floor, first_cycle, t_mult, peak_decay, warmup, cycles"
-ITS_END = "it takes as long as its item, whose end stands after the brackets, as in cosine(0.005, 1e-5):1000"
-WARMUP = "a warm-up is an item of its own before this one, as in warmup(0.005):100"
+ITS_END = "it takes as long as its segment, whose end stands after the brackets, as in cosine(0.005, 1e-5):1000"
+WARMUP = "a warm-up is a segment of its own before this one, as in warmup(0.005):100"
 NAMES = [
     ("polynomial(1, 0)", "no shape `polynomial`; did you mean `poly`?", "poly(1, 0)"),
     ("cosine_with_restarts(1, num_cycles=4)", "no shape `cosine_with_restarts`; did you mean `restarts`?", "restarts(1, cycles=4)"),

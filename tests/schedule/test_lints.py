@@ -7,8 +7,8 @@ import pytest
 from lib_lrsched import Lint, plan
 from lib_lrsched.schedule.lints import WITH_MOMENTUM, WITHOUT_MOMENTUM
 
-_ADD = "leave out the last end, or add an item"
-_NEVER = "this never runs: the item before it has no end (the WebUI ignores it silently)"
+_ADD = "leave out the last end, or add a segment"
+_NEVER = "this never runs: the segment before it has no end (the WebUI ignores it silently)"
 _EMPTY = "nothing stands before this comma"
 
 
@@ -16,11 +16,11 @@ _STOPS = "the schedule stops the run at step"
 
 
 def _last(rate: str) -> str:
-    return f"a last item `{rate}` continues at that rate"
+    return f"a last segment `{rate}` continues at that rate"
 
 
 def _length(number: int) -> str:
-    return f"a length? Behind the comma {number} is a rate; how long an item is stands after its brackets"
+    return f"a length? Behind the comma {number} is a rate; how long a segment is stands after its brackets"
 
 
 def marked(text: str, carets: str) -> str:

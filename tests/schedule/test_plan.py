@@ -364,7 +364,7 @@ def test_error_run_whose_steps_are_no_integer() -> None:
 
 _OPEN_END = "or -1 for the end of the run, got"
 _RATE = "a rate is a finite number, 0 or more, got"
-_NO_UNIT = "a rate has no unit, got {0}; how long an item is stands after its brackets, as in linear(0.005, 1e-5):{0}"
+_NO_UNIT = "a rate has no unit, got {0}; how long a segment is stands after its brackets, as in linear(0.005, 1e-5):{0}"
 _REPEAT = "as in repeat(3, cosine(0.005, 1e-5):100)"
 _WHOLE = "steps are counted in whole numbers, got"
 _HANDS = "no previous segment provides a rate; give both,"
@@ -374,7 +374,7 @@ REFUSED = [
     ("nan", f"{_RATE} nan", "^^^"),
     ("inf", f"{_RATE} inf", "^^^"),
     ("-1e-3", f"{_RATE} -1e-3", "^^^^^"),
-    ("1e-3:10:20", "one end per item; did you mean `1e-3:10, ...:20`?", "       ^^^"),
+    ("1e-3:10:20", "one end per segment; did you mean `1e-3:10, ...:20`?", "       ^^^"),
     ("1e-3:500, 1e-4:100", "boundaries must rise: this one is at 100, the one before it at 500", "               ^^^"),
     ("1e-3:0", f"an end is 1 or more, {_OPEN_END} 0", "     ^"),
     ("1e-3:-2", f"an end is 1 or more, {_OPEN_END} -2", "     ^^"),
@@ -434,11 +434,15 @@ REFUSED = [
     ("linear(1)", f"{_HANDS} as in linear(0.005, 1e-5)", "^^^^^^^^^"),
     ("plateau(1):5, rex(0)", f"{_HANDS} as in rex(0.005, 1e-5)", "              ^^^^^^"),
     ("repeat(2, cosine(1):5)", f"{_HANDS} as in cosine(0.005, 1e-5)", "          ^^^^^^^^^"),
-    ("linear(cosine(1, 0), 1)", "linear takes numbers and words, no other shapes; only repeat takes items", "       ^^^^^^^^^^^^"),
-    ("linear(1:5, 1)", "linear takes numbers and words, no other shapes; only repeat takes items", "       ^^^"),
+    (
+        "linear(cosine(1, 0), 1)",
+        "linear takes numbers and words, no other shapes; only repeat takes segments",
+        "       ^^^^^^^^^^^^",
+    ),
+    ("linear(1:5, 1)", "linear takes numbers and words, no other shapes; only repeat takes segments", "       ^^^"),
     (
         "linear(a=repeat(2, 1:5), b=1)",
-        "linear takes numbers and words, no other shapes; only repeat takes items",
+        "linear takes numbers and words, no other shapes; only repeat takes segments",
         "         ^^^^^^^^^^^^^^",
     ),
     ("linear(fast, 1)", "from is a rate, got `fast`", "       ^^^^"),
@@ -468,7 +472,7 @@ REFUSED = [
     ("onecycle(1, cycle_momentum=1)", "cycle_momentum is one of yes, no", "                           ^"),
     ("onecycle(1, pct_start=0)", "pct_start is above 0 and below 1, got 0", "                      ^"),
     ("onecycle(1, pct_start=1)", "pct_start is above 0 and below 1, got 1", "                      ^"),
-    ("onecycle(1, 0.5, three_phase=yes)", "with three phases pct_start is below 0.5, got 0.5", "            ^^^"),
+    ("onecycle(1, 0.5, three_phase=yes)", "with `three_phase` the `pct_start` is below 0.5, got 0.5", "            ^^^"),
     ("onecycle(1, div_factor=0)", "div_factor is above 0, got 0", "                       ^"),
     ("onecycle(1, base_momentum=1)", "base_momentum is 0 or more and below 1, got 1", "                          ^"),
     ("cyclic(2, 1, 5)", "high is low or more: low is 2, high is 1", "          ^"),
@@ -489,11 +493,11 @@ REFUSED = [
     ("range_test(1, 0)", "an exponential range test needs rates above 0; high is 0", "              ^"),
     ("plateau(1, factor=1)", "factor is 0 or more and below 1, got 1", "                  ^"),
     # repeat
-    ("repeat(2)", f"repeat takes a count and at least one item, {_REPEAT}", "^^^^^^^^^"),
-    ("repeat()", f"repeat takes a count and at least one item, {_REPEAT}", "^^^^^^^^"),
-    ("repeat(n=2, 1:5)", f"repeat takes a count and at least one item, {_REPEAT}", "^^^^^^^^^^^^^^^^"),
-    ("repeat(2, times=3)", f"repeat has no `times`; it takes a count and items, {_REPEAT}", "          ^^^^^^^"),
-    ("repeat(2, word)", "expected an item such as 1e-3:50, found `word`", "          ^^^^"),
+    ("repeat(2)", f"repeat takes a count and at least one segment, {_REPEAT}", "^^^^^^^^^"),
+    ("repeat()", f"repeat takes a count and at least one segment, {_REPEAT}", "^^^^^^^^"),
+    ("repeat(n=2, 1:5)", f"repeat takes a count and at least one segment, {_REPEAT}", "^^^^^^^^^^^^^^^^"),
+    ("repeat(2, times=3)", f"repeat has no `times`; it takes a count and segments, {_REPEAT}", "          ^^^^^^^"),
+    ("repeat(2, word)", "expected a segment such as 1e-3:50, found `word`", "          ^^^^"),
     ("repeat(word, 1:5)", f"repeat starts with a count, {_REPEAT}", "       ^^^^"),
     ("repeat(1:5, 1:5)", f"repeat starts with a count, {_REPEAT}", "       ^^^"),
     ("repeat(2ep, 1:5)", f"repeat starts with a count, {_REPEAT}", "       ^^^"),
@@ -503,9 +507,9 @@ REFUSED = [
     ("repeat(nan, 1:5)", "a count is above 0 and below 1e15, got nan", "       ^^^"),
     ("repeat(1e15, 1:5)", "a count is above 0 and below 1e15, got 1e15", "       ^^^^"),
     ("repeat(0.05, 1:5)", "this repeat comes to 0 steps", "^^^^^^^^^^^^^^^^^"),
-    ("repeat(2, 1)", "inside repeat every item has an end, its duration, such as 1e-3:50", "          ^"),
-    ("repeat(2, cosine(1, 0))", "inside repeat every item has an end, its duration, such as 1e-3:50", "          ^^^^^^^^^^^^"),
-    ("repeat(2, 1:-1)", "inside repeat every item has an end of its own; -1 has no meaning here", "            ^^"),
+    ("repeat(2, 1)", "inside repeat every segment has an end, its duration, such as 1e-3:50", "          ^"),
+    ("repeat(2, cosine(1, 0))", "inside repeat every segment has an end, its duration, such as 1e-3:50", "          ^^^^^^^^^^^^"),
+    ("repeat(2, 1:-1)", "inside repeat every segment has an end of its own; -1 has no meaning here", "            ^^"),
     ("repeat(2, 1:0)", f"an end is 1 or more, {_OPEN_END} 0", "            ^"),
     ("repeat(2, 1:50%)", "percent is of the repeat's own segment here; give the repeat an end", "            ^^^"),
     (
@@ -541,7 +545,7 @@ REFUSED = [
     ("1, 1:3ep", "epochs need the data set's size: say how many images there are", "     ^^^"),
     ("1, step(1, every=yes)", "every is a number of steps, got `yes`", "                 ^^^"),
     ("1, step(1, every=1.5)", f"{_WHOLE} 1.5", "                 ^^^"),
-    ("1, repeat()", f"repeat takes a count and at least one item, {_REPEAT}", "   ^^^^^^^^"),
+    ("1, repeat()", f"repeat takes a count and at least one segment, {_REPEAT}", "   ^^^^^^^^"),
     ("1, repeat(0, 1:5)", "a count is above 0 and below 1e15, got 0", "          ^"),
     ("1, repeat(2, foo(1):5)", "no shape `foo`", "             ^^^"),
     ("1:200, 1, foo(1)", "no shape `foo`", "          ^^^"),

@@ -53,4 +53,4 @@ def test_momentum_follows_the_plan_and_comes_back_after_its_segment(run, optimiz
         planned = run.planned.plan.momentum(step)
         assert (planned is None) == (step >= 10)
         assert momentum == (own if planned is None else planned)
-    assert apply_all(run, optimizer) == ["Step 10: the rate is 0.001; the next change of phase is at step 14"]
+    assert apply_all(run, optimizer) == ["Step 10: the rate is 0.001; the next segment begins at step 14"]

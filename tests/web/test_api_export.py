@@ -36,7 +36,7 @@ def test_a_text_is_exported():
     assert answer.status_code == 200
     assert answer.json() == {
         "text": "0.00352:139, 0.00188:178, 0.00119",
-        "note": "3 phases for max steps 200; at most 29.84% from the plan at any step",
+        "note": "3 segments for max steps 200; at most 29.84% from the plan at any step",
         "worst_error": pytest.approx(0.2984, abs=1e-4),
     }
 

@@ -64,7 +64,7 @@ def test_epochs_of_another_program_are_counted_with_the_steps_of_one():
         ("/items", [], "expected a JSON object, sent as application/json", None),
         ("/items", {"text": "cosin(1, 2)"}, "no shape `cosin`; did you mean `cosine`?", [0, 5]),
         ("/items", {"text": "repeat(1)"},
-         "repeat takes a count and at least one item, as in repeat(3, cosine(0.005, 1e-5):100)", [0, 9]),
+         "repeat takes a count and at least one segment, as in repeat(3, cosine(0.005, 1e-5):100)", [0, 9]),
         ("/items", {"text": "1", "total_steps": 0},
          "total_steps: expected a whole number from 1 to 1000000000, or null, got 0", None),
         ("/edit", {"text": "1", "total_steps": 9, "edit": {"do": "set", "item": []}},

@@ -96,7 +96,7 @@ export class EndField {
     constructor({isInner, edit}) {
         this.isInner = isInner;
         this.edit = edit;
-        this.number = el("input", {type: "text", spellcheck: "false", inputmode: "decimal", "aria-label": "End of the item", "data-param": "end"});
+        this.number = el("input", {type: "text", spellcheck: "false", inputmode: "decimal", "aria-label": "End of the segment", "data-param": "end"});
         this.box = new Box(this.number, (text) => this.#numberChanged(text));
         this.unit = el("select", {"aria-label": "What the end counts", on: {change: () => this.#unitChanged()}},
             ...(isInner ? DURATIONS : ENDS).map(([value, text]) => el("option", {value, text})));

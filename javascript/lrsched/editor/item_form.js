@@ -122,14 +122,14 @@ export class ItemForm {
         const {path} = this.item;
         const row = this.items.siblings(path);
         const here = path[path.length - 1];
-        const text = `Item ${here + 1} of ${row.length}${path.length > 1 ? " in the repeat" : ""}`;
+        const text = `Segment ${here + 1} of ${row.length}${path.length > 1 ? " in the repeat" : ""}`;
         const up = path.length > 1 ? this.items.byPath(path.slice(0, -1)) : null;
         this.head.replaceChildren(el("h4", {text}), el("span", {class: "lrsched-row"},
-            this.#goButton("before", "‹", "Item before", row[here - 1]),
-            this.#goButton("next", "›", "Next item", row[here + 1]),
+            this.#goButton("before", "‹", "Segment before", row[here - 1]),
+            this.#goButton("next", "›", "Next segment", row[here + 1]),
             up && this.#goButton("up", "Up", "To the repeat that it stands in", up),
-            this.#button("add", "Add after", "Put an item after this one", () => this.#edit({do: "insert"})),
-            this.#button("delete", "Delete", "Take this item out of the text", () => this.#edit({do: "delete"}), row.length === 1)));
+            this.#button("add", "Add after", "Put a segment after this one", () => this.#edit({do: "insert"})),
+            this.#button("delete", "Delete", "Take this segment out of the text", () => this.#edit({do: "delete"}), row.length === 1)));
     }
 
     #goButton(role, text, title, to) {
@@ -144,7 +144,7 @@ export class ItemForm {
     }
 
     #innerButton(inner) {
-        const title = "Edit this item of the repeat";
+        const title = "Edit this segment of the repeat";
         return el("button", {type: "button", class: "lrsched-snippet", text: inner.text, title, on: {click: () => this.#go(inner)}});
     }
 

@@ -30,7 +30,7 @@ export class Items {
         try {
             answer = await this.#asked.ask("POST", "items", {text, ...this.context()});
         } catch (error) {
-            if (error.passing) console.info("LR Schedule: the items could not be loaded.", error.message);
+            if (error.passing) console.info("LR Schedule: the segments could not be loaded.", error.message);
         }
         if (answer !== null) this.known = {text, ...answer};
         this.onChange();

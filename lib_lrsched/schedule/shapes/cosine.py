@@ -235,7 +235,7 @@ def phases(ends: tuple[float, ...], levels: tuple[float, ...], anneal: str) -> C
 def onecycle(
     j: int, n: int, max_lr: float, pct_start: float, div_factor: float, final_div_factor: float, anneal: str, three_phase: bool
 ) -> float:
-    """Up to max_lr and down again; the phases end at pct_start n - 1 and n - 1."""
+    """Up to max_lr and down again; the ramps end at pct_start n - 1 and n - 1."""
     first = max_lr / div_factor
     lowest = first / final_div_factor
     if n == 1:
@@ -256,7 +256,7 @@ def _onecycle(p: Params, n: int) -> Built:
     initial = top / p["div_factor"]
     lowest = initial / p["final_div_factor"]
     if p["three_phase"] and pct >= 0.5:
-        raise ShapeError("pct_start", f"with three phases pct_start is below 0.5, got {pct:g}")
+        raise ShapeError("pct_start", f"with `three_phase` the `pct_start` is below 0.5, got {pct:g}")
     if n == 1:
         return Built(constant_curve(lowest), lowest, constant_curve(p["max_momentum"]) if p["cycle_momentum"] else None)
     ends: tuple[float, ...] = (pct * n - 1.0, n - 1.0)

@@ -11,10 +11,10 @@ def _no_curve(_: Params, __: int) -> Built:
 
 REPEAT = Shape(
     name="repeat",
-    summary="Its items again and again",
+    summary="Its segments again and again",
     params=(
         Param("count", "number", REQUIRED, "how often; a fraction cuts the last pass", high=1e15, open_low=True, open_high=True),
-        Param("items", "items", REQUIRED, "schedule items, each with an end, which is its duration"),
+        Param("items", "items", REQUIRED, "segments, each with an end, which is its duration"),
     ),
     build=_no_curve,
     formula=None,
