@@ -35,29 +35,29 @@ class Plot(NamedTuple):
 
 
 EXPERIMENT = """\
-repeat(3, cyclic(0, 1.13e-6, step_size=40):80),
-repeat(2, cyclic(0, 5.65e-7, step_size=40):80),
-repeat(1.5, cyclic(0, 2.83e-7, step_size=40):80)"""
+repeat(3, cyclic(0, 1.13e-6, rise=40):80),
+repeat(2, cyclic(0, 5.65e-7, rise=40):80),
+repeat(1.5, cyclic(0, 2.83e-7, rise=40):80)"""
 
 PLOTS = {
     "constant": Plot(("0.005:100, 0.002:250, 0.0005",)),
     "linear": Plot(("linear(0.005, 0)", "linear(0.001, 0.005):200, linear(0.002)")),
     "exp": Plot(("exp(0.005, 1e-5)", "exp(0.005, 0.0005)"), log=True),
     "poly": Plot(("poly(0.005, 0, power=0.5)", "poly(0.005, 0, power=1)", "poly(0.005, 0, power=3)")),
-    "step": Plot(("step(0.005, every=100, gamma=0.5)", "step(0.005, every=50, gamma=0.7)")),
-    "decay": Plot(("decay(0.005, gamma=0.99)", "decay(0.005, gamma=0.997)"), log=True),
+    "step": Plot(("step(0.005, every=100, factor=0.5)", "step(0.005, every=50, factor=0.7)")),
+    "decay": Plot(("decay(0.005, factor=0.99)", "decay(0.005, factor=0.997)"), log=True),
     "cosine": Plot(("cosine(0.005, 0)", "cosine(0.005, 0.001):200, cosine(0.004)")),
-    "restarts": Plot(("restarts(0.005, t_0=100)", "restarts(0.005, t_0=50, t_mult=2, peak_decay=0.7)",
-                         "restarts(0.003, 0.001, t_0=200, warmup=40)")),
+    "restarts": Plot(("restarts(0.005, first_cycle=100)", "restarts(0.005, first_cycle=50, growth=2, peak_decay=0.7)",
+                         "restarts(0.003, 0.001, first_cycle=200, warmup=40)")),
     "onecycle": Plot(("onecycle(0.005)", "onecycle(0.004, three_phase=yes, anneal=linear)")),
-    "rex": Plot(("rex(0.005, 0, d=0)", "rex(0.005, 0, d=0.5)", "rex(0.005, 0, d=0.9)")),
+    "rex": Plot(("rex(0.005, 0, bend=0)", "rex(0.005, 0, bend=0.5)", "rex(0.005, 0, bend=0.9)")),
     "wsd": Plot(("wsd(0.005)", "wsd(0.0045, curve=cosine)", "wsd(0.004, curve=sqrt)")),
     "warmup": Plot(("warmup(0.005):100, 0.005", "warmup(0.0045, curve=cosine):100, 0.0045",
                        "warmup(0.004, curve=log):100, 0.004"), steps=140),
     "inverse_sqrt": Plot(("inverse_sqrt(0.005, timescale=20)", "warmup(0.004):50, inverse_sqrt(0.004, timescale=50)")),
-    "cyclic": Plot(("cyclic(0.001, 0.005, step_size=40)",
-                       "cyclic(0.0005, 0.004, step_size=20, step_size_down=80, mode=triangular2)",
-                       "cyclic(0, 0.003, step_size=50, mode=exp_range, gamma=0.995, wave=cosine)")),
+    "cyclic": Plot(("cyclic(0.001, 0.005, rise=40)",
+                       "cyclic(0.0005, 0.004, rise=20, fall=80, mode=triangular2)",
+                       "cyclic(0, 0.003, rise=50, mode=exp_range, factor=0.995, wave=cosine)")),
     "range_test": Plot(("range_test(1e-5, 0.1)", "range_test(1e-5, 0.05, stair=40)"), log=True),
     "repeat": Plot(("repeat(4, cosine(0.005, 0.001):100)", "repeat(2.5, 0.003:40, linear(0.0005):80), 0.0005")),
     "experiment": Plot((EXPERIMENT,), steps=520),

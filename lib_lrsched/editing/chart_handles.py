@@ -165,6 +165,15 @@ def handles_of(plan: Plan) -> list[Handle]:
     return [Handle(p, tuple(sorted(groups[p.item, p.param]))) for row in rows for p in row.points if p not in doubled]
 
 
+def label_of(plan: Plan, point: Point) -> str:
+    """What the form calls the parameter that a point moves."""
+    segment = plan.segments[point.item[0]]
+    for number in point.item[1:]:
+        assert segment.passes is not None
+        segment = segment.passes.first[number]
+    return next(p.label for p in segment.entry.params if p.name == point.param)
+
+
 class _Stretch(NamedTuple):
     """A segment, counted from step ``start`` of the run and trained as far as ``stop``, and where its item stands."""
 

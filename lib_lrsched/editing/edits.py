@@ -15,7 +15,7 @@ from lib_lrsched.schedule.arguments import match
 from lib_lrsched.schedule.other_names import read
 from lib_lrsched.schedule.plan import Plan
 from lib_lrsched.schedule.rates import rate_text
-from lib_lrsched.schedule.shapes import REQUIRED, Shape
+from lib_lrsched.schedule.shapes import REQUIRED, SHAPES, Shape
 from lib_lrsched.schedule.units import Clock, is_minus_one
 
 from .outline import Path, Place, find, given_values, siblings
@@ -70,7 +70,7 @@ def set_param(old: Draft, path: Path, name: str, text: str) -> list[Change]:
         RequestError: there is no such parameter, or ``text`` is not a single value.
     """
     value = find(old.tree, path).value
-    written = _one_value(text, name)
+    written = _one_value(text, _said(value, name))
     given = given_values(value, old.source)
     if name in given:
         return [Change(*given[name].span, written)]
@@ -89,7 +89,8 @@ def unset_param(old: Draft, path: Path, name: str) -> list[Change]:
     if name not in given:
         return []
     if name in shape.either or next(p for p in shape.params if p.name == name).default is REQUIRED:
-        raise RequestError(f"{call.name} needs {' or '.join(shape.either) if name in shape.either else name}")
+        needed = " or ".join(f"`{_word(shape, one)}`" for one in (shape.either if name in shape.either else (name,)))
+        raise RequestError(f"{call.name} needs {needed}")
     stays = "b" if shape.joins and name == "a" else ""
     named = _named_behind(shape, call, given, given[name], stays)
     return named + without(old.source, [arg.span for arg in call.args], call.args.index(given[name]))
@@ -107,6 +108,12 @@ def _named_behind(shape: Shape, call: Call, given: Mapping[str, Arg], gone: Arg,
 def _word(shape: Shape, name: str) -> str:
     """What a parameter is called in a text that is written now."""
     return next(p.word for p in shape.params if p.name == name)
+
+
+def _said(value: Quantity | Call, name: str) -> str:
+    """What messages call a parameter; the name itself where there is none of that name."""
+    shape = SHAPES.get(value.name if isinstance(value, Call) else "constant")
+    return next((p.word for p in shape.params if p.name == name), name) if shape else name
 
 
 def _call_with(value: Quantity | Call, name: str, source: str) -> Call:
@@ -134,17 +141,17 @@ def _one_value(text: str, name: str) -> str:
     written = text.strip()
     arg = _only_arg(written, name)
     if arg is None or not isinstance(arg.value, (Quantity, Word)) or arg.span != (2, 2 + len(written)):
-        raise RequestError(f"{name} is one value, such as 0.005 or 20%, got `{written}`")
+        raise RequestError(f"`{name}` is one value, such as 0.005 or 20%, got `{written}`")
     return written
 
 
 def _only_arg(written: str, name: str) -> Arg | None:
     if not written:
-        raise RequestError(f"{name} has no value")
+        raise RequestError(f"`{name}` has no value")
     try:
         items = read(f"x({written}\n)").items
     except ScheduleError as error:
-        raise RequestError(f"{name}: {error.message}") from error
+        raise RequestError(f"`{name}`: {error.message}") from error
     call = items[0].value
     if len(items) > 1 or not isinstance(call, Call) or len(call.args) != 1 or call.args[0].name is not None:
         return None

@@ -27,7 +27,7 @@ def _shape(shape: Shape) -> dict[str, Any]:
 
 def _param(p: Param) -> dict[str, Any]:
     return {
-        "name": p.name, "word": p.word, "words": list(p.words), "kind": p.kind,
+        "name": p.name, "word": p.word, "words": list(p.words), "label": p.label, "kind": p.kind,
         "required": p.default is REQUIRED, "default": None if p.default is REQUIRED else p.default,
         "meaning": p.meaning, "low": _limit(p.low), "high": _limit(p.high), "open_low": p.open_low, "open_high": p.open_high,
         "choices": list(p.choices),

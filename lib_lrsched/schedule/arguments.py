@@ -48,11 +48,11 @@ def match(call: Call, clock: Clock) -> tuple[Shape, dict[str, Arg]]:
         names = names[1:]
     for name, arg in zip(names, positional):
         if name in given:
-            clock.fail(f"{_word_of(name, shape)} is given twice", given[name].span)
+            clock.fail(f"`{given[name].name}` is given twice", given[name].span)
         given[name] = arg
     for p in shape.params:
         if p.default is REQUIRED and p.name not in given:
-            clock.fail(f"{call.name} needs {p.word}, as in {shape.example}", call.span)
+            clock.fail(f"{call.name} needs `{p.word}`, as in {shape.example}", call.span)
     _check_either(call, shape, given, clock)
     _check_no_length(call, shape, given, clock)
     return shape, given
@@ -71,7 +71,7 @@ def _check_no_length(call: Call, shape: Shape, given: Mapping[str, Arg], clock: 
 
 def _check_either(call: Call, shape: Shape, given: Mapping[str, Arg], clock: Clock) -> None:
     written = [given[name] for name in shape.either if name in given]
-    names = " or ".join(_word_of(name, shape) for name in shape.either)
+    names = " or ".join(f"`{_word_of(name, shape)}`" for name in shape.either)
     if len(written) > 1:
         clock.fail(f"{call.name} takes {names}, not both: each says how long a cycle is", max(arg.span for arg in written))
     if shape.either and not written:
@@ -102,7 +102,7 @@ def _check_arguments(call: Call, shape: Shape, names: list[str], clock: Clock) -
         elif (name := _name_of(arg, shape)) not in names:
             _fail_no_parameter(call, arg, names, clock)
         elif name in seen:
-            clock.fail(f"{arg.name} is given twice", arg.span)
+            clock.fail(f"`{arg.name}` is given twice", arg.span)
         else:
             seen.add(name)
 
@@ -136,14 +136,14 @@ def _fail_no_parameter(call: Call, arg: Arg, names: list[str], clock: Clock) -> 
         clock.fail(f"{what}; did you mean `restarts(peak, floor, cycles=4)`?", arg.span)
     shape = SHAPES[call.name]
     words = [_word_of(name, shape) for name in names]
-    close = closest(arg.name, words)
-    meant = meant or (next(p.name for p in shape.params if p.word == close) if close else None)
+    close = closest(arg.name, [one for p in shape.params for one in p.words])
+    meant = meant or (next(p.name for p in shape.params if close in p.words) if close else None)
     place = {"a": ", the first value", "b": ", the second value"}.get(meant or "", "") if shape.joins else ""
     word = _word_of(meant, shape) if meant else ""
     hint = f"; did you mean `{word}`{place}?" if meant else ""
     name_span = (arg.span[0], arg.span[0] + len(arg.name))
     fix = replaced(clock.source, name_span, word) if meant else None
-    clock.fail(f"{what}{hint}; it has {', '.join(words)}", arg.span, fix)
+    clock.fail(f"{what}{hint}; it has {', '.join(f'`{one}`' for one in words)}", arg.span, fix)
 
 
 def as_end(call: Call, arg: Arg, source: str) -> str | None:
@@ -163,11 +163,12 @@ def value_of(p: Param, arg: Arg | None, length: int, clock: Clock) -> Any:
             return floor(Fraction(p.default.rstrip("%")) * Fraction(length, 100) + Fraction(1, 2))
         return p.default
     value = arg.value
+    p = p._replace(known_as=arg.name or p.known_as)  # messages speak of it by the name that it was given by
     if p.kind in ("word", "flag"):
         return _word(p, value, clock)
     if not isinstance(value, Quantity):
         assert isinstance(value, Word)
-        clock.fail(f"{p.word} is a {_KINDS[p.kind]}, got `{short(value.text)}`", value.span)
+        clock.fail(f"`{p.word}` is a {_KINDS[p.kind]}, got `{short(value.text)}`", value.span)
     if p.kind == "rate":
         number: Any = rate(value, clock)
     elif p.kind == "time":
@@ -192,18 +193,18 @@ def _word(p: Param, value: Any, clock: Clock) -> Any:
     choices = p.choices or ("yes", "no")
     text = value.text if isinstance(value, Word) else None
     if text not in choices:
-        clock.fail(f"{p.word} is one of {', '.join(choices)}{nearest(text or '', choices)}", value.span)
+        clock.fail(f"`{p.word}` is one of {', '.join(choices)}{nearest(text or '', choices)}", value.span)
     return text if p.choices else text == "yes"
 
 
 def _number(p: Param, value: Quantity, clock: Clock) -> Any:
     if value.unit:
-        clock.fail(f"{p.word} is a {_KINDS[p.kind]} without a unit, got {value.text}{value.unit}", value.span)
+        clock.fail(f"`{p.word}` is a {_KINDS[p.kind]} without a unit, got {value.text}{value.unit}", value.span)
     if p.kind == "whole":
         return _whole(p, value, clock)
     number = float(value.text)
     if not isfinite(number):
-        clock.fail(f"{p.word} is a finite number, got {value.text}", value.span)
+        clock.fail(f"`{p.word}` is a finite number, got {value.text}", value.span)
     return number
 
 
@@ -211,7 +212,7 @@ def _whole(p: Param, value: Quantity, clock: Clock) -> int:
     try:
         return int(value.text)
     except ValueError:
-        clock.fail(f"{p.word} is a whole number, got {value.text}", value.span)
+        clock.fail(f"`{p.word}` is a whole number, got {value.text}", value.span)
 
 
 def _check_range(p: Param, number: float, clock: Clock, span: Span) -> None:
@@ -221,6 +222,6 @@ def _check_range(p: Param, number: float, clock: Clock, span: Span) -> None:
         return
     low = f"above {p.low:g}" if p.open_low else f"{p.low:g} or more"
     high = "" if p.high == float("inf") else f" and {'below' if p.open_high else 'at most'} {p.high:g}"
-    clock.fail(f"{p.word} is {low}{high}, got {number:g}", span)
+    clock.fail(f"`{p.word}` is {low}{high}, got {number:g}", span)
 
 

@@ -46,7 +46,7 @@ BUILTIN = (
     ),
     _builtin(
         "Embedding: warm restarts",
-        "restarts(0.005, 1e-5, t_0=25%)",
+        "restarts(0.005, 1e-5, first_cycle=25%)",
         "Four cosine waves. Every wave ends at a low rate, so there are four points at which to compare copies.",
     ),
     _builtin(
@@ -86,7 +86,7 @@ BUILTIN = (
     ),
     _builtin(
         "Hypernetwork: warm restarts",
-        "restarts(2e-5, 1e-6, t_0=25%, peak_decay=0.8)",
+        "restarts(2e-5, 1e-6, first_cycle=25%, peak_decay=0.8)",
         "Four waves, each lower than the last. For when the images stop changing before the run is over.",
     ),
 )

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from lib_lrsched.editing import edits
-from lib_lrsched.editing.chart_handles import boundaries_of, change_unit, handles_of, move_boundary, set_rate
+from lib_lrsched.editing.chart_handles import Handle, boundaries_of, change_unit, handles_of, label_of, move_boundary, set_rate
 from lib_lrsched.editing.edits import Draft, Edited, Planner
 from lib_lrsched.editing.inserting import insert_item
 from lib_lrsched.editing.outline import Path, describe_items
@@ -103,8 +103,12 @@ def items_answer(request: ItemsRequest) -> dict[str, Any]:
     return {
         "items": found,
         "boundaries": [] if made is None else [b._asdict() for b in boundaries_of(made)],
-        "handles": [] if made is None else [h.point._asdict() | {"moves": h.moves} for h in handles_of(made)],
+        "handles": [] if made is None else [_handle(made, one) for one in handles_of(made)],
     }
+
+
+def _handle(made: Plan, handle: Handle) -> dict[str, Any]:
+    return handle.point._asdict() | {"label": label_of(made, handle.point), "moves": handle.moves}
 
 
 def _planned(request: ItemsRequest) -> Plan | None:

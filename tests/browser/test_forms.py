@@ -146,7 +146,7 @@ def test_error_a_value_that_cannot_be_planned_is_said_and_the_text_stays(page: P
     write(page, "rex(0.005, 1e-5, d=0.5)")
     field(page, "d").fill("2")
     field(page, "d").press("Enter")
-    expect(page.locator("#lrsched_item [role=alert]")).to_have_text("d is 0 or more and below 1, got 2")
+    expect(page.locator("#lrsched_item [role=alert]")).to_have_text("`d` is 0 or more and below 1, got 2")
     expect(field(page, "d")).to_have_attribute("aria-invalid", "true")
     expect(page.locator(TEXT)).to_have_value("rex(0.005, 1e-5, d=0.5)")
 
@@ -179,7 +179,7 @@ def test_a_boundary_is_dragged_and_escape_lets_go(page: Page) -> None:
 def test_a_rate_is_dragged_and_what_it_is_joined_to_comes_along(page: Page, axis: str) -> None:
     open_tab(page)
     page.click(f"#lrsched_chart_axis [data-axis={axis}]")
-    rate = grip(page, "a of cosine(0.005, 1e-5)")
+    rate = grip(page, "from of cosine(0.005, 1e-5)")
     pull(page, rate, 0, 50)
     expect(page.locator(GHOST)).to_be_attached()
     page.mouse.up()
@@ -195,7 +195,7 @@ def test_a_rate_is_dragged_and_what_it_is_joined_to_comes_along(page: Page, axis
 def test_a_rate_inside_a_repeat_is_dragged_in_its_first_pass(page: Page) -> None:
     open_tab(page)
     write(page, "0.001:100, repeat(5, cosine(0.005, 1e-4):300)")
-    rate = grip(page, "a of cosine(0.005, 1e-4):300")
+    rate = grip(page, "from of cosine(0.005, 1e-4):300")
     expect(rate).to_have_count(1)
     pull(page, rate, 0, 60)
     page.mouse.up()
@@ -222,7 +222,7 @@ def test_arrow_keys_move_a_grip_and_enter_writes(page: Page) -> None:
     expect(page.locator(TEXT)).to_have_value(re.compile(r"^0.005:[\d.]+%, 0.001$"))
     expect(boundary).to_be_focused()
     assert plan(page.input_value(TEXT), total_steps=2000).segments[0].stop == int(shown)
-    rate = grip(page, "v of 0.001").first
+    rate = grip(page, "value of 0.001").first
     rate.focus()
     page.keyboard.press("ArrowUp")
     assert float(rate.get_attribute("aria-valuenow") or 0) > 0.001

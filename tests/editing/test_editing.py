@@ -312,7 +312,7 @@ def test_a_set_parameter_says_its_value_and_goes_back_to_its_default(text: str, 
     assert values_of(after, number)[param["name"]] == value
     assert_only_changed(text, after, {number})
     if known.name in SHAPES[item["shape"]].either:
-        with pytest.raises(RequestError, match="needs t_0 or cycles"):
+        with pytest.raises(RequestError, match="needs `first_cycle` or `cycles`"):
             edit(after, "unset", number, param=param["name"])
     elif known.default is not REQUIRED and not (known.name == "a" and number == 0):
         try:
@@ -444,7 +444,7 @@ def test_the_run_gives_items_their_points():
 
 SET_V = {"do": "set", "item": [0], "param": "v"}
 END = {"do": "end", "item": [0]}
-ONE_VALUE = "v is one value, such as 0.005 or 20%, got"
+ONE_VALUE = "`value` is one value, such as 0.005 or 20%, got"
 ONE_END = "an end is one time, such as 100, 20%, 3ep or +50, got"
 NOT_RUN = "this segment does not run: it starts after the end, or after a segment without one"
 
@@ -457,12 +457,12 @@ NOT_RUN = "this segment does not run: it starts after the end, or after a segmen
         ("0.1", {"do": "delete", "item": [0]}, "a schedule has at least one segment, and a repeat too"),
         ("0.1", SET_V | {"param": "a", "value": "1"}, "constant has no `a` to change"),
         ("cosine(1, 0)", SET_V | {"param": "c", "value": "1"}, "cosine has no `c` to change"),
-        ("cosine(1, 0)", {"do": "unset", "item": [0], "param": "b"}, "cosine needs b"),
-        ("0.1", SET_V | {"value": ""}, "v has no value"),
+        ("cosine(1, 0)", {"do": "unset", "item": [0], "param": "b"}, "cosine needs `to`"),
+        ("0.1", SET_V | {"value": ""}, "`value` has no value"),
         ("0.1", SET_V | {"value": "1, 2"}, f"{ONE_VALUE} `1, 2`"),
         ("0.1", SET_V | {"value": "1), 2, x(3"}, f"{ONE_VALUE} `1), 2, x(3`"),
         ("0.1", SET_V | {"value": "v=1"}, f"{ONE_VALUE} `v=1`"),
-        ("0.1", SET_V | {"value": "+"}, "v: expected a number, found `+`"),
+        ("0.1", SET_V | {"value": "+"}, "`value`: expected a number, found `+`"),
         ("0.1", END | {"value": "5, 2"}, f"{ONE_END} `5, 2`"),
         ("0.1", END | {"value": "5 # all"}, f"{ONE_END} `5 # all`"),
         ("0.1", END | {"value": "x"}, "the end: expected a number, found `x`"),
@@ -496,7 +496,7 @@ def test_error_a_unit_that_the_run_does_not_know():
 @pytest.mark.parametrize(("text", "param", "value", "after"), [
     ("restarts(0.005, 1e-5, t_0=25%, warmup=2)", "cycles", "4", "restarts(0.005, 1e-5, cycles=4, warmup=2)"),
     ("restarts(0.005, 1e-5, cycles=4)", "t_0", "50%", "restarts(0.005, 1e-5, first_cycle=50%)"),
-    ("restarts(0.005, 0, 20, 2)", "cycles", "4", "restarts(0.005, 0, cycles=4, t_mult=2)"),
+    ("restarts(0.005, 0, 20, 2)", "cycles", "4", "restarts(0.005, 0, cycles=4, growth=2)"),
     ("restarts(0.005, t_0=20)", "t_0", "30", "restarts(0.005, t_0=30)"),
 ])
 def test_of_two_parameters_that_say_the_same_the_one_that_is_set_takes_the_others_place(text, param, value, after):

@@ -171,7 +171,7 @@ def test_other_commas_are_left_alone(text: str) -> None:
 
 # Names of other programs ----------------------------------------------------------------------
 
-RESTARTS = "it has peak, floor, first_cycle, t_mult, peak_decay, warmup, cycles"
+RESTARTS = "it has `peak`, `floor`, `first_cycle`, `growth`, `peak_decay`, `warmup`, `cycles`"
 ITS_END = "it takes as long as its segment, whose end stands after the brackets, as in cosine(0.005, 1e-5):1000"
 WARMUP = "a warm-up is a segment of its own before this one, as in warmup(0.005):100"
 NAMES = [
@@ -182,13 +182,14 @@ NAMES = [
     ("constant_with_warmup(1, 50)", "no shape `constant_with_warmup`; did you mean `warmup(v):N, v`?", None),
     ("constant_with_warmup", "expected a rate or a shape, found `constant_with_warmup`; did you mean `warmup(v):N, v`?", None),
     ("cosine(1, eta_min=0.1)",
-     "cosine has no `eta_min`; did you mean `to`, the second value?; it has from, to", "cosine(1, to=0.1)"),
+     "cosine has no `eta_min`; did you mean `to`, the second value?; it has `from`, `to`", "cosine(1, to=0.1)"),
     ("cosine(lr=1, eta_min=0)",
-     "cosine has no `lr`; did you mean `from`, the first value?; it has from, to", "cosine(from=1, to=0)"),
+     "cosine has no `lr`; did you mean `from`, the first value?; it has `from`, `to`", "cosine(from=1, to=0)"),
     ("restarts(1, T_0=9, T_mult=2)",
-     f"restarts has no `T_0`; did you mean `first_cycle`?; {RESTARTS}", "restarts(1, first_cycle=9, t_mult=2)"),
+     f"restarts has no `T_0`; did you mean `first_cycle`?; {RESTARTS}", "restarts(1, first_cycle=9, growth=2)"),
     ("restarts(1, num_cycles=2)", f"restarts has no `num_cycles`; did you mean `cycles`?; {RESTARTS}", "restarts(1, cycles=2)"),
-    ("step(1, step_size=9)", "step has no `step_size`; did you mean `every`?; it has v, every, gamma", "step(1, every=9)"),
+    ("step(1, step_size=9)",
+     "step has no `step_size`; did you mean `every`?; it has `from`, `every`, `factor`", "step(1, every=9)"),
     ("cosine(1, 0, T_max=50)", f"cosine has no `T_max`: {ITS_END}", "cosine(1, 0):50"),
     ("cosine(1, 0, T_max=50):60", f"cosine has no `T_max`: {ITS_END}", None),
     ("cosine(1, 0, warmup_steps=5)", f"cosine has no `warmup_steps`; {WARMUP}", None),

@@ -286,7 +286,12 @@ def test_two_shapes_or_texts_of_the_language_are_no_list(source: str) -> None:
 KNOWN_NAMES = [
     ("cosine(from=0.005, to=1e-5)", "cosine(a=0.005, b=1e-5)"), ("0.005:9, linear(to=1e-5)", "0.005:9, linear(b=1e-5)"),
     ("warmup(to=0.005, from=1e-5)", "warmup(v=0.005, start=1e-5)"), ("onecycle(peak=0.005)", "onecycle(max_lr=0.005)"),
-    ("restarts(0.005, first_cycle=20)", "restarts(0.005, t_0=20)"), ("range_test(from=1e-5, to=1)", "range_test(low=1e-5, high=1)"),
+    ("restarts(0.005, first_cycle=20, growth=2)", "restarts(0.005, t_0=20, t_mult=2)"),
+    ("constant(value=0.005)", "constant(v=0.005)"), ("inverse_sqrt(from=1, timescale=9)", "inverse_sqrt(v=1, timescale=9)"),
+    ("step(from=1, every=9, factor=0.5)", "step(v=1, every=9, gamma=0.5)"), ("decay(1, factor=0.9)", "decay(1, gamma=0.9)"),
+    ("cyclic(0, 1, rise=5, fall=9, mode=exp_range, factor=0.9)",
+     "cyclic(0, 1, step_size=5, step_size_down=9, mode=exp_range, gamma=0.9)"),
+    ("rex(1, 0, bend=0.5)", "rex(1, 0, d=0.5)"), ("range_test(from=1e-5, to=1)", "range_test(low=1e-5, high=1)"),
 ]
 
 
@@ -296,9 +301,20 @@ def test_a_parameter_can_be_given_by_the_name_that_people_know_and_by_its_old_on
     assert made[0] == made[1]
 
 
+def test_error_what_is_wrong_with_a_value_is_said_with_the_name_that_it_was_given_by() -> None:
+    for name in ("factor", "gamma"):
+        with pytest.raises(ScheduleError, match=f"`{name}` is 0 or more, got -1"):
+            plan(f"decay(1, {name}=-1)", total_steps=9)
+    with pytest.raises(ScheduleError, match="decay has no `gama`; did you mean `factor`"):
+        plan("decay(1, gama=0.9)", total_steps=9)
+
+
 def test_no_two_parameters_of_a_shape_share_a_name() -> None:
     for shape in ENTRIES:
+        labels = [p.label for p in shape.params]
+        assert len(labels) == len(set(labels)), shape.name
+        assert not [label for label in labels if "_" in label or label in ("v", "d", "gamma")], shape.name
         words = [word for p in shape.params for word in p.words]
         assert len(words) == len(set(words)), shape.name
-    with pytest.raises(ScheduleError, match="b is given twice"):
+    with pytest.raises(ScheduleError, match="`b` is given twice"):
         plan("cosine(to=1, b=2)", total_steps=9)

@@ -92,7 +92,8 @@ def test_the_table_of_shapes_is_the_planners():
         assert [p["name"] for p in shape["params"]] == [p.name for p in row.params]
         assert [p["required"] for p in shape["params"]] == [p.default is REQUIRED for p in row.params]
     assert set(shapes[0]["params"][0]) == {
-        "name", "word", "words", "kind", "required", "default", "meaning", "low", "high", "open_low", "open_high", "choices",
+        "name", "word", "words", "label", "kind", "required", "default", "meaning", "low", "high", "open_low", "open_high",
+        "choices",
     }  # fmt: skip
 
 

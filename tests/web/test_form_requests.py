@@ -31,7 +31,7 @@ def test_a_text_has_items_and_points():
     assert status == 200
     assert [item["text"] for item in answer["items"]] == ["0.005:2ep", "1e-3"]
     assert answer["boundaries"] == [{"item": [0], "step": 4, "low": 1, "high": 99}]
-    assert answer["handles"][0] == {"item": [0], "param": "v", "step": 0, "rate": 0.005, "moves": [[[0], "v"]]}
+    assert answer["handles"][0] == {"item": [0], "param": "v", "label": "value", "step": 0, "rate": 0.005, "moves": [[[0], "v"]]}
 
 
 def test_a_text_that_cannot_be_planned_has_items_and_no_points():

@@ -63,7 +63,7 @@ export class ParamField {
         this.input.dataset.param = param.name;
         const hint = [param.meaning, range(param)].filter(Boolean).join("; ");
         this.node = el("label", {class: "lrsched-field lrsched-param"},
-            el("code", {text: param.word}), this.input, el("small", {class: "lrsched-hint", text: hint}));
+            el("span", {text: `${param.label} `}, param.label === param.word.replaceAll("_", " ") ? null : el("code", {text: param.word})), this.input, el("small", {class: "lrsched-hint", text: hint}));
     }
 
     /** Shows what the text says; null where it says nothing. */

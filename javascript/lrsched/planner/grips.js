@@ -50,7 +50,7 @@ export class Grips {
         const grip = this.grips.get(name) ?? this.#make(spot.kind);
         this.grips.set(name, grip);
         grip.spot = spot;
-        const what = spot.kind === "boundary" ? "End" : spot.param;
+        const what = spot.kind === "boundary" ? "End" : spot.label;
         grip.node.setAttribute("aria-label", `${what} of ${text}: arrow keys move it, Enter writes it`);
         this.#describe(grip, spot.kind === "boundary" ? spot.step : spot.rate);
     }
@@ -226,7 +226,7 @@ export class Grips {
 
     #describe({node, spot}, value) {
         node.setAttribute("aria-valuenow", String(value));
-        node.setAttribute("aria-valuetext", spot.kind === "boundary" ? `step ${formatCount(value)}` : `${spot.param} ${formatRate(value, 3)}`);
+        node.setAttribute("aria-valuetext", spot.kind === "boundary" ? `step ${formatCount(value)}` : `${spot.label} ${formatRate(value, 3)}`);
     }
 }
 

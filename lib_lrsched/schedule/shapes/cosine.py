@@ -152,8 +152,9 @@ def _settle_restarts(p: Params, n: int) -> Params:
 
 def _restarts(p: Params, _: int) -> Built:
     if p["warmup"] >= p["t_0"]:
-        cycle = f"t_0 is {p['t_0']}" if p["cycles"] is None else f"the first of {p['cycles']} cycles is {float(p['t_0']):g}"
-        raise ShapeError("warmup", f"the warm-up is shorter than a cycle: warmup is {p['warmup']} steps, {cycle}")
+        several = f"the first of {p['cycles']} cycles is {float(p['t_0']):g}"
+        cycle = f"`first_cycle` is {p['t_0']}" if p["cycles"] is None else several
+        raise ShapeError("warmup", f"the warm-up is shorter than a cycle: `warmup` is {p['warmup']} steps, {cycle}")
     curve = restarts_curve(p["peak"], p["floor"], (p["t_0"], p["t_mult"]), p["peak_decay"], p["warmup"])
     def largest(j: int) -> float:
         cycles, start, length = j // p["t_0"], 0, p["t_0"]
@@ -179,10 +180,12 @@ RESTARTS = Shape(
         Param("peak", "rate", REQUIRED, "rate at which a cycle starts"),
         Param("floor", "rate", 0.0, "rate towards which it falls"),
         Param("t_0", "time", None, "length of the first cycle; give this or cycles", low=1, known_as="first_cycle"),
-        Param("t_mult", "whole", 1, "each cycle is this many times as long as the one before", low=1),
-        Param("peak_decay", "number", 1.0, "factor from one cycle's peak to the next"),
-        Param("warmup", "time", 0, "steps of linear warm-up at the start of each cycle"),
-        Param("cycles", "whole", None, "number of cycles that fill the segment, the last one ending with it; sets t_0", low=1),
+        Param("t_mult", "whole", 1, "each cycle is this many times as long as the one before", low=1, known_as="growth",
+              shown_as="cycle growth"),
+        Param("peak_decay", "number", 1.0, "factor from one cycle's peak to the next", shown_as="peak factor"),
+        Param("warmup", "time", 0, "steps of linear warm-up at the start of each cycle", shown_as="warm-up"),
+        Param("cycles", "whole", None, "number of cycles that fill the segment, the last one ending with it; sets first_cycle",
+              low=1),
     ),
     build=_restarts,
     formula=restarts,
@@ -287,11 +290,13 @@ ONECYCLE = Shape(
     summary="One rise, one fall to almost nothing",
     params=(
         Param("max_lr", "rate", REQUIRED, "highest rate", known_as="peak"),
-        Param("pct_start", "number", 0.3, "fraction of the segment that climbs", high=1.0, open_low=True, open_high=True),
-        Param("div_factor", "number", 25.0, "max_lr divided by this is the first rate", open_low=True),
-        Param("final_div_factor", "number", 1e4, "the first rate divided by this is the last one", open_low=True),
-        Param("anneal", "word", "cos", "form of the ramps", choices=("cos", "linear")),
-        Param("three_phase", "flag", False, "come down the way it went up, then fall on"), *MOMENTUM,
+        Param("pct_start", "number", 0.3, "fraction of the segment that climbs", high=1.0, open_low=True, open_high=True,
+              shown_as="part that climbs"),
+        Param("div_factor", "number", 25.0, "peak divided by this is the first rate", open_low=True, shown_as="peak / first rate"),
+        Param("final_div_factor", "number", 1e4, "the first rate divided by this is the last one", open_low=True,
+              shown_as="first / last rate"),
+        Param("anneal", "word", "cos", "form of the ramps", choices=("cos", "linear"), shown_as="ramps"),
+        Param("three_phase", "flag", False, "come down the way it went up, then fall on", shown_as="three ramps"), *MOMENTUM,
     ),
     build=_onecycle,
     formula=onecycle,
@@ -328,7 +333,8 @@ REX = Shape(
     summary="Stays high for long, then falls fast",
     params=(
         param_a(), param_b(),
-        Param("d", "number", 0.9, "0 is a straight line; near 1 the rate stays high for longer", high=1.0, open_high=True),
+        Param("d", "number", 0.9, "0 is a straight line; near 1 the rate stays high for longer", high=1.0, open_high=True,
+              known_as="bend"),
     ),
     build=lambda p, n: Built(rex_curve(p["a"], p["b"], p["d"], n), p["b"]),
     formula=rex,
@@ -390,7 +396,8 @@ WSD = Shape(
     summary="Warm-up, hold, decay",
     params=(
         Param("peak", "rate", REQUIRED, "rate that is held"), Param("floor", "rate", 0.0, "rate at both ends"),
-        Param("warmup", "time", "10%", "steps of linear warm-up"), Param("decay", "time", "20%", "steps of the fall at the end"),
+        Param("warmup", "time", "10%", "steps of linear warm-up", shown_as="warm-up"),
+        Param("decay", "time", "20%", "steps of the fall at the end"),
         Param("curve", "word", "linear", "form of the fall", choices=("linear", "cosine", "sqrt")),
     ),
     build=_wsd,

@@ -54,7 +54,7 @@ def _settle_cyclic(p: Params, _: int) -> Params:
 def _cyclic(p: Params, n: int) -> Built:
     low, high = p["low"], p["high"]
     if high < low:
-        raise ShapeError("high", f"high is low or more: low is {low:g}, high is {high:g}")
+        raise ShapeError("high", f"`high` is `low` or more: `low` is {low:g}, `high` is {high:g}")
     height, cycle = triangle(p["step_size"], p["step_size_down"], p["wave"])
     tall = amplitude(p["mode"], p["gamma"], cycle)
 
@@ -75,7 +75,7 @@ def _check_momentum(p: Params, n: int) -> None:
     swing = p["max_momentum"] - p["base_momentum"]
     extreme = p["max_momentum"] - (grown(swing, p["gamma"], n - 1) if swing > 0 else -grown(-swing, p["gamma"], n - 1))
     if not 0.0 <= extreme < 1.0:
-        message = f"gamma {p['gamma']:g} lets momentum leave 0 to 1 within {n} steps; cycle_momentum=no leaves it alone"
+        message = f"a `factor` of {p['gamma']:g} lets momentum leave 0 to 1 within {n} steps; `cycle_momentum=no` leaves it alone"
         raise ShapeError("gamma", message)
 
 
@@ -100,18 +100,21 @@ CYCLIC = Shape(
     summary="Up and down in triangles",
     params=(
         Param("low", "rate", REQUIRED, "lowest rate"), Param("high", "rate", REQUIRED, "highest rate"),
-        Param("step_size", "time", REQUIRED, "steps from low to high", low=1),
-        Param("step_size_down", "time", None, "steps back to low; as many as up when left out", low=1),
-        Param("mode", "word", "triangular", "whether cycles keep their height", choices=("triangular", "triangular2", "exp_range")),
-        Param("gamma", "number", 1.0, "exp_range: factor of the height at each step"),
-        Param("wave", "word", "linear", "form of the ramps", choices=("linear", "cosine")), *MOMENTUM,
+        Param("step_size", "time", REQUIRED, "steps from low to high", low=1, known_as="rise", shown_as="steps up"),
+        Param("step_size_down", "time", None, "steps back to low; as many as up when left out", low=1, known_as="fall",
+              shown_as="steps down"),
+        Param("mode", "word", "triangular", "whether cycles keep their height", choices=("triangular", "triangular2", "exp_range"),
+              shown_as="height"),
+        Param("gamma", "number", 1.0, "exp_range: factor of the height at each step", known_as="factor",
+              shown_as="factor per step"),
+        Param("wave", "word", "linear", "form of the ramps", choices=("linear", "cosine"), shown_as="ramps"), *MOMENTUM,
     ),
     build=_cyclic,
     formula=cyclic,
     torch=_cyclic_torch,
     handles=_cyclic_handles,
-    example="cyclic(1e-5, 0.005, step_size=50)",
-    button="cyclic(1e-4, 0.005, step_size=10%)",
+    example="cyclic(1e-5, 0.005, rise=50)",
+    button="cyclic(1e-4, 0.005, rise=10%)",
     reference="torch CyclicLR; Smith 2017",
     page=PAGE,
     other_names=("triangular", "triangular2", "clr"),
@@ -144,9 +147,9 @@ def range_test(j: int, n: int, low: float, high: float, mode: str, stair: int) -
 
 def _range_test(p: Params, n: int) -> Built:
     if p["mode"] == "exp":
-        for name in ("low", "high"):
+        for name, word in (("low", "from"), ("high", "to")):
             if p[name] <= 0:
-                raise ShapeError(name, f"an exponential range test needs rates above 0; {name} is {p[name]:g}")
+                raise ShapeError(name, f"an exponential range test needs rates above 0; `{word}` is {p[name]:g}")
     return Built(range_test_curve(p["low"], p["high"], p["mode"], p["stair"], n), p["high"])
 
 
@@ -160,8 +163,8 @@ RANGE_TEST = Shape(
     params=(
         Param("low", "rate", REQUIRED, "rate on the first step", known_as="from"),
         Param("high", "rate", REQUIRED, "rate on the last step", known_as="to"),
-        Param("mode", "word", "exp", "form of the climb", choices=("exp", "linear")),
-        Param("stair", "time", 1, "steps that share a rate", low=1),
+        Param("mode", "word", "exp", "form of the climb", choices=("exp", "linear"), shown_as="climb"),
+        Param("stair", "time", 1, "steps that share a rate", low=1, shown_as="steps per rate"),
     ),
     build=_range_test,
     formula=range_test,

@@ -45,6 +45,12 @@ class Param(NamedTuple):
     open_high: bool = False
     choices: tuple[str, ...] = ()
     known_as: str = ""
+    shown_as: str = ""
+
+    @property
+    def label(self) -> str:
+        """What a form and a chart's handle call it."""
+        return self.shown_as or self.word.replace("_", " ")
 
     @property
     def word(self) -> str:
@@ -136,14 +142,16 @@ def param_b(**limits: Any) -> Param:
     return Param("b", "rate", REQUIRED, "rate that is reached at the segment's end", known_as="to", **limits)
 
 
-def param_v(meaning: str, known_as: str = "") -> Param:
+def param_v(meaning: str, known_as: str = "from") -> Param:
     return Param("v", "rate", REQUIRED, meaning, known_as=known_as)
 
 
 MOMENTUM = (
-    Param("cycle_momentum", "flag", True, "drive momentum (Adam's beta1) against the rate"),
-    Param("base_momentum", "number", 0.85, "momentum where the rate is highest", high=1.0, open_high=True),
-    Param("max_momentum", "number", 0.95, "momentum where the rate is lowest", high=1.0, open_high=True),
+    Param("cycle_momentum", "flag", True, "drive momentum (Adam's beta1) against the rate", shown_as="momentum too"),
+    Param("base_momentum", "number", 0.85, "momentum where the rate is highest", high=1.0, open_high=True,
+          shown_as="lowest momentum"),
+    Param("max_momentum", "number", 0.95, "momentum where the rate is lowest", high=1.0, open_high=True,
+          shown_as="highest momentum"),
 )
 
 # Handles of several shapes --------------------------------------------------------------------

@@ -28,7 +28,7 @@ def _constant_handles(_: Params, __: int, trained: int) -> Iterable[tuple[str, i
 CONSTANT = Shape(
     name="constant",
     summary="One rate",
-    params=(param_v("the rate"),),
+    params=(param_v("the rate", "value"),),
     build=lambda p, _: Built(constant_curve(p["v"]), p["v"]),
     formula=constant,
     torch=lambda p, _: Torch(p["v"], "ConstantLR", {"factor": 1.0, "total_iters": 1}),
@@ -169,15 +169,15 @@ def _step(p: Params, n: int) -> Built:
 
 STEP = Shape(
     name="step",
-    summary="Times gamma at every so many steps",
+    summary="Times a factor at every so many steps",
     params=(param_v("rate to start with"), Param("every", "time", REQUIRED, "steps between two cuts", low=1),
-            Param("gamma", "number", 0.1, "factor of each cut")),
+            Param("gamma", "number", 0.1, "factor of each cut", known_as="factor", shown_as="factor per cut")),
     build=_step,
     formula=step,
     torch=lambda p, _: Torch(p["v"], "StepLR", {"step_size": p["every"], "gamma": p["gamma"]}),
     handles=at_start,
-    example="step(0.005, every=500, gamma=0.5)",
-    button="step(0.005, every=20%, gamma=0.5)",
+    example="step(0.005, every=500, factor=0.5)",
+    button="step(0.005, every=20%, factor=0.5)",
     reference="torch StepLR",
     page=PAGE,
     other_names=("stepdecay",),
@@ -204,13 +204,16 @@ def _decay(p: Params, n: int) -> Built:
 
 DECAY = Shape(
     name="decay",
-    summary="Times gamma at every step",
-    params=(param_v("rate to start with"), Param("gamma", "number", REQUIRED, "factor of each step")),
+    summary="Times a factor at every step",
+    params=(
+        param_v("rate to start with"),
+        Param("gamma", "number", REQUIRED, "factor of each step", known_as="factor", shown_as="factor per step"),
+    ),
     build=_decay,
     formula=decay,
     torch=lambda p, _: Torch(p["v"], "ExponentialLR", {"gamma": p["gamma"]}),
     handles=at_start,
-    example="decay(0.005, gamma=0.999)",
+    example="decay(0.005, factor=0.999)",
     button="decay(0.005, 0.999)",
     reference="torch ExponentialLR",
     page=PAGE,
