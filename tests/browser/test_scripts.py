@@ -154,6 +154,24 @@ def test_an_item_boundary_is_outside_brackets_words_and_comments(call, text, car
     assert call("base/text.js", "itemBoundary", text, caret) == place
 
 
+def former(*texts: str) -> list[dict[str, str]]:
+    return [{"kind": "rate", "text": text} for text in texts]
+
+
+@pytest.mark.parametrize(("kept", "before", "text", "after"), [
+    ([], "a", "b", ["a"]), ([], "a", "a", []), ([], " ", "b", []), (["b", "c"], "a", "b", ["a", "c"]),
+    (["a", "c"], "a", "b", ["a", "c"]), (["c", "d", "e"], "a", "b", ["a", "c", "d"]), (["a", "c"], "", "b", ["a", "c"]),
+])  # fmt: skip
+def test_a_former_text_is_kept_once_and_not_beside_the_editor(call, kept, before, text, after):
+    found = call("planner/former_texts.js", "withFormer", former(*kept), former(before)[0], text)
+    assert [one["text"] for one in found] == after
+
+
+def test_a_former_clip_text_is_another_than_the_same_rate(call):
+    clip = {"kind": "clip", "text": "1"}
+    assert call("planner/former_texts.js", "withFormer", [clip], former("0.5")[0], "1") == [*former("0.5"), clip]
+
+
 def param(*words: str, kind: str = "rate", choices: tuple[str, ...] = ()) -> dict[str, Any]:
     return {"word": words[0], "words": words, "kind": kind, "choices": choices, "meaning": ""}
 

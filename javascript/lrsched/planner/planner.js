@@ -80,6 +80,28 @@ export class Planner {
         if (typeof text === "string") this.editor.setText(text);
     }
 
+    /** The text of a kind: the editor's, or the one that comes back when that kind is chosen. */
+    textOf(kind) {
+        return kind === this.kind ? this.editor.text : this.texts[kind];
+    }
+
+    /** Whether a text is the page's own, which nobody has written. */
+    isFirst(kind, text) {
+        return text === FIRST_TEXTS[kind] || (kind === "rate" && text === this.editor.area.defaultValue);
+    }
+
+    /** What stands around the text: {fields, run, way}. */
+    around() {
+        const {id: run = null, way = null} = this.form.continued ?? {};
+        return {fields: this.form.values, run, way};
+    }
+
+    /** Puts a text back with what stood around it. */
+    restore(values, {run, way}) {
+        this.open(values);
+        this.continuation.take(run, way);
+    }
+
     /** Rate and clip have a text each, which comes back when it is chosen again. */
     #fieldsChanged() {
         const kind = this.form.get("kind");
