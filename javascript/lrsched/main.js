@@ -1,6 +1,6 @@
 // Starts the parts when their markup is on the page, and brings them back when gradio redraws it.
 import {byId, isShown} from "./base/dom.js";
-import {openTab} from "./base/tabs.js";
+import {openTab, OURS} from "./base/tabs.js";
 import {OptionsBox} from "./options/options_box.js";
 import {settingsOf} from "./planner/continuation.js";
 import {Hello} from "./planner/hello.js";
@@ -11,6 +11,7 @@ import {NowLine} from "./runs/now_line.js";
 import {RunProfile} from "./runs/run_profile.js";
 import {RunsWatcher} from "./runs/runs_watcher.js";
 import {guardErrorBox} from "./train/error_box.js";
+import {Arrival} from "./train/arrival.js";
 import * as fields from "./train/fields.js";
 import {Profiles} from "./train/profiles.js";
 import {TrainHelpers} from "./train/train_helpers.js";
@@ -18,7 +19,6 @@ import {TrainOffer} from "./trials/train_offer.js";
 import {TrialStore} from "./trials/trial_store.js";
 import {TrialsCard} from "./trials/trials_card.js";
 
-const OURS = "LR Schedule";
 const SETTLE_MS = 200;
 const REREAD_MS = 1000;
 
@@ -43,12 +43,15 @@ function trials() {
 }
 
 function startHelpers() {
-    const helpers = new TrainHelpers({onShow: showRun, onChosen: () => parts.tab?.watcher.files.again()});
+    const onEdit = (target, resume) => parts.tab?.transfer.edit(target, resume) ?? Promise.resolve(`There is no tab ${OURS} on this page.`);
+    const helpers = new TrainHelpers({onShow: showRun, onChosen: () => parts.tab?.watcher.files.again(), onEdit});
     const options = new OptionsBox(helpers.resumes, {onChange: () => helpers.preflight.again()});
     helpers.reference.setOptions(options);
     helpers.profiles = new Profiles(helpers.reference, options);
     helpers.add(options);
     helpers.add(helpers.profiles);
+    helpers.arrival = new Arrival();
+    helpers.add(helpers.arrival);
     const onUse = (trial) => parts.tab.trials.use(trial);
     for (const kind of ["embedding", "hypernetwork"]) {
         helpers.add(new TrainOffer(kind, trials(), {onUse, onShow: () => parts.tab.trials.reveal()}));
@@ -69,7 +72,13 @@ function startTab(page) {
     parts.tab?.trials.end();
     const planner = new Planner();
     const hello = new Hello(planner.presets);
-    const transfer = new Transfer(planner, {onResumeChosen: (kind) => parts.helpers?.resumes[kind].again()});
+    const transfer = new Transfer(planner, {
+        onResumeChosen: (kind) => parts.helpers?.resumes[kind].again(),
+        onArrived: (field, said, how) => {
+            parts.helpers?.refresh();
+            parts.helpers?.arrival.show(field, said, how);
+        },
+    });
     const now = new NowLine({onJump: (one) => jump(one)});
     const watcher = new RunsWatcher({
         onProgress: (list) => {
@@ -82,10 +91,12 @@ function startTab(page) {
         },
         onContinue: (id) => {
             planner.continuation.plan(id);
+            if (planner.continuation.run !== null) transfer.opened(planner.continuation.run);
             page.scrollIntoView({block: "start"});
         },
         onOpen: (run, settings) => {
             planner.open({...settingsOf(run), folder: settings?.data_root ?? null});
+            transfer.opened(run);
             page.scrollIntoView({block: "start"});
         },
     });

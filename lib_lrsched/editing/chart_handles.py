@@ -30,12 +30,17 @@ MOST_DIGITS = 4
 
 
 class Boundary(NamedTuple):
-    """An item's end: it is at ``step``, and can be anywhere from ``low`` to ``high``."""
+    """An item's end: it is at ``step``, and can be anywhere from ``low`` to ``high`` within the run.
+
+    ``most`` is the last step where it can be if the run is no limit, since the items behind it need room before a written end of
+    theirs; None where there is none. A text can end an item behind the run's last step: so can ``step``.
+    """
 
     item: Path
     step: int
     low: int
     high: int
+    most: int | None
 
 
 class Point(NamedTuple):
@@ -58,19 +63,18 @@ class Handle(NamedTuple):
 
 
 def boundaries_of(plan: Plan) -> list[Boundary]:
-    """The written ends within the run."""
+    """The written ends of the items that run."""
     if len(plan.segments) > MOST_SEGMENTS:
         return []
-    return [_boundary(plan, i) for i, s in enumerate(plan.segments) if is_written(s.item.end) and s.stop <= plan.total_steps]
+    return [_boundary(plan, i) for i, s in enumerate(plan.segments) if is_written(s.item.end)]
 
 
 def _boundary(plan: Plan, number: int) -> Boundary:
     segment, later = plan.segments[number], plan.segments[number + 1 :]
     high = plan.total_steps - 1 if later else plan.total_steps
     fixed = next((s for s in later if _is_absolute(s)), None)
-    if fixed is not None:  # what lies between moves along
-        high = min(high, segment.stop + fixed.stop - fixed.start - 1)
-    return Boundary((number,), segment.stop, segment.start + 1, high)
+    most = None if fixed is None else segment.stop + fixed.stop - fixed.start - 1  # what lies between moves along
+    return Boundary((number,), segment.stop, segment.start + 1, high if most is None else min(high, most), most)
 
 
 def _is_absolute(segment: Segment) -> bool:
@@ -79,13 +83,17 @@ def _is_absolute(segment: Segment) -> bool:
 
 
 def move_boundary(old: Draft, path: Path, step: int) -> list[Change]:
-    """Writes an item's end as ``step``, in the unit that it had where that is short, else in steps."""
+    """Writes an item's end as ``step``, in the unit that it had where that is short, else in steps.
+
+    Behind the run's end no share of it is written: it would move on with the max steps that the text then needs.
+    """
     plan, segment = old.plan(), _segment(old.plan(), path)
     end = segment.item.end
     if end is None or not is_written(end):
         raise RequestError("this segment has no written end to move")
     steps = step - segment.start if end.relative else step
-    text = time_text(steps, end.unit, plan) or str(steps)
+    is_share = end.unit == "%" and step > plan.total_steps
+    text = (None if is_share else time_text(steps, end.unit, plan)) or str(steps)
     return set_end(old, path, ("+" if end.relative else "") + text)
 
 

@@ -154,6 +154,50 @@ def test_an_item_boundary_is_outside_brackets_words_and_comments(call, text, car
     assert call("base/text.js", "itemBoundary", text, caret) == place
 
 
+@pytest.mark.parametrize(("name", "beyond", "high", "low"), [
+    ("linearAxis", "", 0.0053, 0), ("linearAxis", "ceiling: 0.05", 0.05, 0), ("linearAxis", "ceiling: 0.001", 0.0053, 0),
+    ("logAxis", "", 0.00682, 7.33e-6), ("logAxis", "ceiling: 0.05, floor: 1e-7", 0.05, 1e-7),
+    ("logAxis", "hasZero: true, ceiling: 0.05, floor: 1e-7", 0.05, 0), ("logAxis", "ceiling: 0.001, floor: 1", 0.00682, 7.33e-6),
+])  # fmt: skip
+def test_an_axis_reaches_as_far_as_it_is_asked_to(call, name, beyond, high, low):
+    then = f"""() => {{
+        const {{toPixel, toValue, ticks}} = module.{name}(1e-5, 0.005, 100, 0, {{format: String, {beyond}}});
+        return [toValue(0), toValue(100), toPixel(toValue(0)), ticks.length];
+    }}"""
+    top, bottom, pixel, ticks = call("chart/scale.js", f"{name}.name.toString", then=then)
+    assert (top, bottom) == (pytest.approx(high, rel=0.01), pytest.approx(low, rel=0.01))
+    assert pixel == pytest.approx(0)
+    assert ticks >= 2
+
+
+def test_an_axis_grows_the_faster_the_further_and_never_leaps(call):
+    found = [call("chart/growth.js", "growth", beyond, 16) for beyond in (-5, 0, 10, 40, 1000, 5000)]
+    assert found[:2] == [1, 1]
+    assert found == sorted(found)
+    assert found[4] == found[5]
+    assert call("chart/growth.js", "growth", 1000, 60_000) == call("chart/growth.js", "growth", 1000, 100)
+    halves = call("chart/growth.js", "growth", 40, 20) ** 2
+    assert halves == pytest.approx(call("chart/growth.js", "growth", 40, 40)), "as fast on a slow screen as on a quick one"
+
+
+def former(*texts: str) -> list[dict[str, str]]:
+    return [{"kind": "rate", "text": text} for text in texts]
+
+
+@pytest.mark.parametrize(("kept", "before", "text", "after"), [
+    ([], "a", "b", ["a"]), ([], "a", "a", []), ([], " ", "b", []), (["b", "c"], "a", "b", ["a", "c"]),
+    (["a", "c"], "a", "b", ["a", "c"]), (["c", "d", "e"], "a", "b", ["a", "c", "d"]), (["a", "c"], "", "b", ["a", "c"]),
+])  # fmt: skip
+def test_a_former_text_is_kept_once_and_not_beside_the_editor(call, kept, before, text, after):
+    found = call("planner/former_texts.js", "withFormer", former(*kept), former(before)[0], text)
+    assert [one["text"] for one in found] == after
+
+
+def test_a_former_clip_text_is_another_than_the_same_rate(call):
+    clip = {"kind": "clip", "text": "1"}
+    assert call("planner/former_texts.js", "withFormer", [clip], former("0.5")[0], "1") == [*former("0.5"), clip]
+
+
 def param(*words: str, kind: str = "rate", choices: tuple[str, ...] = ()) -> dict[str, Any]:
     return {"word": words[0], "words": words, "kind": kind, "choices": choices, "meaning": ""}
 

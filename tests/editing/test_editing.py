@@ -157,6 +157,28 @@ def test_a_moved_boundary_is_at_its_step_and_nothing_else_is_touched(text: str, 
 
 
 @given(schedules(), st.data())
+def test_a_boundary_can_lie_behind_the_run_up_to_the_next_written_one(text: str, data: st.DataObject):
+    found = [one for one in boundaries_of(planned(text)) if one.most is None or one.most > 1000]
+    assume(found)
+    boundary = data.draw(st.sampled_from(found))
+    step = data.draw(st.integers(1001, 3000 if boundary.most is None else boundary.most))
+    try:
+        after = edit(text, "boundary", boundary.item, step=step)
+    except ScheduleError as error:
+        assert any(word in error.message for word in ("must rise", "steps", "warm-up", "momentum"))  # noqa: PT017
+        return
+    assert planned(after).segments[boundary.item[0]].stop == step
+    (moved,) = [one for one in boundaries_of(planned(after)) if one.item == boundary.item]
+    assert (moved.step, moved.low) == (step, boundary.low)
+
+
+def test_how_far_a_boundary_can_go():
+    ends = [boundaries_of(planned(text)) for text in ("1:100, 2:500, 3:+200, 4", "1:100, 2:3000")]
+    assert [(one.high, one.most) for one in ends[0]] == [(499, 499), (999, None), (999, None)]
+    assert [(one.high, one.most) for one in ends[1]] == [(999, 2999), (1000, None)]
+
+
+@given(schedules(), st.data())
 def test_another_unit_says_the_same_step(text: str, data: st.DataObject):
     made = planned(text)
     number = data.draw(st.integers(0, len(made.segments) - 1))
@@ -192,6 +214,8 @@ def test_a_time_in_a_unit_comes_back_to_its_steps(steps: int, total: int, unit: 
         ("0.1:3 ep, 0.2", 61, "0.1:5.1ep, 0.2"),
         ("0.1:+500img, 0.2", 61, "0.1:+122img, 0.2"),
         ("0.1:100 # here\n, 0.2", 61, "0.1:61 # here\n, 0.2"),
+        ("0.1:5%", 1250, "0.1:1250"),  # not 125%: of the max steps that this needs it would be more
+        ("0.1:3ep", 1200, "0.1:100ep"),
     ],
 )
 def test_a_boundary_keeps_its_unit_in_few_digits(text: str, step: int, after: str):
@@ -433,7 +457,7 @@ def test_items_need_no_run():
 
 def test_the_run_gives_items_their_points():
     answer = items_answer(ItemsRequest(text="0.1:100, linear(0.01)", **RUN))
-    assert answer["boundaries"] == [{"item": (0,), "step": 100, "low": 1, "high": 999}]
+    assert answer["boundaries"] == [{"item": (0,), "step": 100, "low": 1, "high": 999, "most": None}]
     assert [(h["item"], h["param"], h["step"], h["rate"]) for h in answer["handles"]] == [
         ((0,), "v", 0, 0.1), ((0,), "v", 99, 0.1), ((1,), "b", 1000, 0.01),
     ]

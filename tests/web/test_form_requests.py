@@ -30,7 +30,7 @@ def test_a_text_has_items_and_points():
     status, answer = ask("/items", {"text": "0.005:2ep, 1e-3", "total_steps": 100, "pictures": 12, "batch": 2, "accumulate": 3})
     assert status == 200
     assert [item["text"] for item in answer["items"]] == ["0.005:2ep", "1e-3"]
-    assert answer["boundaries"] == [{"item": [0], "step": 4, "low": 1, "high": 99}]
+    assert answer["boundaries"] == [{"item": [0], "step": 4, "low": 1, "high": 99, "most": None}]
     assert answer["handles"][0] == {"item": [0], "param": "v", "label": "value", "step": 0, "rate": 0.005, "moves": [[[0], "v"]]}
 
 

@@ -210,6 +210,43 @@ def test_the_tab_draws_shows_a_form_and_opens_a_run(page: Page, api: Api):
     expect(page.locator("#train_steps input")).to_have_value("4")
 
 
+def test_a_text_goes_to_the_train_tab_with_its_name_and_comes_back_to_be_edited(page: Page, api: Api):
+    """From a run: the name is chosen in the host's drop-down, read before the embedding was there; the rate comes back."""
+    name = "sent-along"
+    for kind in ("embedding", "hypernetwork"):
+        api.create(kind, name)
+    api.train("embedding", name, "0.005:2, 1e-3", 4)
+    open_ours(page)
+    row_of(page, name).click()
+    page.click("#lrsched_run_open")
+    expect(page.locator("#lrsched_text")).to_have_value("0.005:2, 1e-3")
+    page.get_by_label(f"then go to the Train tab and choose {name}").check()
+    page.click("#lrsched_send_embedding")
+    expect(page.locator("#train_embedding input")).to_have_value(name)
+    expect(page.locator("#train_embedding_learn_rate textarea")).to_be_visible()
+    expect(page.locator("#train_embedding_learn_rate textarea")).to_have_value("0.005:2, 1e-3")
+    expect(page.locator("#lrsched_arrival")).to_contain_text(f"{name} is chosen.")
+    choose_tab(page, "LR Schedule")
+    page.fill("#lrsched_text", "linear(0.01, 1e-5)")
+    choose_train_tab(page, "Train")
+    page.click("#refresh_train_hypernetwork_name")
+    choose(page, page.locator("#train_hypernetwork input"), name)
+    page.fill("#train_hypernetwork_learn_rate textarea", "cosine(1e-4, 1e-6)")
+    page.fill("#train_steps input", "77")
+    page.click("#lrsched_edit_hypernetworkRate")
+    expect(page.locator("#lrsched_text")).to_be_focused()
+    expect(page.locator("#lrsched_text")).to_have_value("cosine(1e-4, 1e-6)")
+    expect(page.locator("#lrsched_steps")).to_have_value("77")
+    expect(page.locator("#lrsched_origin")).to_contain_text(f"the hypernetwork rate of {name}")
+    expect(page.locator("#lrsched_former")).to_contain_text("linear(0.01, 1e-5)")
+    page.fill("#lrsched_text", "rex(1e-4, 1e-6)")
+    page.click("#lrsched_origin_send")
+    expect(page.locator("#train_hypernetwork_learn_rate textarea")).to_be_visible()
+    expect(page.locator("#train_hypernetwork_learn_rate textarea")).to_have_value("rex(1e-4, 1e-6)")
+    expect(page.locator("#train_embedding_learn_rate textarea")).to_have_value("0.005:2, 1e-3")
+    expect(page.locator("#train_hypernetwork input")).to_have_value(name)
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_both_themes_can_be_read_on_a_narrow_window(browser: Browser, api: Api, theme: str):
     with opened(browser, api.webui.url) as page:

@@ -9,8 +9,9 @@ import {Zoom} from "./zoom.js";
 
 const DEFAULTS = {
     label: "", height: 280, compact: false, zero: true, xLabel: "step", unit: "step", axis: "linear", least: 0, lowest: -Infinity,
-    formatX: formatCount, zoom: false,
+    formatX: formatCount, zoom: false, endLabel: null,
 };
+const NO_ROOM = {right: -Infinity, top: 0, bottom: Infinity};
 const MARK_ROOM_PX = 5;
 const TICK_PX = 7;
 const EDGE_PX = 3; // so much of a thick line may stand over the edge
@@ -29,8 +30,8 @@ const LEFT_PX = 54; // charts that stand below each other have their steps below
  *   shade   [from, to]: steps that are not trained
  *
  * Options: `zero` has 0 on the axis, and with it the value `least` at least; a linear axis ends at `lowest`, and lines that go
- * further leave at the bottom; `format(value, digits)` writes values; `unit` is what x counts, and `formatX(x)` writes it. With
- * `zoom` the chart shows the window of its `cursors`, and dragging changes it.
+ * further leave at the bottom; `format(value, digits)` writes values; `unit` is what x counts, and `formatX(x)` writes it; with
+ * `endLabel(x)` the end of the data is marked where more than that is shown. With `zoom` the chart shows the window of its `cursors`, and dragging changes it.
  */
 export class Chart {
     constructor(host, options = {}) {
@@ -39,6 +40,7 @@ export class Chart {
         this.axis = this.options.axis;
         this.data = {series: [], marks: [], xLow: 0, xHigh: 1, shade: null};
         this.band = null;
+        this.room = NO_ROOM;
         this.frame = null;
         this.svg = svg("svg", {class: "lrsched-svg", "aria-hidden": "true"});
         this.drawing = svg("g");
@@ -60,7 +62,20 @@ export class Chart {
 
     /** The steps that are seen: [first, last]. */
     get range() {
-        return visible([this.data.xLow, this.data.xHigh], this.zoom?.cursors.window ?? null);
+        return visible([this.data.xLow, Math.max(this.data.xHigh, this.room.right)], this.zoom?.cursors.window ?? null);
+    }
+
+    /** Whether steps are shown that the data does not have. */
+    get isBeyond() {
+        return this.room.right > this.data.xHigh;
+    }
+
+    /** Axes that reach further than the data, {right, top, bottom}: to these values or beyond. Drawn at once; null takes it back. */
+    setRoom(room) {
+        const wanted = {...NO_ROOM, ...room};
+        if (JSON.stringify(wanted) === JSON.stringify(this.room)) return;
+        this.room = wanted;
+        if (this.frame !== null) this.#draw();
     }
 
     show(data) {
@@ -129,21 +144,23 @@ export class Chart {
         const xTicks = niceTicks(xLow, xHigh, (right - left) / (compact ? 60 : 90), {whole: true});
         const stepAt = linearScale(left, right, xLow, xHigh);
         const scales = {x, stepAt, y: y.toPixel, valueAt: y.toValue};
-        return {width, height, left, right, top, bottom, ...scales, xTicks, yTicks: y.ticks, minor: y.minor};
+        return {width, height, left, right, top, bottom, ...scales, xTicks, yTicks: y.ticks, minor: y.minor, growsDown: y.hasFloor === false};
     }
 
     #yAxis(bottom, top) {
         const seen = extent(this.data.series, this.range);
         const {zero, compact, least, lowest} = this.options;
         const format = (value) => this.options.format(value, 3);
-        if (this.axis === "log") return logAxis(seen.lowPositive, seen.high, bottom, top, {hasZero: seen.hasZero, format});
+        const {top: ceiling, bottom: floor} = this.room;
+        if (this.axis === "log") return logAxis(seen.lowPositive, seen.high, bottom, top, {hasZero: seen.hasZero, ceiling, floor, format});
         const [low, high] = [Math.max(seen.low, lowest), zero ? Math.max(seen.high, least) : seen.high];
-        return linearAxis(low, high, bottom, top, {zero, count: compact ? 3 : 5, format});
+        return linearAxis(low, high, bottom, top, {zero, count: compact ? 3 : 5, ceiling: ceiling || -Infinity, format});
     }
 
     #shading() {
         const group = svg("g");
         if (this.data.shade) group.append(this.#column(this.data.shade, "lrsched-shade"));
+        if (this.isBeyond) group.append(this.#column([this.data.xHigh, this.room.right], "lrsched-shade"));
         if (this.band) group.append(this.#column(this.band, "lrsched-band"));
         return group;
     }
@@ -189,7 +206,9 @@ export class Chart {
         const ticks = new Map();
         let last = -Infinity;
         const lines = [];
-        for (const mark of this.data.marks) {
+        const {endLabel} = this.options;
+        const end = this.isBeyond && endLabel ? [{x: this.data.xHigh, kind: "stop", label: endLabel(this.data.xHigh)}] : [];
+        for (const mark of [...end, ...this.data.marks]) {
             const place = crisp(x(mark.x));
             if (place < left || place > right + 1) continue;
             if (mark.kind === "boundary" && place - last < MARK_ROOM_PX) continue;

@@ -21,17 +21,18 @@ export function linearScale(low, high, from, to) {
 }
 
 /**
- * The y axis of linear charts.
+ * The y axis of linear charts, which ends at `ceiling` or higher.
  * Returns {toPixel, toValue, ticks: [{value, label}], minor: []}.
  */
-export function linearAxis(low, high, from, to, {zero = true, count = 5, format}) {
+export function linearAxis(low, high, from, to, {zero = true, count = 5, ceiling = -Infinity, format}) {
     let bottom = zero ? Math.min(0, low) : low;
     let top = zero ? Math.max(0, high) : high;
     if (!(top > bottom)) [bottom, top] = widened(bottom, zero);
-    const steps = niceTicks(bottom, top, count);
+    const steps = niceTicks(bottom, Math.max(top, ceiling), count);
     const room = (top - bottom) * 0.06;
     if (bottom !== 0) bottom -= room;
     if (top !== 0) top += room;
+    top = Math.max(top, ceiling);
     const ticks = steps.map((value) => ({value, label: format(value)}));
     return {toPixel: linearScale(bottom, top, from, to), toValue: linearScale(from, to, bottom, top), ticks, minor: []};
 }
@@ -44,23 +45,25 @@ function widened(value, zero) {
 
 /**
  * The y axis of logarithmic charts. Values of 0 have no place on it: they get a floor of their own below the last
- * decade, labelled 0; so do values more than MOST_DECADES below the highest.
+ * decade, labelled 0; so do values more than MOST_DECADES below the highest. The axis ends at `ceiling` or higher and, without
+ * that floor, at `floor` or lower; `hasFloor` says which it is.
  */
-export function logAxis(low, high, from, to, {hasZero = false, format}) {
+export function logAxis(low, high, from, to, {hasZero = false, ceiling = 0, floor = Infinity, format}) {
     if (!(high > 0)) return floorOnly(from, to);
     const top = Math.log10(high);
     const lowest = Math.max(Math.log10(low), top - MOST_DECADES);
     const cut = Math.log10(low) < lowest;
-    const [bottom, ceiling] = logLimits(lowest, top);
     const hasFloor = hasZero || cut;
+    const [lowEnd, highEnd] = logLimits(lowest, top);
+    const [bottom, end] = [hasFloor ? lowEnd : Math.min(lowEnd, Math.log10(floor)), Math.max(highEnd, Math.log10(ceiling))];
     const base = hasFloor ? from + (to - from) * 0.09 : from;
-    const scale = linearScale(bottom, ceiling, base, to);
+    const scale = linearScale(bottom, end, base, to);
     const toPixel = (value) => (value > 0 && Math.log10(value) >= bottom - 1e-9 ? scale(Math.log10(value)) : from);
-    const back = linearScale(base, to, bottom, ceiling);
+    const back = linearScale(base, to, bottom, end);
     const toValue = (pixel) => (hasFloor && pixel > (base + from) / 2 ? 0 : 10 ** back(hasFloor ? Math.min(pixel, base) : pixel));
-    const {ticks, minor} = logTicks(bottom, ceiling, format);
+    const {ticks, minor} = logTicks(bottom, end, format);
     if (hasFloor) ticks.unshift({value: 0, label: hasZero ? "0" : "less"});
-    return {toPixel, toValue, ticks, minor};
+    return {toPixel, toValue, ticks, minor, hasFloor};
 }
 
 function logLimits(lowest, top) {

@@ -58,6 +58,13 @@ export class Continuation {
         this.#apply();
     }
 
+    /** Chooses a run in one of the ways to continue it; in another way, which leaves the run alone, none. */
+    take(id, way) {
+        const isOne = id !== null && WAYS.includes(way);
+        if (isOne) this.way.value = way;
+        this.choose(isOne ? id : null);
+    }
+
     /** Chooses a run and takes over what it was started with. */
     plan(id) {
         this.choose(id);

@@ -1,5 +1,5 @@
 // The fields beside the editor: what they hold, how they are kept in the browser, the question they make.
-import {byId, el, setHidden, setText} from "../base/dom.js";
+import {byId, el, setHidden, setText, typeInto} from "../base/dom.js";
 import {formatCount} from "../base/format.js";
 import {keep, recall} from "../base/storage.js";
 import {sentence} from "../base/text.js";
@@ -76,6 +76,7 @@ export class Form {
 
     /** Puts values into the fields; names that are not given, or null, stay as they are. */
     set(values) {
+        if (values.kind !== undefined) typeInto(this.inputs.kind, values.kind); // others hear of it too
         for (const [name, value] of Object.entries(values)) {
             if (this.inputs[name] && value !== null && value !== undefined) this.inputs[name].value = String(value);
         }
@@ -84,6 +85,11 @@ export class Form {
 
     get(name) {
         return this.inputs[name].value.trim();
+    }
+
+    /** What stands in each field, as it was typed. */
+    get values() {
+        return Object.fromEntries(FIELDS.map((name) => [name, this.inputs[name].value]));
     }
 
     /** The preview request for these texts, without its id. The server checks every value. */
@@ -106,7 +112,7 @@ export class Form {
 
     /** Keeps text and fields in the browser; `texts` are those of each kind. */
     keep(text, texts) {
-        const fields = Object.fromEntries(FIELDS.map((name) => [name, this.inputs[name].value]));
+        const fields = this.values;
         const {id: run = null, way = null} = this.continued ?? {};
         keep(STORE, {text, texts, fields, run, way});
     }

@@ -3,10 +3,14 @@
 import {ApiError, request} from "../base/api.js";
 import {el, setHidden} from "../base/dom.js";
 import {formatCount, formatRate} from "../base/format.js";
+import {growth} from "../chart/growth.js";
 
 const PAUSE_MS = 150;
 const GHOST_POINTS = 600;
-const BEYOND_PX = 16; // a rate can be pulled a little over the axis' ends, which then move
+const BEYOND_PX = 16; // a rate can be pulled a little under an axis that begins at 0
+const GIVE_PX = 8; // the last step is where many boundaries belong: beyond it there is some give
+const MOST_RATE = 1e6;
+const MOST_STEP = 1e9;
 const FAR_PX = 10; // Shift with an arrow key
 const KEYS = {ArrowUp: -1, ArrowDown: 1, ArrowLeft: -1, ArrowRight: 1};
 
@@ -17,6 +21,7 @@ export class Grips {
         this.chart = chart;
         this.planner = planner;
         this.held = null;
+        this.reach = 0; // the last step that was pulled to, where max steps does not go so far
         this.grips = new Map();
         this.tip = el("div", {class: "lrsched-tip lrsched-grip-tip", hidden: true, role: "status"});
         layer.append(this.tip);
@@ -29,8 +34,13 @@ export class Grips {
      */
     show(known, from, origin) {
         if (this.held) return; // they are those of the same text: another one would have made it let go
-        const moved = ({step, low, high, ...one}) => ({...one, step: step + origin, low: low + origin, high: high + origin, origin});
-        const boundaries = known.boundaries.map(moved).filter(({step}) => step > from).map((one) => ({...one, kind: "boundary"}));
+        const moved = ({step, low, high, most, ...one}) => ({
+            ...one, step: step + origin, low: low + origin, high: high + origin, most: most === null ? MOST_STEP : most + origin, origin,
+        });
+        const ends = known.boundaries.map(moved);
+        this.#settle(ends);
+        const last = Math.max(this.chart.data.xHigh, this.reach);
+        const boundaries = ends.filter(({step}) => step > from && step <= last).map((one) => ({...one, kind: "boundary"}));
         const rates = known.handles.map((one) => ({...one, step: one.step + origin, kind: "rate"})).filter(({step}) => step >= from);
         const wanted = new Map([...boundaries, ...rates].map((one, i, all) => [key(one, all.slice(0, i)), one]));
         for (const [name, grip] of this.grips) if (!wanted.has(name)) this.#remove(name, grip);
@@ -44,6 +54,19 @@ export class Grips {
         this.isWaiting = isWaiting;
         this.layer.classList.toggle("lrsched-waiting", isWaiting);
         if (isWaiting) this.#letGo();
+    }
+
+    /** Keeps as much room on the right as there are ends that were pulled there, and none above. */
+    #settle(ends) {
+        const beyond = ends.map(({step}) => step).filter((step) => step > this.chart.data.xHigh && step <= this.reach);
+        this.reach = Math.max(0, ...beyond);
+        this.planner.setRoom(this.#room());
+        this.planner.tellBeyond(this.reach || null);
+    }
+
+    /** The room that stays when nothing is held. */
+    #room() {
+        return this.reach > 0 ? {right: this.reach} : {};
     }
 
     #put(name, spot, text) {
@@ -98,14 +121,15 @@ export class Grips {
         event.preventDefault();
         grip.node.focus({preventScroll: true});
         grip.node.setPointerCapture(event.pointerId);
-        const from = {x: event.clientX, y: event.clientY};
-        this.#hold(grip, {from});
+        this.#hold(grip, {byKey: false});
+        this.held.grabbed = this.held.pixel - along(grip, event);
     }
 
     #follow(grip, event) {
         if (this.held?.grip !== grip || this.held.byKey) return this.chart.crosshair.follow(event);
-        const {from} = this.held;
-        this.#pull(grip.spot.kind === "boundary" ? event.clientX - from.x : event.clientY - from.y);
+        this.held.pixel = this.held.grabbed + along(grip, event);
+        this.#pull();
+        this.#growSoon();
     }
 
     #key(grip, event) {
@@ -115,7 +139,7 @@ export class Grips {
         else if (pressed === "Enter" && this.held) this.#drop();
         else if (pressed in KEYS && pressed.match(grip.spot.kind === "boundary" ? /Left|Right/ : /Up|Down/)) {
             if (this.held?.grip !== grip) this.#hold(grip, {byKey: true});
-            this.#pull(this.held.offset + KEYS[pressed] * (event.shiftKey ? FAR_PX : 1));
+            this.#nudge(KEYS[pressed] * (event.shiftKey ? FAR_PX : 1));
         } else return;
         event.preventDefault();
         event.stopPropagation();
@@ -125,15 +149,31 @@ export class Grips {
         const {x, y} = this.chart.frame;
         const {spot} = grip;
         const [value, pixel] = spot.kind === "boundary" ? [spot.step, x(spot.step)] : [spot.rate, y(spot.rate)];
-        this.held = {grip, value, pixel, offset: 0, ...how};
+        this.held = {grip, value, pixel, ...how};
         this.chart.crosshair.leave();
     }
 
-    /** Moves what is held so many pixels away from where it was. */
-    #pull(offset) {
+    /** Moves what is held by so many pixels, a boundary by so many steps at least; beyond an end the axis grows by as much. */
+    #nudge(pixels) {
+        const {held, chart} = this;
+        const {x, left} = chart.frame;
+        const isBoundary = held.grip.spot.kind === "boundary";
+        held.pixel += pixels * (isBoundary ? Math.max(1, x(chart.range[0] + 1) - left) : 1);
+        const end = this.#end();
+        if (end !== null) {
+            const {stepAt, valueAt} = chart.frame;
+            const value = end.side === "right" ? Math.max(chart.data.xHigh + 1, stepAt(held.pixel)) : valueAt(held.pixel);
+            this.#growTo(end.side, value);
+            held.pixel = chart.frame[end.side];
+        }
+        this.#pull();
+        if (isBoundary) held.pixel = chart.frame.x(held.value); // at a limit it does not go on in secret
+    }
+
+    /** Writes the value for the place of what is held. */
+    #pull() {
         const {held} = this;
-        const value = held.grip.spot.kind === "boundary" ? this.#stepAt(held, offset) : this.#rateAt(held, offset);
-        held.offset = offset;
+        const value = held.grip.spot.kind === "boundary" ? this.#stepAt(held) : this.#rateAt(held);
         if (value === held.value) return;
         held.value = value;
         held.isMoved = true;
@@ -143,20 +183,64 @@ export class Grips {
         this.#askSoon();
     }
 
-    #stepAt({pixel, byKey, grip: {spot}}, offset) {
-        const {stepAt} = this.chart.frame;
-        const far = stepAt(pixel + offset) - stepAt(pixel);
-        const steps = byKey && Math.abs(far) < Math.abs(offset) ? offset : Math.round(far);
-        return Math.max(spot.low, Math.min(spot.high, spot.step + steps));
+    #stepAt({pixel, grip: {spot}}) {
+        const {stepAt, right} = this.chart.frame;
+        const step = Math.round(stepAt(Math.min(right, pixel)));
+        return Math.max(spot.low, Math.min(this.chart.isBeyond ? spot.most : spot.high, step));
     }
 
     /** As many digits as a pixel can tell apart. */
-    #rateAt({pixel}, offset) {
-        const {valueAt, top, bottom} = this.chart.frame;
-        const here = Math.max(top - BEYOND_PX, Math.min(bottom + BEYOND_PX, pixel + offset));
+    #rateAt({pixel}) {
+        const {valueAt, top, bottom, growsDown} = this.chart.frame;
+        const here = Math.max(top, Math.min(growsDown ? bottom : bottom + BEYOND_PX, pixel));
         const value = Math.max(0, valueAt(here));
         const grain = 10 ** Math.floor(Math.log10(Math.abs(valueAt(here - 0.5) - valueAt(here + 0.5)) || value || 1));
         return Number((Math.round(value / grain) * grain).toPrecision(3));
+    }
+
+    // Growing --------------------------------------------------------------------------------
+
+    /** The end of an axis beyond which something is held, and how far: {side, beyond} in pixels; null where it is none, or cannot grow. */
+    #end() {
+        const {grip: {spot}, pixel, byKey} = this.held;
+        const {x, right, top, bottom, growsDown} = this.chart.frame;
+        if (spot.kind !== "boundary") {
+            if (pixel < top) return {side: "top", beyond: top - pixel};
+            return growsDown && pixel > bottom ? {side: "bottom", beyond: pixel - bottom} : null;
+        }
+        if (spot.most <= this.chart.data.xHigh) return null;
+        const give = this.chart.isBeyond ? 0 : byKey ? x(spot.high) - right : GIVE_PX; // a key that is at the limit goes beyond it
+        const beyond = pixel - right - give;
+        return beyond > 0.01 ? {side: "right", beyond} : null;
+    }
+
+    #growTo(side, value) {
+        const {room} = this.chart;
+        const {spot} = this.held.grip;
+        const limited = {top: Math.min(MOST_RATE, value), bottom: Math.max(1 / MOST_RATE ** 2, value), right: Math.min(spot.most, value)};
+        this.planner.setRoom({...room, [side]: limited[side]});
+    }
+
+    /** While the pointer is beyond an end the axis grows, the faster the further. */
+    #growSoon() {
+        if (this.isGrowing || this.#end() === null) return;
+        this.isGrowing = true;
+        let before = performance.now();
+        const grow = () => {
+            const end = this.held === null || this.held.byKey ? null : this.#end();
+            this.isGrowing = end !== null;
+            if (end === null) return;
+            const now = performance.now();
+            const factor = growth(end.beyond, now - before);
+            before = now;
+            const {valueAt, top, bottom} = this.chart.frame;
+            const [low, high] = this.chart.range;
+            if (end.side === "right") this.#growTo("right", low + (high - low) * factor);
+            else this.#growTo(end.side, end.side === "top" ? valueAt(top) * factor : valueAt(bottom) / factor);
+            this.#pull();
+            requestAnimationFrame(grow);
+        };
+        requestAnimationFrame(grow);
     }
 
     async #drop() {
@@ -164,6 +248,7 @@ export class Grips {
         if (!held?.isMoved) return this.#letGo();
         this.held = null;
         setHidden(this.tip, true);
+        if (held.grip.spot.kind === "boundary" && held.value > this.chart.data.xHigh) this.reach = Math.max(this.reach, held.value);
         held.grip.spot = {...held.grip.spot, [held.grip.spot.kind === "boundary" ? "step" : "rate"]: held.value};
         const message = await this.planner.items.edit(edit(held));
         if (message === "") return;
@@ -178,6 +263,7 @@ export class Grips {
         this.held = null;
         this.#describe(held.grip, held.grip.spot.kind === "boundary" ? held.grip.spot.step : held.grip.spot.rate);
         setHidden(this.tip, true);
+        this.planner.setRoom(this.#room());
         this.chart.showGhost(null);
     }
 
@@ -215,7 +301,10 @@ export class Grips {
     #tell(trouble) {
         const {grip: {node}} = this.held;
         const rest = trouble && el("div", {class: "lrsched-trouble", text: trouble});
-        this.tip.replaceChildren(...[el("b", {text: node.getAttribute("aria-valuetext")}), rest].filter(Boolean));
+        const last = this.chart.data.xHigh;
+        const isBeyond = this.held.grip.spot.kind === "boundary" && this.held.value > last;
+        const limit = isBeyond && el("div", {text: `max steps is ${formatCount(last)}`});
+        this.tip.replaceChildren(...[el("b", {text: node.getAttribute("aria-valuetext")}), limit, rest].filter(Boolean));
         setHidden(this.tip, false);
         const left = parseFloat(node.style.left);
         const isRight = left > this.layer.clientWidth / 2;
@@ -228,6 +317,11 @@ export class Grips {
         node.setAttribute("aria-valuenow", String(value));
         node.setAttribute("aria-valuetext", spot.kind === "boundary" ? `step ${formatCount(value)}` : `${spot.label} ${formatRate(value, 3)}`);
     }
+}
+
+/** Where a pointer is along the axis that a grip moves on. */
+function along({spot}, {clientX, clientY}) {
+    return spot.kind === "boundary" ? clientX : clientY;
 }
 
 function edit({grip: {spot: {kind, item, param, origin}}, value}) {

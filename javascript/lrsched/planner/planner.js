@@ -80,6 +80,28 @@ export class Planner {
         if (typeof text === "string") this.editor.setText(text);
     }
 
+    /** The text of a kind: the editor's, or the one that comes back when that kind is chosen. */
+    textOf(kind) {
+        return kind === this.kind ? this.editor.text : this.texts[kind];
+    }
+
+    /** Whether a text is the page's own, which nobody has written. */
+    isFirst(kind, text) {
+        return text === FIRST_TEXTS[kind] || (kind === "rate" && text === this.editor.area.defaultValue);
+    }
+
+    /** What stands around the text: {fields, run, way}. */
+    around() {
+        const {id: run = null, way = null} = this.form.continued ?? {};
+        return {fields: this.form.values, run, way};
+    }
+
+    /** Puts a text back with what stood around it. */
+    restore(values, {run, way}) {
+        this.open(values);
+        this.continuation.take(run, way);
+    }
+
     /** Rate and clip have a text each, which comes back when it is chosen again. */
     #fieldsChanged() {
         const kind = this.form.get("kind");
@@ -101,13 +123,34 @@ export class Planner {
     #makeCharts() {
         const cursors = new CursorGroup();
         const onPick = (step) => this.#pick(step);
-        this.chart = new Chart(byId("chart"), {label: "Rate over steps", height: 320, cursors, onPick});
+        const endLabel = (step) => `max steps ${formatCount(step)}`;
+        this.chart = new Chart(byId("chart"), {label: "Rate over steps", height: 320, cursors, onPick, endLabel});
         this.momentum = new Chart(byId("momentum_chart"), {label: "Momentum over steps", height: 130, zero: false, cursors});
         bindAxis(byId("chart_axis"), this.chart, () => "chart");
         this.grips = new Grips(byId("grips"), this.chart, this);
     }
 
+    /** Lets the axes reach further than the schedule: see Chart.setRoom(). */
+    setRoom(room) {
+        this.chart.setRoom(room);
+        this.momentum.setRoom("right" in room ? {right: room.right} : {});
+    }
+
+    /** Says that the text goes on to `step`, which a grip has shown, and max steps does not; null where it does. */
+    tellBeyond(step) {
+        this.beyond = step;
+        setHidden(byId("beyond"), step === null);
+        if (step === null) return;
+        const steps = formatCount(step);
+        setText(byId("beyond_text"), `The text goes on to step ${steps}, and max steps is ${formatCount(this.chart.data.xHigh)}: the rest is not trained.`);
+        setText(byId("beyond_set"), `Set max steps to ${steps}`);
+    }
+
     #bind() {
+        byId("beyond_set").addEventListener("click", () => {
+            this.form.set({steps: this.beyond});
+            byId("steps").focus({preventScroll: true}); // the button goes
+        });
         byId("compare_add").addEventListener("click", () =>
             this.comparison.add(this.editor.text, this.presets.current?.text === this.editor.text ? this.presets.current.name : ""));
         for (const snippet of byId("page").querySelectorAll(".lrsched-snippet")) {

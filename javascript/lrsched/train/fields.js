@@ -28,6 +28,7 @@ const IDS = {
 const CLIP_PLACEHOLDER = "Gradient clip value";
 const CLIP_LABEL = "Gradient Clipping";
 const OPTIONS_WAIT_MS = 50;
+const REFRESHED_MS = 1500; // until the host has read its names anew
 
 /** The inputs that both kinds of training have beside rate and clipping: the host's name of each, and its field. */
 const INPUTS = {
@@ -227,6 +228,17 @@ export function refreshNames(kind) {
     const button = root().querySelector(`#refresh_train_${kind}_name`);
     button?.click();
     return button !== null;
+}
+
+/**
+ * Chooses an embedding or a hypernetwork; resolves to whether it is chosen then. A name that the page does not list may be new: then the
+ * list is read anew, once.
+ */
+export async function chooseName(kind, name) {
+    if (await hold(kind, name)) return true;
+    if (!refreshNames(kind)) return false;
+    await new Promise((resolve) => setTimeout(resolve, REFRESHED_MS));
+    return hold(kind, name);
 }
 
 /** Value or norm, as the drop-down says. */

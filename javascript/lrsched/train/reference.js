@@ -6,7 +6,6 @@ import * as fields from "./fields.js";
 
 const NAMES = ["embedding_name", "hypernetwork_name"];
 const MOST_CHARS = 90;
-const REFRESHED_MS = 1500; // until the host has read its names anew
 
 /** What fields and options are compared with; `options` is told by setOptions(). */
 export class Reference {
@@ -85,7 +84,7 @@ export class Reference {
         const {kind, inputs} = found;
         const isKept = (name) => !withNames && fields.value(fields.fieldOf(name)) !== "";
         const names = NAMES.filter((name) => inputs[name] && !isKept(name));
-        await this.#chooseNames(Object.fromEntries(names.map((name) => [name, inputs[name]])));
+        for (const name of names) await fields.chooseName(fields.fieldOf(name), inputs[name]); // one after another: an open list is seen by all
         await fields.setInputs(inputs, {kind, but: NAMES});
         const refused = await this.#fillOptions(kind, found.options);
         this.#trouble = "";
@@ -93,17 +92,6 @@ export class Reference {
         this.refresh();
         this.onFilled();
         return "";
-    }
-
-    /** A name that the page does not list may be new: then the list is read anew, once. */
-    async #chooseNames(names) {
-        for (const [name, wanted] of Object.entries(names)) {
-            const kind = fields.fieldOf(name);
-            await fields.setInputs({[name]: wanted});
-            if (fields.value(kind) === wanted || !fields.refreshNames(kind)) continue;
-            await new Promise((resolve) => setTimeout(resolve, REFRESHED_MS));
-            await fields.setInputs({[name]: wanted});
-        }
     }
 
     /** Options belong to a name: to those that are chosen now. Resolves to what was refused. */

@@ -3,6 +3,7 @@ import {el, setHidden, setText} from "../base/dom.js";
 import {PreviewRequests} from "../base/latest.js";
 import {errorBox, warningBox} from "../base/messages.js";
 import * as resumeModes from "../base/resume_modes.js";
+import {OURS} from "../base/tabs.js";
 import {Chart} from "../chart/chart.js";
 import {scheduleLines} from "../chart/schedule_lines.js";
 import * as fields from "./fields.js";
@@ -25,7 +26,8 @@ const WATCHED = {
 class FieldHelp {
     #asked = "";
 
-    constructor(field, resumes) {
+    /** `onEdit(target, resume)` opens the text in our tab and resolves to what went wrong. */
+    constructor(field, resumes, onEdit) {
         this.field = field;
         this.watched = WATCHED[field];
         this.resumes = resumes;
@@ -35,9 +37,15 @@ class FieldHelp {
             type: "button", class: "lrsched-button lrsched-beginning", text: "Play it from its beginning", hidden: true,
             on: {click: () => this.resume.choose(resumeModes.fromBeginning(this.resume.current.way))},
         });
+        this.edit = el("button", {
+            type: "button", class: "lrsched-button lrsched-edit", id: `lrsched_edit_${field}`, text: `Edit in ${OURS}`,
+            title: "Opens this text in its tab, with the chart, the form and the numbers of these fields; one button brings it back",
+            on: {click: () => this.#edit(onEdit)},
+        });
+        this.said = el("p", {class: "lrsched-bad", role: "alert", hidden: true});
         this.messages = el("div", {class: "lrsched-messages", role: "status", "aria-live": "polite"});
         this.box = el("div", {class: "lrsched lrsched-inline", id: `lrsched_inline_${field}`},
-            this.place, this.caption, this.beginning, this.messages);
+            this.place, this.caption, this.beginning, this.edit, this.said, this.messages);
         this.chart = new Chart(this.place, {label: this.watched.label, height: 96, compact: true});
         this.previews = new PreviewRequests({
             onAnswer: (answer, question) => this.#answered(answer, question), onError: (error) => this.#failed(error),
@@ -52,8 +60,17 @@ class FieldHelp {
         const text = fields.value(this.field);
         const isOff = text === "" || fields.numberTrouble("steps") !== "" || (this.watched.kind === "clip" && fields.clipMode() === "disabled");
         setHidden(this.box, isOff);
+        setHidden(this.edit, isOff);
+        const tools = block.querySelector(".lrsched-trial-offer"); // a row of buttons below, where the field has one
+        if (tools !== null && this.edit.parentElement !== tools) tools.prepend(this.edit);
         if (isOff) this.#forget();
         else this.#ask(text);
+    }
+
+    async #edit(onEdit) {
+        const trouble = await onEdit(this.watched.name ?? "clip", this.resume?.current ?? null);
+        setText(this.said, trouble);
+        setHidden(this.said, trouble === "");
     }
 
     /** An empty field resumes nothing. */
@@ -115,8 +132,11 @@ class FieldHelp {
 
 /** All helpers of the Train tab; refresh() may be called as often as one likes. */
 export class TrainHelpers {
-    /** `onShow(id)` brings a run to the reader's eyes, `onChosen()` hears that it was chosen how a training resumes. */
-    constructor({onShow, onChosen}) {
+    /**
+     * `onShow(id)` brings a run to the reader's eyes, `onChosen()` hears that it was chosen how a training resumes, `onEdit(target, resume)`
+     * opens the text of a field in our tab.
+     */
+    constructor({onShow, onChosen, onEdit}) {
         const place = new ResumePlace();
         const onChange = () => this.refresh();
         this.resumes = {};
@@ -127,7 +147,7 @@ export class TrainHelpers {
         this.reference = new Reference(this.preflight.box, {onFilled: onChange});
         this.standing = new Standing({onShow, onBegun: () => this.#begun()});
         this.troubles = new Troubles(this.preflight);
-        this.helps = Object.keys(WATCHED).map((field) => new FieldHelp(field, this.resumes));
+        this.helps = Object.keys(WATCHED).map((field) => new FieldHelp(field, this.resumes, onEdit));
         this.others = [];
     }
 

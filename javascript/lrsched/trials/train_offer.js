@@ -1,12 +1,11 @@
 // Below a rate field of the Train tab: "Find the rate", and how it goes.
 import {ApiError} from "../base/api.js";
-import {el, root, setHidden, setText} from "../base/dom.js";
+import {el, setHidden, setText} from "../base/dom.js";
+import {openTab, OURS} from "../base/tabs.js";
 import {sentence} from "../base/text.js";
 import * as fields from "../train/fields.js";
 import {StartBox} from "./start_box.js";
 import {ending, isActive, standing} from "./words.js";
-
-const TAB = "LR Schedule";
 
 /** One of the two rate fields. `onUse(trial)` as in suggestion.js; `onShow()` brings the card to the reader's eyes. */
 export class TrainOffer {
@@ -66,9 +65,7 @@ export class TrainOffer {
     /** The tab is the host's; where it cannot be found by its name its place is said. */
     #open() {
         this.store.choose(this.store.recent(this.kind).id);
-        const tab = [...root().querySelectorAll("#tabs > .tab-nav button")].find((one) => one.textContent.trim() === TAB);
-        if (!tab) return setText(this.said, `It is in the tab ${TAB}.`);
-        tab.click();
+        if (!openTab(OURS)) return setText(this.said, `It is in the tab ${OURS}.`);
         requestAnimationFrame(() => this.onShow());
     }
 }

@@ -1,0 +1,69 @@
+// Texts of the editor that one from the Train tab has replaced and that stand nowhere else: each can be had back.
+import {byId, el, setHidden} from "../base/dom.js";
+import {keep, recall} from "../base/storage.js";
+
+const MOST = 3;
+const STORE = "former";
+
+/** `before` and those that are kept already, when `text` is about to take its place: each text of a kind once, the newest first. */
+export function withFormer(entries, before, text) {
+    const others = entries.filter((one) => one.kind !== before.kind || (one.text !== before.text && one.text !== text));
+    const isOne = before.text.trim() !== "" && before.text !== text;
+    return (isOne ? [before, ...others] : others).slice(0, MOST);
+}
+
+/** The lines above the editor; kept over a reload. `isElsewhere(text)` says whether a text stands in another place too. */
+export class FormerTexts {
+    constructor(planner, origin, isElsewhere) {
+        Object.assign(this, {planner, origin, isElsewhere});
+        this.list = byId("former");
+        this.entries = clean(recall(STORE, []));
+        this.#draw();
+    }
+
+    /** Called before `text` takes the place of the text of a kind. */
+    note(kind, text) {
+        const {planner} = this;
+        const before = planner.textOf(kind);
+        const isKept = !planner.isFirst(kind, before) && !this.isElsewhere(before);
+        this.entries = withFormer(this.entries, {kind, text: isKept ? before : "", origin: this.origin.from, ...planner.around()}, text);
+        this.#changed();
+    }
+
+    #restore({kind, text, origin, fields, run, way}) {
+        this.note(kind, text);
+        const trainee = origin && origin.target !== "clip" ? origin.target : null;
+        this.planner.restore({...fields, kind, text, trainee}, {run, way});
+        this.origin.set(origin);
+    }
+
+    #forget(entry) {
+        this.entries = this.entries.filter((one) => one !== entry);
+        this.#changed();
+        byId("text").focus({preventScroll: true});
+    }
+
+    #changed() {
+        keep(STORE, this.entries);
+        this.#draw();
+    }
+
+    #draw() {
+        this.list.replaceChildren(...this.entries.map((entry) => this.#row(entry)));
+        setHidden(this.list, this.entries.length === 0);
+    }
+
+    #row(entry) {
+        const what = entry.kind === "clip" ? "Your former clip text:" : "Your former text:";
+        const button = (text, click) => el("button", {type: "button", class: "lrsched-button", text, on: {click}});
+        return el("li", {class: "lrsched-note"}, el("span", {}, `${what} `, el("code", {text: entry.text, title: entry.text})),
+            el("span", {class: "lrsched-row"}, button("Restore", () => this.#restore(entry)), button("Forget", () => this.#forget(entry))));
+    }
+}
+
+/** What the browser kept may be anything: only whole entries pass. */
+function clean(kept) {
+    if (!Array.isArray(kept)) return [];
+    const whole = ({kind, text, fields} = {}) => ["rate", "clip"].includes(kind) && typeof text === "string" && typeof fields === "object";
+    return kept.filter((one) => one !== null && whole(one)).slice(0, MOST);
+}

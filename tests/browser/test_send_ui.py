@@ -1,0 +1,109 @@
+"""From the editor to the Train tab and back: where a text goes, whom it is for, and what of the editor's own is kept."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from browser_steps import choose_tab, create_embedding, open_tab, show_run, write
+from playwright.sync_api import Page, expect
+
+TEXT = "#lrsched_text"
+ORIGIN = "#lrsched_origin"
+FORMER = "#lrsched_former"
+ARRIVAL = "#lrsched_arrival"
+OWN = "linear(0.02, 1e-4):400, 1e-5"
+RATE = "#train_embedding_learn_rate textarea"
+NETWORK_RATE = "#train_hypernetwork_learn_rate textarea"
+SAID = "#lrsched_transfer_said"
+
+
+def test_a_field_is_edited_in_the_tab_and_sent_back_and_the_former_text_is_kept(page: Page) -> None:
+    create_embedding(page, "edited")
+    page.fill("#train_steps input", "900")
+    page.fill("#train_gradient_step input", "2")
+    page.fill(RATE, "warmup(0.004):10%, cosine(0.004, 1e-5)")
+    choose_tab(page, "LR Schedule")
+    write(page, OWN)
+    choose_tab(page, "Train")
+    page.locator("#lrsched_edit_embeddingRate").press("Enter")
+    expect(page.locator(TEXT)).to_be_focused()
+    expect(page.locator(TEXT)).to_have_value("warmup(0.004):10%, cosine(0.004, 1e-5)")
+    expect(page.locator("#lrsched_steps")).to_have_value("900")
+    expect(page.locator("#lrsched_accumulate")).to_have_value("2")
+    expect(page.locator(ORIGIN)).to_contain_text("From the Train tab: the embedding rate of edited.")
+    expect(page.locator("#lrsched_segments tr td:first-child")).to_have_text(["0 – 90", "90 – 900"])
+    # Nobody has sent the text that was there; both that and where the new one belongs outlive a reload.
+    expect(page.locator(FORMER)).to_contain_text(f"Your former text: {OWN}")
+    page.reload()
+    choose_tab(page, "LR Schedule")
+    expect(page.locator(ORIGIN)).to_contain_text("the embedding rate of edited")
+    write(page, "rex(0.004, 1e-6)")
+    page.get_by_role("button", name="Restore").press("Enter")
+    expect(page.locator(TEXT)).to_have_value(OWN)
+    expect(page.locator("#lrsched_steps")).to_have_value("2000")
+    expect(page.locator(ORIGIN)).to_be_hidden()
+    page.get_by_role("button", name="Restore").press("Enter")  # what it has replaced was not sent either, and knows its field
+    expect(page.locator(TEXT)).to_have_value("rex(0.004, 1e-6)")
+    expect(page.locator(FORMER)).to_contain_text(OWN)
+    page.locator("#lrsched_origin_send").press("Enter")
+    expect(page.locator(RATE)).to_be_visible()
+    expect(page.locator(RATE)).to_have_value("rex(0.004, 1e-6)")
+    expect(page.locator("#train_steps input")).to_have_value("900")
+    expect(page.locator(ARRIVAL)).to_have_text("Sent: embedding rate, max steps, batch, accumulation, folder. edited is chosen.")
+    expect(page.locator("#train_embedding input")).to_have_value("edited")  # the reload had forgotten it
+    expect(page.locator(ARRIVAL)).to_be_focused()
+    page.fill(RATE, "0.003")
+    expect(page.locator(ARRIVAL)).to_be_hidden()
+
+
+def test_each_field_has_its_own_way_back(page: Page) -> None:
+    page.goto("/")
+    page.fill(NETWORK_RATE, "cosine(1e-4, 1e-6)")
+    page.locator("#lrsched_edit_hypernetworkRate").click()
+    expect(page.locator(ORIGIN)).to_contain_text("From the Train tab: the hypernetwork rate.")
+    expect(page.locator(FORMER)).to_be_hidden()  # the editor had only the page's own text
+    page.fill(TEXT, "cosine(")
+    expect(page.locator("#lrsched_origin_send")).to_be_disabled()
+    write(page, "rex(1e-4, 1e-6)")
+    page.select_option("#lrsched_kind", "clip")
+    expect(page.locator(ORIGIN)).to_be_hidden()
+    page.click("#lrsched_send_clip")
+    expect(page.locator(SAID)).to_contain_text("Gradient clipping is switched off there: choose value or norm beside it.")
+    page.select_option("#lrsched_kind", "rate")
+    page.click("#lrsched_origin_send")
+    expect(page.locator(NETWORK_RATE)).to_have_value("rex(1e-4, 1e-6)")
+    expect(page.locator(RATE)).to_have_value("0.005")
+    expect(page.locator(ARRIVAL)).to_contain_text("Sent: hypernetwork rate")
+
+
+@pytest.mark.usefixtures("runs_of_all_sorts")
+def test_a_plan_for_a_run_chooses_what_it_trains_and_says_where_it_cannot(page: Page, folder: Path) -> None:
+    open_tab(page)
+    show_run(page, "paused")
+    page.click("#lrsched_run_continue")
+    go = page.get_by_label("then go to the Train tab and choose paused")
+    go.check()
+    page.click("#lrsched_send_embedding")
+    expect(page.locator("#train_embedding input")).to_have_value("paused")
+    expect(page.locator(ARRIVAL)).to_contain_text("the resume mode of paused. paused is chosen.")
+    page.locator("#lrsched_edit_embeddingRate").click()
+    expect(page.locator("#lrsched_run option:checked")).to_have_text(re.compile("^paused – "))
+    page.locator("#lrsched_origin_close").press("Enter")
+    expect(page.locator(ORIGIN)).to_be_hidden()
+    file = folder / "embeddings" / "paused.pt"
+    aside = file.rename(folder / "aside.pt")
+    try:
+        page.goto("/")
+        choose_tab(page, "LR Schedule")
+        expect(go).to_be_checked()
+        expect(page.locator("#lrsched_run_note")).to_be_visible()
+        page.click("#lrsched_send_embedding")
+        expect(page.locator(ARRIVAL)).to_contain_text("paused could not be chosen: the Train tab does not list it")
+        expect(page.locator(ARRIVAL)).to_have_class(re.compile("lrsched-bad"))
+    finally:
+        aside.rename(file)
