@@ -1,5 +1,5 @@
 // Starts the parts when their markup is on the page, and brings them back when gradio redraws it.
-import {byId, isShown} from "./base/dom.js";
+import {byId, focusOne, isShown} from "./base/dom.js";
 import {openTab, OURS} from "./base/tabs.js";
 import {OptionsBox} from "./options/options_box.js";
 import {settingsOf} from "./planner/continuation.js";
@@ -63,7 +63,10 @@ function startHelpers() {
 function showRun(id) {
     if (parts.tab === null || !openTab(OURS)) return;
     parts.tab.watcher.choose(id);
-    requestAnimationFrame(() => byId("run_view").scrollIntoView({block: "nearest"}));
+    requestAnimationFrame(() => {
+        byId("run_view").scrollIntoView({block: "nearest"});
+        focusOne(byId("run_title"), byId("runs_title"));
+    });
 }
 
 function startTab(page) {
@@ -100,7 +103,7 @@ function startTab(page) {
             page.scrollIntoView({block: "start"});
         },
     });
-    new WhichSchedule(planner, () => byId("trial_find").click());
+    new WhichSchedule(planner, () => byId("trial_find").getAttribute("aria-expanded") === "true" || byId("trial_find").click());
     const profile = new RunProfile(() => watcher.view.shown?.run ?? null, {
         onFill: (run) => parts.helpers?.fillFrom(run) ?? Promise.resolve("There is no Train tab on this page."),
         onSaved: () => parts.helpers?.profiles.again(),
@@ -114,6 +117,7 @@ function startTab(page) {
         } else {
             watcher.choose(run);
             byId("run_view").scrollIntoView({block: "start"});
+            focusOne(byId("run_title"), byId("runs_title"));
         }
     };
     whenSeen(page, () => planner.ask({now: true}));

@@ -53,6 +53,33 @@ export function setHidden(node, hidden) {
     if (node && node.hidden !== hidden) node.hidden = hidden;
 }
 
+/** Gives the focus to the first of these that can take it, and leaves the page where it is. */
+export function focusOne(...nodes) {
+    for (const node of nodes) {
+        node?.focus({preventScroll: true});
+        if (node && document.activeElement === node) return;
+    }
+}
+
+/** Hides an element, or shows it; a focus that is in it goes to the first of `heirs` that can take it. */
+export function hideWithFocus(node, hidden, ...heirs) {
+    const isLost = hidden && !node.hidden && node.contains(document.activeElement);
+    setHidden(node, hidden);
+    if (isLost) focusOne(...heirs);
+}
+
+/** Does something during which `button` cannot be pressed; the focus comes back to it, unless it was moved meanwhile. */
+export async function whileDisabled(button, action) {
+    const hadFocus = document.activeElement === button;
+    button.disabled = true;
+    try {
+        return await action();
+    } finally {
+        button.disabled = false;
+        if (hadFocus && document.activeElement === document.body) focusOne(button);
+    }
+}
+
 /** True when the element is laid out in a page that the reader can see. */
 export function isShown(node) {
     return Boolean(node) && document.visibilityState === "visible" && node.getClientRects().length > 0;

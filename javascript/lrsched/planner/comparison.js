@@ -1,5 +1,5 @@
 // Schedules kept in the chart beside the one being written; each has a label, a colour and a dash pattern.
-import {el} from "../base/dom.js";
+import {el, focusOne} from "../base/dom.js";
 import {keep, recall} from "../base/storage.js";
 import {swatch} from "../chart/legend.js";
 
@@ -32,9 +32,13 @@ export class Comparison {
         this.#changed();
     }
 
+    /** The next row's button has the focus then, else that which adds one. */
     remove(item) {
+        const place = this.items.indexOf(item);
         this.items = this.items.filter((other) => other !== item);
         this.#changed();
+        const buttons = this.list.querySelectorAll("li > button:last-child");
+        focusOne(buttons[Math.min(place, buttons.length - 1)], this.addButton);
     }
 
     /** Notes which of the texts the server could not draw, in the order of `texts`. */
@@ -69,7 +73,7 @@ export class Comparison {
         const trouble = this.troubles.get(item);
         const label = el("input", {
             type: "text", class: "lrsched-compare-label", value: item.label, "aria-label": "Label", maxlength: 40,
-            on: {change: (event) => this.#rename(item, event.target.value)},
+            on: {change: (event) => this.#rename(item, event.target)},
         });
         return el("li", {}, swatch(item.look), label,
             el("code", {class: trouble ? "lrsched-compare-bad" : "", text: trouble || item.text, title: item.text}),
@@ -77,9 +81,13 @@ export class Comparison {
             el("button", {type: "button", class: "lrsched-link", text: "remove", "aria-label": `Remove ${item.label}`, on: {click: () => this.remove(item)}}));
     }
 
-    #rename(item, label) {
-        item.label = label.trim() || item.label;
-        this.#changed();
+    /** The row stays: the focus is on its way to the next thing in it. */
+    #rename(item, field) {
+        item.label = field.value.trim() || item.label;
+        field.value = item.label;
+        field.parentElement.lastElementChild.setAttribute("aria-label", `Remove ${item.label}`);
+        keep(STORE, this.items);
+        this.onChange();
     }
 }
 

@@ -104,6 +104,7 @@ export class Exchange {
         try {
             const answer = await request("POST", "import", body);
             this.planner.open({text: answer.text, steps: answer.total_steps});
+            byId("import_use").focus({preventScroll: true}); // the editor has it after a text was written, and may be out of view
             this.#sayImport(["It is in the editor.", answer.note].filter(Boolean).join(" "));
         } catch (error) {
             this.#sayImport(error.message, true);

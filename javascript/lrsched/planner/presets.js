@@ -9,7 +9,10 @@ export class Presets {
         this.presets = [];
         this.select = byId("preset");
         this.name = byId("preset_name");
-        this.select.addEventListener("change", () => this.#chosen());
+        this.select.addEventListener("change", () => {
+            this.#chosen();
+            this.select.focus({preventScroll: true}); // the arrow keys choose one after another
+        });
         this.name.addEventListener("keydown", (event) => {
             if (event.key === "Enter") this.#save();
         });

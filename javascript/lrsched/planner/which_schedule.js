@@ -71,5 +71,7 @@ export class WhichSchedule {
         const {text, updates, find} = this.#advice();
         this.planner.open({text, steps: updates, kind: "rate"});
         if (find) this.onFind();
+        byId("text").focus({preventScroll: true});
+        byId("editor_title").scrollIntoView({block: "nearest"}); // these questions stand far below it
     }
 }

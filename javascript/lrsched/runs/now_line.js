@@ -1,6 +1,6 @@
 // The line above everything: what is in progress, how far it is, a jump to it, and its end.
 import {ApiError} from "../base/api.js";
-import {byId, setHidden, setText} from "../base/dom.js";
+import {byId, focusOne, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatDuration} from "../base/format.js";
 import {interrupt} from "./interrupt.js";
 
@@ -57,9 +57,11 @@ export class NowLine {
 
     #draw() {
         const isShown = this.one !== null && !this.#isDouble;
+        const hadFocus = this.line.contains(document.activeElement);
         this.line.classList.toggle("lrsched-is-on", isShown);
         this.line.inert = !isShown;
         this.hello.inert = isShown; // it stands in the same place
+        if (hadFocus && !isShown) focusOne(byId("help_open"));
         if (this.one === null) return;
         const {one} = this;
         const [what, name, far] = nowWords(one);
@@ -77,6 +79,7 @@ export class NowLine {
         const {one} = this;
         if (one === null) return;
         this.#ended = key(one);
+        focusOne(byId("now_show")); // the button that was pressed is off from here on
         this.#draw();
         try {
             await interrupt(one);

@@ -1,7 +1,7 @@
 // What is kept of the chosen run: its snapshots, which of them are whole and which one is resumed from, how much of the disk it
 // takes, the run as one file to take elsewhere, and its end.
 import {ApiError, request, url} from "../base/api.js";
-import {byId, el, setHidden, setText} from "../base/dom.js";
+import {byId, el, setHidden, setText, whileDisabled} from "../base/dom.js";
 import {formatCount, formatMoment, formatSize, formatUpdates} from "../base/format.js";
 import {Latest} from "../base/latest.js";
 
@@ -27,7 +27,7 @@ export class RunFiles {
         this.question.addEventListener("keydown", (event) => {
             if (event.key === "Escape") this.#openQuestion(false);
         });
-        byId("run_check").addEventListener("click", () => this.#check());
+        byId("run_check").addEventListener("click", () => whileDisabled(byId("run_check"), () => this.#check()));
         byId("run_keep_last").addEventListener("click", () => this.#openKeep(true));
         byId("run_keep_yes").addEventListener("click", () => this.#keepLast());
         byId("run_keep_no").addEventListener("click", () => this.#openKeep(false));
@@ -45,6 +45,7 @@ export class RunFiles {
         if (key === this.#key) return;
         this.#key = key;
         byId("run_delete").disabled = isGoingOn;
+        if (isGoingOn) this.#told(""); // what was chosen for the next training: it has begun
         if (isGoingOn) this.#setExport("The run is in progress; export and delete are available when it ends.");
         if (!isGoingOn || !this.panel.hidden) this.#read(isGoingOn);
     }
@@ -166,8 +167,6 @@ export class RunFiles {
     /** Reads all of it whole, however large. */
     async #check() {
         const {run} = this;
-        const button = byId("run_check");
-        button.disabled = true;
         this.#told("Reading…");
         try {
             const answer = await request("POST", `runs/${encodeURIComponent(run.id)}/check`);
@@ -180,8 +179,6 @@ export class RunFiles {
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             if (run.id === this.run.id) this.#told(`Not checked: ${error.message}`, true);
-        } finally {
-            button.disabled = false;
         }
     }
 

@@ -1,6 +1,6 @@
 // One run: where it stands, whether it learns, its rate as planned and as the optimizer held it, and what one picks.
 import {ApiError, request} from "../base/api.js";
-import {byId, el, setHidden, setText} from "../base/dom.js";
+import {byId, el, focusOne, hideWithFocus, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatDuration, formatMoment, formatPercent, formatRate} from "../base/format.js";
 import {Latest} from "../base/latest.js";
 import {bindAxis} from "../chart/axis_toggle.js";
@@ -104,6 +104,7 @@ export class RunView {
     async #interrupt() {
         const {id, kind, name} = this.shown.run;
         this.ended = id;
+        focusOne(byId("run_title")); // the button is off from here on
         setText(byId("run_interrupt_said"), "");
         this.#drawStanding(this.shown);
         try {
@@ -175,7 +176,7 @@ export class RunView {
     #drawStanding({run, s_left, range_test: range}) {
         setText(byId("run_standing"), standing(run, {s_left, isEnding: this.isEnding, putBack: range?.put_back === true}));
         const button = byId("run_interrupt");
-        setHidden(button, !GOING_ON.has(run.state));
+        hideWithFocus(button, !GOING_ON.has(run.state), byId("run_title"));
         button.disabled = this.isEnding;
     }
 

@@ -1,6 +1,6 @@
 // Above the buttons that start a training: what the fields hold otherwise than the run or the profile that filled them.
 import {ApiError, request} from "../base/api.js";
-import {el, setHidden, setText} from "../base/dom.js";
+import {el, focusOne, setHidden, setText} from "../base/dom.js";
 import {sentence} from "../base/text.js";
 import * as fields from "./fields.js";
 
@@ -19,10 +19,10 @@ export class Reference {
         this.title = el("p", {class: "lrsched-differences-title"});
         this.list = el("ul", {class: "lrsched-differences-list"});
         this.close = el("button", {
-            type: "button", class: "lrsched-button", text: "Close", title: "Leave the fields as they are", on: {click: () => this.forget()},
+            type: "button", class: "lrsched-button", text: "Close", title: "Leave the fields as they are", on: {click: () => this.#closed()},
         });
         this.box = el("div", {
-            class: "lrsched lrsched-inline lrsched-differences", id: "lrsched_differences", role: "status", hidden: true,
+            class: "lrsched lrsched-inline lrsched-differences", id: "lrsched_differences", role: "status", tabindex: "-1", hidden: true,
         }, el("div", {class: "lrsched-row"}, this.title, this.close), this.list);
     }
 
@@ -44,6 +44,18 @@ export class Reference {
         this.#taken = null;
         this.#trouble = "";
         this.refresh();
+    }
+
+    /** The button that closes it is gone with it: the next thing is to train. */
+    #closed() {
+        this.forget();
+        focusOne(fields.block("trainEmbedding"));
+    }
+
+    /** Brings the list to the reader's eyes, with the focus. */
+    reveal() {
+        this.box.scrollIntoView({block: "nearest"});
+        focusOne(this.box);
     }
 
     /** Says in the place of the list why nothing was filled. */

@@ -1,6 +1,6 @@
 // Below the chosen embedding or hypernetwork: where and how its training resumes, and its last settings.
 import {ApiError, request} from "../base/api.js";
-import {el, setHidden, setText} from "../base/dom.js";
+import {el, hideWithFocus, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatUpdates} from "../base/format.js";
 import {Latest} from "../base/latest.js";
 import * as resumeModes from "../base/resume_modes.js";
@@ -117,11 +117,11 @@ export class ResumeOffer {
         setText(this.tail, isLive ? "" : tail(answer));
         setHidden(this.text, run === null);
         setHidden(this.button, run === null || isLive);
-        setHidden(this.back, isLive || (answer?.from_step ?? null) === null);
         setText(this.behind, isLive ? "" : behind(answer));
         setHidden(this.way, isLive || isLost(answer) || !(isKnown || answer?.step));
         resumeModes.offer(this.select, isKnown ? resumeModes.all : resumeModes.ofFile, {hasRun: isKnown});
         this.select.value = isKnown || answer?.way !== "new" ? answer?.way ?? "continue" : "continue";
+        hideWithFocus(this.back, isLive || (answer?.from_step ?? null) === null, this.select);
         this.#drawHint();
     }
 

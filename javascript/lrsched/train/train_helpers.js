@@ -1,5 +1,5 @@
 // Help inside the host's Train tab: a small chart and any error under each schedule field, as one types.
-import {el, setHidden, setText} from "../base/dom.js";
+import {el, hideWithFocus, setHidden, setText} from "../base/dom.js";
 import {PreviewRequests} from "../base/latest.js";
 import {errorBox, warningBox} from "../base/messages.js";
 import * as resumeModes from "../base/resume_modes.js";
@@ -121,7 +121,7 @@ class FieldHelp {
         setHidden(this.caption, initialStep === 0 || this.watched.kind === "clip");
         setText(this.caption, resumeModes.caption(result.mode, initialStep, {part: result.part, hasPast: result.past !== null}));
         const isTail = resumeModes.isInMiddle(result.mode) && result.part?.loses === true;
-        setHidden(this.beginning, !isTail || this.watched.name === null);
+        hideWithFocus(this.beginning, !isTail || this.watched.name === null, this.resume?.select);
     }
 
     #failed(error) {
@@ -160,6 +160,7 @@ export class TrainHelpers {
     async fillFrom(run) {
         const trouble = await this.reference.takeRun(run);
         if (trouble) this.reference.complain(trouble);
+        this.reference.reveal();
         return trouble;
     }
 

@@ -1,6 +1,6 @@
 // What is asked before a trial starts: for what, how many updates, how long it will take. It opens where somebody pressed.
 import {ApiError} from "../base/api.js";
-import {el, setHidden, setText} from "../base/dom.js";
+import {el, focusOne, setHidden, setText} from "../base/dom.js";
 import {Latest} from "../base/latest.js";
 import * as fields from "../train/fields.js";
 import {differing} from "./choices.js";
@@ -131,12 +131,14 @@ export class StartBox {
 
     async #start() {
         this.go.disabled = true;
+        focusOne(this.button); // the box goes, or says what is wrong
         try {
             await this.store.start(this.#body());
             this.#show(false);
             this.onStarted();
         } catch (error) {
             this.#failed(error, {isReady: true}); // it can be pressed again
+            if (document.activeElement === this.button) focusOne(this.go);
         }
     }
 

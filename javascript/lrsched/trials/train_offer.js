@@ -1,6 +1,6 @@
 // Below a rate field of the Train tab: "Find the rate", and how it goes.
 import {ApiError} from "../base/api.js";
-import {el, setHidden, setText} from "../base/dom.js";
+import {el, focusOne, hideWithFocus, root, setHidden, setText} from "../base/dom.js";
 import {openTab, OURS} from "../base/tabs.js";
 import {sentence} from "../base/text.js";
 import * as fields from "../train/fields.js";
@@ -39,18 +39,20 @@ export class TrainOffer {
         const trial = recent === null ? null : this.store.detail(recent.id) ?? null;
         const isGoing = recent !== null && isActive(recent);
         const suggested = trial?.state === "finished" ? trial.suggested : null;
-        setHidden(this.find, isGoing);
         this.text.setAttribute("aria-live", isGoing ? "off" : "polite"); // its end is told, not each update
         setText(this.text, trial === null ? "" : said(trial, this.store.trouble));
         setText(this.code, suggested ?? "");
         setHidden(this.code, suggested === null);
         setHidden(this.use, suggested === null);
-        setHidden(this.stop, !isGoing);
         setHidden(this.show, trial === null);
+        if (isGoing) setHidden(this.stop, false);
+        hideWithFocus(this.find, isGoing, this.stop);
+        hideWithFocus(this.stop, !isGoing, this.use, this.find);
     }
 
     async #stop() {
         this.stop.disabled = true;
+        focusOne(this.show);
         try {
             await this.store.remove(this.store.recent(this.kind));
             setText(this.said, "");

@@ -1,6 +1,6 @@
 // The card "Trials" of the tab: what runs now and what was kept, one of them opened beside the list.
 import {ApiError} from "../base/api.js";
-import {byId, el, setHidden, setText, typeInto} from "../base/dom.js";
+import {byId, el, focusOne, setHidden, setText, typeInto} from "../base/dom.js";
 import {formatShortMoment} from "../base/format.js";
 import * as fields from "../train/fields.js";
 import {StartBox} from "./start_box.js";
@@ -37,9 +37,11 @@ export class TrialsCard {
         return [`It is the ${kind}'s rate in the Train tab now, and in the editor.${hint}`, false];
     }
 
-    /** Brings the card to the reader's eyes. */
+    /** Brings the card to the reader's eyes; once more when what is chosen has been drawn, for only then is there room below. */
     reveal() {
         this.card.scrollIntoView({block: "start"});
+        focusOne(byId("trials_title"));
+        this.isRevealing = this.store.detail(this.store.chosen) === null;
     }
 
     #makeStarts() {
@@ -59,8 +61,15 @@ export class TrialsCard {
     }
 
     #bind() {
-        byId("trial_close").addEventListener("click", () => this.store.choose(null));
-        byId("trial_stop").addEventListener("click", () => this.#remove(byId("trial_stop"), "Not stopped"));
+        byId("trial_close").addEventListener("click", () => {
+            const row = this.list.querySelector("[aria-current=true]");
+            this.store.choose(null);
+            focusOne(row);
+        });
+        byId("trial_stop").addEventListener("click", () => {
+            focusOne(byId("trial_close")); // the one that was pressed goes
+            this.#remove(byId("trial_stop"), "Not stopped");
+        });
         byId("trial_delete").addEventListener("click", () => this.#ask(true));
         byId("trial_delete_no").addEventListener("click", () => this.#ask(false));
         byId("trial_delete_yes").addEventListener("click", () => this.#remove(byId("trial_delete_yes"), "Not deleted"));
@@ -109,7 +118,11 @@ export class TrialsCard {
         setText(byId("trials_trouble"), trouble);
         setHidden(byId("trials_trouble"), trouble === "");
         this.#drawList();
-        this.view.show(store.chosen === null ? null : store.detail(store.chosen));
+        const detail = store.chosen === null ? null : store.detail(store.chosen);
+        this.view.show(detail);
+        if (!this.isRevealing || detail === null) return;
+        this.isRevealing = false;
+        this.card.scrollIntoView({block: "start"});
     }
 
     /** Rows stay where they are, with focus and selection. */
