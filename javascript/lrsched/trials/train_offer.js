@@ -1,6 +1,6 @@
 // Below a rate field of the Train tab: "Find the rate", and how it goes.
 import {ApiError} from "../base/api.js";
-import {el, focusOne, hideWithFocus, root, setHidden, setText} from "../base/dom.js";
+import {el, focusOne, hideWithFocus, setHidden, setText} from "../base/dom.js";
 import {openTab, OURS} from "../base/tabs.js";
 import {sentence} from "../base/text.js";
 import * as fields from "../train/fields.js";
