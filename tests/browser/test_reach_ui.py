@@ -90,6 +90,7 @@ def check_the_way_to_the_chart(page: Page) -> None:
     write(page, "warmup(0.005):5%, cosine(0.005, 1e-5):60%, 1e-5")
     expect(page.locator("#lrsched_grips .lrsched-grip").first).to_be_visible()
     assert presses(page, "#lrsched_shapes button") == 1
+    assert presses(page, "#lrsched_grips .lrsched-grip") == 4  # behind the shapes, the axis and the chart itself
     write(page, TEXT)
     expect(page.locator("#lrsched_messages")).to_contain_text("jumps")  # its button is one press more
     expect(page.locator("#lrsched_grips")).not_to_have_class(re.compile("waiting"))
