@@ -1,5 +1,5 @@
 // Starts the parts when their markup is on the page, and brings them back when gradio redraws it.
-import {byId, focusOne, isShown} from "./base/dom.js";
+import {byId, focusOne, isShown, root} from "./base/dom.js";
 import {openTab, OURS} from "./base/tabs.js";
 import {OptionsBox} from "./options/options_box.js";
 import {settingsOf} from "./planner/continuation.js";
@@ -73,6 +73,8 @@ function startTab(page) {
     parts.tab?.watcher.stop();
     parts.tab?.now.end();
     parts.tab?.trials.end();
+    const [, inner] = root().querySelectorAll("[id=lrsched_body]"); // gradio gives its id to two elements, one in the other
+    inner?.removeAttribute("id");
     const planner = new Planner();
     const hello = new Hello(planner.presets);
     const transfer = new Transfer(planner, {

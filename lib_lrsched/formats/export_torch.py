@@ -73,7 +73,7 @@ def _lambda(plan: Plan) -> str:
     if segment is not None:
         raise ExportError(
             f"`{segment.shape}` drives momentum, which torch has for one shape over the whole run only; "
-            "write cycle_momentum=no to export the rate alone", segment.item.span,
+            "write `cycle_momentum=no` to export the rate alone", segment.item.span,
         )
     if all(segment.shape == "constant" for segment in plan.segments):
         imports, body = ["from bisect import bisect_right"], _table(plan.segments)

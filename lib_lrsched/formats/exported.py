@@ -64,7 +64,7 @@ def refuse_momentum(plan: Plan, program: str) -> None:
     segment = first_with_momentum(plan)
     if segment is not None:
         raise ExportError(
-            f"`{segment.shape}` drives momentum too, and {program} cannot; write cycle_momentum=no to export the rate alone",
+            f"`{segment.shape}` drives momentum too, and {program} cannot; write `cycle_momentum=no` to export the rate alone",
             segment.item.span,
         )
 

@@ -308,5 +308,5 @@ def _check_momentum(plans: GroupPlans, optimizer: Optimizer) -> None:
     for index, track in enumerate(plans.tracks):
         groups = plans.groups_of(index, optimizer.param_groups)
         if track.has_momentum and not any("betas" in group or "momentum" in group for group in groups):
-            raise ValueError(f"the plan drives momentum and {type(optimizer).__name__} has none; cycle_momentum=no in the text "
+            raise ValueError(f"the plan drives momentum and {type(optimizer).__name__} has none; `cycle_momentum=no` in the text "
                              "leaves it alone")

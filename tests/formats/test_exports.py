@@ -653,11 +653,11 @@ def test_arguments_of_sd_scripts_are_one_line():
 
 # What cannot be said ----------------------------------------------------------------------------
 
-MOMENTUM = "drives momentum too, and {} cannot; write cycle_momentum=no to export the rate alone"
+MOMENTUM = "drives momentum too, and {} cannot; write `cycle_momentum=no` to export the rate alone"
 CURVE = "is a curve, and diffusers has constant segments only; give an error such as 2% to approximate it by such"
 AFTER = MOMENTUM.format("DeepSpeed's OneCycle after its cycle")
 LOOKS = "`plateau` looks at the loss, and"
-TORCH = "drives momentum, which torch has for one shape over the whole run only; write cycle_momentum=no to export the rate alone"
+TORCH = "drives momentum, which torch has for one shape over the whole run only; write `cycle_momentum=no` to export the rate alone"
 DEEPSPEED = "none of DeepSpeed's WarmupLR, WarmupDecayLR, WarmupCosineLR, OneCycle and LRRangeTest gives these rates "
 KOHYA = "none of the schedules of sd-scripts gives these rates "
 

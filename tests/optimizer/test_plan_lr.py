@@ -516,7 +516,7 @@ def test_error_a_last_epoch_below_minus_one():
 
 def test_error_momentum_for_an_optimizer_without_any():
     optimizer = torch.optim.Adagrad([torch.nn.Parameter(torch.ones(2))])
-    message = "the plan drives momentum and Adagrad has none; cycle_momentum=no in the text leaves it alone"
+    message = "the plan drives momentum and Adagrad has none; `cycle_momentum=no` in the text leaves it alone"
     assert raised(ValueError, lambda: PlanLR(optimizer, "onecycle(0.1)", total_steps=20)) == message
     assert PlanLR(optimizer, "onecycle(0.1, cycle_momentum=no)", total_steps=20).get_last_lr() == pytest.approx([0.004])
 

@@ -1,5 +1,6 @@
 // The pair of buttons that makes a chart linear or logarithmic.
 import {keep, recall} from "../base/storage.js";
+import {bindToolbar} from "../base/toolbar.js";
 
 /**
  * Ties a pair of buttons (linear, log) to a chart. `nameOf()` is where the choice is kept; the function that is returned looks there
@@ -18,6 +19,7 @@ export function bindAxis(group, chart, nameOf) {
         keep("axis." + nameOf(), axis);
         choose(axis);
     });
+    bindToolbar(group);
     look();
     return look;
 }

@@ -96,7 +96,7 @@ export class ItemForm {
                 el("label", {class: "lrsched-field"}, el("span", {text: "Shape"}), this.shape), this.end.node),
             ...this.#fields(), this.inner, this.message,
             ...(shape.feedback ? [el("p", {class: "lrsched-muted", text: FEEDBACK})] : []),
-            el("details", {class: "lrsched-more"}, el("summary", {text: "?", title: "Where this shape comes from"}),
+            el("details", {class: "lrsched-more"}, el("summary", {text: "?", title: "Where this shape comes from", "aria-label": "Where this shape comes from"}),
                 el("p", {class: "lrsched-muted", text: `Reference: ${shape.reference}.`})));
     }
 

@@ -2,6 +2,7 @@
 import {byId, el, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatRate} from "../base/format.js";
 import {PreviewRequests} from "../base/latest.js";
+import {bindToolbar} from "../base/toolbar.js";
 import {bindAxis} from "../chart/axis_toggle.js";
 import {Chart} from "../chart/chart.js";
 import {CursorGroup} from "../chart/cursor_group.js";
@@ -156,6 +157,7 @@ export class Planner {
         for (const snippet of byId("page").querySelectorAll(".lrsched-snippet")) {
             snippet.addEventListener("click", () => this.#insert(snippet.dataset.text));
         }
+        bindToolbar(byId("shapes"));
         byId("segments").addEventListener("pointerleave", () => this.#point(null));
     }
 
