@@ -148,9 +148,16 @@ def take_each(browser: Browser, url: str, state: str, arrange: Callable[[Page], 
         settle(page)
         arrange(page)
         settle(page)
+        show_all(page)
         data = page.locator(part).screenshot() if part else page.screenshot(full_page=True)
         save(data, IMAGES / f"{'-'.join(filter(None, ('tab', state, theme)))}.png", is_of_images=state in WITH_IMAGES)
         page.close()
+
+
+def show_all(page: Page) -> None:
+    """A window as tall as the page: rows of the runs' list that lie outside of it are not drawn."""
+    page.set_viewport_size({**TALL, "height": page.evaluate("Math.max(innerHeight, document.documentElement.scrollHeight)")})
+    settle(page)
 
 
 def settle(page: Page) -> None:

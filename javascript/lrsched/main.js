@@ -54,7 +54,9 @@ function startHelpers() {
     helpers.add(helpers.arrival);
     const onUse = (trial) => parts.tab.trials.use(trial);
     for (const kind of ["embedding", "hypernetwork"]) {
-        helpers.add(new TrainOffer(kind, trials(), {onUse, onShow: () => parts.tab.trials.reveal()}));
+        const offer = new TrainOffer(kind, trials(), {onUse, onShow: () => parts.tab.trials.reveal()});
+        offer.box.prepend(helpers.editOf(kind)); // before any click: a button that is moved under one does not hear it
+        helpers.add(offer);
     }
     return helpers;
 }

@@ -90,7 +90,8 @@ def test_an_end_that_is_pulled_behind_the_last_step_is_shown_and_max_steps_stays
     page.mouse.up()
     expect(page.locator(TEXT)).to_have_value(f"warmup(0.005):5%, cosine(0.005, 1e-5):{step}")
     expect(page.locator("#lrsched_steps")).to_have_value("2000")
-    expect(page.locator(BEYOND)).to_contain_text(f"The text goes on to step {step:,}, and max steps is 2,000: the rest is not trained.")
+    said = f"The text goes on to step {step:,}, and max steps is 2,000: the rest is not trained."
+    expect(page.locator(BEYOND)).to_contain_text(said)
     expect(page.locator("#lrsched_chart .lrsched-mark-label")).to_have_text("max steps 2,000")
     end = grip(page, "boundary", 1)  # it is still there, and can be pulled back
     assert value(end) == step

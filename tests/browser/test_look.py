@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from browser_steps import open_tab, write
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 
 @pytest.mark.parametrize(("width", "theme"), [
@@ -29,6 +29,26 @@ def test_nothing_hangs_over_the_edge_and_both_themes_can_be_read(page: Page, the
     assert contrast(page, "#lrsched_epochs", "#lrsched_page .lrsched-card") >= 4.5
     assert contrast(page, "#lrsched_send_embedding", "#lrsched_send_embedding") >= 4.5
     assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
+
+
+def test_no_cell_of_the_segments_is_cut(page: Page) -> None:
+    open_tab(page)
+    page.fill("#lrsched_pictures", "12")
+    page.fill("#lrsched_steps", "120000")
+    write(page, "warmup(0.00512345):5%, plateau(0.00512345, factor=0.5, patience=20):50000, restarts(0.00512345, 1.2345e-5)")
+    last = page.locator("#lrsched_segments tr").nth(1).locator("td").nth(3)
+    expect(last).to_have_text("at most 0.00512345")
+    for width in (500, 1000, 1400):
+        page.set_viewport_size({"width": width, "height": 900})
+        expect(last).to_be_visible()
+        page.wait_for_timeout(100)  # laid out
+        cut = page.evaluate("""() => {
+            const scroll = document.querySelector("#lrsched_segments").closest(".lrsched-scroll");
+            const end = scroll.getBoundingClientRect().right;
+            const isCut = (one) => one.scrollWidth > one.clientWidth + 1 || one.getBoundingClientRect().right > end + 1;
+            return [scroll, ...scroll.querySelectorAll("td, button")].filter(isCut).map((one) => one.outerHTML.slice(0, 90));
+        }""")
+        assert cut == [], width
 
 
 def contrast(page: Page, text: str, ground: str) -> float:

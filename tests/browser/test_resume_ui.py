@@ -69,6 +69,12 @@ def test_each_way_is_said_and_drawn_as_one_types(page: Page) -> None:
     expect(caption).to_have_text(f"{begin}this text is in force: {part}.")
     expect(page.locator(f"{INLINE} .lrsched-look-over")).to_be_visible()
     expect(page.locator(LIST)).to_contain_text(f"training resumes at step 20: {part}. To play the text from its beginning, choose")
+    page.locator(LIST).get_by_role("button", name="Play from the beginning").press("Enter")  # what the line advises
+    expect(offer.locator("select")).to_have_value("restart")
+    expect(offer.locator("select")).to_be_focused()
+    expect(page.locator(LIST)).to_be_hidden()
+    offer.locator("select").select_option("continue")
+    expect(page.locator(LIST)).to_contain_text("training resumes at step 20")
     page.get_by_role("button", name="Play it from its beginning").locator("visible=true").press("Enter")
     expect(offer.locator("select")).to_have_value("restart")
     expect(page.locator(f"{INLINE} .lrsched-look-over")).to_have_count(0)

@@ -71,6 +71,23 @@ def test_from_the_train_tab_to_the_rate_that_is_used_and_kept(page: Page) -> Non
     expect(page.locator("#lrsched_preset option", has_text="Found for finder")).to_have_count(1)
     expect(page.locator("#lrsched_trial_preset_name")).to_have_value("Found for finder 2")
 
+    question = page.locator("#lrsched_trial_keep_ask")
+    for leaves in (True, False):
+        page.fill("#lrsched_trial_preset_name", "Found for finder")
+        page.press("#lrsched_trial_preset_name", "Enter")
+        expect(question).to_contain_text(f"There is a preset Found for finder already: {found}. Overwrite it?")
+        expect(page.locator("#lrsched_trial_keep_no")).to_be_focused()
+        if leaves:
+            page.keyboard.press("Escape")
+            expect(question).to_be_hidden()
+            expect(page.locator("#lrsched_trial_preset_name")).to_be_focused()
+    page.click("#lrsched_trial_keep_yes")
+    expect(page.locator("#lrsched_trial_said")).to_have_text("Kept as the preset Found for finder.")
+    page.fill("#lrsched_trial_preset_name", "Embedding: cosine")
+    page.click("#lrsched_trial_keep")
+    expect(page.locator("#lrsched_trial_said")).to_contain_text("Not kept: ")  # of the built-in ones none is overwritten
+    expect(question).to_be_hidden()
+
 
 def test_schedules_are_compared_and_a_reload_finds_the_trial_that_runs(page: Page) -> None:
     create_embedding(page, "rival")

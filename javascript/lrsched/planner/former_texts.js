@@ -2,7 +2,7 @@
 import {byId, el, setHidden} from "../base/dom.js";
 import {keep, recall} from "../base/storage.js";
 
-const MOST = 3;
+const MOST = 10;
 const STORE = "former";
 
 /** `before` and those that are kept already, when `text` is about to take its place: each text of a kind once, the newest first. */
@@ -32,9 +32,9 @@ export class FormerTexts {
 
     #restore({kind, text, origin, fields, run, way}) {
         this.note(kind, text);
-        const trainee = origin && origin.target !== "clip" ? origin.target : null;
-        this.planner.restore({...fields, kind, text, trainee}, {run, way});
         this.origin.set(origin);
+        const {target = "clip"} = this.origin.from ?? {};
+        this.planner.restore({...fields, kind, text, trainee: target === "clip" ? null : target}, {run, way});
     }
 
     #forget(entry) {
@@ -64,6 +64,7 @@ export class FormerTexts {
 /** What the browser kept may be anything: only whole entries pass. */
 function clean(kept) {
     if (!Array.isArray(kept)) return [];
-    const whole = ({kind, text, fields} = {}) => ["rate", "clip"].includes(kind) && typeof text === "string" && typeof fields === "object";
-    return kept.filter((one) => one !== null && whole(one)).slice(0, MOST);
+    const whole = ({kind, text, fields} = {}) => ["rate", "clip"].includes(kind) && typeof text === "string" && fields instanceof Object;
+    const entries = kept.filter((one) => one !== null && whole(one)).slice(0, MOST);
+    return entries.map(({run = null, way = null, ...rest}) => ({...rest, run, way}));
 }

@@ -8,8 +8,7 @@ const STORE = "origin";
 /** The line above the editor. `from` is {target, name}, or null; kept over a reload. `onSend(target)` is asked to send the text. */
 export class Origin {
     constructor({onSend}) {
-        const kept = recall(STORE, null);
-        this.from = kept?.target in TARGETS && typeof kept.name === "string" ? kept : null;
+        this.from = checked(recall(STORE, null));
         this.box = byId("origin");
         byId("origin_send").addEventListener("click", () => onSend(this.from.target));
         byId("origin_close").addEventListener("click", () => {
@@ -19,7 +18,7 @@ export class Origin {
     }
 
     set(from) {
-        this.from = from ?? null;
+        this.from = checked(from);
         keep(STORE, this.from);
         this.refresh(this.kind);
     }
@@ -30,6 +29,12 @@ export class Origin {
         setHidden(this.box, this.from === null || TARGETS[this.from.target].kind !== kind);
         if (this.from !== null) setText(byId("origin_text"), said(this.from));
     }
+}
+
+/** What the browser kept may be anything: a field of the Train tab and a name, or null. */
+function checked(from) {
+    const isWhole = Object.hasOwn(TARGETS, from?.target ?? "") && typeof from.name === "string";
+    return isWhole ? {target: from.target, name: from.name} : null;
 }
 
 function said({target, name}) {

@@ -273,15 +273,15 @@ export class Planner {
         const range = (pair, digits) => pair === null ? "–" : pair.map((value) => value.toFixed(digits)).join(" – ");
         const images = segment.images === null ? "–" : segment.images.map(formatCount).join(" – ");
         return el("tr", {on: {pointerenter: () => this.#point(segment), click: () => this.editor.select(segment.span)}},
-            el("td", {text: `${formatCount(segment.start)} – ${formatCount(segment.stop)}`}),
-            el("td", {}, el("button", {
+            el("td", {data: {label: "Steps"}, text: `${formatCount(segment.start)} – ${formatCount(segment.stop)}`}),
+            el("td", {data: {label: "Text"}}, el("button", {
                 type: "button", class: "lrsched-code", text: segment.text, title: "Select it in the editor",
                 on: {focus: () => this.#point(segment), blur: () => this.#point(null)},
             })),
-            el("td", {class: "lrsched-num", text: formatRate(segment.first, 6)}),
-            el("td", {class: "lrsched-num", text: `${segment.watch ? "at most " : ""}${formatRate(segment.last, 6)}`}),
-            el("td", {class: "lrsched-num", text: range(segment.epochs, 1)}),
-            el("td", {class: "lrsched-num", text: images}));
+            el("td", {class: "lrsched-num", data: {label: "First"}, text: formatRate(segment.first, 6)}),
+            el("td", {class: "lrsched-num lrsched-last", data: {label: "Last"}, text: `${segment.watch ? "at most " : ""}${formatRate(segment.last, 6)}`}),
+            el("td", {class: "lrsched-num lrsched-range", data: {label: "Epochs"}, text: range(segment.epochs, 1)}),
+            el("td", {class: "lrsched-num lrsched-range", data: {label: "Images"}, text: images}));
     }
 
     #point(segment) {

@@ -2,6 +2,11 @@
 import {request} from "../base/api.js";
 import {byId, el, setHidden, setText} from "../base/dom.js";
 
+/** What is asked before a preset is overwritten. */
+export function taken({name, text}) {
+    return `There is a preset ${name} already: ${text}. Overwrite it?`;
+}
+
 /** The preset fields; `editor` gives and takes the text. */
 export class Presets {
     constructor(editor) {
@@ -33,9 +38,13 @@ export class Presets {
         return this.presets.map(({name}) => name);
     }
 
-    /** Keeps a text that is not the editor's; resolves to what went wrong, or "". */
-    async keepAs(name, text) {
-        return (await this.#ask("POST", "presets", {name, text, replace: false})) ? "" : this.trouble;
+    /** Saves a text; resolves to {trouble, there}: what went wrong, or "", and a preset of one's own that has the name already, or null. */
+    async keepAs(name, text, {replace = false} = {}) {
+        if (await this.#ask("POST", "presets", {name, text, replace})) return {trouble: "", there: null};
+        const {trouble, status} = this;
+        if (status !== 409 || replace) return {trouble, there: null};
+        await this.#ask("GET", "presets"); // it may have been saved on another page
+        return {trouble, there: this.presets.find((preset) => preset.name === name && !preset.builtin) ?? null};
     }
 
     get current() {
@@ -63,14 +72,11 @@ export class Presets {
         const name = this.name.value.trim();
         if (name === "") return this.#say("A preset needs a name.", true);
         const {text} = this.editor;
-        if (await this.#ask("POST", "presets", {name, text, replace: false})) return this.#saved(name);
-        if (this.status !== 409) return;
-        const {trouble} = this;
-        await this.#ask("GET", "presets"); // it may have been saved on another page
-        const there = this.presets.find((preset) => preset.name === name && !preset.builtin);
-        if (!there) return this.#say(trouble, true); // a name of the built-in ones, or too many
-        this.#question(`There is a preset ${name} already: ${there.text}. Overwrite it?`, "Overwrite it", async () => {
-            if (await this.#ask("POST", "presets", {name, text, replace: true})) this.#saved(name);
+        const {trouble, there} = await this.keepAs(name, text);
+        if (trouble === "") return this.#saved(name);
+        if (there === null) return this.#say(trouble, true); // a name of the built-in ones, or too many
+        this.#question(taken(there), "Overwrite it", async () => {
+            if ((await this.keepAs(name, text, {replace: true})).trouble === "") this.#saved(name);
         }, this.name);
     }
 

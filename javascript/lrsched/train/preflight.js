@@ -1,6 +1,7 @@
 // Above the buttons that start a training: what would stop it or spoil it, as the fields are now.
 import {ApiError, request} from "../base/api.js";
 import {el, setHidden} from "../base/dom.js";
+import * as resumeModes from "../base/resume_modes.js";
 import * as fields from "./fields.js";
 
 const AGAIN_MS = 5000; // a model may be loaded and a folder filled without any field telling
@@ -81,9 +82,23 @@ export class Preflight {
         const chosen = Object.keys(KINDS).filter((kind) => this.#isDue(kind));
         const lines = merged(chosen.map((kind) => [kind, this.#found[kind]]));
         const text = JSON.stringify(lines);
-        if (text !== this.box.dataset.drawn) this.list.replaceChildren(...lines.map(line));
+        if (text !== this.box.dataset.drawn) this.list.replaceChildren(...lines.map((one) => line(one, this.#wayOut(one))));
         this.box.dataset.drawn = text;
         setHidden(this.box, lines.length === 0);
+    }
+
+    /** What a line tells to choose, as a button; null where it is no choice. */
+    #wayOut({subject, kinds: [kind, ...others]}) {
+        if (subject !== "resume" || others.length > 0) return null;
+        const play = async () => {
+            const offer = this.resumes[kind];
+            if (offer.current === null) return;
+            offer.select.focus({preventScroll: true}); // it shows what is chosen now, and the button goes
+            await offer.choose(resumeModes.fromBeginning(offer.current.way));
+            this.again();
+            this.refresh();
+        };
+        return el("button", {type: "button", class: "lrsched-button lrsched-fix", text: "Play from the beginning", on: {click: play}});
     }
 }
 
@@ -94,19 +109,19 @@ function isToldHere({severity, subject}) {
 
 /** The findings of both kinds, errors first; what is said of both stands once, what is said of one of two names it. */
 function merged(found) {
-    const kinds = new Map();
+    const lines = new Map();
     for (const [kind, findings] of found) {
-        for (const {severity, message} of findings) {
+        for (const {severity, subject, message} of findings) {
             const key = JSON.stringify([severity, message]);
-            kinds.set(key, [...(kinds.get(key) ?? []), kind]);
+            lines.set(key, {severity, subject, message, kinds: [...(lines.get(key)?.kinds ?? []), kind]});
         }
     }
-    const lines = [...kinds].map(([key, of]) => [...JSON.parse(key), found.length > 1 && of.length === 1 ? KINDS[of[0]] : ""]);
-    return lines.sort(([a], [b]) => (a === "error" ? 0 : 1) - (b === "error" ? 0 : 1));
+    const named = [...lines.values()].map((one) => ({...one, name: found.length > 1 && one.kinds.length === 1 ? KINDS[one.kinds[0]] : ""}));
+    return named.sort((a, b) => (a.severity === "error" ? 0 : 1) - (b.severity === "error" ? 0 : 1));
 }
 
-function line([severity, message, kind]) {
-    const words = kind === "" ? WORDS[severity] : `${kind}, ${WORDS[severity].toLowerCase()}`;
+function line({severity, message, name}, wayOut) {
+    const words = name === "" ? WORDS[severity] : `${name}, ${WORDS[severity].toLowerCase()}`;
     return el("li", {class: `lrsched-message lrsched-${severity}`},
-        el("span", {class: "lrsched-message-text"}, el("strong", {text: words}), ` ${message}`));
+        el("span", {class: "lrsched-message-text"}, el("strong", {text: words}), ` ${message}`), wayOut);
 }

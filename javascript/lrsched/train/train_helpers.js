@@ -61,8 +61,6 @@ class FieldHelp {
         const isOff = text === "" || fields.numberTrouble("steps") !== "" || (this.watched.kind === "clip" && fields.clipMode() === "disabled");
         setHidden(this.box, isOff);
         setHidden(this.edit, isOff);
-        const tools = block.querySelector(".lrsched-trial-offer"); // a row of buttons below, where the field has one
-        if (tools !== null && this.edit.parentElement !== tools) tools.prepend(this.edit);
         if (isOff) this.#forget();
         else this.#ask(text);
     }
@@ -149,6 +147,11 @@ export class TrainHelpers {
         this.troubles = new Troubles(this.preflight);
         this.helps = Object.keys(WATCHED).map((field) => new FieldHelp(field, this.resumes, onEdit));
         this.others = [];
+    }
+
+    /** The button that leads from a rate field into our tab; it may stand among others. */
+    editOf(kind) {
+        return this.helps.find(({field}) => field === `${kind}Rate`).edit;
     }
 
     /** Something else that is refreshed with them. */

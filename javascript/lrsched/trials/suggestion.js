@@ -1,6 +1,7 @@
 // What a trial suggests, or why it suggests nothing; and what can be done with it.
 import {byId, el, setHidden, setText} from "../base/dom.js";
 import {sentence} from "../base/text.js";
+import {taken} from "../planner/presets.js";
 import {cutAtTicks, freeName} from "./words.js";
 
 /** `onUse(trial)` writes the text where it is used and resolves to what is said of it; `presets` keeps it. */
@@ -17,6 +18,10 @@ export class Suggestion {
         this.name.addEventListener("keydown", (event) => {
             if (event.key === "Enter") this.#keep();
         });
+        this.question = byId("trial_keep_ask");
+        byId("trial_keep_yes").addEventListener("click", () => this.#overwrite());
+        byId("trial_keep_no").addEventListener("click", () => this.#leave());
+        this.question.addEventListener("keydown", (event) => event.key === "Escape" && this.#leave());
     }
 
     show(trial) {
@@ -28,6 +33,7 @@ export class Suggestion {
         const key = JSON.stringify([id, state, suggested, why]);
         if (!isDone || key === this.#drawn) return;
         this.#drawn = key;
+        setHidden(this.question, true);
         this.#say(["", false]);
         byId("trial_suggestion").classList.toggle("lrsched-is-none", suggested === null);
         setText(byId("trial_suggestion_title"), suggested === null ? "No suggestion" : "Suggested");
@@ -46,7 +52,30 @@ export class Suggestion {
     async #keep() {
         const name = this.name.value.trim();
         if (name === "") return this.#say(["A preset needs a name.", true]);
-        const trouble = await this.presets.keepAs(name, this.trial.suggested);
+        const {id, suggested} = this.trial;
+        setHidden(this.question, true);
+        const {trouble, there} = await this.presets.keepAs(name, suggested);
+        if (this.trial.id !== id) return; // another one is shown by now
+        if (there === null) return this.#kept(name, trouble);
+        this.asked = {name, text: suggested};
+        this.#say(["", false]);
+        setText(byId("trial_keep_text"), taken(there));
+        setHidden(this.question, false);
+        byId("trial_keep_no").focus({preventScroll: true});
+    }
+
+    async #overwrite() {
+        const {name, text} = this.asked;
+        this.#leave();
+        this.#kept(name, (await this.presets.keepAs(name, text, {replace: true})).trouble);
+    }
+
+    #leave() {
+        setHidden(this.question, true);
+        this.name.focus({preventScroll: true});
+    }
+
+    #kept(name, trouble) {
         this.#say(trouble ? [`Not kept: ${trouble}`, true] : [`Kept as the preset ${name}.`, false]);
     }
 
