@@ -36,11 +36,8 @@ CHART_PARTS = """() => {
 FOCUS = """() => {
     const node = document.activeElement;
     const box = node.getBoundingClientRect();
-    const frame = node.closest(".lrsched-editor") ?? node;
-    const is_seen = [node, frame].some((one) => {
-        const {outlineStyle, borderTopColor, boxShadow} = getComputedStyle(one);
-        return outlineStyle !== "none" || boxShadow !== "none" || (one !== node && borderTopColor !== "");
-    });
+    const frame = node.closest(".lrsched-editor"); // of the text, which has no outline of its own
+    const is_seen = frame ? getComputedStyle(frame).boxShadow !== "none" : getComputedStyle(node).outlineStyle !== "none";
     return {
         id: node.id || `${node.tagName} ${(node.ariaLabel ?? node.textContent).trim().slice(0, 40)}`,
         is_body: node === document.body, is_ours: node.closest(".lrsched") !== null, is_seen,

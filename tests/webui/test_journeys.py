@@ -10,9 +10,10 @@ pytest.importorskip("httpx", reason="httpx is not installed")
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 import journey_steps as steps
+from browser_steps import choose
 from playwright.sync_api import Browser, Page, expect
 from webui_api import Api
-from webui_page import choose, choose_train_tab, create, expect_said, fill_in, open_ours, open_page, opened, press_train
+from webui_page import choose_train_tab, create, expect_said, fill_in, open_ours, open_page, opened, press_train
 
 from lib_lrsched import plan
 
