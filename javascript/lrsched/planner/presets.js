@@ -2,10 +2,11 @@
 import {request} from "../base/api.js";
 import {byId, el, setHidden, setText} from "../base/dom.js";
 
-/** The preset fields; `editor` gives and takes the text. */
+/** The preset fields; `editor` gives and takes the text, `steps()` says for how many steps it is written, or null. */
 export class Presets {
-    constructor(editor) {
+    constructor(editor, steps) {
         this.editor = editor;
+        this.steps = steps;
         this.presets = [];
         this.select = byId("preset");
         this.name = byId("preset_name");
@@ -63,14 +64,15 @@ export class Presets {
         const name = this.name.value.trim();
         if (name === "") return this.#say("A preset needs a name.", true);
         const {text} = this.editor;
-        if (await this.#ask("POST", "presets", {name, text, replace: false})) return this.#saved(name);
+        const body = {name, text, total_steps: this.steps()}; // the ends of a text for a short run may not rise in a long one
+        if (await this.#ask("POST", "presets", {...body, replace: false})) return this.#saved(name);
         if (this.status !== 409) return;
         const {trouble} = this;
         await this.#ask("GET", "presets"); // it may have been saved on another page
         const there = this.presets.find((preset) => preset.name === name && !preset.builtin);
         if (!there) return this.#say(trouble, true); // a name of the built-in ones, or too many
         this.#question(`There is a preset ${name} already: ${there.text}. Overwrite it?`, "Overwrite it", async () => {
-            if (await this.#ask("POST", "presets", {name, text, replace: true})) this.#saved(name);
+            if (await this.#ask("POST", "presets", {...body, replace: true})) this.#saved(name);
         }, this.name);
     }
 
