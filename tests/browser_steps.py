@@ -57,7 +57,7 @@ def choose(page: Page, field: Locator, value: str) -> None:
 
 def run_row(page: Page, name: str) -> Locator:
     """The button of a run in the tab's list."""
-    return page.locator(".lrsched-run", has=page.locator(".lrsched-run-name").get_by_text(name, exact=True))
+    return page.locator("#lrsched_runs .lrsched-run", has=page.locator(".lrsched-run-name").get_by_text(name, exact=True))
 
 
 def show_run(page: Page, name: str) -> None:

@@ -1,5 +1,5 @@
 // Starts the parts when their markup is on the page, and brings them back when gradio redraws it.
-import {byId, focusOne, isShown, root} from "./base/dom.js";
+import {byId, isShown, root} from "./base/dom.js";
 import {openTab, OURS} from "./base/tabs.js";
 import {OptionsBox} from "./options/options_box.js";
 import {settingsOf} from "./planner/continuation.js";
@@ -8,6 +8,7 @@ import {Planner} from "./planner/planner.js";
 import {Transfer} from "./planner/transfer.js";
 import {WhichSchedule} from "./planner/which_schedule.js";
 import {NowLine} from "./runs/now_line.js";
+import {RunNumbers} from "./runs/run_numbers.js";
 import {RunProfile} from "./runs/run_profile.js";
 import {RunsWatcher} from "./runs/runs_watcher.js";
 import {guardErrorBox} from "./train/error_box.js";
@@ -65,10 +66,7 @@ function startHelpers() {
 function showRun(id) {
     if (parts.tab === null || !openTab(OURS)) return;
     parts.tab.watcher.choose(id);
-    requestAnimationFrame(() => {
-        byId("run_view").scrollIntoView({block: "nearest"});
-        focusOne(byId("run_title"), byId("runs_title"));
-    });
+    requestAnimationFrame(() => parts.tab.watcher.view.reveal());
 }
 
 function startTab(page) {
@@ -112,6 +110,7 @@ function startTab(page) {
         onFill: (run) => parts.helpers?.fillFrom(run) ?? Promise.resolve("There is no Train tab on this page."),
         onSaved: () => parts.helpers?.profiles.again(),
     });
+    new RunNumbers(() => watcher.view.shown?.run ?? null);
     watcher.files.onChosen = (kind) => parts.helpers?.resumes[kind].again();
     parts.tab = {page, planner, transfer, watcher, now, profile, trials: new TrialsCard(trials(), planner)};
     const jump = ({what, run, trial}) => {
@@ -120,8 +119,7 @@ function startTab(page) {
             parts.tab.trials.reveal();
         } else {
             watcher.choose(run);
-            byId("run_view").scrollIntoView({block: "start"});
-            focusOne(byId("run_title"), byId("runs_title"));
+            watcher.view.reveal();
         }
     };
     whenSeen(page, () => planner.ask({now: true}));

@@ -211,13 +211,18 @@ def sample_prompt(name: str) -> str:
 def embeddings() -> list[str]:
     """The names of the embeddings in the folder, as it is now."""
     sd_hijack.model_hijack.embedding_db.load_textual_inversion_embeddings()
-    return sorted(sd_hijack.model_hijack.embedding_db.word_embeddings)
+    return known("embedding")
 
 
 def hypernetworks() -> list[str]:
     """The names of the hypernetworks in the folder, as it is now."""
     shared.reload_hypernetworks()
-    return sorted(shared.hypernetworks)
+    return known("hypernetwork")
+
+
+def known(kind: str) -> list[str]:
+    """The names of a kind as of the last look at its folder."""
+    return sorted(sd_hijack.model_hijack.embedding_db.word_embeddings if kind == "embedding" else shared.hypernetworks)
 
 
 def decodable_images(folder: str | Path) -> list[Path]:

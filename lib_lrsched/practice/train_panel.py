@@ -122,7 +122,7 @@ def refreshed() -> tuple[Any, Any]:
 
     # A look at the folder makes new embedding objects: not under a training that holds the old ones.
     if not queue_lock.acquire(blocking=False):
-        return gr.update(), gr.update()
+        return gr.update(choices=service.known("embedding")), gr.update(choices=service.known("hypernetwork"))
     try:
         return gr.update(choices=names("embedding")), gr.update(choices=names("hypernetwork"))
     finally:

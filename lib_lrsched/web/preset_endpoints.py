@@ -14,7 +14,7 @@ from .responses import Answer, Route
 from .runtime import RUNTIME, Runtime
 
 USUAL_RUN = {"total_steps": 2000, "steps_per_epoch": 20, "images_per_step": 1}
-"""A preset is saved if its text can be planned for such a run."""
+"""A preset is saved if its text can be planned for such a run, of as many steps as are asked for."""
 
 router = APIRouter(route_class=Route)
 
@@ -33,7 +33,8 @@ def _listed(found: Iterable[Any]) -> Response:
 @router.post("/presets")
 def save_preset(request: PresetRequest, runtime: Runtime = RUNTIME) -> Response:
     """Saves a preset of the user's; answers with the new list."""
-    plan(request.text, **USUAL_RUN)
+    own = {} if request.total_steps is None else {"total_steps": request.total_steps}
+    plan(request.text, **(USUAL_RUN | own))
     runtime.store.presets.save(name=request.name, text=request.text, note=request.note, replace=request.replace)
     return _listed(runtime.store.presets.all())
 

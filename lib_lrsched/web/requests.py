@@ -510,6 +510,7 @@ class PresetRequest(BaseModel):
     text: StrictStr = _text("")
     note: StrictStr = _text("")
     replace: StrictBool = Field(True, description="true or false")
+    total_steps: Steps | None = _whole(1, MAX_STEPS, None)
 
 
 # Refusals -------------------------------------------------------------------------------------

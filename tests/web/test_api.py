@@ -674,6 +674,14 @@ def test_error_preset_that_cannot_be_planned(client: Client):
     assert get(client, "/presets")["presets"] == [preset._asdict() for preset in BUILTIN]
 
 
+def test_a_preset_is_planned_over_the_steps_it_is_written_for(client: Client):
+    short = {"name": "short", "text": "warmup(0.005):7%, 0.005:64, 1e-3"}
+    assert "one before it at 140" in message(post(client, "/presets", short, 400))
+    assert message(post(client, "/presets", {**short, "total_steps": 0}, 400)).startswith("total_steps: ")
+    saved = post(client, "/presets", {**short, "total_steps": 120})["presets"]
+    assert saved[-1]["text"] == short["text"]
+
+
 def test_error_preset_refused(client: Client):
     name = BUILTIN[0].name
     taken = f"the preset {name!r} comes with the extension and cannot be changed; save under another name"

@@ -104,4 +104,4 @@ def choose(page: Page, field: Locator, value: str) -> None:
 
 def row_of(page: Page, name: str) -> Locator:
     """The run of that name in the list of our tab."""
-    return page.locator(".lrsched-run", has=page.locator(".lrsched-run-name").get_by_text(name, exact=True))
+    return page.locator("#lrsched_runs .lrsched-run", has=page.locator(".lrsched-run-name").get_by_text(name, exact=True))

@@ -34,6 +34,7 @@ export class Exchange {
         setHidden(byId("export_error_field"), !WITH_ERROR.has(format));
         setHidden(byId("export_base_field"), !WITH_BASE.export.has(format));
         byId("export_error").placeholder = format === "a1111" ? "2" : "exact only";
+        this.#showExport("", ""); // until the answer comes: the text of another program is not to be copied
         return this.refresh();
     }
 

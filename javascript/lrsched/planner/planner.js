@@ -47,7 +47,7 @@ export class Planner {
         this.itemForm = new ItemForm(this.editor, this.items);
         new Completion(this.editor, byId("editor_frame"), () => this.itemForm.shapes());
         this.exchange = new Exchange(this);
-        this.presets = new Presets(this.editor);
+        this.presets = new Presets(this.editor, () => this.context().total_steps);
         this.continuation = new Continuation(this, kept);
         this.#bind();
     }

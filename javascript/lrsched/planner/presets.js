@@ -7,10 +7,11 @@ export function taken({name, text}) {
     return `There is a preset ${name} already: ${text}. Overwrite it?`;
 }
 
-/** The preset fields; `editor` gives and takes the text. */
+/** The preset fields; `editor` gives and takes the text, `steps()` says for how many steps it is written, or null. */
 export class Presets {
-    constructor(editor) {
+    constructor(editor, steps) {
         this.editor = editor;
+        this.steps = steps;
         this.presets = [];
         this.select = byId("preset");
         this.name = byId("preset_name");
@@ -38,9 +39,12 @@ export class Presets {
         return this.presets.map(({name}) => name);
     }
 
-    /** Saves a text; resolves to {trouble, there}: what went wrong, or "", and a preset of one's own that has the name already, or null. */
-    async keepAs(name, text, {replace = false} = {}) {
-        if (await this.#ask("POST", "presets", {name, text, replace})) return {trouble: "", there: null};
+    /**
+     * Saves a text that is written for so many steps, where that is known: the ends of a text for a short run may not rise in a long
+     * one. Resolves to {trouble, there}: what went wrong, or "", and a preset of one's own that has the name already, or null.
+     */
+    async keepAs(name, text, {replace = false, steps = null} = {}) {
+        if (await this.#ask("POST", "presets", {name, text, replace, total_steps: steps})) return {trouble: "", there: null};
         const {trouble, status} = this;
         if (status !== 409 || replace) return {trouble, there: null};
         await this.#ask("GET", "presets"); // it may have been saved on another page
@@ -72,11 +76,12 @@ export class Presets {
         const name = this.name.value.trim();
         if (name === "") return this.#say("A preset needs a name.", true);
         const {text} = this.editor;
-        const {trouble, there} = await this.keepAs(name, text);
+        const steps = this.steps();
+        const {trouble, there} = await this.keepAs(name, text, {steps});
         if (trouble === "") return this.#saved(name);
         if (there === null) return this.#say(trouble, true); // a name of the built-in ones, or too many
         this.#question(taken(there), "Overwrite it", async () => {
-            if ((await this.keepAs(name, text, {replace: true})).trouble === "") this.#saved(name);
+            if ((await this.keepAs(name, text, {steps, replace: true})).trouble === "") this.#saved(name);
         }, this.name);
     }
 

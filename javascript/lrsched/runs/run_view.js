@@ -117,8 +117,16 @@ export class RunView {
         }
     }
 
+    /** Brings it to the reader's eyes, with the focus; again when it is first drawn, where nothing is yet. */
+    reveal() {
+        this.isRevealing = this.panel.hidden;
+        (this.isRevealing ? byId("runs_title") : this.panel).scrollIntoView({block: "start"});
+        focusOne(byId("run_title"), byId("runs_title"));
+    }
+
     #draw(answer) {
         setHidden(this.panel, false);
+        if (this.isRevealing) this.reveal();
         this.#makeCharts();
         this.#drawHead(answer.run);
         this.#drawStanding(answer);
