@@ -10,11 +10,12 @@ import pytest
 
 
 def half(*, other: bool = False, **axes: Iterable[Any] | Mapping[str, Any]) -> pytest.MarkDecorator:
-    """Parametrizes by all combinations of the axes' values. A quick one and a long one differ in a single value wherever one looks:
+    """Parametrizes by all combinations of the axes' values; every other one is long, as the fields of a chessboard are black.
 
-    each value is in a quick test, and with three axes each pair of values is. ``other`` exchanges the halves, for a test beside
-    the first. The names of a mapping are for the tests' names.
+    Each value is in a quick one, and with three axes each pair of values; so no axis may have a single value. ``other`` exchanges
+    the halves, for a second test of the same axes. The names of a mapping are for the tests' names.
     """
+    assert all(len(list(axis)) > 1 for axis in axes.values())
     values = [[(str(name), value) for name, value in _named(axis)] for axis in axes.values()]
     found = []
     for places in product(*(range(len(axis)) for axis in values)):

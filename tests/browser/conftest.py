@@ -110,41 +110,50 @@ def page(request: pytest.FixtureRequest, browser: playwright_api.Browser, server
     """A page with empty storage; a script error in it fails the test."""
     if "own_profile" in request.fixturenames:
         context = browser.new_context(viewport=VIEWPORT, base_url=server)
-        with _without_script_errors(context.new_page()) as page:
+        with _script_errors(page := context.new_page()) as errors:
             yield page
         context.close()
+        assert errors == []
         return
     profile, kept = request.getfixturevalue("profile"), request.getfixturevalue("kept_page")
     page = kept.pop() if kept else profile.new_page()
-    others = set(profile.pages)
-    with _without_script_errors(page), _changes(page) as changes:
+    others, failed = set(profile.pages), request.session.testsfailed
+    with _script_errors(page) as errors, _changes(page) as changes:
         yield page
-        assert not page.evaluate("'__pwClock' in window"), 'page.clock is of the whole profile: usefixtures("own_profile")'
-        for opened in set(profile.pages) - others:
+        if page.is_closed():
+            page = profile.new_page()
+            changes.append("close")
+        for opened in set(profile.pages) - others - {page}:
             opened.close()
+        is_clock_faked = page.evaluate("'__pwClock' in window")
         if page.url.startswith(server):
             page.evaluate("sessionStorage.clear()")
         page.goto("about:blank")  # what a page stores as it goes away comes before the emptying
+    profile.set_offline(False)
+    profile.unroute_all()
     profile.clear_permissions()
     _forget(page, server)
-    if changes:
+    if changes or request.session.testsfailed > failed:
         page.close()
     else:
         page.mouse.move(0, 0)
         kept.append(page)
+    assert errors == []
+    assert not is_clock_faked, 'page.clock is of the whole profile: mark the test usefixtures("own_profile")'
 
 
 @contextlib.contextmanager
-def _without_script_errors(page: playwright_api.Page) -> Iterator[playwright_api.Page]:
+def _script_errors(page: playwright_api.Page) -> Iterator[list[str]]:
+    """Those of the page meanwhile."""
+
     def note(error: Any) -> None:
         errors.append(str(error))
 
     page.set_default_timeout(WAIT_MS)
     errors: list[str] = []
     page.on("pageerror", note)
-    yield page
+    yield errors
     page.remove_listener("pageerror", note)
-    assert errors == []
 
 
 @contextlib.contextmanager
