@@ -47,6 +47,9 @@ lint: $(VENV)/.test
 types: $(VENV)/.test
 	$(PY) -m mypy
 
+# Compiled once, whatever the environment says of __pycache__: else each process compiles all tests, and each that they start the library.
+test test-long: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(VENV)/.test lint types
 	$(PY) -m pytest -n 4
 

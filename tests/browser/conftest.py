@@ -1,15 +1,16 @@
-"""A real browser on the standalone page: one server for all tests, a fresh browser profile for each.
+"""A real browser on the standalone page: one server and one browser for all tests, which forgets everything after each.
 
 Without chromium the tests are skipped, unless LRSCHED_REQUIRE_BROWSER=1 asks for them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ else:
 from standalone_server import REPOSITORY, free_port, serving  # playwright is optional
 
 WAIT_MS = 30_000  # for what the page is to show: a busy machine trains slowly
+VIEWPORT: Any = {"width": 1400, "height": 1000}
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -75,7 +77,7 @@ def runs_to_compare(server: str, folder: Path) -> None:
     subprocess.run([sys.executable, str(script), str(folder)], check=True, env=environment)
 
 
-@pytest.fixture(scope="module")  # while playwright is open its event loop runs, and no other test could run one
+@pytest.fixture(scope="package")  # while playwright is open its event loop runs, and no test of another folder could run one
 def browser(chromium: str) -> Iterator[playwright_api.Browser]:
     with playwright_api.sync_playwright() as playwright:
         playwright_api.expect.set_options(timeout=WAIT_MS)
@@ -84,24 +86,124 @@ def browser(chromium: str) -> Iterator[playwright_api.Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="package")
+def profile(browser: playwright_api.Browser, server: str) -> Iterator[playwright_api.BrowserContext]:
+    """The profile of most pages: what was loaded once, above all gradio, is not loaded and compiled again for each test."""
+    context = browser.new_context(viewport=VIEWPORT, base_url=server)
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="package")
+def kept_page() -> list[playwright_api.Page]:
+    """The page of the last test, where it can be used once more: another window costs as much as what a test does in it."""
+    return []
+
+
 @pytest.fixture
-def page(browser: playwright_api.Browser, server: str) -> Iterator[playwright_api.Page]:
+def own_profile() -> None:
+    """For a test whose page does what no later one must find: page.clock stands still in a whole profile."""
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, browser: playwright_api.Browser, server: str) -> Iterator[playwright_api.Page]:
     """A page with empty storage; a script error in it fails the test."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, base_url=server)
-    page = context.new_page()
+    if "own_profile" in request.fixturenames:
+        context = browser.new_context(viewport=VIEWPORT, base_url=server)
+        with _script_errors(page := context.new_page()) as errors:
+            yield page
+        context.close()
+        assert errors == []
+        return
+    profile, kept = request.getfixturevalue("profile"), request.getfixturevalue("kept_page")
+    page = kept.pop() if kept else profile.new_page()
+    others, failed = set(profile.pages), request.session.testsfailed
+    with _script_errors(page) as errors, _changes(page) as changes:
+        yield page
+        if page.is_closed():
+            page = profile.new_page()
+            changes.append("close")
+        for opened in set(profile.pages) - others - {page}:
+            opened.close()
+        is_clock_faked = page.evaluate("'__pwClock' in window")
+        if page.url.startswith(server):
+            page.evaluate("sessionStorage.clear()")
+        page.goto("about:blank")  # what a page stores as it goes away comes before the emptying
+    profile.set_offline(False)
+    profile.unroute_all()
+    profile.clear_permissions()
+    _forget(page, server)
+    if changes or request.session.testsfailed > failed:
+        page.close()
+    else:
+        page.mouse.move(0, 0)
+        kept.append(page)
+    assert errors == []
+    assert not is_clock_faked, 'page.clock is of the whole profile: mark the test usefixtures("own_profile")'
+
+
+@contextlib.contextmanager
+def _script_errors(page: playwright_api.Page) -> Iterator[list[str]]:
+    """Those of the page meanwhile."""
+
+    def note(error: Any) -> None:
+        errors.append(str(error))
+
     page.set_default_timeout(WAIT_MS)
     errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    context.close()
-    assert errors == []
+    page.on("pageerror", note)
+    yield errors
+    page.remove_listener("pageerror", note)
 
 
-@pytest.fixture(scope="module")
-def call(browser: playwright_api.Browser, server: str) -> Iterator[Any]:
+@contextlib.contextmanager
+def _changes(page: playwright_api.Page) -> Iterator[list[str]]:
+    """The calls meanwhile that would be felt by the next test on the page; _LASTING names them."""
+    called: list[str] = []
+
+    def noting(name: str) -> Callable[..., Any]:
+        original = getattr(page, name)
+
+        def noted(*args: Any, **options: Any) -> Any:
+            called.append(name)
+            return original(*args, **options)
+
+        return noted
+
+    for name in _LASTING:
+        setattr(page, name, noting(name))
+    yield called
+    for name in _LASTING:
+        delattr(page, name)
+
+
+_LASTING = (
+    "add_init_script",
+    "emulate_media",
+    "expose_binding",
+    "expose_function",
+    "on",
+    "once",
+    "route",
+    "route_from_har",
+    "route_web_socket",
+    "set_extra_http_headers",
+    "set_viewport_size",
+)
+
+
+def _forget(page: playwright_api.Page, server: str) -> None:
+    """Everything that a site can store, but for the cache."""
+    session = page.context.new_cdp_session(page)
+    session.send("Storage.clearDataForOrigin", {"origin": server, "storageTypes": "cookies,local_storage,indexeddb,cache_storage"})
+    session.detach()
+    page.context.clear_cookies()
+
+
+@pytest.fixture(scope="package")
+def call(profile: playwright_api.BrowserContext) -> Iterator[Any]:
     """Calls a function of a script in the browser: call("base/text.js", "difference", "abc", "abd")."""
-    context = browser.new_context(base_url=server)
-    page = context.new_page()
+    page = profile.new_page()
     page.goto("/lrsched/v1/scripts")
     version = page.evaluate("JSON.parse(document.body.textContent).version")
 
@@ -113,4 +215,4 @@ def call(browser: playwright_api.Browser, server: str) -> Iterator[Any]:
         return page.evaluate(source, list(args))
 
     yield called
-    context.close()
+    page.close()

@@ -46,6 +46,7 @@ def test_after_a_crash_the_offer_says_that_the_file_is_behind(page: Page) -> Non
     expect(offer).to_contain_text("Training resumes from the snapshot.")
     expect(offer.locator("select")).to_have_value("continue")
     expect(page.locator(CAPTION)).to_have_text(f"Up to step {SAVED_AT} as it was planned; from there the plan continues.")
+    page.wait_for_function("last => lrsched.helpers.helps[0].chart.data.series.some(({x}) => x.at(-1) === last)", arg=STEPS - 1)
     coming, past = ahead(page)
     assert (past[0], past[-1], coming[0], coming[-1]) == (0, SAVED_AT - 1, SAVED_AT, STEPS - 1)
 

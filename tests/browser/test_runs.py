@@ -128,6 +128,7 @@ def test_the_clip_mode_is_chosen_by_the_resume_button(page: Page) -> None:
     assert page.get_by_label("Gradient Clipping").input_value() == "value"
 
 
+@pytest.mark.usefixtures("own_profile")
 def test_runs_are_asked_for_only_while_the_tab_is_seen(page: Page) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "/lrsched/v1/runs" in request.url else None)

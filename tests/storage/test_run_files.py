@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import io
 import json
 import shutil
@@ -45,15 +46,19 @@ def _newest(ground: Any, run: RunState) -> tuple[snapshot.Folder, snapshot.Snaps
 
 
 def ask(runtime: Any, method: str, path: str, **options: Any) -> httpx.Response:
-    app = FastAPI()
-    endpoints.add_routes(app, runtime)
-
     async def request() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app)
+        transport = httpx.ASGITransport(app=_app(runtime))
         async with httpx.AsyncClient(transport=transport, base_url="http://webui") as client:
             return await client.request(method, f"/lrsched/v1{path}", **options)
 
     return asyncio.run(request())
+
+
+@functools.lru_cache(maxsize=1)
+def _app(runtime: Any) -> FastAPI:
+    app = FastAPI()
+    endpoints.add_routes(app, runtime)
+    return app
 
 
 def exported(runtime: Any, run_id: str) -> bytes:

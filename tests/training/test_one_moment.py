@@ -19,12 +19,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import practice_rig  # noqa: E402  # torch is optional, see importorskip
+from halves import half  # noqa: E402
 from practice_rig import NAME, both_kinds, draw_images, same_bits, weights  # noqa: E402
 from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
 from training_steps import EXACTLY, FULL, INF, events, history, in_child, losses_that, main_file, whole  # noqa: E402
 
 from lib_lrsched.practice import files as pt_files  # noqa: E402
-from lib_lrsched.practice import sd_hijack, shared, textual_inversion  # noqa: E402
+from lib_lrsched.practice import sd_hijack, service, shared, textual_inversion  # noqa: E402
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork  # noqa: E402
 from lib_lrsched.snapshot import snapshot  # noqa: E402
 from lib_lrsched.training._interrupts import Held  # noqa: E402
@@ -86,12 +87,11 @@ def goes_on_exactly(ground: Any, kind: str, steps: int, expected: Any, **choices
 # Inside the optimizer ---------------------------------------------------------------------
 
 
-@both_kinds
-@pytest.mark.parametrize("how", [before, in_the_middle, after])
-@pytest.mark.parametrize(("every", "back"), [(50, 25), (10, 30), (0, 25)])
+@half(every=[50, 10, 0], how=[before, in_the_middle, after], kind=service.KINDS)
 def test_an_update_that_the_optimizer_broke_off_is_undone_and_what_is_written_is_one_moment(
-    ground, kind, how, every, back, monkeypatch, capsys
+    ground, kind, how, every, monkeypatch, capsys
 ):
+    back = {50: 25, 10: 30, 0: 25}[every]
     ground.install(autosave_every=every, autosave_minutes=0.0 if every == 0 else 5.0)
     expected = whole(ground, kind, TEXT, 60)
     ground.create(kind, NAME, overwrite=True)

@@ -14,13 +14,14 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 import practice_rig  # noqa: E402  # torch is optional, see importorskip
+from halves import half  # noqa: E402
 from practice_rig import NAME, OptimizerSpy, both_kinds, same_bits, weights  # noqa: E402
 from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402  # torch is optional, see importorskip
 from training_steps import INF, NAN, losses_that, rescues  # noqa: E402
 
 from lib_lrsched import plan  # noqa: E402
 from lib_lrsched.host.input_checks import InputError  # noqa: E402
-from lib_lrsched.practice import sd_hijack, shared  # noqa: E402
+from lib_lrsched.practice import sd_hijack, service, shared  # noqa: E402
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork  # noqa: E402
 from lib_lrsched.storage.resume import Resumption  # noqa: E402
 from lib_lrsched.training.callbacks._guard_rules import LEAST, RECENT, Limits, State, from_parts, is_doubtful, judge, to_parts  # noqa: E402
@@ -366,9 +367,7 @@ def test_too_many_skipped_updates_are_a_reason(ground, kind, monkeypatch):
     assert rescues(ground)[0].startswith("update 29: GradScaler skipped 20 updates in a row")
 
 
-@both_kinds
-@pytest.mark.parametrize("blown", [24, 25, 26, 49, 50, 51])
-@pytest.mark.parametrize("is_loss_finite", [True, False])
+@half(is_loss_finite=[True, False], blown=[24, 25, 26, 49, 50, 51], kind=service.KINDS)
 def test_a_skipped_update_proves_nothing(ground, kind, blown, is_loss_finite, monkeypatch):
     """An update ruins the weights, and GradScaler skips every one after it: no ruined state is gone back to or kept."""
     shared.opts.practice_grad_scaler = True

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import training_steps
+from halves import half
 
 torch = pytest.importorskip("torch")
 
 from practice_rig import NAME, both_kinds, random_states, same_bits, weights  # noqa: E402  # torch is optional
 
 from lib_lrsched.errors import ScheduleError  # noqa: E402
-from lib_lrsched.practice import sd_hijack, shared  # noqa: E402
+from lib_lrsched.practice import sd_hijack, service, shared  # noqa: E402
 from lib_lrsched.schedule.plan import plan  # noqa: E402
 from lib_lrsched.training.host import InputError  # noqa: E402
 from lib_lrsched.training.trial import Spec, Trial, compressed  # noqa: E402
@@ -41,7 +42,7 @@ def try_out(ground: Any, kind: str, spec: Spec = SMALL, text: str = TEXT, steps:
     return trial
 
 
-def half(ground: Any, kind: str, monkeypatch: pytest.MonkeyPatch, **choices: Any) -> None:
+def train_half(ground: Any, kind: str, monkeypatch: pytest.MonkeyPatch, **choices: Any) -> None:
     """Train until somebody presses "Interrupt" after 50 updates."""
     seam = ground.runtime.host.ti.write_loss
 
@@ -59,21 +60,19 @@ def half(ground: Any, kind: str, monkeypatch: pytest.MonkeyPatch, **choices: Any
 # It leaves nothing behind ---------------------------------------------------------------------------------------
 
 
-@both_kinds
-@pytest.mark.parametrize("choices", CHOICES.values(), ids=CHOICES)
+@half(choices=CHOICES, kind=service.KINDS)
 def test_training_50_a_trial_and_training_to_100_is_training_to_100(ground, kind, choices, monkeypatch):
     ground.install()
     ground.create(kind, "whole")
     expected = weights(ground.train(kind, TEXT, 100, name="whole", **choices))
-    half(ground, kind, monkeypatch, **choices)
+    train_half(ground, kind, monkeypatch, **choices)
     trial = try_out(ground, kind, **choices)
     assert trial.answer is not None
     assert [row.factor for row in trial.rows] == [0.1, 1.0, 100.0]
     assert same_bits(weights(ground.train(kind, TEXT, 100, **choices)), expected)
 
 
-@both_kinds
-@pytest.mark.parametrize("choices", CHOICES.values(), ids=CHOICES)
+@half(choices=CHOICES, kind=service.KINDS, other=True)
 def test_a_trial_changes_no_file_no_generator_and_no_weight(ground, kind, choices):
     ground.install(autosave_every=0, autosave_minutes=0.0)
     shared.opts.save_training_settings_to_txt = shared.opts.save_optimizer_state = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import json
 from types import SimpleNamespace
@@ -21,14 +22,19 @@ from lib_lrsched.web.endpoints import add_routes
 
 def ask(method: str, path: str, body: Any = None) -> httpx.Response:
     """One request to an app that has nothing but the endpoints. (Exports and shapes ask no store and no run.)"""
-    app = FastAPI()
-    add_routes(app, SimpleNamespace())  # type: ignore[arg-type]
 
     async def go() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://host/lrsched/v1") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=_app()), base_url="http://host/lrsched/v1") as client:
             return await client.request(method, path, json=body)
 
     return asyncio.run(go())
+
+
+@functools.cache
+def _app() -> FastAPI:
+    app = FastAPI()
+    add_routes(app, SimpleNamespace())  # type: ignore[arg-type]
+    return app
 
 
 def test_a_text_is_exported():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,15 +16,20 @@ from lib_lrsched.web.endpoints import add_routes
 
 def ask(path: str, body: Any) -> tuple[int, Any]:
     """One request to an app that has nothing but the endpoints; none of these asks a store or a run."""
-    app = FastAPI()
-    add_routes(app, SimpleNamespace())  # type: ignore[arg-type]
 
     async def go() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://host/lrsched/v1") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=_app()), base_url="http://host/lrsched/v1") as client:
             return await client.post(path, json=body)
 
     answer = asyncio.run(go())
     return answer.status_code, answer.json()
+
+
+@functools.cache
+def _app() -> FastAPI:
+    app = FastAPI()
+    add_routes(app, SimpleNamespace())  # type: ignore[arg-type]
+    return app
 
 
 def test_a_text_has_items_and_points():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import subprocess
 import sys
@@ -24,6 +25,7 @@ EDIT = {"text": "0.1:5, 1", "total_steps": 100}
 EXPORT = {"text": "1", "format": "diffusers", "total_steps": 9, "base": 1}
 
 
+@functools.cache
 def app() -> FastAPI:
     made = FastAPI()
     add_routes(made, SimpleNamespace())  # type: ignore[arg-type] nothing here asks for a run
