@@ -48,9 +48,10 @@ def test_a_text_that_holds_its_rate_gets_a_word_of_advice():
 @pytest.mark.parametrize(
     ("courses", "why"),
     [
-        ([course(0.3), course(0.3)], "the candidates cannot be told apart in 48 updates"),
+        ([course(0.3), course(0.3)], "the candidates cannot be told apart in 48 updates: try 96"),
         ([course(0.0), course(0.0)], "nothing learned more than the noise explains in 48 updates (the best: 0 %"),
-        ([course(-0.1), course(-0.2)], "nothing learned more than the noise explains"),
+        ([course(-0.1), course(-0.2)], "nothing learned more than the noise explains in 48 updates (the best: -10 % of the loss is "
+         "gone, -10 to -10 with the noise of the draws): try 96"),
         ([course(0.01, wave=0.5), course(0.0)], "nothing learned more than the noise explains"),
         ([course(0.3, updates=1), course(0.1, updates=1)], "1 update cannot tell: 8 are the fewest, 48 are usual"),
         ([course(0.3, updates=7), course(0.1, updates=7)], "7 updates cannot tell"),
