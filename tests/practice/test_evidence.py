@@ -1,9 +1,10 @@
-"""The trainings that say what schedules do: their rows, what is kept of them, and in short that their signs come out again."""
+"""The trainings behind docs/evidence.md: their rows, what is kept of them, and in short that the page's signs come out again."""
 
 from __future__ import annotations
 
 import json
 from itertools import chain
+from pathlib import Path
 from statistics import median
 
 import pytest
@@ -12,17 +13,19 @@ pytest.importorskip("torch")
 
 from practice_tools.evidence import rows  # torch is optional
 from practice_tools.evidence.measuring import Evidence, stored_rates
+from practice_tools.evidence.page import TABLES
 from practice_tools.evidence.results import Results, difference, summary
 
 from lib_lrsched.schedule.plan import plan
 
+PAGE = Path(__file__).parents[2] / "docs" / "evidence.md"
 SEEDS = range(1000, 1004)
 
 
 def every_row() -> list[rows.Row]:
     rates = stored_rates()
-    made = (rows.choosing(), rows.schedules(rates["best"]), rows.options(rates["best"]), rows.finder(rates["best"]),
-            rows.range_tests(), rows.cycles(rates["tops"]), rows.long_cycles(rates["tops"]))
+    made = (rows.choosing(), rows.schedules(rates["best"]), rows.same_rate(), rows.options(rates["best"]),
+            rows.finder(rates["best"]), rows.range_tests(), rows.cycles(rates["tops"]), rows.long_cycles(rates["tops"]))
     return list(chain.from_iterable(made))
 
 
@@ -70,6 +73,14 @@ def test_a_repetition_with_other_seeds_keeps_those_that_choose(tmp_path):
     row = next(iter(rows.schedules(stored_rates()["best"])))
     assert evidence.seeds(row) == list(range(7000, 7030))
     assert evidence.seeds(next(iter(rows.choosing()))) == list(rows.CHOOSING_SEEDS)
+
+
+def test_the_page_has_a_place_for_each_table_and_states_the_rates_that_are_stored():
+    text = PAGE.read_text(encoding="utf-8")
+    for name in TABLES:
+        assert text.count(f"<!-- evidence: {name} -->\n| ") == 1, name
+    for schedule, rate in stored_rates()["best"].items():
+        assert f"| {schedule} | {rate:.2g} |" in text
 
 
 @pytest.mark.long

@@ -19,12 +19,14 @@ from . import rows
 from .results import Results, summary
 from .rows import Row
 
-LONG = "long cycles"
+LONGER = ("cycles", "long cycles")
+"""Groups that are measured when they are named: an hour or more each."""
+
 SHORT_SEEDS = 4
 
 
 RATES = Path(__file__).with_name("rates.json")
-"""The rates that trainings have chosen: a row can be measured without choosing them again."""
+"""The rates that the trainings behind the page have chosen: a single row can be measured without choosing them again."""
 
 
 def stored_rates() -> dict[str, dict[str, float]]:
@@ -58,7 +60,7 @@ class Evidence:
     def __init__(
         self, results: Results, processes: int, *, choose: bool, first_seed: int | None = None, short: bool = False,
     ) -> None:  # fmt: skip
-        """``choose`` measures the best rates anew, which takes a third of all the time; else the stored ones are taken."""
+        """``choose`` measures the best rates anew, which takes a third of all the time; else those of the page are taken."""
         self.results = results
         self._processes = processes
         self._choose = choose
@@ -97,10 +99,11 @@ class Evidence:
         return {
             "choosing": rows.choosing,
             "schedules": lambda: rows.schedules(self.best()),
+            "same rate": rows.same_rate,
             "options": lambda: rows.options(self.best()),
             "finder": lambda: rows.finder(self.best()),
             "cycles": lambda: rows.cycles(self.tops()),
-            LONG: lambda: rows.long_cycles(self.tops()),
+            "long cycles": lambda: rows.long_cycles(self.tops()),
         }
 
     def run(self, wanted: Iterable[Row]) -> None:
