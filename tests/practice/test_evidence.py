@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures.process import BrokenProcessPool
 from itertools import chain
 from pathlib import Path
 from statistics import median
@@ -12,7 +13,7 @@ import pytest
 pytest.importorskip("torch")
 
 from practice_tools.evidence import rows  # torch is optional
-from practice_tools.evidence.measuring import Evidence, stored_rates
+from practice_tools.evidence.measuring import LONGER, Evidence, stored_rates
 from practice_tools.evidence.page import TABLES
 from practice_tools.evidence.results import Results, difference, summary
 
@@ -75,10 +76,33 @@ def test_a_repetition_with_other_seeds_keeps_those_that_choose(tmp_path):
     assert evidence.seeds(next(iter(rows.choosing()))) == list(rows.CHOOSING_SEEDS)
 
 
+def test_where_a_process_dies_the_trainings_that_it_left_are_made(tmp_path, monkeypatch):
+    row = next(iter(rows.choosing()))
+    evidence = Evidence(Results(tmp_path / "results.jsonl"), 1, choose=False)
+    asked = []
+
+    def one_and_death(jobs, bar):
+        asked.append(len(jobs))
+        evidence.results.add(*jobs[0], {"closed": 0.5, "text": row.text, "seconds": 1.0})
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(evidence, "_make", one_and_death)
+    evidence.run([row])
+    assert asked == [6, 5, 4, 3, 2, 1]
+
+
+def test_error_processes_that_die_again_and_again(tmp_path, monkeypatch):
+    evidence = Evidence(Results(tmp_path / "results.jsonl"), 1, choose=False)
+    monkeypatch.setattr(evidence, "_make", lambda jobs, bar: (_ for _ in ()).throw(BrokenProcessPool))
+    with pytest.raises(BrokenProcessPool):
+        evidence.run([next(iter(rows.choosing()))])
+
+
 def test_the_page_has_a_place_for_each_table_and_states_the_rates_that_are_stored():
     text = PAGE.read_text(encoding="utf-8")
     for name in TABLES:
-        assert text.count(f"<!-- evidence: {name} -->\n| ") == 1, name
+        assert text.count(f"<!-- evidence: {name} -->\n") == 1, name
+        assert name in LONGER or f"<!-- evidence: {name} -->\n| " in text, name
     for schedule, rate in stored_rates()["best"].items():
         assert f"| {schedule} | {rate:.2g} |" in text
 

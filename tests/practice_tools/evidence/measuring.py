@@ -8,7 +8,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ LONGER = ("cycles", "long cycles")
 """Groups that are measured when they are named: an hour or more each."""
 
 SHORT_SEEDS = 4
+MOST_DEATHS = 6
 
 
 RATES = Path(__file__).with_name("rates.json")
@@ -107,25 +109,34 @@ class Evidence:
         }
 
     def run(self, wanted: Iterable[Row]) -> None:
-        """Make the trainings that are missing, with a bar; the first seeds of all rows come first."""
+        """Make the trainings that are missing, with a bar; where a process dies, those that it left are made by new ones.
+
+        Raises:
+            BrokenProcessPool: processes died more than MOST_DEATHS times.
+        """
         jobs = [Job(row, seed) for row in wanted for seed in self.seeds(row) if not self.results.has(row, seed)]
         if not jobs:
             return
+        deaths = 0
+        with console.bar(total=len(jobs), unit="training", stream=console.stderr()) as bar:
+            while missing := [job for job in jobs if not self.results.has(*job)]:
+                try:
+                    self._make(missing, bar)
+                except BrokenProcessPool:
+                    deaths += 1
+                    if deaths > MOST_DEATHS:
+                        raise
+
+    def _make(self, jobs: Sequence[Job], bar: Any) -> None:
         folder = tempfile.mkdtemp(prefix="evidence-")
-        context = multiprocessing.get_context("spawn")
-        bar = console.bar(total=len(jobs), unit="training", stream=console.stderr())
-        pool = ProcessPoolExecutor(self._processes, context, _begin, (folder,))
+        pool = ProcessPoolExecutor(self._processes, multiprocessing.get_context("spawn"), _begin, (folder,))
         try:
             waiting = {pool.submit(_measure, job): job for job in jobs}
-            while waiting:
-                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                for one in done:
-                    job = waiting.pop(one)
-                    self.results.add(*job, one.result())
-                    bar.update(1)
+            for one in as_completed(waiting):
+                self.results.add(*waiting[one], one.result())
+                bar.update(1)
         finally:
             pool.shutdown(cancel_futures=True)
-            bar.close()
             shutil.rmtree(folder, ignore_errors=True)
 
     def told(self, row: Row) -> str:
