@@ -4,7 +4,7 @@
 # make trainers    set up other trainers in today's versions, for the tests of docs/trainers.md (test-long does it by itself)
 # make test-webui WEBUI_ROOT=...   start that WebUI and drive it, by its API and with a browser
 # make bench  measure speed against references in the same process
-# make evidence    measure what schedules do on the practice host, some two hours on two cores; resumable
+# make evidence    measure what docs/evidence.md states, an hour on two cores; resumable. GROUP=..., ROW=..., FIRST_SEED=... as there
 # make bench-webui WEBUI_ROOT=...  what an update costs in that WebUI, without us and with us
 # make bench-cuda  the same on this machine's GPU: the practice host, with WEBUI_ROOT=... the WebUI's UNet too, and tests/test_cuda.py
 # All set up .venv by themselves; nothing is installed outside it.
@@ -83,7 +83,8 @@ bench-webui: $(VENV)/.test
 	$(PY) tests/bench_webui.py
 
 evidence: $(VENV)/.test
-	PYTHONPATH=tests $(PY) -m practice_tools.evidence
+	PYTHONPATH=tests $(PY) -m practice_tools.evidence $(if $(GROUP),--group "$(GROUP)") $(if $(ROW),--row "$(ROW)") \
+		$(if $(FIRST_SEED),--first-seed $(FIRST_SEED)) $(if $(WRITE),--write)
 
 bench-cuda: $(VENV)/.test
 	$(PY) -m pytest tests/test_cuda.py -rs

@@ -20,9 +20,14 @@ def _builtin(name: str, text: str, note: str) -> Preset:
 
 BUILTIN = (
     _builtin(
+        "Embedding: warm-up and cosine",
+        "warmup(0.005):5%, cosine(0.005, 1e-5)",
+        "A good start when you know how many steps you want: as good as any, and it forgives a rate that is too high. Any length.",
+    ),
+    _builtin(
         "Embedding: constant",
         "0.005",
-        "The WebUI's default for embeddings. A first run, to have something to compare with.",
+        "The WebUI's default for embeddings. Good where the rate is right; it forgives none that is too high.",
     ),
     _builtin(
         "Embedding: three steps",
@@ -35,11 +40,6 @@ BUILTIN = (
         "Very high for a few steps, then a long tail. For runs of more than 3000 steps with few vectors.",
     ),
     _builtin(
-        "Embedding: warm-up and cosine",
-        "warmup(0.005):5%, cosine(0.005, 1e-5)",
-        "A good start when you know how many steps you want: no jumps, and it ends slowly. Fits any length.",
-    ),
-    _builtin(
         "Embedding: cosine",
         "cosine(0.005, 1e-5)",
         "Falls smoothly over the whole run. For an embedding that starts from a fitting word.",
@@ -47,7 +47,7 @@ BUILTIN = (
     _builtin(
         "Embedding: warm restarts",
         "restarts(0.005, 1e-5, first_cycle=25%)",
-        "Four cosine waves. Every wave ends at a low rate, so there are four points at which to compare copies.",
+        "Four cosine waves. Every wave ends at a low rate, so there are four points at which to compare copies; that costs a little.",
     ),
     _builtin(
         "Embedding: hold, then fall",
@@ -57,7 +57,7 @@ BUILTIN = (
     _builtin(
         "Embedding: one cycle",
         "onecycle(0.01)",
-        "One rise to a high rate and one long fall. For short runs of a few hundred steps.",
+        "One rise to a high rate and one long fall. No better than warm-up and cosine where it was measured.",
     ),
     _builtin(
         "Embedding: fall when it stalls",
@@ -70,6 +70,11 @@ BUILTIN = (
         "Not for training: the rate rises from low to high, the run shows which rates learn, and then everything is put back.",
     ),
     _builtin(
+        "Hypernetwork: warm-up and cosine",
+        "warmup(3e-5):5%, cosine(3e-5, 1e-6)",
+        "A gentle start for fresh layers and a slow end. Fits any length.",
+    ),
+    _builtin(
         "Hypernetwork: constant",
         "1e-5",
         "The WebUI's default for hypernetworks. Slow and safe.",
@@ -78,11 +83,6 @@ BUILTIN = (
         "Hypernetwork: steps",
         "5e-5:100, 5e-6:1500, 5e-7",
         "How the community's long lists begin: fast at first, then in ever smaller moves. For runs of several thousand steps.",
-    ),
-    _builtin(
-        "Hypernetwork: warm-up and cosine",
-        "warmup(3e-5):5%, cosine(3e-5, 1e-6)",
-        "A gentle start for fresh layers and a slow end. Fits any length.",
     ),
     _builtin(
         "Hypernetwork: warm restarts",

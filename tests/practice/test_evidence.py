@@ -1,9 +1,11 @@
-"""The trainings that say what schedules do: their rows, what is kept of them, and in short that their signs come out again."""
+"""The trainings behind docs/evidence.md: their rows, what is kept of them, and in short that the page's signs come out again."""
 
 from __future__ import annotations
 
 import json
+from concurrent.futures.process import BrokenProcessPool
 from itertools import chain
+from pathlib import Path
 from statistics import median
 
 import pytest
@@ -11,18 +13,20 @@ import pytest
 pytest.importorskip("torch")
 
 from practice_tools.evidence import rows  # torch is optional
-from practice_tools.evidence.measuring import Evidence, stored_rates
+from practice_tools.evidence.measuring import LONGER, Evidence, stored_rates
+from practice_tools.evidence.page import TABLES
 from practice_tools.evidence.results import Results, difference, summary
 
 from lib_lrsched.schedule.plan import plan
 
+PAGE = Path(__file__).parents[2] / "docs" / "evidence.md"
 SEEDS = range(1000, 1004)
 
 
 def every_row() -> list[rows.Row]:
     rates = stored_rates()
-    made = (rows.choosing(), rows.schedules(rates["best"]), rows.options(rates["best"]), rows.finder(rates["best"]),
-            rows.range_tests(), rows.cycles(rates["tops"]), rows.long_cycles(rates["tops"]))
+    made = (rows.choosing(), rows.schedules(rates["best"]), rows.same_rate(), rows.options(rates["best"]),
+            rows.finder(rates["best"]), rows.range_tests(), rows.cycles(rates["tops"]), rows.long_cycles(rates["tops"]))
     return list(chain.from_iterable(made))
 
 
@@ -70,6 +74,37 @@ def test_a_repetition_with_other_seeds_keeps_those_that_choose(tmp_path):
     row = next(iter(rows.schedules(stored_rates()["best"])))
     assert evidence.seeds(row) == list(range(7000, 7030))
     assert evidence.seeds(next(iter(rows.choosing()))) == list(rows.CHOOSING_SEEDS)
+
+
+def test_where_a_process_dies_the_trainings_that_it_left_are_made(tmp_path, monkeypatch):
+    row = next(iter(rows.choosing()))
+    evidence = Evidence(Results(tmp_path / "results.jsonl"), 1, choose=False)
+    asked = []
+
+    def one_and_death(jobs, bar):
+        asked.append(len(jobs))
+        evidence.results.add(*jobs[0], {"closed": 0.5, "text": row.text, "seconds": 1.0})
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(evidence, "_make", one_and_death)
+    evidence.run([row])
+    assert asked == [6, 5, 4, 3, 2, 1]
+
+
+def test_error_processes_that_die_again_and_again(tmp_path, monkeypatch):
+    evidence = Evidence(Results(tmp_path / "results.jsonl"), 1, choose=False)
+    monkeypatch.setattr(evidence, "_make", lambda jobs, bar: (_ for _ in ()).throw(BrokenProcessPool))
+    with pytest.raises(BrokenProcessPool):
+        evidence.run([next(iter(rows.choosing()))])
+
+
+def test_the_page_has_a_place_for_each_table_and_states_the_rates_that_are_stored():
+    text = PAGE.read_text(encoding="utf-8")
+    for name in TABLES:
+        assert text.count(f"<!-- evidence: {name} -->\n") == 1, name
+        assert name in LONGER or f"<!-- evidence: {name} -->\n| " in text, name
+    for schedule, rate in stored_rates()["best"].items():
+        assert f"| {schedule} | {rate:.2g} |" in text
 
 
 @pytest.mark.long

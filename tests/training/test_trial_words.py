@@ -48,7 +48,7 @@ def test_a_text_that_holds_its_rate_gets_a_word_of_advice():
 @pytest.mark.parametrize(
     ("courses", "why"),
     [
-        ([course(0.3), course(0.3)], "the candidates cannot be told apart in 48 updates"),
+        ([course(0.3), course(0.3)], "the candidates cannot be told apart in 48 updates: try 96"),
         ([course(0.0), course(0.0)], "nothing learned more than the noise explains in 48 updates (the best: 0 %"),
         ([course(-0.1), course(-0.2)], "nothing learned more than the noise explains"),
         ([course(0.01, wave=0.5), course(0.0)], "nothing learned more than the noise explains"),
@@ -61,6 +61,10 @@ def test_where_the_finder_cannot_tell_it_says_why(courses, why):
     found = finder(courses)
     assert found.suggested is None
     assert found.why.startswith(why)
+
+
+def test_where_nothing_learned_it_names_twice_the_updates():
+    assert finder([course(-0.1, updates=24), course(-0.2, updates=24)]).why.endswith("): try 48")
 
 
 @pytest.mark.parametrize(

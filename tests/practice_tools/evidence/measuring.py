@@ -8,7 +8,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -19,12 +20,15 @@ from . import rows
 from .results import Results, summary
 from .rows import Row
 
-LONG = "long cycles"
+LONGER = ("cycles", "long cycles")
+"""Groups that are measured when they are named: an hour or more each."""
+
 SHORT_SEEDS = 4
+MOST_DEATHS = 6
 
 
 RATES = Path(__file__).with_name("rates.json")
-"""The rates that trainings have chosen: a row can be measured without choosing them again."""
+"""The rates that the trainings behind the page have chosen: a single row can be measured without choosing them again."""
 
 
 def stored_rates() -> dict[str, dict[str, float]]:
@@ -58,7 +62,7 @@ class Evidence:
     def __init__(
         self, results: Results, processes: int, *, choose: bool, first_seed: int | None = None, short: bool = False,
     ) -> None:  # fmt: skip
-        """``choose`` measures the best rates anew, which takes a third of all the time; else the stored ones are taken."""
+        """``choose`` measures the best rates anew, which takes a third of all the time; else those of the page are taken."""
         self.results = results
         self._processes = processes
         self._choose = choose
@@ -97,32 +101,42 @@ class Evidence:
         return {
             "choosing": rows.choosing,
             "schedules": lambda: rows.schedules(self.best()),
+            "same rate": rows.same_rate,
             "options": lambda: rows.options(self.best()),
             "finder": lambda: rows.finder(self.best()),
             "cycles": lambda: rows.cycles(self.tops()),
-            LONG: lambda: rows.long_cycles(self.tops()),
+            "long cycles": lambda: rows.long_cycles(self.tops()),
         }
 
     def run(self, wanted: Iterable[Row]) -> None:
-        """Make the trainings that are missing, with a bar; the first seeds of all rows come first."""
+        """Make the trainings that are missing, with a bar; where a process dies, those that it left are made by new ones.
+
+        Raises:
+            BrokenProcessPool: processes died more than MOST_DEATHS times.
+        """
         jobs = [Job(row, seed) for row in wanted for seed in self.seeds(row) if not self.results.has(row, seed)]
         if not jobs:
             return
+        deaths = 0
+        with console.bar(total=len(jobs), unit="training", stream=console.stderr()) as bar:
+            while missing := [job for job in jobs if not self.results.has(*job)]:
+                try:
+                    self._make(missing, bar)
+                except BrokenProcessPool:
+                    deaths += 1
+                    if deaths > MOST_DEATHS:
+                        raise
+
+    def _make(self, jobs: Sequence[Job], bar: Any) -> None:
         folder = tempfile.mkdtemp(prefix="evidence-")
-        context = multiprocessing.get_context("spawn")
-        bar = console.bar(total=len(jobs), unit="training", stream=console.stderr())
-        pool = ProcessPoolExecutor(self._processes, context, _begin, (folder,))
+        pool = ProcessPoolExecutor(self._processes, multiprocessing.get_context("spawn"), _begin, (folder,))
         try:
             waiting = {pool.submit(_measure, job): job for job in jobs}
-            while waiting:
-                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                for one in done:
-                    job = waiting.pop(one)
-                    self.results.add(*job, one.result())
-                    bar.update(1)
+            for one in as_completed(waiting):
+                self.results.add(*waiting[one], one.result())
+                bar.update(1)
         finally:
             pool.shutdown(cancel_futures=True)
-            bar.close()
             shutil.rmtree(folder, ignore_errors=True)
 
     def told(self, row: Row) -> str:

@@ -1,4 +1,4 @@
-"""The rows of the evidence: what is trained, how often, and what it is compared with.
+"""The rows of docs/evidence.md: what is trained, how often, and what it is compared with.
 
 A row is a training that is repeated with one seed after another. What it measures depends on its definition and the seed alone, so
 results are kept by those, and rows that train the same share them.
@@ -108,6 +108,16 @@ def schedules(best: Mapping[str, float]) -> Iterator[Row]:
         for times, factor in TIMES.items():
             wrong = text(factor * best[schedule])
             yield Row("schedules", f"{schedule}, {times}", wrong, average=True, validate_every=watches(schedule))
+
+
+SAME = PEAKS[-1]
+"""Ten times the best rate of a constant."""
+
+
+def same_rate() -> Iterator[Row]:
+    """Every schedule with the same highest rate, one that is too high for most."""
+    for schedule, text in SCHEDULES.items():
+        yield Row("same rate", f"{schedule}, highest rate {SAME:.2g}", text(SAME), average=True, validate_every=watches(schedule))
 
 
 def options(best: Mapping[str, float]) -> Iterator[Row]:
