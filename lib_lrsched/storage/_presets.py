@@ -47,7 +47,7 @@ BUILTIN = (
     _builtin(
         "Embedding: warm restarts",
         "restarts(0.005, 1e-5, first_cycle=25%)",
-        "Four cosine waves. Every wave ends at a low rate, so there are four points at which to compare copies; that costs a little.",
+        "Four cosine waves. Every wave ends at a low rate, which gives four points to compare copies at; it costs a little.",
     ),
     _builtin(
         "Embedding: hold, then fall",

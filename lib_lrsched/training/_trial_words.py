@@ -92,7 +92,8 @@ def _unclear(rows: Sequence[Row], courses: Sequence[Course], best: int) -> str:
         return f"{updates} update{'s' * (updates != 1)} cannot tell: {FEWEST} are the fewest, 48 are usual"
     low = rows[best].low
     if low is None or low <= 0:
-        return f"nothing learned more than the noise explains in {updates} updates (the best: {_percent(rows[best])}): try {2 * updates}"
+        found = f"nothing learned more than the noise explains in {updates} updates (the best: {_percent(rows[best])})"
+        return f"{found}: try {2 * updates}"
     if not any(is_better(courses[best], course) for i, course in enumerate(courses) if i != best):
         return f"the candidates cannot be told apart in {updates} updates: try {2 * updates}"
     return ""
