@@ -2,11 +2,6 @@
 import {request} from "../base/api.js";
 import {byId, el, setHidden, setText} from "../base/dom.js";
 
-/** What is asked before a preset is overwritten. */
-export function taken({name, text}) {
-    return `There is a preset ${name} already: ${text}. Overwrite it?`;
-}
-
 /** The preset fields; `editor` gives and takes the text, `steps()` says for how many steps it is written, or null. */
 export class Presets {
     constructor(editor, steps) {
@@ -51,6 +46,11 @@ export class Presets {
         return {trouble, there: this.presets.find((preset) => preset.name === name && !preset.builtin) ?? null};
     }
 
+    /** What is asked before a preset is overwritten. */
+    taken({name, text}) {
+        return `There is a preset ${name} already: ${text}. Overwrite it?`;
+    }
+
     get current() {
         return this.presets.find((preset) => preset.name === this.select.value) ?? null;
     }
@@ -80,7 +80,7 @@ export class Presets {
         const {trouble, there} = await this.keepAs(name, text, {steps});
         if (trouble === "") return this.#saved(name);
         if (there === null) return this.#say(trouble, true); // a name of the built-in ones, or too many
-        this.#question(taken(there), "Overwrite it", async () => {
+        this.#question(this.taken(there), "Overwrite it", async () => {
             if ((await this.keepAs(name, text, {steps, replace: true})).trouble === "") this.#saved(name);
         }, this.name);
     }

@@ -1,7 +1,6 @@
 // What a trial suggests, or why it suggests nothing; and what can be done with it.
 import {byId, el, setHidden, setText} from "../base/dom.js";
 import {sentence} from "../base/text.js";
-import {taken} from "../planner/presets.js";
 import {cutAtTicks, freeName} from "./words.js";
 
 /** `onUse(trial)` writes the text where it is used and resolves to what is said of it; `presets` keeps it. */
@@ -59,7 +58,7 @@ export class Suggestion {
         if (there === null) return this.#kept(name, trouble);
         this.asked = {name, text: suggested};
         this.#say(["", false]);
-        setText(byId("trial_keep_text"), taken(there));
+        setText(byId("trial_keep_text"), this.presets.taken(there));
         setHidden(this.question, false);
         byId("trial_keep_no").focus({preventScroll: true});
     }
