@@ -116,7 +116,7 @@ def _one_cycle(p: Params) -> Imported:
         p.fail("decay_lr_rate: its fall by 1 / (1 + rate x steps) has no equivalent here; leave it at 0")
     p.whole("decay_step_size", 0, low=0)
     momentum, note = _momentum(p)
-    cycle = f"cyclic({short(low)}, {short(high)}, step_size={up}, step_size_down={down}, {momentum}):{up + down}"
+    cycle = f"cyclic({short(low)}, {short(high)}, rise={up}, fall={down}, {momentum}):{up + down}"
     return Imported(f"{cycle}, {short(low)}", None, note)
 
 

@@ -67,7 +67,7 @@ def _poly(p: Params, _: int | None) -> str:
 
 
 def _step(p: Params, _: int | None) -> str:
-    return f"step({short(p.base_rate())}, every={p.whole('step_size')}, gamma={short(p.rate('gamma', 0.1))})"
+    return f"step({short(p.base_rate())}, every={p.whole('step_size')}, factor={short(p.rate('gamma', 0.1))})"
 
 
 def _multi_step(p: Params, _: int | None) -> str:
@@ -79,7 +79,7 @@ def _multi_step(p: Params, _: int | None) -> str:
 
 
 def _exponential(p: Params, _: int | None) -> str:
-    return f"decay({short(p.base_rate())}, gamma={short(p.rate('gamma'))})"
+    return f"decay({short(p.base_rate())}, factor={short(p.rate('gamma'))})"
 
 
 def _cosine(p: Params, total: int | None) -> str:
@@ -91,14 +91,14 @@ def _cosine(p: Params, total: int | None) -> str:
 
 def _restarts(p: Params, _: int | None) -> str:
     low, length, mult = p.rate("eta_min", 0.0), p.whole("T_0"), p.whole("T_mult", 1)
-    return f"restarts({short(p.base_rate())}, {short(low)}, t_0={length}, t_mult={mult})"
+    return f"restarts({short(p.base_rate())}, {short(low)}, first_cycle={length}, growth={mult})"
 
 
 def _cyclic(p: Params, _: int | None) -> str:
     low, high, up = p.rate("base_lr"), p.rate("max_lr"), p.whole("step_size_up", 2000)
     down = p.whole("step_size_down", up)
     mode, gamma = p.word("mode", "triangular", ("triangular", "triangular2", "exp_range")), p.rate("gamma", 1.0)
-    shape = f"step_size={up}, step_size_down={down}, mode={mode}, gamma={short(gamma)}"
+    shape = f"rise={up}, fall={down}, mode={mode}, factor={short(gamma)}"
     return f"cyclic({short(low)}, {short(high)}, {shape}, {_momentum(p, 0.8, 0.9)})"
 
 

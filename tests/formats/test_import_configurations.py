@@ -106,7 +106,7 @@ def test_onetrainers_own_class_may_be_ours_or_torchs():
     assert import_text(json.dumps(given), "onetrainer", steps_per_epoch=30)[:2] == (RECOMMENDED, 300)
     given |= {"custom_learning_rate_scheduler": "torch.optim.lr_scheduler.StepLR",
               "scheduler_params": [{"key": "step_size", "value": "100"}, {"key": "gamma", "value": "0.5"}]}
-    assert import_text(json.dumps(given), "onetrainer").text == "step(1, every=100, gamma=0.5)"
+    assert import_text(json.dumps(given), "onetrainer").text == "step(1, every=100, factor=0.5)"
 
 
 SCHEDULERS = "CONSTANT, LINEAR, COSINE, COSINE_WITH_RESTARTS, COSINE_WITH_HARD_RESTARTS, REX, CUSTOM"

@@ -204,7 +204,7 @@ def test_one_cycle_is_a_triangle_and_then_its_lowest_rate():
 def test_one_cycle_without_momentum_has_no_note():
     given = section("OneCycle", cycle_min_lr=1e-5, cycle_max_lr=1e-3, cycle_momentum=False)
     found = import_text(given, "deepspeed")
-    assert found.text == "cyclic(1e-5, 0.001, step_size=2000, step_size_down=2000, cycle_momentum=no):4000, 1e-5"
+    assert found.text == "cyclic(1e-5, 0.001, rise=2000, fall=2000, cycle_momentum=no):4000, 1e-5"
     assert found.note == ""
 
 

@@ -154,6 +154,7 @@ function fillRow(row, trial, isChosen) {
     setText(state, trial.state);
     if (state.dataset.state !== trial.state) state.dataset.state = trial.state;
     setText(text, `${trial.kind}, ${trial.text}`);
+    if (text.title !== text.textContent) text.title = text.textContent; // it may be cut
     setText(when, formatShortMoment(trial.started_s));
     setText(sum, summary(trial));
     sum.classList.toggle("lrsched-is-code", Boolean(trial.suggested));

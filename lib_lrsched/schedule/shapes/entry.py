@@ -33,6 +33,8 @@ class Param(NamedTuple):
 
     ``kind``: "rate" (float, finite, 0 or more), "number" (float in the range), "whole" (int in the
     range), "time" (steps; takes %, ep and img), "word" (one of ``choices``), "flag" (yes or no), "items" (repeat's own).
+    ``known_as`` is the name that is written now, where it is another one than ``name``, by which the code knows it; ``shown_as``
+    is the label of a form, where the name in a text would be too short for it.
     """
 
     name: str
