@@ -706,3 +706,12 @@ NOW = {"what": "training", "kind": "embedding", "name": "cat", "run": "r", "tria
 )
 def test_the_line_above_everything(call, change, words):
     assert call("runs/now_line.js", "nowWords", NOW | change) == words
+
+
+def test_where_nothing_is_left_to_train_the_past_alone_is_drawn(call: Any) -> None:
+    past = {"x": [0, 13], "y": [1e-4, 1e-3]}
+    result = {"x": [0, 5, 13], "y": [0.004, 0.001, 1e-4], "past": past, "boundaries": [], "total_steps": 14, "stop": 14}
+    left = call("chart/schedule_lines.js", "scheduleLines", [[result, 0, "rate"]], 5, "new")
+    assert [(line["look"], line["x"]) for line in left["series"]] == [("past", [0, 13]), (0, [5, 13])]
+    over = call("chart/schedule_lines.js", "scheduleLines", [[result, 0, "rate"]], 14, "continue")
+    assert [line["look"] for line in over["series"]] == ["past"]

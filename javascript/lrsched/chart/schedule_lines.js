@@ -10,16 +10,16 @@ import * as resumeModes from "../base/resume_modes.js";
 export function scheduleLines(drawn, initialStep, mode) {
     const series = drawn.map(([result, look, name]) => ({
         name, look, ...from(result, result.past ? initialStep : 0), weight: look === 0 ? "thick" : "",
-    }));
+    })).filter(({x}) => x.length > 0);
     const own = drawn[0]?.[0];
     if (own?.past) series.unshift({name: "so far", look: "past", x: own.past.x, y: own.past.y, weight: "thick"});
     return {series, marks: own ? marks(own, initialStep, mode) : [], shade: own ? shade(own) : null};
 }
 
-/** The points of a result from `step` on. */
+/** The points of a result from `step` on; none where nothing is left to train. */
 function from(result, step) {
     const first = result.x.findIndex((x) => x >= step);
-    return first <= 0 ? {x: result.x, y: result.y} : {x: result.x.slice(first), y: result.y.slice(first)};
+    return first < 0 ? {x: [], y: []} : {x: result.x.slice(first), y: result.y.slice(first)};
 }
 
 function marks(result, initialStep, mode) {
