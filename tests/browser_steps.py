@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from page_state import STARTED
 from playwright.sync_api import Error, Locator, Page, expect
 
 LINE = "#lrsched_chart .lrsched-lines path"
@@ -30,6 +31,7 @@ def write(page: Page, text: str) -> None:
 
 def create_embedding(page: Page, name: str) -> None:
     page.goto("/")
+    page.wait_for_function(STARTED)  # gradio shows a button before it hears a click, longer than a page takes that is cached
     page.fill("#train_new_embedding_name textarea", name)
     page.click("#train_create_embedding")
     expect(page.locator("#train_embedding input")).to_have_value(name)

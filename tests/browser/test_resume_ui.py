@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from browser_steps import OFFER, choose, choose_tab, open_tab, run_row, show_run, train, write
+from page_state import STARTED
 from playwright.sync_api import Locator, Page, expect
 from practice_runs import INTERRUPTED_AT, OTHER, SAVED_AT, STEPS, TEXT
 
@@ -23,6 +24,7 @@ CAPTION = f"{INLINE} > .lrsched-muted"
 def open_train(page: Page, name: str, text: str = TEXT, steps: int = STEPS) -> Locator:
     """The Train tab with an embedding chosen; its offer."""
     page.goto("/")
+    page.wait_for_function(STARTED)
     choose(page, page.locator("#train_embedding input"), name)
     page.fill(RATE, text)
     page.fill("#train_steps input", str(steps))

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from browser_steps import OFFER, choose, choose_tab, open_tab, run_row, show_run, train
+from page_state import STARTED
 from playwright.sync_api import Page, expect
 from practice_runs import TEXT
 
@@ -61,6 +62,7 @@ def reopen(page: Page) -> None:
 @pytest.mark.long
 def test_a_run_that_goes_on_can_be_neither_exported_nor_deleted(page: Page) -> None:
     page.goto("/")
+    page.wait_for_function(STARTED)
     page.fill("#train_new_embedding_name textarea", "busy")
     page.click("#train_create_embedding")
     expect(page.locator("#train_embedding input")).to_have_value("busy")

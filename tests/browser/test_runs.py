@@ -193,6 +193,7 @@ def test_names_from_outside_are_shown_as_text(page: Page) -> None:
 @pytest.mark.long
 def test_a_hypernetwork_can_be_made_and_trained(page: Page) -> None:
     page.goto("/")
+    page.wait_for_function(STARTED)
     page.locator("#train_tabs .tab-nav button", has_text="Create hypernetwork").click()
     page.fill("#train_new_hypernetwork_name textarea", "net")
     page.click("#train_create_hypernetwork")
