@@ -35,7 +35,7 @@ def test_no_cell_of_the_segments_is_cut(page: Page) -> None:
     open_tab(page)
     page.fill("#lrsched_pictures", "12")
     page.fill("#lrsched_steps", "120000")
-    write(page, "warmup(0.00512345):5%, plateau(0.00512345, factor=0.5, patience=20):50000, restarts(0.00512345, 1.2345e-5)")
+    write(page, "warmup(0.00512345):5%, plateau(0.00512345, factor=0.5, patience=20):50000, cosine(0.00512345, 1.2345e-5)")
     last = page.locator("#lrsched_segments tr").nth(1).locator("td").nth(3)
     expect(last).to_have_text("at most 0.00512345")
     for width in (500, 1000, 1400):
