@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,27 +78,72 @@ def runs_to_compare(server: str, folder: Path) -> None:
     subprocess.run([sys.executable, str(script), str(folder)], check=True, env=environment)
 
 
-@pytest.fixture(scope="package")  # while playwright is open its event loop runs, and no test of another folder could run one
-def browser(chromium: str) -> Iterator[playwright_api.Browser]:
-    with playwright_api.sync_playwright() as playwright:
+class Window:
+    """The browser of the tests in this folder, opened when the first of them asks for it.
+
+    Attributes:
+        kept: the page of the last test, where it can be used once more: another window costs as much as what a test does in it.
+    """
+
+    def __init__(self, chromium: str, server: str) -> None:
+        self._stack = contextlib.ExitStack()
+        self._chromium, self._server = chromium, server
+        self.kept: list[playwright_api.Page] = []
+
+    @cached_property
+    def browser(self) -> playwright_api.Browser:
+        playwright = self._stack.enter_context(playwright_api.sync_playwright())
         playwright_api.expect.set_options(timeout=WAIT_MS)
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
+        browser = playwright.chromium.launch(executable_path=self._chromium, args=ARGUMENTS)
+        self._stack.callback(browser.close)
+        return browser
+
+    @cached_property
+    def profile(self) -> playwright_api.BrowserContext:
+        """That of most pages: what was loaded once, above all gradio, is not loaded and compiled again for each test."""
+        context = self.browser.new_context(viewport=VIEWPORT, base_url=self._server)
+        self._stack.callback(context.close)
+        return context
+
+    @cached_property
+    def scripts(self) -> tuple[playwright_api.Page, str]:
+        """A page of our server's that imports scripts only, and their version; in a profile of its own, since no test clears it."""
+        page = self.browser.new_context(base_url=self._server).new_page()
+        page.goto("/lrsched/v1/scripts")
+        return page, page.evaluate("JSON.parse(document.body.textContent).version")
+
+    def close(self) -> None:
+        self._stack.close()
+        for name in ("browser", "profile", "scripts"):
+            self.__dict__.pop(name, None)
+        self.kept.clear()
 
 
-@pytest.fixture(scope="package")
-def profile(browser: playwright_api.Browser, server: str) -> Iterator[playwright_api.BrowserContext]:
-    """The profile of most pages: what was loaded once, above all gradio, is not loaded and compiled again for each test."""
-    context = browser.new_context(viewport=VIEWPORT, base_url=server)
-    yield context
-    context.close()
+WINDOW = pytest.StashKey[Window]()
 
 
-@pytest.fixture(scope="package")
-def kept_page() -> list[playwright_api.Page]:
-    """The page of the last test, where it can be used once more: another window costs as much as what a test does in it."""
-    return []
+@pytest.fixture(scope="session")
+def shared(chromium: str, server: str, pytestconfig: pytest.Config) -> Window:
+    return pytestconfig.stash.setdefault(WINDOW, Window(chromium, server))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """While playwright is open its event loop runs, and no test of another folder could run one."""
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        window = item.config.stash.get(WINDOW, None)
+        if window is not None:
+            window.close()
+
+
+@pytest.fixture
+def browser(shared: Window) -> playwright_api.Browser:
+    return shared.browser
+
+
+@pytest.fixture
+def profile(shared: Window) -> playwright_api.BrowserContext:
+    return shared.profile
 
 
 @pytest.fixture
@@ -106,16 +152,16 @@ def own_profile() -> None:
 
 
 @pytest.fixture
-def page(request: pytest.FixtureRequest, browser: playwright_api.Browser, server: str) -> Iterator[playwright_api.Page]:
+def page(request: pytest.FixtureRequest, shared: Window, server: str) -> Iterator[playwright_api.Page]:
     """A page with empty storage; a script error in it fails the test."""
     if "own_profile" in request.fixturenames:
-        context = browser.new_context(viewport=VIEWPORT, base_url=server)
+        context = shared.browser.new_context(viewport=VIEWPORT, base_url=server)
         with _script_errors(page := context.new_page()) as errors:
             yield page
         context.close()
         assert errors == []
         return
-    profile, kept = request.getfixturevalue("profile"), request.getfixturevalue("kept_page")
+    profile, kept = shared.profile, shared.kept
     page = kept.pop() if kept else profile.new_page()
     others, failed = set(profile.pages), request.session.testsfailed
     with _script_errors(page) as errors, _changes(page) as changes:
@@ -200,12 +246,10 @@ def _forget(page: playwright_api.Page, server: str) -> None:
     page.context.clear_cookies()
 
 
-@pytest.fixture(scope="package")
-def call(profile: playwright_api.BrowserContext) -> Iterator[Any]:
+@pytest.fixture
+def call(shared: Window) -> Callable[..., Any]:
     """Calls a function of a script in the browser: call("base/text.js", "difference", "abc", "abd")."""
-    page = profile.new_page()
-    page.goto("/lrsched/v1/scripts")
-    version = page.evaluate("JSON.parse(document.body.textContent).version")
+    page, version = shared.scripts
 
     def called(script: str, name: str, *args: Any, then: str = "(result) => result") -> Any:
         source = f"""async (args) => {{
@@ -214,5 +258,4 @@ def call(profile: playwright_api.BrowserContext) -> Iterator[Any]:
         }}"""
         return page.evaluate(source, list(args))
 
-    yield called
-    page.close()
+    return called

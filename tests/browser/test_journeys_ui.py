@@ -57,9 +57,9 @@ def test_what_is_known_is_taken_elsewhere(page: Page, tmp_path: Path) -> None:
     page.fill("#lrsched_steps", "200")
     page.fill("#lrsched_text", "warmup(0.005):20, linear(0.005, 1e-4)")
     expect(page.locator("#lrsched_segments td:first-child")).to_have_text(["0 – 20", "20 – 200"])
-    copied = {label: steps.copy_schedule(page, label) for label in ("PyTorch", "kohya sd-scripts", "WebUI phases")}
+    copied = {label: steps.copy_schedule(page, label) for label in ("PyTorch", "kohya sd-scripts", "plain WebUI text")}
     assert "lr_scheduler" in copied["PyTorch"]
     assert "--lr_scheduler" in copied["kohya sd-scripts"]
-    steps.paste_schedule(page, "WebUI phases")
-    expect(page.locator("#lrsched_text")).to_have_value(copied["WebUI phases"])
+    steps.paste_schedule(page, "plain WebUI text")
+    expect(page.locator("#lrsched_text")).to_have_value(copied["plain WebUI text"])
     steps.take_run_elsewhere(page, "traveller", "0.004:8, 0.001", tmp_path)
