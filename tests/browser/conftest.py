@@ -123,8 +123,10 @@ WINDOW = pytest.StashKey[Window]()
 
 
 @pytest.fixture(scope="session")
-def shared(chromium: str, server: str, pytestconfig: pytest.Config) -> Window:
-    return pytestconfig.stash.setdefault(WINDOW, Window(chromium, server))
+def shared(chromium: str, server: str, pytestconfig: pytest.Config) -> Iterator[Window]:
+    window = pytestconfig.stash.setdefault(WINDOW, Window(chromium, server))
+    yield window
+    window.close()  # after -x too, where the hook below still sees a next test
 
 
 @pytest.hookimpl(trylast=True)
