@@ -126,7 +126,7 @@ WINDOW = pytest.StashKey[Window]()
 def shared(chromium: str, server: str, pytestconfig: pytest.Config) -> Iterator[Window]:
     window = pytestconfig.stash.setdefault(WINDOW, Window(chromium, server))
     yield window
-    window.close()  # after -x too, where the hook below still sees a next test
+    window.close()  # after Ctrl-C too, where the hook below is not called
 
 
 @pytest.hookimpl(trylast=True)
