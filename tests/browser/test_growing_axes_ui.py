@@ -47,7 +47,7 @@ def wait_for(page: Page, place: Locator, test: str) -> None:
                            arg=place.element_handle())
 
 
-@pytest.mark.parametrize("axis", ["linear", "log"])
+@pytest.mark.parametrize("axis", [pytest.param("linear", marks=pytest.mark.long), "log"])
 def test_a_rate_that_is_pulled_over_the_top_takes_the_axis_along(page: Page, axis: str) -> None:
     open_tab(page)
     page.click(f"#lrsched_chart_axis [data-axis={axis}]")
