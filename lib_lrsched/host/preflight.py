@@ -26,6 +26,9 @@ from .images import count_images
 from .preflight_case import ERROR, WARNING, Case, Finding, look
 from .webui import Host, NoTraining
 
+FINISHED = "finished"
+"""The subject of what is no mistake of anybody's: nothing is left to train."""
+
 NO_RATE, NO_CLIP = "the learning rate is 0 at every step", "the gradient clip value is 0 at every step"
 NOTHING_LEARNED = f"{NO_RATE}, so nothing will be learned: give a rate above 0"
 ALL_CLIPPED = (f"{NO_CLIP}, which cuts every gradient to 0, so nothing will be learned: give a value above 0, or switch "
@@ -49,7 +52,10 @@ def of_start(host: Host, kind: str, name: str, inputs: Mapping[str, Any]) -> lis
 def made(case: Case) -> Iterator[Finding]:
     """Nothing is left to train: max steps counts every update of an embedding's life."""
     steps = case.whole("steps")
-    if steps and case.step >= steps:
+    if steps and case.step == steps:
+        words = f"{case.name!r} is finished: it has {steps} updates already. Raise max steps to go on, or start over"
+        yield Finding(ERROR, FINISHED, words)
+    elif steps and case.step > steps:
         yield Finding(ERROR, "steps", f"{case.name!r} has {case.step} updates already, and max steps, which counts all of them, is "
                                       f"{steps}: raise it")
 

@@ -8,6 +8,7 @@ const AGAIN_MS = 5000; // a model may be loaded and a folder filled without any 
 const PAUSE_MS = 300; // in typing
 const KINDS = {embedding: "Embedding", hypernetwork: "Hypernetwork"};
 const WORDS = {error: "Error:", warning: "Warning:"};
+const FINISHED = "finished"; // nothing is left to train, which is no mistake
 const GOING_ON = new Set(["pending", "running"]);
 
 /** The list, and the questions for each kind of which a name is chosen. */
@@ -120,7 +121,8 @@ function merged(found) {
     return named.sort((a, b) => (a.severity === "error" ? 0 : 1) - (b.severity === "error" ? 0 : 1));
 }
 
-function line({severity, message, name}, wayOut) {
+function line({severity, subject, message, name}, wayOut) {
+    if (subject === FINISHED) return el("li", {class: "lrsched-message"}, el("span", {class: "lrsched-message-text", text: message}));
     const words = name === "" ? WORDS[severity] : `${name}, ${WORDS[severity].toLowerCase()}`;
     return el("li", {class: `lrsched-message lrsched-${severity}`},
         el("span", {class: "lrsched-message-text"}, el("strong", {text: words}), ` ${message}`), wayOut);
