@@ -15,7 +15,9 @@ def half(*, other: bool = False, **axes: Iterable[Any] | Mapping[str, Any]) -> p
     Each value is in a quick one, and with three axes each pair of values; so no axis may have a single value. ``other`` exchanges
     the halves, for a second test of the same axes. The names of a mapping are for the tests' names.
     """
-    assert all(len(list(axis)) > 1 for axis in axes.values())
+    axes = {name: axis if isinstance(axis, Mapping) else list(axis) for name, axis in axes.items()}
+    assert len(axes) > 1, "with a single axis every second value would be long only"
+    assert all(len(axis) > 1 for axis in axes.values())
     values = [[(str(name), value) for name, value in _named(axis)] for axis in axes.values()]
     found = []
     for places in product(*(range(len(axis)) for axis in values)):

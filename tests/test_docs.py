@@ -101,8 +101,8 @@ def test_a_table_that_is_not_the_librarys_is_noticed():
 
 
 def test_every_image_is_small_and_shown():
-    shown = {name for path in PAGES for name in re.findall(r"images/((?:shape|learning)-[a-z_]+\.png)", read(path))}
-    drawn = {path.name for kind in ("shape", "learning") for path in (DOCS / "images").glob(f"{kind}-*.png")}
+    shown = {name for path in PAGES for name in re.findall(r"images/((?:shape|learning|evidence)-[a-z_]+\.png)", read(path))}
+    drawn = {path.name for kind in ("shape", "learning", "evidence") for path in (DOCS / "images").glob(f"{kind}-*.png")}
     assert drawn == shown
     for name in drawn:
         data = (DOCS / "images" / name).read_bytes()

@@ -14,9 +14,11 @@ from math import floor
 from typing import NamedTuple
 
 from lib_lrsched.errors import RequestError
+from lib_lrsched.schedule.ends import boundary
 from lib_lrsched.schedule.plan import Plan
 from lib_lrsched.schedule.rates import rate_text
 from lib_lrsched.schedule.segments import Segment
+from lib_lrsched.schedule.units import Clock
 
 from .edits import Draft, is_written, set_end, set_param
 from .outline import Path, given_values
@@ -73,13 +75,30 @@ def _boundary(plan: Plan, number: int) -> Boundary:
     segment, later = plan.segments[number], plan.segments[number + 1 :]
     high = plan.total_steps - 1 if later else plan.total_steps
     fixed = next((s for s in later if _is_absolute(s)), None)
-    most = None if fixed is None else segment.stop + fixed.stop - fixed.start - 1  # what lies between moves along
+    room = _room_behind(plan) if fixed is None else fixed.stop - fixed.start
+    most = None if room is None else segment.stop + room - 1  # what lies between moves along
     return Boundary((number,), segment.stop, segment.start + 1, high if most is None else min(high, most), most)
 
 
 def _is_absolute(segment: Segment) -> bool:
     end = segment.item.end
     return end is not None and is_written(end) and not end.relative
+
+
+def _room_behind(plan: Plan) -> int | None:
+    """The steps of the first item behind the run whose written end is absolute; None where there is none."""
+    if plan.segments[-1].open:
+        return None
+    clock = Clock(plan.text, plan.total_steps, plan.steps_per_epoch, plan.images_per_step)
+    start = plan.segments[-1].stop
+    for item in plan.tree.items[len(plan.segments) :]:
+        if item.end is None or not is_written(item.end):
+            return None
+        stop = boundary(item.end, start, clock)
+        if not item.end.relative:
+            return stop - start
+        start = stop
+    return None
 
 
 def move_boundary(old: Draft, path: Path, step: int) -> list[Change]:

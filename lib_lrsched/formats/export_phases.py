@@ -155,7 +155,7 @@ def _refuse_curve(segment: Segment) -> None:
     elif not is_phases(segment):
         raise ExportError(
             f"`{segment.shape}` is a curve, and diffusers has constant segments only; give an error such as 2% to approximate it "
-            "by such",
+            "with constant segments",
             segment.item.span,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from math import floor, isfinite
@@ -31,8 +32,14 @@ def build(call: Call, length: int, before: float | None, clock: Clock) -> tuple[
         built = shape.build(values, length)
     except ShapeError as complaint:
         where = given.get(complaint.param)
-        clock.fail(complaint.message, where.value.span if where else call.span)
+        clock.fail(_as_given(complaint.message, shape, given), where.value.span if where else call.span)
     return built, values
+
+
+def _as_given(message: str, shape: Shape, given: Mapping[str, Arg]) -> str:
+    """A message in which each parameter has the name that it was given by."""
+    names = {p.word: _given_name(p.name, shape, given) for p in shape.params}
+    return re.sub(r"`(\w+)`", lambda match: f"`{names.get(match[1], match[1])}`", message)
 
 
 def match(call: Call, clock: Clock) -> tuple[Shape, dict[str, Arg]]:
@@ -71,7 +78,7 @@ def _check_no_length(call: Call, shape: Shape, given: Mapping[str, Arg], clock: 
 
 def _check_either(call: Call, shape: Shape, given: Mapping[str, Arg], clock: Clock) -> None:
     written = [given[name] for name in shape.either if name in given]
-    names = " or ".join(f"`{_word_of(name, shape)}`" for name in shape.either)
+    names = " or ".join(f"`{_given_name(name, shape, given)}`" for name in shape.either)
     if len(written) > 1:
         clock.fail(f"{call.name} takes {names}, not both: each says how long a cycle is", max(arg.span for arg in written))
     if shape.either and not written:
@@ -86,7 +93,7 @@ def check_arguments(call: Call, clock: Clock) -> None:
 
 
 def _check_arguments(call: Call, shape: Shape, names: list[str], clock: Clock) -> None:
-    seen: set[str] = set()
+    seen: dict[str, str] = {}  # the names as they were written, by the parameter's own
     count = 0
     for arg in call.args:
         if isinstance(arg.value, (Call, Item)):
@@ -101,10 +108,12 @@ def _check_arguments(call: Call, shape: Shape, names: list[str], clock: Clock) -
                 clock.fail(f"{call.name} takes {most}{len(names)} value{plural}", arg.span)
         elif (name := _name_of(arg, shape)) not in names:
             _fail_no_parameter(call, arg, names, clock)
+        elif name in seen and seen[name] != arg.name:
+            clock.fail(f"`{seen[name]}` and `{arg.name}` are two names of one parameter: give one of them", arg.span)
         elif name in seen:
             clock.fail(f"`{arg.name}` is given twice", arg.span)
         else:
-            seen.add(name)
+            seen[name] = arg.name
 
 
 def _name_of(arg: Arg, shape: Shape) -> str | None:
@@ -114,6 +123,12 @@ def _name_of(arg: Arg, shape: Shape) -> str | None:
 
 def _word_of(name: str, shape: Shape) -> str:
     return next(p.word for p in shape.params if p.name == name)
+
+
+def _given_name(name: str, shape: Shape, given: Mapping[str, Arg]) -> str:
+    """The name that a parameter was given by; the one that people know where it was given without."""
+    arg = given.get(name)
+    return (arg and arg.name) or _word_of(name, shape)
 
 
 def _fail_no_shape(call: Call, clock: Clock) -> NoReturn:

@@ -27,7 +27,7 @@ BUILTIN = (
     _builtin(
         "Embedding: constant",
         "0.005",
-        "The WebUI's default for embeddings. Good where the rate is right; it forgives none that is too high.",
+        "The WebUI's default for embeddings. Good where the rate is right; it does not forgive one that is too high.",
     ),
     _builtin(
         "Embedding: three steps",

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from lib_lrsched.editing.scaling import scaled
 from lib_lrsched.schedule.plan import Plan
 from lib_lrsched.schedule.sampling import sample_steps
+from lib_lrsched.storage.trial_store import MOST_UPDATES
 
 from ._trial_rules import FEWEST, Course, Point, best_of, is_better, peak_of
 
@@ -93,10 +94,15 @@ def _unclear(rows: Sequence[Row], courses: Sequence[Course], best: int) -> str:
     low = rows[best].low
     if low is None or low <= 0:
         found = f"nothing learned more than the noise explains in {updates} updates (the best: {_percent(rows[best])})"
-        return f"{found}: try {2 * updates}"
+        return f"{found}{_more(updates)}"
     if not any(is_better(courses[best], course) for i, course in enumerate(courses) if i != best):
-        return f"the candidates cannot be told apart in {updates} updates: try {2 * updates}"
+        return f"the candidates cannot be told apart in {updates} updates{_more(updates)}"
     return ""
+
+
+def _more(updates: int) -> str:
+    """How many to try instead, where there is room for more."""
+    return f": try {min(2 * updates, MOST_UPDATES)}" if updates < MOST_UPDATES else ""
 
 
 def _percent(row: Row) -> str:

@@ -24,6 +24,7 @@ from lib_lrsched.schedule.counting import Counts, count_steps
 from lib_lrsched.schedule.running_average import SMOOTHING
 from lib_lrsched.storage.history import MAX_STEP
 from lib_lrsched.storage.resume import CHOICES, Choice
+from lib_lrsched.storage.trial_store import MOST_UPDATES
 
 MAX_EXPORTED_STEPS = 1_000_000
 """The server exports runs of up to so many; the command line longer ones."""
@@ -44,7 +45,7 @@ Kind = Literal["embedding", "hypernetwork"]
 TrialState = Literal["waiting", "running", "finished", "stopped", "failed"]
 TRIAL_STATES = ("waiting", "running", "finished", "stopped", "failed")
 
-MOST_CANDIDATES, MOST_UPDATES, MOST_FACTOR = 50, 1000, 10**9
+MOST_CANDIDATES, MOST_FACTOR = 50, 10**9
 MOST_IMAGE_SEED, MOST_IMAGE_STEPS = 2**32 - 2, 150
 
 if TYPE_CHECKING:

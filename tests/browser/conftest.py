@@ -123,8 +123,10 @@ WINDOW = pytest.StashKey[Window]()
 
 
 @pytest.fixture(scope="session")
-def shared(chromium: str, server: str, pytestconfig: pytest.Config) -> Window:
-    return pytestconfig.stash.setdefault(WINDOW, Window(chromium, server))
+def shared(chromium: str, server: str, pytestconfig: pytest.Config) -> Iterator[Window]:
+    window = pytestconfig.stash.setdefault(WINDOW, Window(chromium, server))
+    yield window
+    window.close()  # after Ctrl-C too, where the hook below is not called
 
 
 @pytest.hookimpl(trylast=True)

@@ -250,7 +250,7 @@ def test_a_schedule_is_copied_as_phases_and_follows_the_text(page: Page, server:
     page.keyboard.press("Enter")
     result = page.locator("#lrsched_export_text")
     expect(result).to_have_value(re.compile(r"^0\.00\d+:\d+, "))
-    expect(page.locator("#lrsched_export_note")).to_contain_text("phases for max steps 2000; at most 2.00%")
+    expect(page.locator("#lrsched_export_note")).to_contain_text("segments for max steps 2000; at most 2.00%")
     page.fill("#lrsched_export_error", "30")
     page.locator("#lrsched_export_error").press("Enter")
     expect(page.locator("#lrsched_export_note")).to_contain_text("3 segments")

@@ -47,7 +47,7 @@ def wait_for(page: Page, place: Locator, test: str) -> None:
                            arg=place.element_handle())
 
 
-@pytest.mark.parametrize("axis", ["linear", "log"])
+@pytest.mark.parametrize("axis", [pytest.param("linear", marks=pytest.mark.long), "log"])
 def test_a_rate_that_is_pulled_over_the_top_takes_the_axis_along(page: Page, axis: str) -> None:
     open_tab(page)
     page.click(f"#lrsched_chart_axis [data-axis={axis}]")
@@ -93,6 +93,11 @@ def test_an_end_that_is_pulled_behind_the_last_step_is_shown_and_max_steps_stays
     said = f"The text goes on to step {step:,}, and max steps is 2,000: the rest is not trained."
     expect(page.locator(BEYOND)).to_contain_text(said)
     expect(page.locator("#lrsched_chart .lrsched-mark-label")).to_have_text("max steps 2,000")
+    text = page.input_value(TEXT)
+    write(page, "cosine(")  # with an error the text goes nowhere
+    expect(page.locator(BEYOND)).to_be_hidden()
+    write(page, text)
+    expect(page.locator(BEYOND)).to_contain_text(said)
     end = grip(page, "boundary", 1)  # it is still there, and can be pulled back
     assert value(end) == step
     page.get_by_role("button", name=f"Set max steps to {step:,}").press("Enter")

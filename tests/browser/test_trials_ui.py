@@ -66,7 +66,10 @@ def test_from_the_train_tab_to_the_rate_that_is_used_and_kept(page: Page) -> Non
     expect(page.locator("#lrsched_trial_said")).to_have_text("It is the embedding's rate in the Train tab now, and in the editor.")
     expect(page.locator("#lrsched_text")).to_have_value(found)
     assert page.input_value(RATE) == found
-    page.click("#lrsched_trial_keep")
+    steps = int(page.input_value("#train_steps input"))
+    with page.expect_request("**/presets") as kept:
+        page.click("#lrsched_trial_keep")
+    assert kept.value.post_data_json["total_steps"] == steps, "it is checked for the steps that it was found for"
     expect(page.locator("#lrsched_trial_said")).to_have_text("Kept as the preset Found for finder.")
     expect(page.locator("#lrsched_preset option", has_text="Found for finder")).to_have_count(1)
     expect(page.locator("#lrsched_trial_preset_name")).to_have_value("Found for finder 2")
@@ -81,7 +84,9 @@ def test_from_the_train_tab_to_the_rate_that_is_used_and_kept(page: Page) -> Non
             page.keyboard.press("Escape")
             expect(question).to_be_hidden()
             expect(page.locator("#lrsched_trial_preset_name")).to_be_focused()
-    page.click("#lrsched_trial_keep_yes")
+    with page.expect_request("**/presets") as kept:
+        page.click("#lrsched_trial_keep_yes")
+    assert kept.value.post_data_json["total_steps"] == steps
     expect(page.locator("#lrsched_trial_said")).to_have_text("Kept as the preset Found for finder.")
     page.fill("#lrsched_trial_preset_name", "Embedding: cosine")
     page.click("#lrsched_trial_keep")

@@ -654,7 +654,7 @@ def test_arguments_of_sd_scripts_are_one_line():
 # What cannot be said ----------------------------------------------------------------------------
 
 MOMENTUM = "drives momentum too, and {} cannot; write `cycle_momentum=no` to export the rate alone"
-CURVE = "is a curve, and diffusers has constant segments only; give an error such as 2% to approximate it by such"
+CURVE = "is a curve, and diffusers has constant segments only; give an error such as 2% to approximate it with constant segments"
 AFTER = MOMENTUM.format("DeepSpeed's OneCycle after its cycle")
 LOOKS = "`plateau` looks at the loss, and"
 TORCH = "drives momentum, which torch has for one shape over the whole run only; write `cycle_momentum=no` to export the rate alone"

@@ -478,7 +478,7 @@ REFUSED = [
     ("cyclic(2, 1, 5)", "`high` is `low` or more: `low` is 2, `high` is 1", "          ^"),
     (
         "restarts(1, t_0=5, warmup=5)",
-        "the warm-up is shorter than a cycle: `warmup` is 5 steps, `first_cycle` is 5",
+        "the warm-up is shorter than a cycle: `warmup` is 5 steps, `t_0` is 5",
         "                          ^",
     ),
     ("restarts(1, t_0=5, t_mult=0)", "`t_mult` is 1 or more, got 0", "                          ^"),

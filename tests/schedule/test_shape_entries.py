@@ -305,6 +305,17 @@ def test_error_what_is_wrong_with_a_value_is_said_with_the_name_that_it_was_give
     for name in ("factor", "gamma"):
         with pytest.raises(ScheduleError, match=f"`{name}` is 0 or more, got -1"):
             plan(f"decay(1, {name}=-1)", total_steps=9)
+    for text, message in (
+        ("cyclic(0, 1, 2, mode=exp_range, {gamma}=1.5, cycle_momentum=yes)", "a `{gamma}` of 1.5 lets momentum leave"),
+        ("range_test({low}=0, {high}=1)", "needs rates above 0; `{low}` is 0"),
+        ("range_test({low}=1, {high}=0)", "needs rates above 0; `{high}` is 0"),
+        ("restarts(1, {t_0}=5, warmup=5)", "`warmup` is 5 steps, `{t_0}` is 5"),
+        ("restarts(1, {t_0}=5, cycles=4)", "restarts takes `{t_0}` or `cycles`, not both"),
+    ):
+        old = {name: name for name in ("gamma", "low", "high", "t_0")}
+        for names in (old, {"gamma": "factor", "low": "from", "high": "to", "t_0": "first_cycle"}):
+            with pytest.raises(ScheduleError, match=re.escape(message.format(**names))):
+                plan(text.format(**names), total_steps=40)
     with pytest.raises(ScheduleError, match="decay has no `gama`; did you mean `factor`"):
         plan("decay(1, gama=0.9)", total_steps=9)
 
@@ -316,5 +327,8 @@ def test_no_two_parameters_of_a_shape_share_a_name() -> None:
         assert not [label for label in labels if "_" in label or label in ("v", "d", "gamma")], shape.name
         words = [word for p in shape.params for word in p.words]
         assert len(words) == len(set(words)), shape.name
-    with pytest.raises(ScheduleError, match="`b` is given twice"):
+    with pytest.raises(ScheduleError, match="`to` and `b` are two names of one parameter: give one of them") as caught:
         plan("cosine(to=1, b=2)", total_steps=9)
+    assert caught.value.span == (13, 16)
+    with pytest.raises(ScheduleError, match="`factor` is given twice"):
+        plan("step(0.005, every=5, factor=.5, factor=.5)", total_steps=9)

@@ -253,7 +253,7 @@ def test_a_number_of_cycles_is_exact_beyond_64_bits() -> None:
 
 @pytest.mark.parametrize(("text", "message"), [
     ("restarts(1)", "restarts needs `first_cycle` or `cycles`, as in restarts(0.005, 1e-5, first_cycle=200)"),
-    ("restarts(1, t_0=5, cycles=4)", "restarts takes `first_cycle` or `cycles`, not both: each says how long a cycle is"),
+    ("restarts(1, t_0=5, cycles=4)", "restarts takes `t_0` or `cycles`, not both: each says how long a cycle is"),
     ("restarts(1, cycles=101)", "101 cycles do not fit into 100 steps: the first one would be shorter than a step"),
     ("restarts(1, cycles=7, t_mult=2)", "7 cycles do not fit into 100 steps: the first one would be shorter than a step"),
     ("restarts(1, cycles=1000000000, t_mult=2)",
@@ -332,7 +332,7 @@ def test_momentum_stays_below_1_where_rounding_could_lift_it() -> None:
 def test_error_momentum_that_leaves_0_to_1(text: str) -> None:
     with pytest.raises(ScheduleError) as caught:
         plan(text, total_steps=16)
-    message = "a `factor` of 1.2 lets momentum leave 0 to 1 within 16 steps; `cycle_momentum=no` leaves it alone"
+    message = "a `gamma` of 1.2 lets momentum leave 0 to 1 within 16 steps; `cycle_momentum=no` leaves it alone"
     start = text.index("1.2")
     assert str(caught.value) == f"{message}\n    {text}\n    {' ' * start}^^^"
 

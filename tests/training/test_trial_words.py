@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -9,10 +10,12 @@ import pytest
 pytest.importorskip("torch")
 
 from lib_lrsched.schedule.plan import plan  # torch is optional
+from lib_lrsched.storage.trial_store import MOST_UPDATES
 from lib_lrsched.training._trial_rules import Course, Point, share
 from lib_lrsched.training._trial_words import Answer, Row, judge_rates, judge_texts
+from lib_lrsched.web.requests import TrialRequest
 
-NOISE = tuple(0.1 + 0.05 * (k % 3) for k in range(48))
+NOISE = tuple(0.1 + 0.05 * (k % 3) for k in range(1200))
 
 
 def course(gone: float, updates: int = 48, wave: float = 0.0) -> Course:
@@ -63,8 +66,23 @@ def test_where_the_finder_cannot_tell_it_says_why(courses, why):
     assert found.why.startswith(why)
 
 
-def test_where_nothing_learned_it_names_twice_the_updates():
-    assert finder([course(-0.1, updates=24), course(-0.2, updates=24)]).why.endswith("): try 48")
+@pytest.mark.parametrize(
+    ("updates", "end"),
+    [(24, ": try 48"), (500, ": try 1000"), (501, ": try 1000"), (999, ": try 1000"), (1000, ""), (1200, "")],
+)
+def test_where_nothing_can_be_told_it_names_twice_the_updates_as_far_as_a_trial_may_have_them(updates: int, end: str):
+    nothing = finder([course(-0.1, updates), course(-0.2, updates)]).why
+    assert re.search(r"\)(: try \d+)?$", nothing)
+    assert nothing.endswith(f"draws){end}")
+    equal = finder([course(0.3, updates), course(0.3, updates)]).why
+    assert equal == f"the candidates cannot be told apart in {updates} updates{end}"
+
+
+def test_what_it_names_can_be_asked_for():
+    body = {"kind": "embedding", "name": "mine", "inputs": {}}
+    assert TrialRequest(**body, updates=MOST_UPDATES).updates == MOST_UPDATES
+    with pytest.raises(ValueError, match=f"{MOST_UPDATES + 1}|{MOST_UPDATES}"):
+        TrialRequest(**body, updates=MOST_UPDATES + 1)
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ export class Form {
         keep(STORE, {text, texts, fields, run, way});
     }
 
-    /** Brings back what was kept; returns {text, texts, run, way} or null. */
+    /** Brings back what was kept, which may be anything: only texts pass; returns {text, texts, run, way} or null. */
     recall() {
         const kept = recall(STORE, null);
         if (kept === null || typeof kept.text !== "string") return null;
@@ -125,7 +125,8 @@ export class Form {
             const value = kept.fields?.[name];
             if (typeof value === "string") this.inputs[name].value = value;
         }
-        return {text: kept.text, texts: kept.texts ?? {}, run: kept.run ?? null, way: kept.way ?? null};
+        const texts = Object.fromEntries(Object.entries(kept.texts ?? {}).filter(([, text]) => typeof text === "string"));
+        return {text: kept.text, texts, run: kept.run ?? null, way: kept.way ?? null};
     }
 }
 

@@ -24,23 +24,31 @@ export class FormerTexts {
     /** Called before `text` takes the place of the text of a kind. */
     note(kind, text) {
         const {planner} = this;
+        this.#reread();
         const before = planner.textOf(kind);
         const isKept = !planner.isFirst(kind, before) && !this.isElsewhere(before);
-        this.entries = withFormer(this.entries, {kind, text: isKept ? before : "", origin: this.origin.from, ...planner.around()}, text);
+        this.entries = withFormer(this.entries, {kind, text: isKept ? before : "", origin: this.origin.of(kind), ...planner.around()}, text);
         this.#changed();
     }
 
     #restore({kind, text, origin, fields, run, way}) {
         this.note(kind, text);
-        this.origin.set(origin);
-        const {target = "clip"} = this.origin.from ?? {};
+        this.origin.set(origin, kind);
+        const {target = "clip"} = this.origin.of(kind) ?? {};
         this.planner.restore({...fields, kind, text, trainee: target === "clip" ? null : target}, {run, way});
+        byId("text").focus({preventScroll: true}); // the button goes, also where the editor has that text already
     }
 
     #forget(entry) {
-        this.entries = this.entries.filter((one) => one !== entry);
+        this.#reread();
+        this.entries = this.entries.filter((one) => one.kind !== entry.kind || one.text !== entry.text);
         this.#changed();
         byId("text").focus({preventScroll: true});
+    }
+
+    /** Another tab of the browser may have kept some meanwhile. */
+    #reread() {
+        this.entries = clean(recall(STORE, this.entries));
     }
 
     #changed() {

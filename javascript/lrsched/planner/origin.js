@@ -5,35 +5,45 @@ import {TARGETS} from "./targets.js";
 
 const STORE = "origin";
 
-/** The line above the editor. `from` is {target, name}, or null; kept over a reload. `onSend(target)` is asked to send the text. */
+/**
+ * The line above the editor, kept over a reload. Rate and clip have a text each, so each has an origin: {target, name}, or null.
+ * `onSend(target)` is asked to send the text, `onChange()` hears that an origin is another one.
+ */
 export class Origin {
-    constructor({onSend}) {
-        this.from = checked(recall(STORE, null));
+    constructor({onSend, onChange}) {
+        const kept = recall(STORE, null);
+        this.all = {rate: checked(kept?.rate, "rate"), clip: checked(kept?.clip, "clip")};
+        this.onChange = onChange;
         this.box = byId("origin");
-        byId("origin_send").addEventListener("click", () => onSend(this.from.target));
+        byId("origin_send").addEventListener("click", () => onSend(this.of(this.kind).target));
         byId("origin_close").addEventListener("click", () => {
-            this.set(null);
+            this.set(null, this.kind);
             byId("text").focus({preventScroll: true});
         });
     }
 
-    set(from) {
-        this.from = checked(from);
-        keep(STORE, this.from);
-        this.refresh(this.kind);
+    of(kind) {
+        return this.all[kind] ?? null;
     }
 
-    /** Shows the line while the editor's text is of the field's kind: rate and clip have a text each. */
+    set(from, kind) {
+        this.all[kind] = checked(from, kind);
+        keep(STORE, this.all);
+        this.onChange();
+    }
+
+    /** Shows the line of the kind that the editor's text is of. */
     refresh(kind) {
         this.kind = kind;
-        setHidden(this.box, this.from === null || TARGETS[this.from.target].kind !== kind);
-        if (this.from !== null) setText(byId("origin_text"), said(this.from));
+        const from = this.of(kind);
+        setHidden(this.box, from === null);
+        if (from !== null) setText(byId("origin_text"), said(from));
     }
 }
 
-/** What the browser kept may be anything: a field of the Train tab and a name, or null. */
-function checked(from) {
-    const isWhole = Object.hasOwn(TARGETS, from?.target ?? "") && typeof from.name === "string";
+/** What the browser kept may be anything: a field of the Train tab for a text of this kind and a name, or null. */
+function checked(from, kind) {
+    const isWhole = Object.hasOwn(TARGETS, from?.target ?? "") && TARGETS[from.target].kind === kind && typeof from.name === "string";
     return isWhole ? {target: from.target, name: from.name} : null;
 }
 

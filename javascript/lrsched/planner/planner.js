@@ -25,6 +25,7 @@ const FIRST_TEXTS = {rate: "", clip: "1"};
 export class Planner {
     constructor() {
         this.onResult = () => {}; // hears of each answer on the editor's own text
+        this.onOpened = () => {}; // hears that another text, of a kind, takes the place of the editor's
         this.form = new Form(() => this.#fieldsChanged());
         const kept = this.form.recall();
         if (kept) byId("text").value = kept.text;
@@ -42,12 +43,12 @@ export class Planner {
         this.#makeCharts();
         this.comparison = new Comparison({
             list: byId("compare"), addButton: byId("compare_add"),
-            onChange: () => this.ask({now: true}), onOpen: (text) => this.editor.setText(text),
+            onChange: () => this.ask({now: true}), onOpen: (text) => this.openText(text),
         });
         this.itemForm = new ItemForm(this.editor, this.items);
         new Completion(this.editor, byId("editor_frame"), () => this.itemForm.shapes());
         this.exchange = new Exchange(this);
-        this.presets = new Presets(this.editor, () => this.context().total_steps);
+        this.presets = new Presets(this.editor, {steps: () => this.context().total_steps, onOpen: (text) => this.openText(text)});
         this.continuation = new Continuation(this, kept);
         this.#bind();
     }
@@ -78,7 +79,14 @@ export class Planner {
     open({text, trainee = null, ...fields}) {
         this.form.trainee = trainee;
         this.form.set(fields);
-        if (typeof text === "string") this.editor.setText(text);
+        if (typeof text === "string") this.openText(text);
+    }
+
+    /** Puts another text in. `isAside` leaves the focus where it is. */
+    openText(text, {isAside = false} = {}) {
+        this.onOpened(this.kind);
+        if (isAside) this.editor.replace(text, [0, 0]);
+        else this.editor.setText(text);
     }
 
     /** The text of a kind: the editor's, or the one that comes back when that kind is chosen. */
@@ -184,6 +192,7 @@ export class Planner {
         this.initialStep = answer.initial_step;
         this.#drawCharts(answer, question);
         this.#describe(answer, own);
+        if (!own.ok && own.text === this.editor.text) this.tellBeyond(null); // what it said was of another text
         if (own.ok) this.#listSegments(own);
         if (own.ok) this.#tellFeedback(own);
         if (own.text === this.editor.text) this.items.read();

@@ -2,11 +2,10 @@
 import {request} from "../base/api.js";
 import {byId, el, setHidden, setText} from "../base/dom.js";
 
-/** The preset fields; `editor` gives and takes the text, `steps()` says for how many steps it is written, or null. */
+/** The preset fields; `editor` gives the text, `steps()` says for how many steps it is written, or null, `onOpen(text)` puts another one in. */
 export class Presets {
-    constructor(editor, steps) {
-        this.editor = editor;
-        this.steps = steps;
+    constructor(editor, {steps, onOpen}) {
+        Object.assign(this, {editor, steps, onOpen});
         this.presets = [];
         this.select = byId("preset");
         this.name = byId("preset_name");
@@ -63,7 +62,7 @@ export class Presets {
 
     #chosen() {
         this.#close();
-        if (this.current) this.editor.setText(this.current.text);
+        if (this.current) this.onOpen(this.current.text);
         this.#describe();
     }
 

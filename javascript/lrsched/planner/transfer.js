@@ -24,7 +24,7 @@ export class Transfer {
      */
     constructor(planner, {onResumeChosen, onArrived}) {
         Object.assign(this, {planner, onResumeChosen, onArrived});
-        this.origin = new Origin({onSend: (target) => this.#send(target, {isBack: true})});
+        this.origin = new Origin({onSend: (target) => this.#send(target, {isBack: true}), onChange: () => this.refresh()});
         this.former = new FormerTexts(planner, this.origin, (text) => this.#isElsewhere(text));
         for (const target of Object.keys(TARGETS)) {
             byId("send_" + target).addEventListener("click", () => this.#send(target));
@@ -34,6 +34,8 @@ export class Transfer {
         byId(GO).checked = recall(GO, false) === true;
         byId(GO).addEventListener("change", () => keep(GO, byId(GO).checked));
         planner.onResult = (result) => this.#allow(result.ok);
+        planner.onOpened = (kind) => this.#forgetRun(kind);
+        new IntersectionObserver(() => this.refresh()).observe(byId(GO)); // seen again: the Train tab may have changed meanwhile
         this.refresh();
     }
 
@@ -53,7 +55,8 @@ export class Transfer {
     refresh() {
         const kind = this.planner.form.get("kind");
         for (const [name, target] of Object.entries(TARGETS)) setHidden(byId("send_" + name), target.kind !== kind);
-        const name = this.planner.continuation.run?.name ?? this.#named?.name;
+        const targets = Object.keys(TARGETS).filter((target) => TARGETS[target].kind === kind);
+        const name = targets.map((target) => this.#wanted(target)?.name).find(Boolean);
         setText(byId("send_go_text"), name ? `then go to the Train tab and choose ${name}` : "then go to the Train tab");
         this.origin.refresh(kind);
     }
@@ -102,13 +105,14 @@ export class Transfer {
         const missed = await this.#choose(target, said);
         if (isClipOff(target)) said.push(CLIP_OFF);
         this.onArrived(TARGETS[target].field, said.join(" "), {isTrouble: isBad || missed});
-        this.origin.set(null);
+        this.origin.set(null, TARGETS[target].kind);
         return isBad || missed;
     }
 
     /** Chooses the embedding or hypernetwork that is wanted; resolves to whether that failed. */
     async #choose(target, said) {
         const {kind, name} = this.#wanted(target) ?? {};
+        if (!name) said.push(...this.#leftAlone(target));
         if (!name || fields.value(kind) === name) return false;
         const isChosen = await fields.chooseName(kind, name);
         said.push(isChosen ? `${name} is chosen.` : `${name} could not be chosen: the Train tab does not list it, even after its list was read anew. Is its file still there?`);
@@ -119,8 +123,23 @@ export class Transfer {
     #wanted(target) {
         const {run} = this.planner.continuation;
         if (run !== null) return target === "clip" || run.kind === target ? run : null;
-        const known = [this.#named, this.origin.from && {kind: this.origin.from.target, name: this.origin.from.name}];
-        return known.find((one) => one?.kind === target && fields.value(target) === "") ?? null;
+        return this.#known(target).find(({kind}) => kind === target && fields.value(target) === "") ?? null;
+    }
+
+    /** Those that the text was opened for: of a run, or of the Train tab. */
+    #known(target) {
+        const from = this.origin.of(TARGETS[target].kind);
+        const all = [this.planner.continuation.run, this.#named, from && {kind: from.target, name: from.name}];
+        return all.filter((one) => one?.name && TARGETS[one.kind].kind === TARGETS[target].kind);
+    }
+
+    /** Says whom the text was opened for, where that is not what the Train tab has chosen: [sentence], or []. */
+    #leftAlone(target) {
+        const [one] = this.#known(target);
+        if (!one) return [];
+        if (one.kind !== target) return [`The text was opened for the ${one.kind} ${one.name}.`];
+        const chosen = fields.value(target);
+        return chosen === one.name ? [] : [`The text was opened for ${one.name}; ${chosen} stays chosen.`];
     }
 
     // From there -----------------------------------------------------------------------------
@@ -160,14 +179,18 @@ export class Transfer {
             kind, text, steps: value("steps"), batch: value("batch"), accumulate: value("accumulate"), folder: value("folder"),
             pictures: "", trainee: kind === "clip" ? null : target,
         });
-        this.#named = null;
-        this.origin.set({target, name: kind === "clip" ? "" : value(target)});
+        this.origin.set({target, name: kind === "clip" ? "" : value(target)}, kind);
     }
 
     /** The text of a run was opened in the editor, in the place of what came from the Train tab. */
     opened({kind, name}) {
         this.#named = {kind, name};
-        this.origin.set(null);
+        this.origin.set(null, "rate");
+    }
+
+    /** Another text takes the place of a run's. */
+    #forgetRun(kind) {
+        if (kind === "rate") this.#named = null; // a run is opened for its rate
         this.refresh();
     }
 

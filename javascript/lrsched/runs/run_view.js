@@ -126,7 +126,8 @@ export class RunView {
 
     #draw(answer) {
         setHidden(this.panel, false);
-        if (this.isRevealing) this.reveal();
+        if (this.isRevealing && [document.body, byId("runs_title")].includes(document.activeElement)) this.reveal();
+        this.isRevealing = false; // the reader may have gone on to something else meanwhile
         this.#makeCharts();
         this.#drawHead(answer.run);
         this.#drawStanding(answer);

@@ -15,6 +15,7 @@ const GOING_ON = new Set(["pending", "running"]);
 export class ResumeOffer {
     #name = "";
     #due = 0;
+    #answered = Promise.resolve();
     #latest = new Latest();
     #resumed = {mode: null, way: null};
 
@@ -62,7 +63,17 @@ export class ResumeOffer {
         this.#name = name;
         const isUnknown = this.current?.step && !this.current.run && !resumeModes.leavesRun(this.current.way);
         this.#due = performance.now() + (isUnknown ? UNKNOWN_MS : AGAIN_MS);
-        this.#ask(() => name === "" ? Promise.resolve(null) : request("GET", `resume?kind=${this.kind}&name=${encodeURIComponent(name)}`));
+        this.#answered = this.#ask(() => name === "" ? Promise.resolve(null) : request("GET", `resume?kind=${this.kind}&name=${encodeURIComponent(name)}`));
+    }
+
+    /** Resolves to the server's answer for what is chosen now, which may be another name than at the last look; null where there is none. */
+    async ofChosen() {
+        const isOfChosen = () => this.current?.name === fields.value(this.kind);
+        if (!isOfChosen()) {
+            this.refresh();
+            await this.#answered;
+        }
+        return isOfChosen() ? this.current : null;
     }
 
     /** Asks and shows the answer, unless another question was asked meanwhile; resolves to what went wrong, or "". */

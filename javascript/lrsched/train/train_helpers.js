@@ -66,7 +66,8 @@ class FieldHelp {
     }
 
     async #edit(onEdit) {
-        const trouble = await onEdit(this.watched.name ?? "clip", this.resume?.current ?? null);
+        const resume = await this.resume?.ofChosen() ?? null;
+        const trouble = await onEdit(this.watched.name ?? "clip", resume);
         setText(this.said, trouble);
         setHidden(this.said, trouble === "");
     }

@@ -51,12 +51,12 @@ export class Suggestion {
     async #keep() {
         const name = this.name.value.trim();
         if (name === "") return this.#say(["A preset needs a name.", true]);
-        const {id, suggested} = this.trial;
+        const {id, suggested, steps} = this.trial; // its text is written for the max steps of the trial
         setHidden(this.question, true);
-        const {trouble, there} = await this.presets.keepAs(name, suggested);
+        const {trouble, there} = await this.presets.keepAs(name, suggested, {steps});
         if (this.trial.id !== id) return; // another one is shown by now
         if (there === null) return this.#kept(name, trouble);
-        this.asked = {name, text: suggested};
+        this.asked = {name, text: suggested, steps};
         this.#say(["", false]);
         setText(byId("trial_keep_text"), this.presets.taken(there));
         setHidden(this.question, false);
@@ -64,9 +64,9 @@ export class Suggestion {
     }
 
     async #overwrite() {
-        const {name, text} = this.asked;
+        const {name, text, steps} = this.asked;
         this.#leave();
-        this.#kept(name, (await this.presets.keepAs(name, text, {replace: true})).trouble);
+        this.#kept(name, (await this.presets.keepAs(name, text, {steps, replace: true})).trouble);
     }
 
     #leave() {

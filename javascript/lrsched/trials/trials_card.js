@@ -17,7 +17,7 @@ export class TrialsCard {
         this.card = byId("trials_card");
         this.list = byId("trials");
         this.view = new TrialView({
-            onOpen: (text) => planner.editor.replace(text, [0, 0]),
+            onOpen: (text) => planner.openText(text, {isAside: true}),
             suggestion: {onUse: (trial) => this.use(trial), presets: planner.presets},
         });
         this.question = byId("trial_ask");
@@ -30,7 +30,7 @@ export class TrialsCard {
     use({kind, name, suggested}) {
         const isSet = fields.set(`${kind}Rate`, suggested);
         typeInto(byId("kind"), "rate");
-        this.planner.editor.replace(suggested, [0, 0]);
+        this.planner.openText(suggested, {isAside: true});
         if (!isSet) return ["It is in the editor; there is no Train tab on this page.", false];
         const other = fields.value(kind);
         const hint = other === name ? "" : ` It was found for ${name}; the Train tab has ${other || "none"} chosen.`;
