@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         from . import page
 
         for name in page.write(evidence):
-            print(f"not measured to its end, its tables stay as they are: {name}", file=sys.stderr)
+            print(f"not measured to its end: {name}", file=sys.stderr)
     return 0
 
 

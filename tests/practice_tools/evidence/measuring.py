@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from itertools import zip_longest
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -81,6 +82,12 @@ class Evidence:
     def is_whole(self, row: Row) -> bool:
         return all(self.results.has(row, seed) for seed in self.seeds(row))
 
+    def in_common(self, wanted: Sequence[Row]) -> int:
+        """With how many of their first seeds all these rows are measured."""
+        lined_up = zip(*(self.seeds(row) for row in wanted), strict=True)
+        have = [all(self.results.has(row, seed) for row, seed in zip(wanted, seeds, strict=True)) for seeds in lined_up]
+        return [*have, False].index(False)
+
     def best(self) -> dict[str, float]:
         """The best rate of each schedule: as stored, or measured where ``choose`` was asked for."""
         if not self._choose:
@@ -114,7 +121,8 @@ class Evidence:
         Raises:
             BrokenProcessPool: processes died more than MOST_DEATHS times.
         """
-        jobs = [Job(row, seed) for row in wanted for seed in self.seeds(row) if not self.results.has(row, seed)]
+        lined_up = [[Job(row, seed) for seed in self.seeds(row) if not self.results.has(row, seed)] for row in wanted]
+        jobs = [job for abreast in zip_longest(*lined_up) for job in abreast if job]  # the first seeds of all rows first
         if not jobs:
             return
         deaths = 0

@@ -30,7 +30,7 @@ VALIDATE_EVERY = 25
 
 SCHEDULES: Mapping[str, Callable[[float], str]] = {
     "constant": lambda p: f"{p:.4g}",
-    "phases": lambda p: f"{p:.4g}:50%, {p / HALF_DECADE:.4g}:75%, {p / 10:.4g}",
+    "three steps": lambda p: f"{p:.4g}:50%, {p / HALF_DECADE:.4g}:75%, {p / 10:.4g}",
     "warm-up and cosine": lambda p: f"warmup({p:.4g}):5%, cosine({p:.4g}, {p / 100:.4g})",
     "cyclic, falling peaks": lambda p: (f"repeat(2, cyclic(0, {p:.4g}, step_size=25, cycle_momentum=no):50), "
                                         f"repeat(2, cyclic(0, {p / 2:.4g}, step_size=25, cycle_momentum=no):50), "
