@@ -38,7 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 GROUPS = {
-    "runs": {"test_reach_ui.py", "test_resume_ui.py", "test_run_files_ui.py", "test_runs.py", "test_run_view_ui.py", "test_send_ui.py"},
+    "runs": {"test_reach_ui.py", "test_resume_ui.py", "test_run_files_ui.py", "test_runs.py", "test_run_view_ui.py",
+             "test_send_ui.py"},
     "compare": {"test_compare_ui.py", "test_compare_scripts.py", "test_train_journeys.py", "test_trials_ui.py",
                 "test_range_test_ui.py"},
 }
