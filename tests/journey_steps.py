@@ -77,7 +77,7 @@ def read_help(page: Page) -> None:
 
 
 def tab_through(page: Page, most: int = 150) -> list[str]:
-    """From the host's button of the tab with the Tab key alone, to the last of ours. What has the focus is in view and marked."""
+    """Walks through our tab with the Tab key alone. The focused control is in view and visibly focused."""
     page.locator("#tabs > .tab-nav button").get_by_text("LR Schedule", exact=True).focus()
     stops: list[str] = []
     for _ in range(most):

@@ -44,7 +44,7 @@ function trials() {
 }
 
 function startHelpers() {
-    const onEdit = (target, resume) => parts.tab?.transfer.edit(target, resume) ?? Promise.resolve(`There is no tab ${OURS} on this page.`);
+    const onEdit = (target, resume) => parts.tab?.transfer.edit(target, resume) ?? Promise.resolve(`The tab ${OURS} was not found on this page.`);
     const helpers = new TrainHelpers({onShow: showRun, onChosen: () => parts.tab?.watcher.files.again(), onEdit});
     const options = new OptionsBox(helpers.resumes, {onChange: () => helpers.preflight.again()});
     helpers.reference.setOptions(options);

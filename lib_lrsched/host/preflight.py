@@ -27,7 +27,7 @@ from .preflight_case import ERROR, WARNING, Case, Finding, look
 from .webui import Host, NoTraining
 
 FINISHED = "finished"
-"""The subject of what is no mistake of anybody's: nothing is left to train."""
+"""The subject where nothing is left to train, which is not an error of the user's."""
 
 NO_RATE, NO_CLIP = "the learning rate is 0 at every step", "the gradient clip value is 0 at every step"
 NOTHING_LEARNED = f"{NO_RATE}, so nothing will be learned: give a rate above 0"

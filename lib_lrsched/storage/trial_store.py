@@ -31,7 +31,7 @@ KEPT = 50
 """So many of the newest trials are kept."""
 
 MOST_UPDATES = 1000
-"""So many updates at most can a candidate be given by the page and the endpoints, and so many does an answer suggest."""
+"""The most updates that a candidate can have, and that an answer suggests."""
 
 STATES = ("waiting", "running", "finished", "stopped", "failed")
 WHAT = ("rates", "texts")

@@ -150,7 +150,7 @@ def profile(shared: Window) -> playwright_api.BrowserContext:
 
 @pytest.fixture
 def own_profile() -> None:
-    """For a test whose page does what no later one must find: page.clock stands still in a whole profile."""
+    """For a test whose page changes its profile, as page.clock does: later tests get another one."""
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def page(request: pytest.FixtureRequest, shared: Window, server: str) -> Iterato
         is_clock_faked = page.evaluate("'__pwClock' in window")
         if page.url.startswith(server):
             page.evaluate("sessionStorage.clear()")
-        page.goto("about:blank")  # what a page stores as it goes away comes before the emptying
+        page.goto("about:blank")  # a page may store something while it unloads: before the storage is cleared
     profile.set_offline(False)
     profile.unroute_all()
     profile.clear_permissions()

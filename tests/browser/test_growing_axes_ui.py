@@ -104,7 +104,7 @@ def test_an_end_that_is_pulled_behind_the_last_step_is_shown_and_max_steps_stays
     expect(page.locator("#lrsched_steps")).to_have_value(str(step))
     expect(page.locator(BEYOND)).to_be_hidden()
     expect(page.locator("#lrsched_segments tr td:first-child").last).to_have_text(f"{round(step * 0.05)} – {step:,}")
-    write(page, "0.005:100000")  # what nobody has pulled there does not squeeze the chart
+    write(page, "0.005:100000")  # an end that was typed, not dragged, does not squeeze the chart
     expect(page.locator(BEYOND)).to_be_hidden()
     assert page.evaluate(f"{CHART}.range[1]") == step
 

@@ -1,4 +1,4 @@
-"""From the editor to the Train tab and back: where a text goes, whom it is for, and what of the editor's own is kept."""
+"""From the editor to the Train tab and back: where a text goes, what it trains, and which former texts are kept."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_field_is_edited_in_the_tab_and_sent_back_and_the_former_text_is_kept(
     expect(page.locator("#lrsched_accumulate")).to_have_value("2")
     expect(page.locator(ORIGIN)).to_contain_text("From the Train tab: the embedding rate of edited.")
     expect(page.locator("#lrsched_segments tr td:first-child")).to_have_text(["0 – 90", "90 – 900"])
-    # Nobody has sent the text that was there; both that and where the new one belongs outlive a reload.
+    # The former text was not sent; it and the new text's origin survive a reload.
     expect(page.locator(FORMER)).to_contain_text(f"Your former text: {OWN}")
     page.reload()
     choose_tab(page, "LR Schedule")
@@ -66,7 +66,7 @@ def test_a_field_is_edited_in_the_tab_and_sent_back_and_the_former_text_is_kept(
     expect(page.locator(ORIGIN)).to_be_hidden()
     expect(page.locator(GO)).to_have_text("then go to the Train tab")
     expect(page.locator(FORMER)).to_contain_text("0.123")
-    page.get_by_role("button", name="Restore").first.press("Enter")  # what it has replaced was not sent either, and knows its field
+    page.get_by_role("button", name="Restore").first.press("Enter")  # this one was not sent either, and keeps its origin
     expect(page.locator(TEXT)).to_have_value("rex(0.004, 1e-6)")
     expect(page.locator(FORMER)).to_contain_text(OWN)
     write(page, "0.123")

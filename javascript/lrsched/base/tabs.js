@@ -16,7 +16,7 @@ export function openTab(name, inner = null) {
     return true;
 }
 
-/** The same, and waits until the tab is laid out: what is hidden can have no focus, and gradio's drop-downs move only where they are seen. */
+/** The same, and waits until the tab is laid out: hidden elements cannot have the focus, and gradio's drop-downs work only when visible. */
 export async function goTo(name, inner = null) {
     if (!openTab(name, inner)) return false;
     await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));

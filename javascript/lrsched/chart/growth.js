@@ -1,6 +1,6 @@
 // How fast an axis grows while something is held beyond its end.
 
-const DOUBLING_PX = 90; // so far beyond the end, what is shown doubles each second
+const DOUBLING_PX = 90; // at this distance beyond the end, the range doubles each second
 const FASTEST = 3; // doublings a second
 const LONGEST_MS = 100; // a page that was held up does not leap
 

@@ -1,4 +1,4 @@
-// Texts of the editor that one from the Train tab has replaced and that stand nowhere else: each can be had back.
+// Texts of the editor that were replaced by one from the Train tab and are saved nowhere else: each can be restored.
 import {byId, el, setHidden} from "../base/dom.js";
 import {keep, recall} from "../base/storage.js";
 

@@ -153,7 +153,7 @@ export class Grips {
         this.chart.crosshair.leave();
     }
 
-    /** Moves what is held by so many pixels, a boundary by so many steps at least; beyond an end the axis grows by as much. */
+    /** Moves the grip by a number of pixels, a boundary by a minimum number of steps; beyond an end the axis grows by the same amount. */
     #nudge(pixels) {
         const {held, chart} = this;
         const {x, left} = chart.frame;

@@ -94,7 +94,7 @@ export class Planner {
         return kind === this.kind ? this.editor.text : this.texts[kind];
     }
 
-    /** Whether a text is the page's own, which nobody has written. */
+    /** Whether a text is the page's default. */
     isFirst(kind, text) {
         return text === FIRST_TEXTS[kind] || (kind === "rate" && text === this.editor.area.defaultValue);
     }
@@ -105,7 +105,7 @@ export class Planner {
         return {fields: this.form.values, run, way};
     }
 
-    /** Puts a text back with what stood around it. */
+    /** Restores a text with its fields and run. */
     restore(values, {run, way}) {
         this.open(values);
         this.continuation.take(run, way);
@@ -192,7 +192,7 @@ export class Planner {
         this.initialStep = answer.initial_step;
         this.#drawCharts(answer, question);
         this.#describe(answer, own);
-        if (!own.ok && own.text === this.editor.text) this.tellBeyond(null); // what it said was of another text
+        if (!own.ok && own.text === this.editor.text) this.tellBeyond(null); // its message was about another text
         if (own.ok) this.#listSegments(own);
         if (own.ok) this.#tellFeedback(own);
         if (own.text === this.editor.text) this.items.read();

@@ -34,8 +34,8 @@ export class Presets {
     }
 
     /**
-     * Saves a text that is written for so many steps, where that is known: the ends of a text for a short run may not rise in a long
-     * one. Resolves to {trouble, there}: what went wrong, or "", and a preset of one's own that has the name already, or null.
+     * Saves a text, checked over the number of steps it is written for, where known: the ends of a text for a short run may not rise in a long
+     * one. Resolves to {trouble, there}: what went wrong, or "", and a preset of the user's that already has the name, or null.
      */
     async keepAs(name, text, {replace = false, steps = null} = {}) {
         if (await this.#ask("POST", "presets", {name, text, replace, total_steps: steps})) return {trouble: "", there: null};
@@ -45,7 +45,7 @@ export class Presets {
         return {trouble, there: this.presets.find((preset) => preset.name === name && !preset.builtin) ?? null};
     }
 
-    /** What is asked before a preset is overwritten. */
+    /** The question before a preset is overwritten. */
     taken({name, text}) {
         return `There is a preset ${name} already: ${text}. Overwrite it?`;
     }

@@ -119,7 +119,7 @@ export class Transfer {
         return !isChosen;
     }
 
-    /** Whom the text is for: the run that it continues, whatever is chosen; else what is known of it, where nothing is chosen yet. */
+    /** What the text trains: the run that it continues, whatever is chosen; else the name it came with, if none is chosen yet. */
     #wanted(target) {
         const {run} = this.planner.continuation;
         if (run !== null) return target === "clip" || run.kind === target ? run : null;
@@ -133,7 +133,7 @@ export class Transfer {
         return all.filter((one) => one?.name && TARGETS[one.kind].kind === TARGETS[target].kind);
     }
 
-    /** Says whom the text was opened for, where that is not what the Train tab has chosen: [sentence], or []. */
+    /** Says which name the text was opened for, if another one is chosen in the Train tab: [sentence], or []. */
     #leftAlone(target) {
         const [one] = this.#known(target);
         if (!one) return [];
@@ -152,7 +152,7 @@ export class Transfer {
         const {planner} = this;
         const {field} = TARGETS[target];
         const {area} = planner.editor;
-        if (!(await goTo(OURS))) return `There is no tab ${OURS} on this page.`;
+        if (!(await goTo(OURS))) return `The tab ${OURS} was not found on this page.`;
         this.#take(target, fields.value(field));
         planner.continuation.take(resume?.run?.id ?? null, resume?.way ?? null);
         area.scrollIntoView({block: "center"});
@@ -170,7 +170,7 @@ export class Transfer {
         this.#say("Read from the Train tab.");
     }
 
-    /** Puts the text of a field into the editor, with the numbers around it; what it replaces can be had back. */
+    /** Puts the text of a field into the editor, with the numbers around it; the text it replaces can be restored. */
     #take(target, text) {
         const {value} = fields;
         const {kind} = TARGETS[target];

@@ -45,7 +45,7 @@ export class RunFiles {
         if (key === this.#key) return;
         this.#key = key;
         byId("run_delete").disabled = isGoingOn;
-        if (isGoingOn) this.#told(""); // what was chosen for the next training: it has begun
+        if (isGoingOn) this.#told(""); // it was about the next training, which has begun
         if (isGoingOn) this.#setExport("The run is in progress; export and delete are available when it ends.");
         if (!isGoingOn || !this.panel.hidden) this.#read(isGoingOn);
     }

@@ -1,4 +1,4 @@
-// The numbers of the chosen run as a file: what a comparison exports, of one run.
+// Exports the numbers of the chosen run, in the formats of a comparison.
 import {ApiError, download, request} from "../base/api.js";
 import {byId, setText} from "../base/dom.js";
 import {Menu} from "../base/menu.js";

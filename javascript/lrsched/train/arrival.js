@@ -1,4 +1,4 @@
-// Below a field of the Train tab: what was sent there from our tab, and what could not be.
+// Below a field of the Train tab: what was sent there from our tab, and what failed.
 import {el, setHidden, setText} from "../base/dom.js";
 import * as fields from "./fields.js";
 

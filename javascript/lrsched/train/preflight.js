@@ -8,7 +8,7 @@ const AGAIN_MS = 5000; // a model may be loaded and a folder filled without any 
 const PAUSE_MS = 300; // in typing
 const KINDS = {embedding: "Embedding", hypernetwork: "Hypernetwork"};
 const WORDS = {error: "Error:", warning: "Warning:"};
-const FINISHED = "finished"; // nothing is left to train, which is no mistake
+const FINISHED = "finished"; // nothing is left to train; not an error of the user's
 const GOING_ON = new Set(["pending", "running"]);
 
 /** The list, and the questions for each kind of which a name is chosen. */
@@ -88,13 +88,13 @@ export class Preflight {
         setHidden(this.box, lines.length === 0);
     }
 
-    /** What a line tells to choose, as a button; null where it is no choice. */
+    /** A button that makes the choice a line advises; null if it advises none. */
     #wayOut({subject, kinds: [kind, ...others]}) {
         if (subject !== "resume" || others.length > 0) return null;
         const play = async () => {
             const offer = this.resumes[kind];
             if (offer.current === null) return;
-            offer.select.focus({preventScroll: true}); // it shows what is chosen now, and the button goes
+            offer.select.focus({preventScroll: true}); // it shows the new choice, and the button disappears
             await offer.choose(resumeModes.fromBeginning(offer.current.way));
             this.again();
             this.refresh();

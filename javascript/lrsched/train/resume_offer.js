@@ -66,7 +66,7 @@ export class ResumeOffer {
         this.#answered = this.#ask(() => name === "" ? Promise.resolve(null) : request("GET", `resume?kind=${this.kind}&name=${encodeURIComponent(name)}`));
     }
 
-    /** Resolves to the server's answer for what is chosen now, which may be another name than at the last look; null where there is none. */
+    /** Resolves to the server's answer for the name that is chosen now, or null. It may have changed since the last look. */
     async ofChosen() {
         const isOfChosen = () => this.current?.name === fields.value(this.kind);
         if (!isOfChosen()) {

@@ -131,7 +131,7 @@ export class StartBox {
 
     async #start() {
         this.go.disabled = true;
-        focusOne(this.button); // the box goes, or says what is wrong
+        focusOne(this.button); // the box closes, or shows an error
         try {
             await this.store.start(this.#body());
             this.#show(false);

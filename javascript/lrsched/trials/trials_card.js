@@ -37,7 +37,7 @@ export class TrialsCard {
         return [`It is the ${kind}'s rate in the Train tab now, and in the editor.${hint}`, false];
     }
 
-    /** Brings the card to the reader's eyes; once more when what is chosen has been drawn, for only then is there room below. */
+    /** Scrolls to the card, and again when the chosen trial is drawn: only then is there enough room below. */
     reveal() {
         this.card.scrollIntoView({block: "start"});
         focusOne(byId("trials_title"));

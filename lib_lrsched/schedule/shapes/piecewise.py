@@ -169,7 +169,7 @@ def _step(p: Params, n: int) -> Built:
 
 STEP = Shape(
     name="step",
-    summary="Times a factor at every so many steps",
+    summary="Multiplied by a factor at a fixed interval of steps",
     params=(param_v("rate to start with"), Param("every", "time", REQUIRED, "steps between two cuts", low=1),
             Param("gamma", "number", 0.1, "factor of each cut", known_as="factor", shown_as="factor per cut")),
     build=_step,
