@@ -82,7 +82,7 @@ class EmbeddingDatabase:
 
     def load_textual_inversion_embeddings(self, force_reload: bool = False) -> None:
         """Reads every file anew, as new objects, when the folder has changed since the last time."""
-        if not Path(self.folder).is_dir():
+        if not self.folder or not Path(self.folder).is_dir():  # Path("") is the current folder
             return
         mtime_ns = Path(self.folder).stat().st_mtime_ns
         if mtime_ns == self._mtime_ns and not force_reload:

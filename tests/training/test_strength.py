@@ -40,7 +40,7 @@ def test_a_row_has_the_strength_of_the_vectors_before_its_update(ground, choices
     assert len(seen) == 7
     for record, one in zip(ground.records(), seen, strict=True):
         by_hand = float(one.norm(dim=1).max()), float((one - seen[0]).norm(dim=1).max()), float(one.abs().mean())
-        assert strengths(record) == pytest.approx(by_hand, rel=2e-6)
+        assert strengths(record) == pytest.approx(by_hand, rel=5e-6)  # six digits are stored
         assert all(float(f"{number:.6g}") == number for number in strengths(record))
     first, *others = ground.records()
     assert first.vector_distance == 0.0
