@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,24 +22,17 @@ if os.environ.get("LRSCHED_REQUIRE_BROWSER") == "1":
 else:
     playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
+from browser_steps import open_tab, write  # playwright is optional
+from chromium import ARGUMENTS, find
 from standalone_server import REPOSITORY, free_port, serving  # playwright is optional
 
 WAIT_MS = 30_000  # for what the page is to show: a busy machine trains slowly
 VIEWPORT: Any = {"width": 1400, "height": 1000}
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
+    if (found := find()) is None:
         reason = "no chromium on the PATH"
         if os.environ.get("LRSCHED_REQUIRE_BROWSER") == "1":
             pytest.fail(f"{reason}, and LRSCHED_REQUIRE_BROWSER=1 asks for it")
@@ -83,12 +76,14 @@ class Window:
 
     Attributes:
         kept: the page of the last test, where it can be used once more: another window costs as much as what a test does in it.
+        planner: the page of the tests that use `kept_open`, in a profile of its own, and its fields as they were.
     """
 
     def __init__(self, chromium: str, server: str) -> None:
         self._stack = contextlib.ExitStack()
-        self._chromium, self._server = chromium, server
+        self._chromium, self.server = chromium, server
         self.kept: list[playwright_api.Page] = []
+        self.planner: tuple[playwright_api.Page, dict[str, str]] | None = None
 
     @cached_property
     def browser(self) -> playwright_api.Browser:
@@ -101,14 +96,14 @@ class Window:
     @cached_property
     def profile(self) -> playwright_api.BrowserContext:
         """That of most pages: what was loaded once, above all gradio, is not loaded and compiled again for each test."""
-        context = self.browser.new_context(viewport=VIEWPORT, base_url=self._server)
+        context = self.browser.new_context(viewport=VIEWPORT, base_url=self.server)
         self._stack.callback(context.close)
         return context
 
     @cached_property
     def scripts(self) -> tuple[playwright_api.Page, str]:
         """A page of our server's that imports scripts only, and their version; in a profile of its own, since no test clears it."""
-        page = self.browser.new_context(base_url=self._server).new_page()
+        page = self.browser.new_context(base_url=self.server).new_page()
         page.goto("/lrsched/v1/scripts")
         return page, page.evaluate("JSON.parse(document.body.textContent).version")
 
@@ -117,6 +112,7 @@ class Window:
         for name in ("browser", "profile", "scripts"):
             self.__dict__.pop(name, None)
         self.kept.clear()
+        self.planner = None
 
 
 WINDOW = pytest.StashKey[Window]()
@@ -154,6 +150,14 @@ def own_profile() -> None:
 
 
 @pytest.fixture
+def kept_open() -> None:
+    """For a test of text, chart and form alone: its page is open at the tab, with all fields as in a new one.
+
+    To load a page takes longer than most such tests. Only fields are set back, and nothing that is stored is cleared.
+    """
+
+
+@pytest.fixture
 def page(request: pytest.FixtureRequest, shared: Window, server: str) -> Iterator[playwright_api.Page]:
     """A page with empty storage; a script error in it fails the test."""
     if "own_profile" in request.fixturenames:
@@ -161,6 +165,16 @@ def page(request: pytest.FixtureRequest, shared: Window, server: str) -> Iterato
         with _script_errors(page := context.new_page()) as errors:
             yield page
         context.close()
+        assert errors == []
+        return
+    if "kept_open" in request.fixturenames:
+        failed = request.session.testsfailed
+        page = _planner(shared)
+        with _script_errors(page) as errors:
+            yield page
+        if request.session.testsfailed > failed:
+            page.context.close()
+            shared.planner = None
         assert errors == []
         return
     profile, kept = shared.profile, shared.kept
@@ -188,6 +202,29 @@ def page(request: pytest.FixtureRequest, shared: Window, server: str) -> Iterato
         kept.append(page)
     assert errors == []
     assert not is_clock_faked, 'page.clock is of the whole profile: mark the test usefixtures("own_profile")'
+
+
+def _planner(window: Window) -> playwright_api.Page:
+    """The page that is kept open at the tab, as if it were new."""
+    if window.planner is None:
+        page = window.browser.new_context(viewport=VIEWPORT, base_url=window.server).new_page()
+        open_tab(page)
+        window.planner = page, page.evaluate(FIELDS)
+        return page
+    page, fields = window.planner
+    page.mouse.move(0, 0)
+    for field, value in page.evaluate(FIELDS).items():
+        if value != fields[field]:
+            write(page, fields[field]) if field == "lrsched_text" else page.fill(f"#{field}", fields[field])
+    page.click("#lrsched_chart_axis [data-axis=linear]")
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    playwright_api.expect(page.locator("#lrsched_grips")).not_to_have_class(re.compile("waiting"))
+    return page
+
+
+FIELDS = """Object.fromEntries(Array.from(document.querySelectorAll(
+    "#lrsched_text, #lrsched_steps, #lrsched_pictures, #lrsched_batch, #lrsched_accumulate, #lrsched_folder"),
+    (field) => [field.id, field.value]))"""
 
 
 @contextlib.contextmanager

@@ -38,8 +38,8 @@ def test_the_scripts_add_one_global_name(page: Page) -> None:
     assert page.evaluate(own) == ["lrsched"]
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_the_fields_give_percent_and_epochs_their_meaning(page: Page) -> None:
-    open_tab(page)
     page.fill("#lrsched_pictures", "12")
     page.fill("#lrsched_batch", "2")
     write(page, "0.005:3ep, 1e-3:50%, 1e-4")
@@ -47,8 +47,8 @@ def test_the_fields_give_percent_and_epochs_their_meaning(page: Page) -> None:
     expect(page.locator("#lrsched_epochs")).to_have_text("6 steps per epoch, 333.3 epochs.")
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_a_bad_text_is_marked_at_its_place_and_explained_with_carets(page: Page) -> None:
-    open_tab(page)
     text = "warmup(0.005):5%, cosin(0.005, 1e-5)"
     write(page, text)
     expect(page.locator(".lrsched-mark-text-error")).to_have_text("cosin")
@@ -62,14 +62,14 @@ def test_a_bad_text_is_marked_at_its_place_and_explained_with_carets(page: Page)
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("kept_open")
 def test_a_mark_stands_at_its_place_after_characters_outside_the_basic_plane(page: Page) -> None:
-    open_tab(page)
     write(page, "0.005:10, # 🙂🙂\ncosin(1, 2)")
     expect(page.locator(".lrsched-mark-text-error")).to_have_text("cosin")
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_an_error_at_the_end_of_the_text_is_marked(page: Page) -> None:
-    open_tab(page)
     write(page, "cosine(0.005, 1e-5")
     expect(page.locator(".lrsched-mark-text-error")).to_have_count(1)
 
@@ -84,8 +84,8 @@ def test_a_long_text_scrolls_with_its_marks(page: Page) -> None:
     assert -40 < page.locator(".lrsched-mark-text-error").evaluate(lines) < 0
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_a_fix_button_corrects_the_text_and_can_be_undone(page: Page) -> None:
-    open_tab(page)
     write(page, "warmup(0.005, 100), cosine(1e-5)")
     fix = page.locator("#lrsched_messages button:text('Fix')")
     expect(fix).to_have_text("Fix: warmup(0.005):100, cosine(1e-5)")
@@ -139,8 +139,8 @@ def test_chips_put_a_shape_at_a_boundary_and_never_into_a_word(page: Page) -> No
     expect(text).to_have_value("0.005:1e, cosine(0.005, 1e-5), 0.004")
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_while_one_types_nothing_is_called_wrong_and_nothing_jumps(page: Page) -> None:
-    open_tab(page)
     chips = page.locator(".lrsched-snippet").first
     place = chips.bounding_box()
     page.click("#lrsched_text")
@@ -159,8 +159,8 @@ def test_while_one_types_nothing_is_called_wrong_and_nothing_jumps(page: Page) -
     expect(page.locator("#lrsched_messages")).to_have_attribute("inert", "")
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_names_parameters_and_units_are_completed_by_keys_alone(page: Page) -> None:
-    open_tab(page)
     area, options = page.locator("#lrsched_text"), page.locator("#lrsched_completion [role=option]")
     area.focus()
     page.keyboard.press("Control+a")
@@ -201,15 +201,15 @@ def test_the_axis_can_be_linear_or_logarithmic_and_is_kept_over_a_reload(page: P
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("kept_open")
 def test_a_logarithmic_axis_gives_zero_a_place_of_its_own(page: Page) -> None:
-    open_tab(page)
     write(page, "linear(0.005, 0):1000, 0")
     page.click("#lrsched_chart_axis [data-axis=log]")
     expect(page.locator("#lrsched_chart .lrsched-labels text").get_by_text("0", exact=True)).to_have_count(2)
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_the_crosshair_shows_step_and_value_to_mouse_and_keys(page: Page) -> None:
-    open_tab(page)
     write(page, "0.005:1000, 0.001")
     chart = page.locator("#lrsched_chart")
     chart.focus()
@@ -283,8 +283,8 @@ def test_presets_are_saved_overwritten_and_deleted_for_good_after_a_question(pag
     expect(page.locator("#lrsched_preset option", has_text="my <b>own</b>")).to_have_count(0)
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_error_a_preset_that_does_not_parse_is_refused_in_words(page: Page) -> None:
-    open_tab(page)
     write(page, "1e-3:500, 1e-4:100")
     page.fill("#lrsched_preset_name", "bad")
     page.click("#lrsched_preset_save")
@@ -331,8 +331,8 @@ def test_text_and_fields_are_there_again_after_a_reload(page: Page) -> None:
     expect(page.locator("#lrsched_segments tr td:first-child")).to_have_text(["0 – 777"])
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_error_what_is_wrong_with_a_field_stands_at_it_in_words(page: Page, tmp_path: Path) -> None:
-    open_tab(page)
     note = page.locator("#lrsched_steps_note")
     for typed, more in (("0", ""), ("", ""), ("2.5", ""), ("2000000000", " to 1,000,000,000")):
         page.fill("#lrsched_steps", typed)

@@ -50,8 +50,8 @@ def pull(page: Page, place: Locator, x: float, y: float) -> None:
     page.mouse.move(left + x, top + y)
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_the_form_follows_the_cursor_and_the_segment_that_is_chosen(page: Page) -> None:
-    open_tab(page)
     write(page, "warmup(0.005):5%, 0.004:50%, # hold\ncosine(1e-5)")
     put_cursor(page, 3)
     expect(title(page)).to_have_text("Segment 1 of 3")
@@ -83,8 +83,8 @@ def test_a_press_on_the_chart_counts_although_it_is_drawn_anew_before_the_releas
     expect(title(page)).to_have_text("Segment 2 of 2")
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_the_form_writes_the_text_and_undo_takes_it_back(page: Page) -> None:
-    open_tab(page)
     write(page, "warmup(0.005):5%, # rise\ncosine(0.005, 1e-5)")
     put_cursor(page, 0)
     expect(title(page)).to_have_text("Segment 1 of 2")
@@ -107,8 +107,8 @@ def test_the_form_writes_the_text_and_undo_takes_it_back(page: Page) -> None:
     expect(page.locator(TEXT)).to_have_value("warmup(0.004, curve=log):+200, # rise\ncosine(0.005, 1e-5)")
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_the_text_writes_the_form(page: Page) -> None:
-    open_tab(page)
     write(page, "step(0.005, every=20%)")
     expect(field(page, "gamma")).to_have_value("")
     expect(field(page, "gamma")).to_have_attribute("placeholder", "0.1")
@@ -126,8 +126,8 @@ def test_the_text_writes_the_form(page: Page) -> None:
     expect(page.locator(TEXT)).to_have_value("repeat(2, 0.1:5, cosine(0.02):+4)")
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_items_are_added_and_deleted_by_keyboard(page: Page) -> None:
-    open_tab(page)
     write(page, "0.005:100, 0.001")
     put_cursor(page, 0)
     expect(title(page)).to_have_text("Segment 1 of 2")
@@ -141,8 +141,8 @@ def test_items_are_added_and_deleted_by_keyboard(page: Page) -> None:
     expect(page.locator("#lrsched_item [data-role=delete]")).to_be_focused()
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_error_a_value_that_cannot_be_planned_is_said_and_the_text_stays(page: Page) -> None:
-    open_tab(page)
     write(page, "rex(0.005, 1e-5, d=0.5)")
     field(page, "d").fill("2")
     field(page, "d").press("Enter")
@@ -151,8 +151,8 @@ def test_error_a_value_that_cannot_be_planned_is_said_and_the_text_stays(page: P
     expect(page.locator(TEXT)).to_have_value("rex(0.005, 1e-5, d=0.5)")
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_a_boundary_is_dragged_and_escape_lets_go(page: Page) -> None:
-    open_tab(page)
     write(page, "0.005:500, # first\n0.001")
     boundary = grip(page, "End of 0.005:500")
     expect(boundary).to_have_attribute("aria-valuetext", "step 500")
@@ -176,8 +176,8 @@ def test_a_boundary_is_dragged_and_escape_lets_go(page: Page) -> None:
 
 
 @pytest.mark.parametrize("axis", ["linear", "log"])
+@pytest.mark.usefixtures("kept_open")
 def test_a_rate_is_dragged_and_what_it_is_joined_to_comes_along(page: Page, axis: str) -> None:
-    open_tab(page)
     page.click(f"#lrsched_chart_axis [data-axis={axis}]")
     rate = grip(page, "from of cosine(0.005, 1e-5)")
     pull(page, rate, 0, 50)
@@ -192,8 +192,8 @@ def test_a_rate_is_dragged_and_what_it_is_joined_to_comes_along(page: Page, axis
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("kept_open")
 def test_a_rate_inside_a_repeat_is_dragged_in_its_first_pass(page: Page) -> None:
-    open_tab(page)
     write(page, "0.001:100, repeat(5, cosine(0.005, 1e-4):300)")
     rate = grip(page, "from of cosine(0.005, 1e-4):300")
     expect(rate).to_have_count(1)
@@ -207,8 +207,8 @@ def test_a_rate_inside_a_repeat_is_dragged_in_its_first_pass(page: Page) -> None
     assert values.tolist() == [values[0]] * 3
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_arrow_keys_move_a_grip_and_enter_writes(page: Page) -> None:
-    open_tab(page)
     write(page, "0.005:5%, 0.001")
     boundary = grip(page, "End of")
     boundary.focus()
@@ -231,8 +231,8 @@ def test_arrow_keys_move_a_grip_and_enter_writes(page: Page) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("kept_open")
 def test_what_cannot_be_dragged_has_no_grips(page: Page) -> None:
-    open_tab(page)
     write(page, ", ".join(f"0.005:{step}" for step in range(10, 450, 10)))
     expect(page.locator("#lrsched_segments tr")).to_have_count(44)
     expect(page.locator("#lrsched_grips .lrsched-grip")).to_have_count(0)

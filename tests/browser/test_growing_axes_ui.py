@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from browser_steps import open_tab, write
+from browser_steps import write
 from playwright.sync_api import Locator, Page, expect
 
 TEXT = "#lrsched_text"
@@ -47,9 +47,10 @@ def wait_for(page: Page, place: Locator, test: str) -> None:
                            arg=place.element_handle())
 
 
-@pytest.mark.parametrize("axis", [pytest.param("linear", marks=pytest.mark.long), "log"])
+@pytest.mark.long  # the arrow keys below take the axis along too
+@pytest.mark.parametrize("axis", ["linear", "log"])
+@pytest.mark.usefixtures("kept_open")
 def test_a_rate_that_is_pulled_over_the_top_takes_the_axis_along(page: Page, axis: str) -> None:
-    open_tab(page)
     page.click(f"#lrsched_chart_axis [data-axis={axis}]")
     rate = grip(page, "rate", 0)
     x, _ = take(page, rate)
@@ -73,8 +74,8 @@ def test_a_rate_that_is_pulled_over_the_top_takes_the_axis_along(page: Page, axi
     expect(page.locator(TEXT)).to_have_value(f"warmup({below:g}):5%, cosine({below:g}, 1e-5)")
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_an_end_that_is_pulled_behind_the_last_step_is_shown_and_max_steps_stays(page: Page) -> None:
-    open_tab(page)
     write(page, "warmup(0.005):5%, cosine(0.005, 1e-5):80%")
     end = grip(page, "boundary", 1)
     _, y = take(page, end)
@@ -103,14 +104,14 @@ def test_an_end_that_is_pulled_behind_the_last_step_is_shown_and_max_steps_stays
     page.get_by_role("button", name=f"Set max steps to {step:,}").press("Enter")
     expect(page.locator("#lrsched_steps")).to_have_value(str(step))
     expect(page.locator(BEYOND)).to_be_hidden()
-    expect(page.locator("#lrsched_segments tr td:first-child").last).to_have_text(f"{round(step * 0.05)} – {step:,}")
+    expect(page.locator("#lrsched_segments tr td:first-child").last).to_have_text(f"{int(step * 0.05 + 0.5)} – {step:,}")
     write(page, "0.005:100000")  # an end that was typed, not dragged, does not squeeze the chart
     expect(page.locator(BEYOND)).to_be_hidden()
     assert page.evaluate(f"{CHART}.range[1]") == step
 
 
+@pytest.mark.usefixtures("kept_open")
 def test_arrow_keys_go_beyond_the_ends_too(page: Page) -> None:
-    open_tab(page)
     write(page, "0.005:1990, 0.001")
     end = grip(page, "boundary", 0)
     end.focus()

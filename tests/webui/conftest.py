@@ -5,21 +5,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import ARGUMENTS, find
 from webui_api import Api, draw_images
 from webui_checkout import why_not
 from webui_server import EXTENSION, WebUI, make_checkpoint, started
 
 collect_ignore = ["host_side"]  # runs in the WebUI's Python
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--no-first-run",
-]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -61,13 +57,11 @@ def stock(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")  # while playwright is open its event loop runs
 def browser() -> Iterator[Any]:
-    """Debian's chromium, headless."""
     playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
+    if (chromium := find()) is None:
         pytest.skip("no chromium on the PATH")
     with playwright_api.sync_playwright() as playwright:
         playwright_api.expect.set_options(timeout=60_000)
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield browser
         browser.close()
