@@ -21,7 +21,7 @@ STEPS  ?= 300
 # A fresh name each time: the same name would resume the embedding that is there.
 NAME   ?= demo-$(shell date +%H%M%S)
 
-.PHONY: demo test test-long trainers test-webui lint types bench bench-webui bench-cuda evidence serve browser-deps clean
+.PHONY: demo test test-long trainers test-webui lint types bench bench-webui bench-cuda evidence serve clean
 
 $(VENV)/.standalone: pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -51,7 +51,7 @@ types: $(VENV)/.test
 test test-long: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.test lint types
-	$(PY) -m pytest -n 4
+	$(PY) -m pytest -n 3
 
 # What cannot be installed is skipped by its tests, which say so.
 test-long: $(VENV)/.test

@@ -79,9 +79,10 @@ def main(root: Path, count: int) -> None:
     from lib_lrsched.host import hooks
     from lib_lrsched.practice import service
     from lib_lrsched.practice.host import practice_host
+    from lib_lrsched.training.settings import Settings
 
     service.open_at(root)
-    hooks.install(practice_host(root))
+    hooks.install(practice_host(root, lambda: Settings(training_speed="fast")))
     train()
     list(past_runs(Store(root / "lrsched"), count))
 

@@ -109,7 +109,7 @@ def show(runtime: Any) -> None:
 def main(root: Path) -> None:
     service.open_at(root)
     shared.opts.practice_quiet = True
-    runtime = hooks.install(practice_host(root, lambda: Settings(autosave_every=AUTOSAVE_EVERY)))
+    runtime = hooks.install(practice_host(root, lambda: Settings(autosave_every=AUTOSAVE_EVERY, training_speed="fast")))
     fall()
     interrupt()
     begin_again(runtime)

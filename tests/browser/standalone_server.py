@@ -16,8 +16,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 START = """
 import sys
 from pathlib import Path
-from lib_lrsched.practice import app
+from lib_lrsched.practice import app, host
+from lib_lrsched.training.settings import Settings
 from lib_lrsched.web import scripts
+host.practice_host.__defaults__ = (lambda: Settings(training_speed="fast"),)
 if len(sys.argv) > 3:
     scripts.FOLDER = Path(sys.argv[3])
 app.serve(Path(sys.argv[1]), port=int(sys.argv[2]))
