@@ -1,12 +1,13 @@
 """Settings and fixtures that every test shares.
 
 Property tests draw the same examples on every machine. Tests marked `long` run with LRSCHED_LONG=1 only (`make test-long`).
-With `-n 4` four processes (pytest-xdist) share the files: two cores are busy while a browser waits.
+With `-n 3` three processes (pytest-xdist) share the files: two cores are busy while a browser waits.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +19,21 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:  # torch is optional
     from practice_rig import Ground
 
+MEMORY, ROOM_BYTES = Path("/dev/shm"), 4 << 30
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes with a thread for each core keep each other waiting
 
 settings.register_profile("steady", derandomize=True, deadline=None, database=None, max_examples=100,
                           suppress_health_check=[HealthCheck.too_slow])  # how fast a shared machine draws says nothing of the code
 settings.load_profile("steady")
+
+if os.environ.get("LRSCHED_LONG") != "1":
+    # Milliseconds each, tens of thousands of times, and only a power failure shows a difference. A closed file is still an error.
+    os.fsync = lambda fd: (os.fstat(fd), None)[1]
+    # For the same reason tmp_path is in memory, where there is room: a run leaves 30,000 files, which a later run deletes.
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts background commands so, and what they start inherits it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -37,18 +47,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="make test-long"))
 
 
-GROUPS = {
-    "runs": {"test_reach_ui.py", "test_resume_ui.py", "test_run_files_ui.py", "test_runs.py", "test_run_view_ui.py",
-             "test_send_ui.py"},
-    "compare": {"test_compare_ui.py", "test_compare_scripts.py", "test_train_journeys.py", "test_trials_ui.py",
-                "test_range_test_ui.py"},
-}
-"""Of tests/browser, so that each takes about as long. A group shares a server and its runs; the others are one group."""
+WITH_RUNS = {
+    "test_compare_scripts.py", "test_compare_ui.py", "test_options_ui.py", "test_reach_ui.py", "test_resume_ui.py",
+    "test_run_files_ui.py", "test_run_view_ui.py", "test_runs.py", "test_send_ui.py", "test_trials_ui.py",
+}  # fmt: skip
+"""Of tests/browser; they and the others are a group each, and take about as long. A group shares a server and its runs."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A file stays in one process, with what its fixtures made; tests/browser makes three groups, each of which shares a server."""
+    """A file stays in one process, with what its fixtures made; tests/browser makes two groups, each of which shares a server."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
@@ -56,8 +64,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             file = nodeid.split("::")[0]
             if not file.startswith("tests/browser/"):
                 return file
-            name = file.removeprefix("tests/browser/")
-            return next((f"tests/browser, {group}" for group, files in GROUPS.items() if name in files), "tests/browser")
+            return "tests/browser, runs" if file.removeprefix("tests/browser/") in WITH_RUNS else "tests/browser"
 
     config.option.loadscopereorder = False  # the browser first: it takes longest
     return ByFile(config, log)

@@ -206,6 +206,7 @@ def break_it(page: Page, script: str) -> Callable[[], None]:
     return lambda: check(page, "broken")
 
 
+@pytest.mark.long
 def test_the_checks_above_notice_what_they_are_for(page: Page) -> None:
     open_tab(page)
     check(page, "as it is")

@@ -68,7 +68,7 @@ def test_a_killed_run_taken_up_again_ends_with_the_same_bits(ground, kind, choic
 
 
 @both_kinds
-@pytest.mark.parametrize("killed", [3, 7, pytest.param(11, marks=pytest.mark.long)])
+@pytest.mark.parametrize("killed", [7, *(pytest.param(update, marks=pytest.mark.long) for update in (3, 11))])
 def test_a_run_with_everything_on_ends_with_the_same_bits(ground, kind, killed):
     choices = {"batch": 2, "accumulate": 2, "clip_mode": "norm", "clip": "1e-2:4, 1e-3", "shuffle_tags": True, "previews_every": 5,
                "preview_steps": 2}
@@ -177,7 +177,11 @@ def test_killed_again_and_again(ground, kind):
     assert [leg.start_step for leg in ground.runs()[0].legs] == [0, 2, 6, 8, 12, 14]
 
 
-@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adagrad", "Adam", "NAdam", "Adamax", "RAdam", "Adadelta", "ASGD", "Rprop"])
+OPTIMIZERS = ["SGD", "Adam", "RAdam", "Rprop"]
+OTHERS = ["RMSprop", "Adagrad", "NAdam", "Adamax", "Adadelta", "ASGD"]
+
+
+@pytest.mark.parametrize("name", [*OPTIMIZERS, *(pytest.param(name, marks=pytest.mark.long) for name in OTHERS)])
 def test_every_optimizer_of_a_hypernetwork_gets_its_state_back(ground, name, monkeypatch):
     ground.install(autosave_every=2)
     monkeypatch.setitem(hypernetwork.optimizer_dict, "AdamW", hypernetwork.optimizer_dict[name])

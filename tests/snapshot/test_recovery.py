@@ -13,11 +13,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import practice_rig  # noqa: E402  # torch is optional, see importorskip
+from halves import half  # noqa: E402
 from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402
 from stored_runs import stored  # noqa: E402
 from training_steps import EXACTLY, TEXT, UPDATES, events, train_and_die, whole  # noqa: E402
 
 from lib_lrsched.host import runtime as host_runtime  # noqa: E402
+from lib_lrsched.practice import service  # noqa: E402
 from lib_lrsched.snapshot import recovery, snapshot  # noqa: E402
 from lib_lrsched.storage.run_state import from_json  # noqa: E402
 from lib_lrsched.storage.store import Store, UnknownRunError  # noqa: E402
@@ -51,8 +53,7 @@ def another_process(ground: Any) -> None:
     ground.runtime.store.messages.clear()
 
 
-@both_kinds
-@pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)
+@half(lose=LOSSES, kind=service.KINDS)
 def test_a_killed_run_whose_state_is_lost_is_recovered_and_resumed_to_the_same_bits(ground, kind, lose, monkeypatch):
     said: list[str] = []
     monkeypatch.setattr(reporter.Reporter, "say", lambda self, message: said.append(message))

@@ -11,6 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from halves import half  # noqa: E402
 from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402  # torch is optional
 from torch.optim import optimizer as torch_optimizer  # noqa: E402
 from training_steps import EXACTLY, TEXT, UPDATES, events, history, losses_that, rescues, train_and_die, whole  # noqa: E402
@@ -137,9 +138,9 @@ def test_a_setting_that_is_no_limit_is_the_default():
 
 
 @needs_fork
-@pytest.mark.parametrize("scaled", [False, True], ids=["", "scaled"])
-@pytest.mark.parametrize(("killed", "choices"), [(3, {}), (7, {"batch": 2, "accumulate": 2}), (12, {"previews_every": 3})])
-def test_a_killed_run_taken_up_again_ends_with_the_same_bits(ground, scaled, killed, choices):
+@half(scaled=[False, True], killed=[3, 7, 12])
+def test_a_killed_run_taken_up_again_ends_with_the_same_bits(ground, scaled, killed):
+    choices = {3: {}, 7: {"batch": 2, "accumulate": 2}, 12: {"previews_every": 3}}[killed]
     shared.opts.practice_grad_scaler = scaled
     ground.install(autosave_every=2, max_norm=MUCH)
     expected = whole(ground, "embedding", FAST, **choices)

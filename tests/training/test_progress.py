@@ -13,10 +13,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from halves import half  # noqa: E402
 from practice_rig import NAME, both_kinds, random_states, same_bits, small_model, weights  # noqa: E402  # torch is optional
 from training_steps import EXACTLY, NAN, TEXT, UPDATES, events, history, train_and_die, whole  # noqa: E402
 
-from lib_lrsched.practice import sd_hijack, shared, textual_inversion  # noqa: E402
+from lib_lrsched.practice import sd_hijack, service, shared, textual_inversion  # noqa: E402
 from lib_lrsched.preview.run_view import learning_of  # noqa: E402
 from lib_lrsched.snapshot import baseline  # noqa: E402
 from lib_lrsched.storage.history import History  # noqa: E402
@@ -48,8 +49,7 @@ def in_words(ground: Any, run_id: str) -> str:
 # What it is -----------------------------------------------------------------------------------------------------
 
 
-@both_kinds
-@pytest.mark.parametrize("choices", CHOICES.values(), ids=CHOICES)
+@half(choices=CHOICES, kind=service.KINDS)
 def test_weights_and_generators_are_the_same_bits_with_and_without(ground, kind, choices):
     ground.install()
     found = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from lib_lrsched.practice.model import load_model  # noqa: E402
 
 RATE = {"embedding": 0.005, "hypernetwork": 0.001}
 PLACES = [2, 5, 9, 14, 20, 27, 35, 44, 54, 65, 77, 90, 104, 119, 135, 152, 170, 189, 209, 230]
-QUICK = {2, 27}
+QUICK = {(2, "embedding"), (27, "hypernetwork")}
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +48,10 @@ def rescues(ground: Ground) -> list[tuple[int, int]]:
 
 
 def places() -> list[Any]:
-    return [pytest.param(place, marks=[] if place in QUICK else [pytest.mark.long]) for place in PLACES]
+    return [pytest.param(*one, marks=[] if one in QUICK else [pytest.mark.long]) for one in product(PLACES, service.KINDS)]
 
 
-@both_kinds
-@pytest.mark.parametrize("place", places())
+@pytest.mark.parametrize(("place", "kind"), places())
 def test_one_update_at_10000_times_the_rate_is_undone_within_three(practice, kind, place):
     rate = RATE[kind]
     train(practice, kind, f"{rate}:{place}, {10_000 * rate}:{place + 1}, {rate}", place + 6, seed=place)

@@ -116,10 +116,13 @@ def app(ground: Ground) -> FastAPI:
     return made
 
 
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("path", sorted(BODIES))
-def test_no_value_of_any_field_is_a_failure(app: FastAPI, path: str):
+def test_no_value_of_any_field_is_a_failure(app: FastAPI, path: str, every: int):
+    """Every fourth is quick: from field to field these are other values, since their number is no multiple of four."""
+    assert len(NASTY) % 4 != 0
     headers = {"content-type": "application/json"}
-    assert ask_all(app, [("POST", path, {"content": body, "headers": headers}) for body in bodies(path)]) == []
+    assert ask_all(app, [("POST", path, {"content": body, "headers": headers}) for body in bodies(path)[::every]]) == []
 
 
 WORDS = ["", "..", "%00", "%ED%A0%80", "%FF", "a%00b", "%2e%2e%2f", "x" * 3_000, "%F0%9F%98%80", LONG, "-1", "1.5", "NaN",
