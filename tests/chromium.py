@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 COMMANDS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-"""The first has no user interface of its own: the same test takes two thirds of the processor time."""
+"""In order of preference. The headless shell has no browser UI and needs about two thirds of the CPU time."""
 
 ARGUMENTS = [
     "--no-sandbox",

@@ -28,10 +28,16 @@ settings.register_profile("steady", derandomize=True, deadline=None, database=No
                           suppress_health_check=[HealthCheck.too_slow])  # how fast a shared machine draws says nothing of the code
 settings.load_profile("steady")
 
+
+def _check_only(fd: Any) -> None:
+    """Raises OSError for a closed file, as fsync does."""
+    os.fstat(fd)
+
+
 if os.environ.get("LRSCHED_LONG") != "1":
-    # Milliseconds each, tens of thousands of times, and only a power failure shows a difference. A closed file is still an error.
-    os.fsync = lambda fd: (os.fstat(fd), None)[1]
-    # For the same reason tmp_path is in memory, where there is room: a run leaves 30,000 files, which a later run deletes.
+    # An fsync takes milliseconds, is called tens of thousands of times, and matters only in a power failure.
+    os.fsync = _check_only
+    # tmp_path is in memory if there is room: a test run leaves 30,000 files, which a later one deletes.
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
@@ -47,11 +53,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="make test-long"))
 
 
-WITH_RUNS = {
+RUNS_GROUP = {
     "test_compare_scripts.py", "test_compare_ui.py", "test_options_ui.py", "test_reach_ui.py", "test_resume_ui.py",
     "test_run_files_ui.py", "test_run_view_ui.py", "test_runs.py", "test_send_ui.py", "test_trials_ui.py",
 }  # fmt: skip
-"""Of tests/browser; they and the others are a group each, and take about as long. A group shares a server and its runs."""
+"""Files of tests/browser that share a process, a server and its runs; the other files are a second group, which takes as long."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -64,7 +70,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             file = nodeid.split("::")[0]
             if not file.startswith("tests/browser/"):
                 return file
-            return "tests/browser, runs" if file.removeprefix("tests/browser/") in WITH_RUNS else "tests/browser"
+            return "tests/browser, runs" if file.removeprefix("tests/browser/") in RUNS_GROUP else "tests/browser"
 
     config.option.loadscopereorder = False  # the browser first: it takes longest
     return ByFile(config, log)

@@ -37,7 +37,7 @@ def build(call: Call, length: int, before: float | None, clock: Clock) -> tuple[
 
 
 def _as_given(message: str, shape: Shape, given: Mapping[str, Arg]) -> str:
-    """A message in which each parameter has the name that it was given by."""
+    """The message with each parameter named as it was written."""
     names = {p.word: _given_name(p.name, shape, given) for p in shape.params}
     return re.sub(r"`(\w+)`", lambda match: f"`{names.get(match[1], match[1])}`", message)
 
@@ -126,7 +126,7 @@ def _word_of(name: str, shape: Shape) -> str:
 
 
 def _given_name(name: str, shape: Shape, given: Mapping[str, Arg]) -> str:
-    """The name that a parameter was given by; the one that people know where it was given without."""
+    """The name as it was written; the usual name if the argument had none."""
     arg = given.get(name)
     return (arg and arg.name) or _word_of(name, shape)
 

@@ -31,7 +31,7 @@ KEPT = 50
 """So many of the newest trials are kept."""
 
 MOST_UPDATES = 1000
-"""The most updates that a candidate can have, and that an answer suggests."""
+"""The maximum number of updates of a candidate, and the maximum that an answer suggests."""
 
 STATES = ("waiting", "running", "finished", "stopped", "failed")
 WHAT = ("rates", "texts")

@@ -101,7 +101,7 @@ def _unclear(rows: Sequence[Row], courses: Sequence[Course], best: int) -> str:
 
 
 def _more(updates: int) -> str:
-    """How many to try instead, where there is room for more."""
+    """A larger number of updates to try, or nothing at the maximum."""
     return f": try {min(2 * updates, MOST_UPDATES)}" if updates < MOST_UPDATES else ""
 
 

@@ -76,7 +76,7 @@ class Window:
 
     Attributes:
         kept: the page of the last test, where it can be used once more: another window costs as much as what a test does in it.
-        planner: the page of the tests that use `kept_open`, in a profile of its own, and its fields as they were.
+        planner: the page of the tests that use `kept_open`, in its own profile, and the default values of its fields.
     """
 
     def __init__(self, chromium: str, server: str) -> None:
@@ -151,9 +151,9 @@ def own_profile() -> None:
 
 @pytest.fixture
 def kept_open() -> None:
-    """For a test of text, chart and form alone: its page is open at the tab, with all fields as in a new one.
+    """For a test that only uses text, chart and form: its page is already open at the tab, with the default fields.
 
-    To load a page takes longer than most such tests. Only fields are set back, and nothing that is stored is cleared.
+    Loading a page takes longer than most such tests. The fields are reset; the browser's storage is not cleared.
     """
 
 
@@ -205,7 +205,7 @@ def page(request: pytest.FixtureRequest, shared: Window, server: str) -> Iterato
 
 
 def _planner(window: Window) -> playwright_api.Page:
-    """The page that is kept open at the tab, as if it were new."""
+    """The page that stays open at the tab, with its fields reset."""
     if window.planner is None:
         page = window.browser.new_context(viewport=VIEWPORT, base_url=window.server).new_page()
         open_tab(page)

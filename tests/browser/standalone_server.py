@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# Trains at the speed "fast": the tests wait for it.
 START = """
 import sys
 from pathlib import Path

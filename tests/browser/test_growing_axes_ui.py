@@ -47,7 +47,7 @@ def wait_for(page: Page, place: Locator, test: str) -> None:
                            arg=place.element_handle())
 
 
-@pytest.mark.long  # the arrow keys below take the axis along too
+@pytest.mark.long  # the arrow keys below extend the axis too
 @pytest.mark.parametrize("axis", ["linear", "log"])
 @pytest.mark.usefixtures("kept_open")
 def test_a_rate_that_is_pulled_over_the_top_takes_the_axis_along(page: Page, axis: str) -> None:

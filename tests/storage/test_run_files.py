@@ -54,7 +54,7 @@ def ask(runtime: Any, method: str, path: str, **options: Any) -> httpx.Response:
     return asyncio.run(request())
 
 
-@functools.lru_cache(maxsize=2)  # here and elsewhere
+@functools.lru_cache(maxsize=2)  # two runtimes: of this machine and of `elsewhere`
 def _app(runtime: Any) -> FastAPI:
     app = FastAPI()
     endpoints.add_routes(app, runtime)

@@ -119,7 +119,7 @@ def app(ground: Ground) -> FastAPI:
 @pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("path", sorted(BODIES))
 def test_no_value_of_any_field_is_a_failure(app: FastAPI, path: str, every: int):
-    """Every fourth is quick: from field to field these are other values, since their number is no multiple of four."""
+    """The quick test takes every fourth body: other values for each field, since their number is not a multiple of four."""
     assert len(NASTY) % 4 != 0
     headers = {"content-type": "application/json"}
     assert ask_all(app, [("POST", path, {"content": body, "headers": headers}) for body in bodies(path)[::every]]) == []

@@ -7,7 +7,7 @@ const STORE = "origin";
 
 /**
  * The line above the editor, kept over a reload. Rate and clip have a text each, so each has an origin: {target, name}, or null.
- * `onSend(target)` is asked to send the text, `onChange()` hears that an origin is another one.
+ * `onSend(target)` sends the text; `onChange()` is called when an origin changes.
  */
 export class Origin {
     constructor({onSend, onChange}) {

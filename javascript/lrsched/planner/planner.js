@@ -25,7 +25,7 @@ const FIRST_TEXTS = {rate: "", clip: "1"};
 export class Planner {
     constructor() {
         this.onResult = () => {}; // hears of each answer on the editor's own text
-        this.onOpened = () => {}; // hears that another text, of a kind, takes the place of the editor's
+        this.onOpened = () => {}; // called with the kind of a text that replaces the editor's
         this.form = new Form(() => this.#fieldsChanged());
         const kept = this.form.recall();
         if (kept) byId("text").value = kept.text;

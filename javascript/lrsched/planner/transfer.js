@@ -188,7 +188,7 @@ export class Transfer {
         this.origin.set(null, "rate");
     }
 
-    /** Another text takes the place of a run's. */
+    /** A run's text was replaced by another one. */
     #forgetRun(kind) {
         if (kind === "rate") this.#named = null; // a run is opened for its rate
         this.refresh();
