@@ -6,6 +6,7 @@ With `-n 3` three processes (pytest-xdist) share the files: two cores are busy w
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -41,6 +42,11 @@ if os.environ.get("LRSCHED_LONG") != "1":
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
+# The garbage collector took a fifth of the CPU time: it went through everything that collecting the tests makes, again and again.
+gc.disable()
+OBJECTS_BETWEEN = (20_000, 20, 50)
+
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts background commands so, and what they start inherits it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -51,6 +57,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="make test-long"))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.set_threshold(*OBJECTS_BETWEEN)
+    gc.enable()
 
 
 RUNS_GROUP = {

@@ -13,14 +13,19 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# Trains at the speed "fast": the tests wait for it.
+# Trains at the speed "fast", since tests wait for it, with a pause after each update: others train until they are interrupted.
 START = """
 import sys
+import time
 from pathlib import Path
-from lib_lrsched.practice import app, host
+from lib_lrsched.practice import app, host, textual_inversion
 from lib_lrsched.training.settings import Settings
 from lib_lrsched.web import scripts
 host.practice_host.__defaults__ = (lambda: Settings(training_speed="fast"),)
+def write_loss(*of_an_update, write=textual_inversion.write_loss):
+    write(*of_an_update)
+    time.sleep(0.01)
+textual_inversion.write_loss = write_loss
 if len(sys.argv) > 3:
     scripts.FOLDER = Path(sys.argv[3])
 app.serve(Path(sys.argv[1]), port=int(sys.argv[2]))

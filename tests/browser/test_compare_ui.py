@@ -242,6 +242,7 @@ CHANGES = """() => new Promise((resolve) => {
 })"""
 
 
+@pytest.mark.long
 def test_five_hundred_runs_cost_little(page: Page) -> None:
     """Measured against bare elements in as many rows, so that a busy machine slows both."""
     answers = {"/runs?": None, "/runs": many(500)}

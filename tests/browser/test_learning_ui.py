@@ -17,6 +17,7 @@ from playwright.sync_api import Page, Route, expect
 STEPS = 40
 PROGRESS, RATE, PICKED = "#lrsched_run_progress", "#lrsched_run_rate", "#lrsched_run_picked"
 CHOICE = "#lrsched_run_picked_choice"
+LEGEND = "#lrsched_run_progress_legend"
 RUN = {
     "id": "made", "kind": "embedding", "name": "made", "state": "interrupted", "step": STEPS, "initial_step": 0,
     "total_steps": STEPS, "created_s": 1.7e9, "updated_s": 1.7e9, "rate_text": "0.1",
@@ -94,11 +95,8 @@ def test_negative_progress_lies_below_the_line_of_0_and_null_is_a_gap(page: Page
 
 
 def test_the_looks_of_validation_are_a_second_line_with_the_best_marked(page: Page) -> None:
-    legend = page.locator("#lrsched_run_progress_legend")
-    show(page, progress=[0.0, 0.1, 0.2, 0.1])
-    expect(legend).to_be_hidden()
     show(page, progress=[0.0] * 40, validation=[(10, 0.1), (20, 0.3), (30, 0.2)])
-    expect(legend).to_have_text("progressvalidation")
+    expect(page.locator(LEGEND)).to_have_text("progressvalidation")
     assert path_of(page, PROGRESS, 0).count("L") == 2 or path_of(page, PROGRESS, 1).count("L") == 2
     page.locator(PROGRESS).focus()
     page.keyboard.press("Home")
@@ -106,6 +104,12 @@ def test_the_looks_of_validation_are_a_second_line_with_the_best_marked(page: Pa
         page.keyboard.press("ArrowRight")
     expect(page.locator(PROGRESS)).to_have_attribute("aria-valuetext", re.compile("^step 20: progress 0 %, validation 30 %"))
     expect(page.locator(f"{PROGRESS} .lrsched-tip-note")).to_have_text("best on validation")
+
+
+@pytest.mark.long
+def test_one_of_progress_and_validation_needs_no_legend(page: Page) -> None:
+    show(page, progress=[0.0, 0.1, 0.2, 0.1])
+    expect(page.locator(LEGEND)).to_be_hidden()
     show(page, "not measured: progress was off", progress=[None] * 40, validation=[(10, 0.1), (20, 0.3)])
     assert path_of(page, PROGRESS).count("L") == 1
 

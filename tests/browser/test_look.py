@@ -11,8 +11,8 @@ from playwright.sync_api import Page, expect
 
 
 @pytest.mark.parametrize(("width", "theme"), [
-    (400, "light"), (1400, "dark"),
-    pytest.param(400, "dark", marks=pytest.mark.long), pytest.param(1400, "light", marks=pytest.mark.long),
+    (400, "dark"),
+    *(pytest.param(*other, marks=pytest.mark.long) for other in ((400, "light"), (1400, "dark"), (1400, "light"))),
 ])  # fmt: skip
 def test_nothing_hangs_over_the_edge_and_both_themes_can_be_read(page: Page, theme: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})

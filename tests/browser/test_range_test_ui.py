@@ -72,6 +72,7 @@ def test_without_a_suggestion_it_says_why_and_others_have_no_such_chart(page: Pa
     expect(page.locator("#lrsched_run_learning")).to_have_text("worse than at the start")
 
 
+@pytest.mark.long
 def test_a_range_test_from_the_train_tab_ends_with_its_picture(page: Page) -> None:
     create_embedding(page, "searched")
     train(page, "range_test(1e-5, 0.5)", 40)

@@ -186,6 +186,7 @@ def open_all(page: Page) -> Iterator[str]:
     yield "runs beside each other"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("runs_of_all_sorts")
 def test_every_control_has_a_name_no_id_stands_twice_and_nothing_is_cut_at_500_pixels(page: Page) -> None:
     page.set_viewport_size({"width": 500, "height": 900})

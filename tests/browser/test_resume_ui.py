@@ -120,6 +120,7 @@ def test_error_a_choice_that_the_server_does_not_take_is_taken_back(page: Page) 
     expect(offer.locator("select")).to_have_value("continue")
 
 
+@pytest.mark.long
 def test_a_choice_holds_for_one_training(page: Page) -> None:
     offer = open_train(page, "over", OTHER, 32)
     offer.locator("select").select_option("restart")

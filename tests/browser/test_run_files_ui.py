@@ -195,8 +195,8 @@ def test_an_import_says_how_far_it_is_and_can_be_stopped(page: Page, tmp_path: P
 
 
 @pytest.mark.parametrize(("width", "theme"), [
-    (400, "light"), (1400, "dark"),
-    pytest.param(400, "dark", marks=pytest.mark.long), pytest.param(1400, "light", marks=pytest.mark.long),
+    (400, "dark"),
+    *(pytest.param(*other, marks=pytest.mark.long) for other in ((400, "light"), (1400, "dark"), (1400, "light"))),
 ])  # fmt: skip
 def test_what_is_opened_hangs_over_no_edge(page: Page, theme: str, width: int, tmp_path: Path) -> None:
     page.set_viewport_size({"width": width, "height": 900})

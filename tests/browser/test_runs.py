@@ -19,17 +19,17 @@ from lib_lrsched.practice.app import opener
 
 def test_a_training_is_seen_live_and_is_still_there_after_a_reload(page: Page) -> None:
     create_embedding(page, "watched")
-    train(page, "warmup(0.005):10, linear(0.005, 1e-4)", 400)  # long enough to be seen while it runs
+    train(page, "warmup(0.005):10, linear(0.005, 1e-4)", 150)  # long enough to be seen while it runs
     choose_tab(page, "LR Schedule")
     expect(run_row(page, "watched")).to_have_attribute("aria-current", "true")
     numbers = page.locator("#lrsched_run_numbers > div")
-    expect(numbers.nth(0)).to_have_text(re.compile(r"Step\d+ of 400"))
+    expect(numbers.nth(0)).to_have_text(re.compile(r"Step\d+ of 150"))
     expect(run_row(page, "watched")).to_contain_text("finished", timeout=60_000)
-    expect(numbers.nth(0)).to_have_text("Step400 of 400")
+    expect(numbers.nth(0)).to_have_text("Step150 of 150")
     page.reload()
     choose_tab(page, "LR Schedule")
-    expect(run_row(page, "watched")).to_contain_text("embedding, 400 of 400")
-    expect(numbers.nth(1)).to_contain_text("Rate0.00011256")
+    expect(run_row(page, "watched")).to_contain_text("embedding, 150 of 150")
+    expect(numbers.nth(1)).to_contain_text("Rate0.000135")
     for chart, lines in (("#lrsched_run_rate", 2), ("#lrsched_run_picked", 2)):
         expect(page.locator(f"{chart} .lrsched-lines path")).to_have_count(lines)
         expect(page.locator(f"{chart} .lrsched-lines path").first).to_have_attribute("d", re.compile("^M.{100,}"))
@@ -57,6 +57,7 @@ def test_the_page_opens_once_at_the_run_that_it_was_told(browser: Browser, serve
     page.close()
 
 
+@pytest.mark.long
 def test_an_interrupted_run_is_offered_again_with_its_settings(page: Page) -> None:
     create_embedding(page, "halfway")
     train(page, "linear(0.005, 1e-5)", 5000)

@@ -114,6 +114,7 @@ def test_each_field_has_its_own_way_back(page: Page) -> None:
     expect(page.locator(ARRIVAL)).to_contain_text("Sent: hypernetwork rate")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("runs_of_all_sorts")
 def test_a_plan_for_a_run_chooses_what_it_trains_and_says_where_it_cannot(page: Page, folder: Path) -> None:
     open_tab(page)

@@ -45,6 +45,7 @@ def test_a_person_takes_up_settings(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#train_embedding_learn_rate textarea")).to_have_value(RATE)
 
 
+@pytest.mark.long
 def test_a_person_keeps_house(page: Page) -> None:
     create_embedding(page, "house")
     train(page, RATE, 60)
@@ -89,6 +90,7 @@ def test_what_goes_on_and_each_rescue_stand_below_the_buttons_whatever_is_chosen
     page.unroute_all(behavior="ignoreErrors")
 
 
+@pytest.mark.long
 def test_the_lines_on_a_name_move_no_button_beside_it(page: Page) -> None:
     create_embedding(page, "still")
     page.goto("/")

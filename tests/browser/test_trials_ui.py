@@ -94,6 +94,7 @@ def test_from_the_train_tab_to_the_rate_that_is_used_and_kept(page: Page) -> Non
     expect(question).to_be_hidden()
 
 
+@pytest.mark.long
 def test_schedules_are_compared_and_a_reload_finds_the_trial_that_runs(page: Page) -> None:
     create_embedding(page, "rival")
     choose_tab(page, "LR Schedule")
@@ -210,6 +211,7 @@ def test_one_that_waits_says_for_what_and_one_that_is_gone_is_told(page: Page) -
     expect(page.locator(VIEW)).to_be_hidden()
 
 
+@pytest.mark.long
 def test_a_narrow_window_holds_it(page: Page) -> None:
     page.set_viewport_size({"width": 400, "height": 900})
     text = "warmup(0.5):5%, " + "cosine(0.5, 1e-5):100, " * 4 + "1e-3"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,27 @@ def _name(case: dict[str, Any]) -> str:
     return f"{case['group']}-{ascii(case['text'])[1:-1][:60]}-{case['initial_step']} of {case['max_steps']}"
 
 
-def _these(*, differ: bool) -> Any:
-    chosen = [case for case in CASES if ("differs" in case) == differ]
-    return pytest.mark.parametrize("case", chosen, ids=map(_name, chosen))
+def _groups(cases: Iterable[dict[str, Any]]) -> Any:
+    """A test for each group: one for each case takes longer to report than to run."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for case in cases:
+        groups.setdefault(case["group"], []).append(case)
+    return pytest.mark.parametrize("cases", groups.values(), ids=groups)
 
 
-every_case = pytest.mark.parametrize("case", CASES, ids=map(_name, CASES))
+def _assert_each(cases: Iterable[dict[str, Any]], check: Callable[[dict[str, Any]], None]) -> None:
+    """Checks all cases and names each that fails."""
+    failed = {}
+    for case in cases:
+        try:
+            check(case)
+        except (Exception, pytest.fail.Exception) as error:
+            failed[_name(case)] = str(error)
+    assert failed == {}
+
+
+AGREEING = [case for case in CASES if "differs" not in case]
+DIFFERING = [case for case in CASES if "differs" in case]
 
 
 def _rates(runs: list[list[Any]], stop: int) -> np.ndarray:
@@ -66,37 +82,46 @@ def _assert_plan_gives(case: dict[str, Any], outcome: dict[str, Any]) -> None:
         assert repr(planned.value(k)) == repr(float(expected[k - first]))
 
 
-@_these(differ=False)
-def test_plan_agrees_with_the_host_to_the_bit(case: dict[str, Any]) -> None:
-    _assert_plan_gives(case, case)
+@_groups(AGREEING)
+def test_plan_agrees_with_the_host_to_the_bit(cases: list[dict[str, Any]]) -> None:
+    _assert_each(cases, lambda case: _assert_plan_gives(case, case))
 
 
-@_these(differ=True)
-def test_plan_differs_from_the_host_only_as_documented(case: dict[str, Any]) -> None:
-    _assert_plan_gives(case, case["ours"])
+@_groups(DIFFERING)
+def test_plan_differs_from_the_host_only_as_documented(cases: list[dict[str, Any]]) -> None:
+    _assert_each(cases, lambda case: _assert_plan_gives(case, case["ours"]))
 
 
-@every_case
-def test_the_practice_host_reads_schedules_as_the_host_does(case: dict[str, Any]) -> None:
+@_groups(CASES)
+def test_the_practice_host_reads_schedules_as_the_host_does(cases: list[dict[str, Any]]) -> None:
     pytest.importorskip("torch", reason="the practice host needs torch")
     from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 
-    asked = case["text"], case["max_steps"], case["initial_step"]
-    if "error" in case:
-        with pytest.raises(ValueError, match="Invalid learning rate schedule"):
-            LearnRateScheduler(*asked, verbose=False)
-    else:
-        driven = make_host_rates.drive(LearnRateScheduler, *asked)
-        assert driven == {"runs": case["runs"], "stop": case["stop"]}
+    def check(case: dict[str, Any]) -> None:
+        asked = case["text"], case["max_steps"], case["initial_step"]
+        if "error" in case:
+            with pytest.raises(ValueError, match="Invalid learning rate schedule"):
+                LearnRateScheduler(*asked, verbose=False)
+        else:
+            driven = make_host_rates.drive(LearnRateScheduler, *asked)
+            assert driven == {"runs": case["runs"], "stop": case["stop"]}
+
+    _assert_each(cases, check)
+
+
+def test_error_every_case_that_fails_is_named() -> None:
+    wrong = [case | {"stop": case["stop"] + 1} for case in AGREEING if "runs" in case][:2]
+    with pytest.raises(AssertionError) as caught:
+        _assert_each([*wrong, AGREEING[0]], lambda case: _assert_plan_gives(case, case))
+    assert all(_name(case) in str(caught.value) for case in wrong)
 
 
 def test_the_file_holds_enough_cases_of_every_kind() -> None:
-    agreeing = [case for case in CASES if "differs" not in case]
     assert len(CASES) >= 400
-    assert len(agreeing) >= 300
-    assert sum("runs" in case for case in agreeing) >= 200
-    assert sum("past" in case for case in agreeing) >= 10
-    assert {case["differs"] for case in CASES if "differs" in case} == DIFFERENCES
+    assert len(AGREEING) >= 300
+    assert sum("runs" in case for case in AGREEING) >= 200
+    assert sum("past" in case for case in AGREEING) >= 10
+    assert {case["differs"] for case in DIFFERING} == DIFFERENCES
     assert len({(case["text"], case["max_steps"], case["initial_step"]) for case in CASES}) == len(CASES)
 
 

@@ -76,6 +76,7 @@ def peak_of(text: str) -> float:
     return float(max(plan(text, total_steps=UPDATES).values(range(UPDATES))))
 
 
+@pytest.mark.long
 def test_the_finder_finds_the_rate_of_the_practice_model(practice):
     assert 0.005 < peak_of(practice.suggested("warmup(0.5):5%, cosine(0.5, 1e-3)", 0)) < 0.06
 

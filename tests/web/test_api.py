@@ -387,7 +387,7 @@ def test_a_stretch_of_a_long_run_has_all_that_its_file_has(client: Client, runti
     assert get(client, "/runs/a?since=1400&until=1000")["points"]["step"] == []
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.5, 0.98, 0.999])
+@pytest.mark.parametrize("smoothing", [0.0, 0.98, *(pytest.param(other, marks=pytest.mark.long) for other in (0.5, 0.999))])
 def test_the_average_is_over_the_whole_run_with_the_decay_that_is_asked_for(
     client: Client, runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch, smoothing: float
 ):
