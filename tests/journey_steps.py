@@ -96,7 +96,7 @@ def tab_through(page: Page, most: int = 150) -> list[str]:
 
 
 def ask_which(page: Page, updates: int, rate: str) -> str:
-    """Two questions are answered far below the text; what they write is seen at once. Returns the text."""
+    """The questions are answered far below the text; what they write is seen at once. Returns the text."""
     if page.locator("#lrsched_which[open]").count() == 0:
         page.locator("#lrsched_which summary").press("Enter")
     page.fill("#lrsched_which_updates", str(updates))

@@ -22,7 +22,8 @@ BUILTIN = (
     _builtin(
         "Embedding: warm-up and cosine",
         "warmup(0.005):5%, cosine(0.005, 1e-5)",
-        "A good start when you know how many steps you want: as good as any, and it forgives a rate that is too high. Any length.",
+        "A good start when you know how many steps you want: as good as any, and it forgives a rate that is a few "
+        "times too high. Any length.",
     ),
     _builtin(
         "Embedding: constant",
@@ -52,12 +53,13 @@ BUILTIN = (
     _builtin(
         "Embedding: hold, then fall",
         "wsd(0.005, 1e-5, warmup=5%, decay=30%)",
-        "Holds its rate for most of the run. For when you may add steps later: continue from a copy made in the hold.",
+        "Holds its rate for most of the run. For when you may add steps later: continue from a copy made in the hold. Forgives a "
+        "rate that is too high less than cosine does.",
     ),
     _builtin(
         "Embedding: one cycle",
         "onecycle(0.01)",
-        "One rise to a high rate and one long fall. No better than warm-up and cosine where it was measured.",
+        "One rise to a high rate and one long fall. Slightly worse than warm-up and cosine where it was measured.",
     ),
     _builtin(
         "Embedding: fall when it stalls",

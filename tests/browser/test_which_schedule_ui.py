@@ -1,4 +1,4 @@
-"""Which schedule? Two questions, and a text."""
+"""Which schedule? A few questions, and a text."""
 
 from __future__ import annotations
 

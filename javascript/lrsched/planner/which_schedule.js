@@ -1,4 +1,4 @@
-// "Which schedule?": two questions, and the text that the measurements advise (`make evidence`).
+// "Which schedule?": a few questions, and the text that the measurements advise (`make evidence`).
 import {byId, setHidden, setText} from "../base/dom.js";
 
 /** Where a search begins, or what is written where no rate is known: the finder looks two decades up and down from it. */
@@ -22,13 +22,14 @@ export function advice({kind, updates, rate}) {
     const peak = find ? GUESS[kind] : Number(rate);
     if (!(Number.isFinite(peak) && peak > 0)) return {trouble: "Rate: a number above 0 such as 0.005, or nothing to have it found."};
     const found = find ? ` ${short(peak)} is only where the search begins.` : "";
-    if (count === null) return {text: short(peak), updates: null, find, why: OPEN_END + found};
+    if (count === null) return {text: short(peak), updates: null, find, why: OPEN_END + (find ? found + OPEN_RATE : "")};
     return {text: `warmup(${short(peak)}):5%, cosine(${short(peak)}, ${short(peak / 100)})`, updates: count, find, why: KNOWN_END + found};
 }
 
-const KNOWN_END = "A rate that falls to its end forgives one that is too high.";
-const OPEN_END = "A rate that falls needs to know its end. Train at a constant one, with the average of the weights; when "
-    + "progress no longer rises, continue with cosine for a last stretch.";
+const KNOWN_END = "A rate that falls to its end forgives one that is a few times too high.";
+const OPEN_END = "A rate that falls needs to know its end. Train at a constant one with the average of the weights, or with plateau "
+    + "on validation, which forgives more. When progress no longer rises, continue with cosine for a last stretch.";
+const OPEN_RATE = " Of the rate that is found take a third: a constant forgives less.";
 
 function short(number) {
     return String(Number(number.toPrecision(3)));

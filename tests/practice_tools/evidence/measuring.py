@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 from lib_lrsched import console
 
 from . import rows
-from .results import Results, summary
-from .rows import Row
+from .results import Results, Summary, difference, summary
+from .rows import BEST, Row
 
 LONGER = ("cycles", "long cycles")
 """Groups that are measured when they are named: an hour or more each."""
@@ -147,11 +147,41 @@ class Evidence:
             pool.shutdown(cancel_futures=True)
             shutil.rmtree(folder, ignore_errors=True)
 
+    def reference(self, row: Row) -> Row | None:
+        """What the tables compare a row with; None where it is compared with none."""
+        if row.group == "schedules" and row.name.endswith(BEST):
+            found = next(one for one in rows.schedules(self.best()) if one.name == f"constant, {BEST}")
+        elif row.group == "same rate":
+            found = next(iter(rows.same_rate()))
+        elif row.group == "options":
+            found = next(one for one in rows.schedules(self.best()) if one.text == row.text)
+        elif row.group in LONGER:
+            found = rows.constant_beside(row, self.groups()[row.group]())
+        else:
+            return None
+        return None if found.definition == row.definition else found
+
+    def against(self, row: Row, name: str = "closed", count: int | None = None) -> Summary | None:
+        """The row less its reference, by seed.
+
+        Args:
+            count: of so many first seeds; None: of all of the row.
+
+        Returns:
+            None without a reference, and where one of the two is not measured with all these seeds.
+        """
+        other = self.reference(row)
+        seeds = self.seeds(row)[:count]
+        if other is None or not all(self.results.has(one, seed) for one in (row, other) for seed in seeds):
+            return None
+        return difference(*(self.results.values(one, seeds, name) for one in (row, other)))
+
     def told(self, row: Row) -> str:
         """A row in a line."""
         parts = []
         for name in ("closed", "average") if row.average else ("closed",):
-            found = summary(self.values(row, name))
+            found, pairs = summary(self.values(row, name)), self.against(row, name)
             of = " (average of the weights)" if name == "average" else ""
-            parts.append(f"{found.mean:.1f} +- {found.error:.1f} %, worst {found.worst:.1f}, n {found.count}{of}")
+            beside = "" if pairs is None else f", against {pairs.mean:+.1f} +- {pairs.error:.1f}"
+            parts.append(f"{found.mean:.1f} +- {found.error:.1f} %, worst {found.worst:.1f}{beside}, n {found.count}{of}")
         return f"{row.name}: {'; '.join(parts)}"

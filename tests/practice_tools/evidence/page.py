@@ -18,14 +18,14 @@ from matplotlib import pyplot as plt
 
 from . import rows
 from .measuring import LONGER, RATES, Evidence
-from .results import Summary, difference, summary
-from .rows import PEAKS, SCHEDULES, TIMES, Row
+from .results import Summary, summary
+from .rows import BEST, PEAKS, SCHEDULES, TIMES, Row
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = DOCS / "evidence.md"
 COLOURS = ("#0072b2", "#c14e00", "#007a5a", "#8a5fa8", "#b8860b", "#444444", "#56b4e9", "#d55e9b", "#7a7a00")
 MOST_COLOURS = 64
-LOW, BEST, HIGH = TIMES
+LOW, _, HIGH = TIMES
 FEWEST = 8
 """With fewer trainings a row of the longer groups is not stated."""
 
@@ -62,40 +62,39 @@ def _put(text: str, name: str, lines: Sequence[str]) -> str:
     return text
 
 
+def _texts(evidence: Evidence) -> Iterator[str]:
+    yield "| schedule | text at its best rate |"
+    yield "|---|---|"
+    for schedule, rate in evidence.best().items():
+        yield f"| {schedule} | `{SCHEDULES[schedule](rate)}` |"
+
+
 def _schedules(evidence: Evidence, name: str) -> Iterator[str]:
     best = evidence.best()
     made = {row.name: row for row in rows.schedules(best)}
-    constant = evidence.values(made[f"constant, {BEST}"], name)
-    yield f"| schedule | best rate | {BEST} | against the constant there | {HIGH} | {LOW} |"
+    yield f"| schedule | best rate | {BEST} | against the constant at its best rate | {HIGH} | {LOW} |"
     yield "|---|---|---|---|---|---|"
     for schedule in SCHEDULES:
-        at = {times: evidence.values(made[f"{schedule}, {times}"], name) for times in TIMES}
-        beside = "" if schedule == "constant" else _paired(at[BEST], constant)
-        cells = [_cell(at[BEST]), beside, _cell(at[HIGH]), _cell(at[LOW])]
-        yield f"| {schedule} | {best[schedule]:.2g} | " + " | ".join(cells) + " |"
+        at = {times: made[f"{schedule}, {times}"] for times in TIMES}
+        low, there, high = (_cell(evidence.values(at[times], name)) for times in TIMES)
+        yield f"| {schedule} | {best[schedule]:.2g} | {there} | {_against(evidence, at[BEST], name)} | {high} | {low} |"
 
 
 def _same_rate(evidence: Evidence) -> Iterator[str]:
-    made = list(rows.same_rate())
-    constant = evidence.values(made[0])
     yield f"| schedule, highest rate {rows.SAME:.2g} | weights | against the constant | average of the weights |"
     yield "|---|---|---|---|"
-    for schedule, row in zip(SCHEDULES, made, strict=True):
-        values = evidence.values(row)
-        beside = "" if row is made[0] else _paired(values, constant)
-        yield f"| {schedule} | {_cell(values)} | {beside} | {_cell(evidence.values(row, 'average'))} |"
+    for schedule, row in zip(SCHEDULES, rows.same_rate(), strict=True):
+        average = _cell(evidence.values(row, "average"))
+        yield f"| {schedule} | {_cell(evidence.values(row))} | {_against(evidence, row)} | {average} |"
 
 
 def _options(evidence: Evidence) -> Iterator[str]:
-    best = evidence.best()
-    without = {row.text: row for row in rows.schedules(best)}
     yield "| row | weights | against without it | average of the weights | against without it |"
     yield "|---|---|---|---|---|"
-    for row in rows.options(best):
+    for row in rows.options(evidence.best()):
         cells = []
         for name in ("closed", "average"):
-            values = evidence.values(row, name)
-            cells += [_cell(values), _paired(values, evidence.values(without[row.text], name))]
+            cells += [_cell(evidence.values(row, name)), _against(evidence, row, name)]
         yield f"| {row.name} | " + " | ".join(cells) + " |"
 
 
@@ -110,23 +109,17 @@ def _finder(evidence: Evidence) -> Iterator[str]:
 
 
 def _cycles(evidence: Evidence, wanted: Sequence[Row]) -> Iterator[str]:
-    """Cycles against the constant at the middle that has as many updates, or of all images the nearest number.
-
-    Of the seeds that all rows have, since these take longest.
-    """
+    """Of the seeds that all rows have, since these take longest."""
     count = evidence.in_common(wanted)
     yield f"| row, {count} trainings each | updates | text | gap closed or loss gone | against the constant |"
     yield "|---|---|---|---|---|"
-    constants = [row for row in wanted if "constant" in row.name]
     for row in wanted:
-        same = [other for other in constants if (other.kind, other.images) == (row.kind, row.images)]
-        constant = min(same, key=lambda other: abs(other.updates - row.updates))
-        values, others = evidence.values(row)[:count], evidence.values(constant)[:count]
-        beside = "" if row is constant else _paired(values, others)
-        yield f"| {row.name} | {row.updates:,} | `{row.text}` | {_cell(values)} | {beside} |"
+        cell = _cell(evidence.values(row)[:count])
+        yield f"| {row.name} | {row.updates:,} | `{row.text}` | {cell} | {_against(evidence, row, count=count)} |"
 
 
 TABLES: dict[str, tuple[str, Callable[[Evidence], Iterator[str]]]] = {
+    "texts": ("schedules", _texts),
     "schedules": ("schedules", lambda e: _schedules(e, "closed")),
     "averages": ("schedules", lambda e: _schedules(e, "average")),
     "same rate": ("same rate", _same_rate),
@@ -144,9 +137,9 @@ def _cell(values: Sequence[float]) -> str:
     return f"{found.mean:.1f} ± {found.error:.1f} ({found.worst:.0f})"
 
 
-def _paired(values: Sequence[float], others: Sequence[float]) -> str:
-    pairs = difference(values, others)
-    return f"{pairs.mean:+.1f} ± {pairs.error:.1f}"
+def _against(evidence: Evidence, row: Row, name: str = "closed", count: int | None = None) -> str:
+    pairs = evidence.against(row, name, count)
+    return "" if pairs is None else f"{pairs.mean:+.1f} ± {pairs.error:.1f}"
 
 
 # Plots ------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from .rows import Row
 
-T_975 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 8: 2.36, 10: 2.26, 12: 2.20, 15: 2.14, 20: 2.09, 30: 2.045, 60: 2.00}
+T_975 = {2: 12.7062, 3: 4.3027, 4: 3.1824, 5: 2.7764, 6: 2.5706, 8: 2.3646, 10: 2.2622, 12: 2.2010, 15: 2.1448, 20: 2.0930,
+         30: 2.0452, 60: 2.0010}  # fmt: skip
 """Quantiles of Student's t for so many values; between two of them the one for fewer, which is wider."""
 
 

@@ -24,7 +24,8 @@ CHOOSING_SEEDS = range(2000, 2006)
 PEAKS = tuple(0.0025 * HALF_DECADE**k for k in range(-1, 4))
 """Highest rates that are tried for each schedule; 0.0025 times powers of the root of ten: 0.0008 to 0.08."""
 
-TIMES = {"10 times too low": 0.1, "its best rate": 1.0, "10 times too high": 10.0}
+BEST = "its best rate"
+TIMES = {"10 times too low": 0.1, BEST: 1.0, "10 times too high": 10.0}
 
 VALIDATE_EVERY = 25
 
@@ -123,10 +124,10 @@ def same_rate() -> Iterator[Row]:
 def options(best: Mapping[str, float]) -> Iterator[Row]:
     """Evenly spread timesteps, and clipping by norm, beside what is trained without them in the rows of ``schedules``."""
     for schedule in ("constant", "warm-up and cosine"):
-        for times in ("its best rate", "10 times too high"):
+        for times in (BEST, "10 times too high"):
             text = SCHEDULES[schedule](TIMES[times] * best[schedule])
             yield Row("options", f"{schedule}, {times}, evenly spread timesteps", text, average=True, spread=True)
-    for times in ("its best rate", "10 times too high"):
+    for times in (BEST, "10 times too high"):
         for clip in CLIPS:
             text = SCHEDULES["constant"](TIMES[times] * best["constant"])
             yield Row("options", f"constant, {times}, norm clipped at {clip}", text, average=True, clip=clip)
@@ -191,6 +192,12 @@ def long_cycles(tops: Mapping[str, float]) -> Iterator[Row]:
         held = {"kind": kind, "images": SIXTEEN, "measured_on": HELD_OUT, "batch": 4}
         yield Row("long cycles", f"{kind}: 50 cycles, step size 10 epochs", cycle(top, 40), updates=4000, **held)
         yield Row("long cycles", f"{kind}: constant at the middle, 4000 updates", f"{top / 2:.4g}", updates=4000, **held)
+
+
+def constant_beside(row: Row, group: Iterable[Row]) -> Row:
+    """The constant at the middle that has as many updates as a row of these groups, or of all images the nearest number."""
+    same = [one for one in group if "constant" in one.name and (one.kind, one.images) == (row.kind, row.images)]
+    return min(same, key=lambda one: abs(one.updates - row.updates))
 
 
 def seeds_of(row: Row) -> Iterable[int]:
