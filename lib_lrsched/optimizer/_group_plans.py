@@ -10,11 +10,9 @@ from typing import Any, NamedTuple
 from lib_lrsched.errors import RunStateError
 from lib_lrsched.language.tree import unparse
 from lib_lrsched.schedule import plateau as feedback
+from lib_lrsched.schedule.ahead import Ahead
 from lib_lrsched.schedule.plan import Plan, plan
 from lib_lrsched.storage.checked_fields import COUNT, LIST, POSITIVE, POSITIVE_OR_NULL, TEXT, Rule, checked
-
-CHUNK = 1024
-"""Rates are asked of the plan this many steps at a time."""
 
 PlanOrText = Plan | str
 Schedules = PlanOrText | Sequence[PlanOrText] | Mapping[str, PlanOrText]
@@ -47,28 +45,22 @@ class Numbers(NamedTuple):
 class Track:
     """A plan at work: rates held ready, and what a plateau has seen."""
 
-    __slots__ = ("_chunk", "_chunk_start", "has_feedback", "has_momentum", "plan", "watch")
+    __slots__ = ("_rates", "has_feedback", "has_momentum", "plan", "watch")
 
     def __init__(self, made: Plan, watch: feedback.Watch | None = None) -> None:
         self.plan = made
         self.watch = feedback.Watch() if watch is None else watch
         self.has_feedback = bool(made.feedback)
         self.has_momentum = made.momenta([]) is not None
-        self._chunk: list[float] = []
-        self._chunk_start = 0
+        self._rates = Ahead(made.values, made.stop)
 
     def rate(self, step: int) -> float:
         """Behind the plan's end its last rate."""
-        step = min(step, self.plan.stop - 1)
         if self.has_feedback:
-            segment = feedback.segment_at(self.plan, step)
+            segment = feedback.segment_at(self.plan, min(step, self.plan.stop - 1))
             if segment is not None:
                 return feedback.rate_at(self.watch, segment)
-        index = step - self._chunk_start
-        if not 0 <= index < len(self._chunk):
-            self._chunk_start, index = step, 0
-            self._chunk = self.plan.values(range(step, min(step + CHUNK, self.plan.stop))).tolist()
-        return self._chunk[index]
+        return self._rates.at(step)
 
     def momentum(self, step: int) -> float | None:
         return self.plan.momentum(min(step, self.plan.stop - 1)) if self.has_momentum else None

@@ -5,7 +5,7 @@ Floats out; it keeps nothing on disk. `run` adds the rest of a run's life.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lib_lrsched.language.tree import names
 from lib_lrsched.schedule import plateau
+from lib_lrsched.schedule.ahead import Ahead
 from lib_lrsched.schedule.counting import Counts, count_steps
 from lib_lrsched.schedule.plan import Plan, plan
 from lib_lrsched.schedule.searching import is_search
@@ -23,9 +24,6 @@ from lib_lrsched.storage.run_state import Leg
 from lib_lrsched.storage.stretching import find_stretch, has_same_past, planned_before
 
 from .request import Request
-
-CHUNK = 1024
-"""Rates are asked of the plan this many steps at a time."""
 
 
 class RunPlan:
@@ -187,31 +185,12 @@ class RunPlan:
         self._searches = [(s.start, s.stop) for s in self.plan.segments if "range_test" in names(s.item.value)]
         self.watch = plateau.Watch()
         self.drives_momentum = self.plan.momenta([]) is not None
-        self._rates = _Ahead(self.plan.values, self.origin, self.plan.stop)
-        self._momenta = _Ahead(self._momenta_of, self.origin, self.plan.stop)
-        self._clips = None if self.clip_plan is None else _Ahead(self.clip_plan.values, self.origin, self.clip_plan.stop)
+        self._rates = Ahead(self.plan.values, self.plan.stop, origin=self.origin)
+        self._momenta = Ahead(self._momenta_of, self.plan.stop, origin=self.origin)
+        clip = self.clip_plan
+        self._clips = None if clip is None else Ahead(clip.values, clip.stop, origin=self.origin)
 
     def _momenta_of(self, steps: range) -> NDArray[np.float64]:
         momenta = self.plan.momenta(steps)
         assert momenta is not None, "nothing schedules the momentum"
         return momenta
-
-
-class _Ahead:
-    """Values of a plan held ready for the next CHUNK updates, by steps of the run's life."""
-
-    def __init__(self, values: Callable[[range], NDArray[np.float64]], origin: int, stop: int) -> None:
-        self._values = values
-        self._origin = origin
-        self._stop = stop
-        self._held: list[float] = []
-        self._start = 0
-
-    def at(self, step: int) -> float:
-        """The value at a step; behind the end the last one."""
-        index = step - self._start
-        if not 0 <= index < len(self._held):
-            own = step - self._origin
-            steps = range(own, min(own + CHUNK, self._stop)) if own < self._stop else range(self._stop - 1, self._stop)
-            self._held, self._start, index = self._values(steps).tolist(), step, 0
-        return self._held[index]

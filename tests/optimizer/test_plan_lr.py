@@ -28,8 +28,8 @@ from lib_lrsched import (  # noqa: E402
     plan,
 )
 from lib_lrsched.optimizer import step_hook  # noqa: E402
-from lib_lrsched.optimizer._group_plans import CHUNK  # noqa: E402
 from lib_lrsched.schedule import plateau  # noqa: E402
+from lib_lrsched.schedule.ahead import CHUNK  # noqa: E402
 from lib_lrsched.schedule.plan import PLANNER_VERSION  # noqa: E402
 
 CURVED = "warmup(0.005):5, cosine(0.005, 1e-5):+7, 1e-4"

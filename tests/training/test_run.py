@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from lib_lrsched import ScheduleError, plan
+from lib_lrsched.schedule.ahead import CHUNK
 from lib_lrsched.storage.run_state import KNOWN_KEPT, Known
 from lib_lrsched.storage.store import Store
 from lib_lrsched.training.request import Request
 from lib_lrsched.training.run import STATE_EVERY_S, TrainingRun
-from lib_lrsched.training.run_plan import CHUNK
 
 TEXT = "warmup(0.01):4, cosine(0.01, 0.001)"
 
