@@ -11,6 +11,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from test_layers import FOLDERS, USES_TORCH
 
 from lib_lrsched import plan
 from lib_lrsched.formats.exports import FORMATS
@@ -171,6 +172,13 @@ def test_every_file_that_is_named_is_there(page: str):
     named = [path for path in named if not re.search(r"(?<![A-Z])(NAME|FAMILY|KIND|NNNN|ID\b)", path)]
     assert len(named) > 20
     assert [path for path in named if not any((folder / path).exists() for folder in folders)] == []
+
+
+def test_the_table_of_folders_has_their_order_and_says_which_use_torch():
+    rows = re.findall(r"^\| `(\w+)/` \|.*\| ([\w ]+) \|$", read(DOCS / "architecture.md"), re.MULTILINE)
+    single_files = {place.partition(".")[0] for place in USES_TORCH}
+    torch = {folder: "yes" if folder in USES_TORCH else "in part" if folder in single_files else "no" for folder in FOLDERS}
+    assert rows == [(folder, torch[folder]) for folder in FOLDERS if (ROOT / "lib_lrsched" / folder).is_dir()]
 
 
 def test_the_callbacks_events_are_those_of_the_code():

@@ -1,8 +1,9 @@
 """The layers of the library, proved from its source: who may import whom, and what an import may load.
 
 A folder imports only from itself and from those before it in FOLDERS, and no two files import each other. Every import counts:
-those inside functions, those for type checking alone, and those of names that a package's __init__ hands on. Each rule is a
-function from sources to complaints, so that the last tests here can show that it complains.
+those inside functions, those for type checking alone, those by ``import_module`` and a literal, and those of names that the
+package's __init__ hands on. Each rule is a function from sources to complaints, so that the last tests here can show that it
+complains.
 """
 
 from __future__ import annotations
@@ -50,23 +51,45 @@ class Import(NamedTuple):
 
 @cache
 def imports(source: str, package: str) -> tuple[Import, ...]:
-    """All imports of a file of ``package``, relative ones resolved."""
-    return tuple(_imports(ast.parse(source), package, top=True))
+    """All imports of a file of ``package``, relative ones resolved; ``lib_lrsched.NAME`` in an expression is one too."""
+    nodes = list(ast.walk(tree := ast.parse(source)))
+    aliases = [alias for node in nodes if isinstance(node, ast.Import) for alias in node.names if alias.name == PACKAGE]
+    ours = {PACKAGE, *(alias.asname or PACKAGE for alias in aliases)}
+    reached = [node for node in nodes if isinstance(node, ast.Attribute) and _name(node.value) in ours]
+    return (*_imports(tree, package, top=True), *(Import(f"{PACKAGE}.{node.attr}", node.lineno, top=False) for node in reached))
 
 
 def _imports(node: ast.AST, package: str, *, top: bool) -> Iterator[Import]:
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import):
-            for alias in child.names:
-                yield Import(alias.name, child.lineno, top)
-        elif isinstance(child, ast.ImportFrom):
-            base = ".".join(package.split(".")[: len(package.split(".")) - child.level + 1]) if child.level else ""
-            head = ".".join(part for part in (base, child.module) if part)
-            for alias in child.names:
-                yield Import(f"{head}.{alias.name}", child.lineno, top)
+        yield from (Import(target, child.lineno, top) for target in _targets(child, package))
         runs_later = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
         is_for_types = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
         yield from _imports(child, package, top=top and not runs_later and not is_for_types)
+
+
+def _targets(node: ast.AST, package: str) -> list[str]:
+    """What a statement or a call by itself imports."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        head = _absolute("." * node.level + (node.module or ""), package)
+        return [f"{head}.{alias.name}" for alias in node.names]
+    if isinstance(node, ast.Call) and node.args and _name(node.func) in ("import_module", "__import__"):
+        literal = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
+        return [_absolute(literal, package)] if isinstance(literal, str) else []
+    return []
+
+
+def _name(node: ast.AST) -> str:
+    """``f`` of ``f`` and of ``a.f``."""
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def _absolute(name: str, package: str) -> str:
+    """The name of a module in full; its leading dots are those of a relative import in ``package``."""
+    own = name.lstrip(".")
+    parts = package.split(".")[: len(package.split(".")) - (len(name) - len(own)) + 1] if own != name else []
+    return ".".join([*parts, own] if own else parts)
 
 
 @cache
@@ -100,7 +123,8 @@ def folder_of(module: str) -> str:
 def used(module: str, sources: Mapping[str, str]) -> Iterator[tuple[str, Import]]:
     """The modules of the library that a module imports."""
     for one in imports(sources[module], package_of(module)):
-        there = file_of(one.target, sources) if one.target.split(".")[0] == PACKAGE else None
+        target = WHEN_ASKED if one.target == f"{PACKAGE}.PlanLR" else one.target
+        there = file_of(target, sources) if target.split(".")[0] == PACKAGE else None
         if there is not None and there != module:
             yield there, one
 
@@ -192,6 +216,18 @@ def test_the_script_holds_no_logic_of_its_own() -> None:
         (upward, "storage.store", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import lib_lrsched.cli.main",
          "lib_lrsched.storage.store:3: storage imports lib_lrsched.cli.main, and cli comes later"),
         (upward, "language.tree", "from lib_lrsched import plan", "lib_lrsched.language.tree:1: language imports lib_lrsched, and"),
+        (upward, "storage.store", "from lib_lrsched import PlanLR",
+         f"lib_lrsched.storage.store:1: storage imports {WHEN_ASKED}, and optimizer comes later"),
+        (upward, "storage.store", "from .. import PlanLR", f"lib_lrsched.storage.store:1: storage imports {WHEN_ASKED}, and"),
+        (upward, "storage.store", "import lib_lrsched as ours\ndef f():\n    return ours.PlanLR",
+         f"lib_lrsched.storage.store:3: storage imports {WHEN_ASKED}, and optimizer comes later"),
+        (upward, "storage.store", "import lib_lrsched\nmade = lib_lrsched.PlanLR(optimizer)",
+         f"lib_lrsched.storage.store:2: storage imports {WHEN_ASKED}, and optimizer comes later"),
+        (upward, "storage.store", "import importlib\ndef f():\n    importlib.import_module('lib_lrsched.cli.main')",
+         "lib_lrsched.storage.store:3: storage imports lib_lrsched.cli.main, and cli comes later"),
+        (upward, "storage.store", "from importlib import import_module\nimport_module('..web.page', __package__)",
+         "lib_lrsched.storage.store:2: storage imports lib_lrsched.web, and web comes later"),
+        (loads_torch, "storage.store", "import importlib\nimportlib.import_module('torch')", "lib_lrsched.storage.store:2: torch"),
         (upward, "web.page", "from ..practice.host import x", "lib_lrsched.web.page:1: web imports lib_lrsched.practice.host, and"),
         (upward, "extra.plan", "", "lib_lrsched.extra.plan: say in FOLDERS where extra stands"),
         (circles, "schedule.curves", "def f():\n    from .shapes import SHAPES", "lib_lrsched.schedule.curves"),
@@ -217,6 +253,8 @@ def test_a_rule_sees_a_crossed_layer(rule: Rule, module: str, source: str, compl
     [
         (upward, "schedule.plan", "from lib_lrsched.language.parser import parse\nfrom . import curves\nfrom math import pi"),
         (upward, "storage.store", "from lib_lrsched import __version__"),
+        (upward, "storage.store", "import lib_lrsched\nlib_lrsched.plan\nother.PlanLR"),
+        (upward, "training.run", "from lib_lrsched import PlanLR"),
         (loads_torch, "storage.store", "def f():\n    import torch"),
         (loads_torch, "storage.store", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch"),
         (loads_torch, "storage.store", "from torchless import x"),
