@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -16,37 +16,19 @@ from lib_lrsched.schedule.by_timestep import plan_factors, warnings_of
 from lib_lrsched.schedule.counting import Counts, count_steps
 from lib_lrsched.schedule.lints import JUMPS, LENGTH, STOPS, Lint
 from lib_lrsched.schedule.plan import Plan, plan
+from lib_lrsched.schedule.rates import RELATIVE
 from lib_lrsched.schedule.sampling import sample_steps
 from lib_lrsched.schedule.segments import Segment
 from lib_lrsched.schedule.usual import unusual_rate
 from lib_lrsched.storage.remaining import part_of
-from lib_lrsched.storage.resume import mode_of, origin_of
-from lib_lrsched.storage.stretching import Stretch, find_stretch, with_absolute_ends
+from lib_lrsched.storage.resume import has_same_text, mode_of, origin_of
+from lib_lrsched.storage.run_state import Leg
+from lib_lrsched.storage.stretching import Stretch, find_stretch, planned_before, with_absolute_ends
 
 MAX_POINTS = 2_000
 MAX_TEXTS = 8
 MAX_ROWS = 500
 MAX_STEPS = 10**9
-
-
-class PastLeg(NamedTuple):
-    """A stretch of a run that was trained: which text was in force from ``start_step`` on."""
-
-    start_step: int
-    rate_text: str
-    total_steps: int
-    steps_per_epoch: int | None
-    images_per_step: int | None
-    origin: int = 0
-
-    def plan(self) -> Plan:
-        """What was planned then.
-
-        Raises:
-            ScheduleError: a text of another version of the planner.
-        """
-        counts = {"steps_per_epoch": self.steps_per_epoch, "images_per_step": self.images_per_step}
-        return plan(self.rate_text, total_steps=self.total_steps - self.origin, **counts)
 
 
 @dataclass(frozen=True)
@@ -92,7 +74,7 @@ class CurveRequest:
         return count_steps(self.images, self.batch, self.accumulate)
 
 
-def preview(request: CurveRequest, past: Sequence[PastLeg] = ()) -> dict[str, Any]:
+def preview(request: CurveRequest, past: Sequence[Leg] = ()) -> dict[str, Any]:
     """Plan each text of a request.
 
     Args:
@@ -113,7 +95,7 @@ def preview(request: CurveRequest, past: Sequence[PastLeg] = ()) -> dict[str, An
     }
 
 
-def _result(text: str, request: CurveRequest, past: Sequence[PastLeg]) -> dict[str, Any]:
+def _result(text: str, request: CurveRequest, past: Sequence[Leg]) -> dict[str, Any]:
     counts, initial, points = request.counts, request.initial_step, request.points
     known = {"steps_per_epoch": counts.steps_per_epoch, "images_per_step": counts.images_per_step}
     mode = _mode(text, request, past)
@@ -142,7 +124,7 @@ def _result(text: str, request: CurveRequest, past: Sequence[PastLeg]) -> dict[s
     }
 
 
-def _rate_warnings(made: Plan, request: CurveRequest, past: Sequence[PastLeg], origin: int) -> list[Lint]:
+def _rate_warnings(made: Plan, request: CurveRequest, past: Sequence[Leg], origin: int) -> list[Lint]:
     """All that is said of a rate; a threshold has the plan's own warnings alone."""
     unusual = unusual_rate(request.trainee, made)
     first = [] if unusual is None else [unusual]
@@ -176,7 +158,7 @@ def _factor_result(text: str, request: CurveRequest) -> dict[str, Any]:
     }
 
 
-def _mode(text: str, request: CurveRequest, past: Sequence[PastLeg]) -> str:
+def _mode(text: str, request: CurveRequest, past: Sequence[Leg]) -> str:
     """How the run resumes with a text; a threshold resumes as the rate beside it does."""
     last = past[-1] if past else None
     if request.is_clip:
@@ -225,13 +207,12 @@ def _in_epochs(step: int, made: Plan) -> float | None:
 # Going on with a run --------------------------------------------------------------------------
 
 
-def past_curve(past: Sequence[PastLeg], until: int, points: int) -> dict[str, list[Any]] | None:
+def past_curve(past: Sequence[Leg], until: int, points: int) -> dict[str, list[Any]] | None:
     """What was planned in [0, until), each leg by its own text."""
     pieces = []
     for leg, following in zip(past, [*(leg.start_step for leg in past[1:]), until], strict=True):
-        try:
-            made = leg.plan()
-        except ScheduleError:
+        made = planned_before(leg)
+        if made is None:
             continue  # the rest of the past is still true
         begin, end = leg.start_step - leg.origin, min(following, until) - leg.origin
         if begin < min(end, made.stop):
@@ -242,7 +223,7 @@ def past_curve(past: Sequence[PastLeg], until: int, points: int) -> dict[str, li
     return {"x": np.concatenate([x for x, _ in pieces]).tolist(), "y": np.concatenate([y for _, y in pieces]).tolist()}
 
 
-def resume_lints(made: Plan, initial: int, past: Sequence[PastLeg] = (), origin: int = 0) -> list[Lint]:
+def resume_lints(made: Plan, initial: int, past: Sequence[Leg] = (), origin: int = 0) -> list[Lint]:
     """Warnings that only a run that has begun can have."""
     if initial <= 0 or initial < origin:
         return []
@@ -260,20 +241,17 @@ def resume_lints(made: Plan, initial: int, past: Sequence[PastLeg] = (), origin:
         message = "this segment scales with max steps: changing max steps makes the rate jump; absolute ends do not scale"
         found.append(Lint(message, stretched.item.span, None if origin else with_absolute_ends(made)))
     before, now = _planned(past, initial), made.value(own)
-    if before is not None and abs(before - now) > 1e-9 * max(before, now):
+    if before is not None and abs(before - now) > RELATIVE * max(before, now):
         found.append(Lint(f"at step {initial} the rate changes from {before:g}, as planned before, to {now:g}", whole))
     return found
 
 
-def _stretch(made: Plan, initial: int, past: Sequence[PastLeg], origin: int) -> Stretch | None:
+def _stretch(made: Plan, initial: int, past: Sequence[Leg], origin: int) -> Stretch | None:
     """What becomes of the rate where the text of the last leg continues under other numbers."""
-    if not past or past[-1].rate_text.strip() != made.text.strip() or past[-1].origin != origin:
+    if not past or not has_same_text(past[-1], made.text) or past[-1].origin != origin:
         return None
-    try:
-        then = past[-1].plan()
-    except (ScheduleError, ValueError):
-        return None
-    return find_stretch(then, made, initial, origin)
+    then = planned_before(past[-1])
+    return None if then is None else find_stretch(then, made, initial, origin)
 
 
 def _first_stretched(made: Plan, initial: int) -> Segment | None:
@@ -291,13 +269,8 @@ def _first_stretched(made: Plan, initial: int) -> Segment | None:
     return next(segment for segment in made.segments if segment.start <= moved[0] < segment.stop)
 
 
-def _planned(past: Sequence[PastLeg], step: int) -> float | None:
+def _planned(past: Sequence[Leg], step: int) -> float | None:
     if not past:
         return None
-    leg = past[-1]
-    try:
-        made = leg.plan()
-    except ScheduleError:
-        return None
-    own = step - leg.origin
-    return made.value(own) if 0 <= own < made.stop else None
+    then, own = planned_before(past[-1]), step - past[-1].origin
+    return then.value(own) if then is not None and 0 <= own < then.stop else None

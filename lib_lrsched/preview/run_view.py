@@ -14,7 +14,6 @@ from lib_lrsched.storage.history import MAX_STEP, Event, History
 from lib_lrsched.storage.run_state import Leg, RunState
 
 from ._learning import Learning, learning
-from .curve import PastLeg
 
 POINTS = 2000
 """Most points of a curve in one answer."""
@@ -51,13 +50,13 @@ def run_json(state: RunState) -> dict[str, Any]:
     return shown | {"multiplier": state.multiplier, "origin": 0 if last is None else last.origin, "legs": legs}
 
 
-def past_legs(state: RunState) -> list[PastLeg]:
+def past_legs(state: RunState) -> list[Leg]:
     """The legs of a run as the preview wants them; a leg that went back takes the place of those it undid."""
-    legs: list[PastLeg] = []
+    legs: list[Leg] = []
     for leg in filter(_is_possible, state.legs):
         while legs and legs[-1].start_step >= leg.start_step:
             legs.pop()
-        legs.append(PastLeg(leg.start_step, leg.rate_text, leg.total_steps, leg.steps_per_epoch, leg.images_per_step, leg.origin))
+        legs.append(leg)
     return legs
 
 

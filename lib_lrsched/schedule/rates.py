@@ -1,6 +1,9 @@
-"""Rates as people read and write them."""
+"""Rates as people read and write them, and which of them are the same."""
 
 from __future__ import annotations
+
+RELATIVE = 1e-9
+"""Rates that differ by less are the same."""
 
 
 def rate_text(rate: float, digits: int = 3) -> str:

@@ -10,12 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from lib_lrsched.schedule.plan import Plan
+from lib_lrsched.schedule.rates import RELATIVE
 from lib_lrsched.schedule.sampling import sample_steps
 from lib_lrsched.schedule.segments import Segment
 
 POINTS = 256
-RELATIVE = 1e-9
-"""Rates that differ by less are the same."""
 NAMED = 3
 """So many items that are over are named."""
 MOST_CHARS = 48

@@ -104,7 +104,12 @@ def mode_of(choice: str, last: PlannedBefore | None, rate_text: str) -> str:
         return choice
     if last is None:
         return "start"
-    return "new" if choice == "new" or rate_text.strip() != last.rate_text.strip() else "continue"
+    return "new" if choice == "new" or not has_same_text(last, rate_text) else "continue"
+
+
+def has_same_text(last: PlannedBefore, rate_text: str) -> bool:
+    """Whether the text is that of the last leg; blanks around it make no other one."""
+    return rate_text.strip() == last.rate_text.strip()
 
 
 def written_mode(mode: str) -> str:

@@ -12,13 +12,12 @@ import numpy as np
 from lib_lrsched.errors import ScheduleError
 from lib_lrsched.language.tree import Item, Quantity
 from lib_lrsched.schedule.plan import Plan, plan
+from lib_lrsched.schedule.rates import RELATIVE
 from lib_lrsched.schedule.sampling import sample_steps
 
 from .run_state import Leg
 
 POINTS = 512
-RELATIVE = 1e-9
-"""Rates that differ by less are the same."""
 
 
 class Stretch(NamedTuple):

@@ -111,12 +111,17 @@ class RunPlan:
         if leg is None or state is None or not self.continues or leg.origin != self.origin:
             return
         rates = ("the rate", leg, self.plan)
-        is_same_clip = (state.clip_mode, state.clip_text) == (self.request.clip_mode, self.request.clip_text)
-        clips = [("the clip threshold", replace(leg, rate_text=state.clip_text), self.clip_plan)] if is_same_clip else []
+        clips = [("the clip threshold", replace(leg, rate_text=state.clip_text), self.clip_plan)] if self.has_same_clip else []
         for what, before, now in (rates, *clips):
             then = None if now is None else planned_before(before)
             if then is not None and now is not None:
                 yield what, then, now
+
+    @property
+    def has_same_clip(self) -> bool:
+        """Whether the gradient is clipped as in the stored run; False where there is none."""
+        state, request = self.resumed.state, self.request
+        return state is not None and (state.clip_mode, state.clip_text) == (request.clip_mode, request.clip_text)
 
     def _last_leg(self) -> Leg | None:
         state = self.resumed.state

@@ -569,15 +569,13 @@ class Session:
             snapshots.not_exact(why)
         for message in snapshots.messages:
             self.reporter.tell(message)
-        state, request = planned.resumed.state, run.request
-        clipped = state is not None and (state.clip_mode, state.clip_text) == (request.clip_mode, request.clip_text)
         back = "weights, optimizer, random numbers and data position are restored"
         speed = self.host.settings().training_speed
         # Whether there is room is another question each time, and on CUDA the fast attention adds up in any order.
         if snapshots.is_exact and (speed == "auto" or (speed == "fast" and any(t.is_cuda for t in self.trainee.tensors()))):
             run.note(f"{back}; results may differ in the last digits, because {TRAINING_SPEED} is {speed}")
         elif snapshots.is_exact:
-            is_as_planned = planned.continues and clipped and planned.has_same_past(self.initial_step)
+            is_as_planned = planned.continues and planned.has_same_clip and planned.has_same_past(self.initial_step)
             run.note(f"resumed exactly: {back}" if is_as_planned else back)
         else:
             self.reporter.tell("weights and step are restored, but the run is not exact (see above)")

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 from lib_lrsched import plan
-from lib_lrsched.preview.curve import MAX_ROWS, CurveRequest, PastLeg, past_curve, preview, resume_lints
+from lib_lrsched.preview.curve import MAX_ROWS, CurveRequest, past_curve, preview, resume_lints
 from lib_lrsched.schedule.counting import Counts, count_steps
+from lib_lrsched.schedule.plan import PLANNER_VERSION
 from lib_lrsched.schedule.sampling import WHOLE, sample_steps
+from lib_lrsched.storage.run_state import Leg
 
 _STRETCHES = "this segment scales with max steps: changing max steps makes the rate jump; absolute ends do not scale"
 
 
-def ask(text: str = "0.5", total_steps: int = 100, past: tuple[PastLeg, ...] = (), **fields: Any) -> dict[str, Any]:
+def ask(text: str = "0.5", total_steps: int = 100, past: tuple[Leg, ...] = (), **fields: Any) -> dict[str, Any]:
     """The one result of a request."""
     answer = preview(CurveRequest(texts=[text], total_steps=total_steps, **fields), past)
     json.dumps(answer, allow_nan=False)
@@ -29,8 +31,8 @@ def messages(result: dict[str, Any]) -> list[str]:
     return [warning["message"] for warning in result["warnings"]]
 
 
-def leg(text: str, start_step: int = 0, total_steps: int = 100) -> PastLeg:
-    return PastLeg(start_step, text, total_steps, None, None)
+def leg(text: str, start_step: int = 0, total_steps: int = 100, steps_per_epoch: int | None = None, origin: int = 0) -> Leg:
+    return Leg(start_step, 0.0, total_steps, text, steps_per_epoch, None, PLANNER_VERSION, origin)
 
 
 # The answer -----------------------------------------------------------------------------------
@@ -404,7 +406,7 @@ def test_images_batch_and_accumulation_become_steps(images: int | None, batch: i
 
 def test_a_restarted_schedule_is_drawn_from_where_the_run_goes_on():
     """warmup over 10 steps of the 60 that are left, at absolute steps of the run's life."""
-    past = (PastLeg(0, "0.01", 50, 10, 1),)
+    past = (leg("0.01", 0, 50, 10),)
     result = ask("warmup(0.02):10, 0.005", total_steps=100, initial_step=40, images=10, choice="restart", past=past)
     assert (result["origin"], result["stop"], result["x"][0], result["x"][-1]) == (40, 100, 40, 99)
     rows = [(row["start"], row["stop"], row["epochs"]) for row in result["segments"]]
@@ -419,7 +421,7 @@ def test_a_restarted_schedule_is_drawn_from_where_the_run_goes_on():
     ("choice", "text", "origin"), [("continue", "linear(0.1, 0)", 40), ("new", "linear(0.1, 0)", 0), ("continue", "0.5", 0)]
 )
 def test_a_restarted_schedule_goes_on_as_restarted_unless_another_begins(choice, text, origin):
-    past = (PastLeg(0, "0.01", 50, None, 1), PastLeg(40, "linear(0.1, 0)", 100, None, 1, 40))
+    past = (leg("0.01", 0, 50), leg("linear(0.1, 0)", 40, origin=40))
     result = ask(text, total_steps=100, initial_step=60, choice=choice, past=past)
     assert result["origin"] == origin
     assert result["past"]["x"][-1] == 59
@@ -440,14 +442,14 @@ def test_each_text_is_told_how_it_resumes(choice: str, text: str, mode: str) -> 
 
 @pytest.mark.parametrize(("rate_text", "mode", "origin"), [(None, "continue", 20), ("0.01", "continue", 20), ("0.02", "new", 0)])
 def test_a_threshold_resumes_as_the_rate_beside_it(rate_text: str | None, mode: str, origin: int) -> None:
-    past = (PastLeg(20, "0.01", 100, None, 1, 20),)
+    past = (leg("0.01", 20, origin=20),)
     result = ask("1", initial_step=40, past=past, kind="clip", rate_text=rate_text)
     assert (result["mode"], result["origin"]) == (mode, origin)
 
 
 @pytest.mark.parametrize(("choice", "origin"), [("continue", 20), ("new", 0), ("restart", 40), ("file", 0)])
 def test_a_threshold_goes_on_as_the_rate_does_and_shows_no_rates_as_its_past(choice: str, origin: int) -> None:
-    past = (PastLeg(20, "0.01", 100, None, 1, 20),)
+    past = (leg("0.01", 20, origin=20),)
     result = ask("linear(0.1, 0)", total_steps=100, initial_step=40, choice=choice, past=past, kind="clip")
     assert (result["origin"], result["past"], result["x"][0]) == (origin, None, origin)
     assert result["warnings"] == []
