@@ -12,6 +12,7 @@ from typing import Any
 from lib_lrsched import console
 from lib_lrsched.errors import ScheduleError, printable, short
 from lib_lrsched.storage import disk_errors
+from lib_lrsched.storage.run_state import KINDS
 from lib_lrsched.training.options import OPTIONS, Option
 
 FINISHED, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -39,7 +40,7 @@ def add_out(command: argparse.ArgumentParser) -> None:
 
 def add_training(command: argparse.ArgumentParser) -> None:
     """What is to be trained, on what, and below which folder."""
-    command.add_argument("--kind", choices=("embedding", "hypernetwork"), required=True)
+    command.add_argument("--kind", choices=KINDS, required=True)
     command.add_argument("--name", required=True, metavar="NAME")
     command.add_argument("--lr", required=True, metavar="TEXT", help="schedule of the learning rate")
     command.add_argument("--steps", type=positive, required=True, metavar="N", help="max steps of the run")

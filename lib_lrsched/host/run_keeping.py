@@ -33,7 +33,7 @@ def keep_last(store: Store, live: Collection[str], run_id: str) -> Freed:
         UnknownRunError, RunStateError, OSError: some of them are still there.
     """
     state = store.load(run_id)
-    if run_id in live or state.state in ("pending", "running"):
+    if run_id in live or state.is_active:
         raise ConflictError(f"{run_id} is still running; its snapshots can be deleted when it has ended")
     claim = locks.take(store.root, state.kind, state.name, Call.of(inspect.currentframe()))  # type: ignore[arg-type]
     try:

@@ -84,7 +84,7 @@ def delete(store: Store, live: Collection[str], run_id: str) -> None:
     state = store.load(run_id)
     holder = locks.holder(store.root, state.kind, state.name)
     is_resumed = holder is not None and holder.run == run_id  # by another process, which is still preparing
-    if run_id in live or is_resumed or state.state in ("pending", "running"):
+    if run_id in live or is_resumed or state.is_active:
         raise ConflictError(f"{run_id} is still running; interrupt it first, then delete it")
     store.delete(run_id)
 
@@ -134,7 +134,7 @@ def _put_in(host: Host, store: Store, unpacked: archive.Unpacked, wanted: str) -
     state = replace(
         state, id=store.new_id(state.kind, wanted, state.created_s), name=wanted, known=(known,),
         main_digest=known.digest, floor=0, step=known.step, average_mtime_ns=0, placed="", given_up="",
-        state="interrupted" if state.state in ("pending", "running") else state.state,
+        state="interrupted" if state.is_active else state.state,
     )
     try:
         unpacked.put_into(store, state)

@@ -19,8 +19,8 @@ from PIL import Image
 
 from lib_lrsched.practice import files, hypernetwork, initialize, new_files, sampling, sd_hijack, shared, textual_inversion
 from lib_lrsched.practice.hypernetwork_layers import parse_dropout_structure
+from lib_lrsched.storage.run_state import KINDS
 
-KINDS = ("embedding", "hypernetwork")
 CONCEPT = Path(__file__).with_name("concept")
 
 

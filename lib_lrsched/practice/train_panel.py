@@ -10,6 +10,8 @@ import html
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lib_lrsched.storage.run_state import KINDS
+
 from . import new_files, service, shared, textual_inversion
 from .trainer import queue_lock
 
@@ -147,7 +149,7 @@ def build(root_blocks: gradio.Blocks) -> None:
             gallery = gr.Gallery(label="Output", show_label=False, elem_id="ti_gallery", columns=4, height=220)
             outcome = gr.HTML(elem_id="ti_error", value="")
     said = [output, outcome]
-    for kind, (name, first, press), choice in zip(service.KINDS, new, (embedding, hypernetwork), strict=True):
+    for kind, (name, first, press), choice in zip(KINDS, new, (embedding, hypernetwork), strict=True):
         press.click(_bound(create, kind), [name, first], [choice, *said], queue=False)
     for kind, press, choice in (
         ("embedding", go_embedding, embedding),
@@ -190,7 +192,7 @@ def _name_fields() -> list[tuple[Any, Any]]:
     import gradio as gr
 
     with gr.Row(equal_height=False):
-        return [_name_field(kind) for kind in service.KINDS]
+        return [_name_field(kind) for kind in KINDS]
 
 
 def _name_field(kind: str) -> tuple[Any, Any]:

@@ -23,7 +23,7 @@ from lib_lrsched.storage.store import Store
 from lib_lrsched.storage.trained_time import trained_s
 
 from ._learning import learning, windows
-from .run_view import ENDED, run_json
+from .run_view import run_json
 
 WITHIN_S, WHILE_TRAINING_S = 0.3, 0.05
 """So long one answer reads histories; a training in this process would have to wait for each of them."""
@@ -142,7 +142,7 @@ class RunList:
         return {
             **run_json(state), **vars(found), "title": label.title if label else "", "note": label.note if label else "",
             "size_bytes": self._size_bytes(state.id, until), "images": images, "outcome": how_it_ended(state),
-            "ended_s": state.updated_s if state.state in ENDED else None,
+            "ended_s": None if state.is_active else state.updated_s,
             "trouble": "; ".join(filter(None, (found.trouble, trouble))),
         }  # fmt: skip
 

@@ -18,7 +18,6 @@ from ._learning import Learning, learning
 POINTS = 2000
 """Most points of a curve in one answer."""
 
-ENDED = ("finished", "interrupted", "failed", "crashed")
 LOOKS = 1000
 """Most looks of validation in one answer."""
 
@@ -72,7 +71,7 @@ def run_answer(state: RunState, history: History, asked: Asked) -> dict[str, Any
     points = history.since(since, POINTS, until=asked.until, smoothing=asked.smoothing)
     last = history.last_step
     events = history.events()
-    complete = state.state in ENDED
+    complete = not state.is_active
     pace = history.pace(state.initial_step)
     # A run that went back has fewer steps than were asked for; asking again from there shows it. A step recorded
     # since the points were taken must not be skipped.

@@ -68,7 +68,7 @@ def pack(store: Store, run_id: str, target: BinaryIO) -> None:
         OSError: it cannot be read, or ``target`` not written.
     """
     state = store.load(run_id)
-    if state.state in ("pending", "running"):
+    if state.is_active:
         raise ConflictError(f"{run_id} is still running; it can be exported when it has ended")
     folder = snapshot.Folder(store.snapshots_path(run_id), run_id)
     number, found, passed = folder.newest(state.floor)

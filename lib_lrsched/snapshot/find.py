@@ -52,7 +52,7 @@ def find(store: Store, kind: str, name: str, now: Known | None, choice: str, rea
         return Resumption(choice, messages=(said,), heir_of=source.id), None
     if state is None:
         return Resumption(choice, messages=_missed(store, kind, name, now)), None
-    if state.state in ("pending", "running"):
+    if state.is_active:
         return Resumption(choice, messages=(f"run {state.id} of {name} seems to be still running: a new run starts",)), None
     _, snapshot, passed = Folder(store.snapshots_path(state.id), state.id).newest(state.floor, read)
     messages = tuple(passed)
@@ -84,7 +84,7 @@ def _kept(store: Store, kind: str, name: str, now: Known, choice: str, read: Cal
     if (state.kind, state.name) != (kind, name) or not _belongs(state, now):
         raise RequestError(f"{name} as it is now, at step {now.step}, does not belong to the run {kept.run}, so it cannot go back "
                            f"in it: put the run's own file back, such as {name}.pt.bak")
-    if state.state in ("pending", "running"):
+    if state.is_active:
         raise ConflictError(f"{kept.run} is still running; it can go back when it has ended")
     number, path, passed = kept_file(store, state, kept.step)
     try:

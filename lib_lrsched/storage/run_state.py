@@ -11,7 +11,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from lib_lrsched.errors import RunStateError
 
@@ -39,8 +39,10 @@ FORMAT = 1
 KNOWN_KEPT = 64
 """A state remembers this many of the newest saved forms of what it trains."""
 
-KINDS = ("embedding", "hypernetwork")
-STATES = ("pending", "running", "finished", "interrupted", "failed", "crashed")
+Kind = Literal["embedding", "hypernetwork"]
+KINDS: tuple[str, ...] = get_args(Kind)
+ACTIVE = ("pending", "running")
+STATES = (*ACTIVE, "finished", "interrupted", "failed", "crashed")
 CLIP_MODES = ("disabled", "value", "norm")
 MODES = ("start", "continue", "new", "restart")
 """How a leg came about: a run's first one, the same plan as before, another text at the same absolute steps, or the text
@@ -122,6 +124,11 @@ class RunState:
     pid: int = field(default=0, metadata=stored(COUNT))
     process: str = field(default="", metadata=stored(TEXT))
     version: int = field(default=FORMAT, metadata=stored(COUNT))
+
+    @property
+    def is_active(self) -> bool:
+        """Whether its training runs or is about to begin; else it has ended, however."""
+        return self.state in ACTIVE
 
     @property
     def initial_step(self) -> int:

@@ -265,7 +265,7 @@ class Store:
         return run_id
 
     def _as_seen(self, state: RunState) -> RunState:
-        if state.state not in ("pending", "running") or self._is_running(state):
+        if not state.is_active or self._is_running(state):
             return state
         is_own = process.is_own(state.pid, state.process)
         why = "the training ended, but this could not be saved" if is_own else "the WebUI ended during the run"

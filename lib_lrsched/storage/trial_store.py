@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from lib_lrsched.errors import RunStateError
 
@@ -33,7 +33,8 @@ KEPT = 50
 MOST_UPDATES = 1000
 """The maximum number of updates of a candidate, and the maximum that an answer suggests."""
 
-STATES = ("waiting", "running", "finished", "stopped", "failed")
+TrialState = Literal["waiting", "running", "finished", "stopped", "failed"]
+STATES: tuple[str, ...] = get_args(TrialState)
 WHAT = ("rates", "texts")
 
 _ID = re.compile(r"[a-z0-9_][a-z0-9_-]{0,79}")

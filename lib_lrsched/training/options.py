@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 
 from lib_lrsched.errors import RequestError
 from lib_lrsched.schedule import by_timestep
+from lib_lrsched.storage.run_state import KINDS
 
 Value = int | float | bool | str
 
-KINDS = ("embedding", "hypernetwork")
 MOST_UPDATES = 10**9
 GOT_CHARS = 60
 """So much of a wrong value stands in a message."""

@@ -319,7 +319,7 @@ class TrainingRun:
             request = self.request
             found = self._store.find(request.kind, request.name, step=known.step, digest=known.digest, mtime_ns=known.mtime_ns)
         # While it is pending or running, the same is being trained by somebody else at this moment.
-        return None if found is None or found.state in ("pending", "running") else found
+        return None if found is None or found.is_active else found
 
     def _floor(self, found: RunState) -> int:
         """The number up to which snapshots belong to a future that is given up."""

@@ -24,7 +24,9 @@ from lib_lrsched.schedule.counting import Counts, count_steps
 from lib_lrsched.schedule.running_average import SMOOTHING
 from lib_lrsched.storage.history import MAX_STEP
 from lib_lrsched.storage.resume import CHOICES, Choice
-from lib_lrsched.storage.trial_store import MOST_UPDATES
+from lib_lrsched.storage.run_state import Kind
+from lib_lrsched.storage.trial_store import MOST_UPDATES, TrialState
+from lib_lrsched.storage.trial_store import STATES as TRIAL_STATES
 
 MAX_EXPORTED_STEPS = 1_000_000
 """The server exports runs of up to so many; the command line longer ones."""
@@ -39,11 +41,6 @@ GOT_CHARS = 100
 
 MOST = int(float_info.max)
 """The largest whole number that a float can hold."""
-
-Kind = Literal["embedding", "hypernetwork"]
-
-TrialState = Literal["waiting", "running", "finished", "stopped", "failed"]
-TRIAL_STATES = ("waiting", "running", "finished", "stopped", "failed")
 
 MOST_CANDIDATES, MOST_FACTOR = 50, 10**9
 MOST_IMAGE_SEED, MOST_IMAGE_STEPS = 2**32 - 2, 150

@@ -13,7 +13,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
 from lib_lrsched.errors import RequestError, RunStateError
-from lib_lrsched.preview.run_view import ENDED, Asked, Histories, run_answer
+from lib_lrsched.preview.run_view import Asked, Histories, run_answer
 from lib_lrsched.storage import labels
 from lib_lrsched.storage.history import Event, History
 from lib_lrsched.storage.resume import leaves_run, mode_of
@@ -185,7 +185,7 @@ def training(runtime: Runtime = RUNTIME) -> Response:
     """What is trained now, and how the last training ended."""
     live = dict(runtime.active())
     running = [_with_rescues(runtime, one.state(), one.history) for one in live.values()]
-    last = next((state for state in runtime.store.runs() if state.id not in live and state.state in ENDED), None)
+    last = next((state for state in runtime.store.runs() if state.id not in live and not state.is_active), None)
     fields = ("kind", "name", "total_steps")
     preparing = [{name: getattr(one, name) for name in fields} for one in runtime.in_progress() if one.what == "preparing"]
     return Answer({"running": running, "preparing": preparing, "last": None if last is None else _ended(runtime, last)})
