@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,9 +31,6 @@ PersonalizedBase, and the model."""
 ALSO_COMPARED = ("training_speed", "hypernetworks", "attention", "torch", "device")
 """What else moves the bits of an update, and not what is drawn for an image."""
 
-IF_ON = ("max_norm", "spread_timesteps", "rate_by_timestep", "loss_by_timestep")
-"""Options of the run that do the same. One that is off is not written: so runs of versions without it are the same without it."""
-
 SHOWN = 3
 """So many names are in a message; of the rest, the number."""
 
@@ -42,10 +39,17 @@ _IMAGE = {"name": TEXT, "digest": TEXT, "text": TEXT, "prompt": TEXT}
 Encode = Callable[[str], Tensor]
 
 
-def describe(data: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The data set as JSON: its images in order, with digests of their files, and what its batches depend on."""
+def describe(data: Any, arguments: Mapping[str, Any], options: Mapping[str, str]) -> dict[str, Any]:
+    """The data set as JSON: its images in order, with digests of their files, and what its batches depend on.
+
+    Args:
+        data: the host's data set.
+        arguments: with which it was made, and what else moves the bits of an update.
+        options: those of the run that do so, empty where they are off. One that is off is not written: so runs of versions
+            without it are the same without it.
+    """
     settings = {name: arguments.get(name) for name in (*COMPARED, *ALSO_COMPARED)}
-    settings |= {name: arguments[name] for name in IF_ON if arguments.get(name)}
+    settings |= {name: value for name, value in options.items() if value}
     settings |= {"batch size": int(data.batch_size), "accumulation": int(data.gradient_step)}
     images = [
         {"name": Path(entry.filename).name, "digest": _file_digest(entry.filename), "text": str(entry.filename_text or ""),
@@ -87,7 +91,8 @@ class Differences(NamedTuple):
     around: list[str]
 
 
-def restore_into(path: Path, data: Any, now: Mapping[str, Any], encode: Encode | None, wanted: str) -> Differences:
+def restore_into(path: Path, data: Any, now: Mapping[str, Any], encode: Encode | None, wanted: str,
+                 options: Collection[str]) -> Differences:
     """Makes the new data set the stored one, as far as the images are the same; says every difference.
 
     Args:
@@ -95,6 +100,7 @@ def restore_into(path: Path, data: Any, now: Mapping[str, Any], encode: Encode |
         now: its description.
         encode: what the host made of a prompt for ``entry.cond``; None where entries have none.
         wanted: the digest of the description that the snapshot belongs to.
+        options: the names of the options that ``describe`` got.
 
     Returns:
         what has changed; nothing where the data set is now exactly the stored one.
@@ -108,8 +114,8 @@ def restore_into(path: Path, data: Any, now: Mapping[str, Any], encode: Encode |
     names = [image["name"] for image in stored["pictures"]]
     settings = renamed(stored["settings"])
     around = [_changed(name, settings, now["settings"]) for name in ALSO_COMPARED if settings.get(name) is not None]
-    around += [_changed(name, *({name: one.get(name, "off")} for one in (settings, now["settings"]))) for name in IF_ON]
-    differences = Differences(_differences(stored, now), [one for one in around if one])
+    around += [_changed(name, *({name: one.get(name, "off")} for one in (settings, now["settings"]))) for name in options]
+    differences = Differences(_differences(stored, now, options), [one for one in around if one])
     if sorted(names) == sorted(image["name"] for image in now["pictures"]):
         _reorder(data, names, [image["name"] for image in now["pictures"]])
     same = all(stored["settings"].get(name) == now["settings"].get(name) for name in COMPARED)
@@ -139,7 +145,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return data, latents
 
 
-def _differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def _differences(stored: Mapping[str, Any], now: Mapping[str, Any], options: Collection[str]) -> list[str]:
     old = {p["name"]: p for p in stored["pictures"]}
     new = {p["name"]: p for p in now["pictures"]}
     both = [name for name in old if name in new]
@@ -150,7 +156,7 @@ def _differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
         _listed("with another caption", [name for name in both if old[name]["text"] != new[name]["text"]]),
     ]
     settings = stored["settings"]
-    found += [_changed(name, settings, now["settings"]) for name in now["settings"] if name not in (*ALSO_COMPARED, *IF_ON)]
+    found += [_changed(name, settings, now["settings"]) for name in now["settings"] if name not in (*ALSO_COMPARED, *options)]
     if stored["lines"] != now["lines"]:
         found.append("the prompt template has changed")
     return [one for one in found if one]

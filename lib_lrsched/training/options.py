@@ -212,10 +212,13 @@ def with_stored(base: Options, stored: Mapping[str, Any]) -> Options:
 
 
 def changing_training(options: Options, kind: str) -> dict[str, str]:
-    """Those that change what is trained and are on, in words: what a run that resumes is compared by."""
-    found = {name: getattr(options, name) for name, one in OPTIONS.items() if one.changes_training and kind in one.kinds}
-    return {name: f"{value:g}" if isinstance(value, float) else "on" if value is True else str(value)
-            for name, value in found.items() if value}
+    """Those that change what is trained, in words, empty where they are off: what a run that resumes is compared by."""
+    changing = {name: getattr(options, name) if kind in one.kinds else "" for name, one in OPTIONS.items() if one.changes_training}
+    return {name: _in_words(value) if value else "" for name, value in changing.items()}
+
+
+def _in_words(value: Value) -> str:
+    return f"{value:g}" if isinstance(value, float) else "on" if value is True else str(value)
 
 
 def _shown(value: Any) -> str:

@@ -54,7 +54,7 @@ from .callbacks.validation import Validation
 from .callbacks.weight_average import WeightAverage
 from .host import Checks, Host, InputError
 from .loss_seam import Batch, LossSeam
-from .options import Options, changing_training
+from .options import Options
 from .reporter import Reporter
 from .run import TrainingRun
 from .schedulers import ClipScheduler, RateScheduler
@@ -208,8 +208,7 @@ class Session:
         if not self.snapshots.is_needed:
             return
         file = None if state is None else self.run.data_path(state.id)
-        made_of = {**arguments, **self.host.model_facts(), **self._checks.surroundings(self.trainee.kind),
-                   **changing_training(self.run.options, self.trainee.kind)}
+        made_of = {**arguments, **self.host.model_facts(), **self._checks.surroundings(self.trainee.kind)}
         self.snapshots.data_made(data, made_of, file, encode if arguments.get("include_cond") else None)
 
     # In the loop: nothing is raised ---------------------------------------------------------------

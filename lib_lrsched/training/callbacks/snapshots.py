@@ -33,6 +33,7 @@ from lib_lrsched.snapshot.snapshot import Facts, Folder, Snapshot, peek
 from lib_lrsched.snapshot.writer import Writer
 from lib_lrsched.storage.atomic_files import second_name
 from lib_lrsched.training.callback import PERSISTENT, Callback, Training, Update
+from lib_lrsched.training.options import changing_training
 from lib_lrsched.training.run import TrainingRun
 
 SMALL_BYTES = 4 << 20
@@ -161,11 +162,12 @@ class Snapshots(Callback):
 
     def data_made(self, data: Any, arguments: Mapping[str, Any], file: Path | None, encode: data_set.Encode | None) -> None:
         """The host has made its data set; ``file`` is the stored run's, which it is compared with."""
-        described = data_set.describe(data, arguments)
+        options = changing_training(self._session.run.options, self._session.trainee.kind)
+        described = data_set.describe(data, arguments, options)
         self._captions_are_drawn = bool(arguments.get("shuffle_tags", True) or arguments.get("tag_drop_out", True))
         if self.snapshot is not None and file is not None:
             try:
-                differences = data_set.restore_into(file, data, described, encode, self.snapshot.facts.data)
+                differences = data_set.restore_into(file, data, described, encode, self.snapshot.facts.data, [*options])
                 for difference in (*differences.data, *differences.around):
                     self.not_exact(difference)
                 self._is_same_data = not differences.data
