@@ -36,7 +36,7 @@ from fastapi.testclient import TestClient  # noqa: E402
 from torch.optim.lr_scheduler import LambdaLR  # noqa: E402
 
 from lib_lrsched import plan  # noqa: E402
-from lib_lrsched.optimizer.step_hook import PlanLR  # noqa: E402
+from lib_lrsched.optimizer.plan_lr import PlanLR  # noqa: E402
 from lib_lrsched.preview.curve import CurveRequest, preview  # noqa: E402
 from lib_lrsched.schedule.shapes import SHAPES  # noqa: E402
 from lib_lrsched.storage.store import Store  # noqa: E402

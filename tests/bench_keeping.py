@@ -23,7 +23,8 @@ from lib_lrsched.optimizer.codec import copied
 from lib_lrsched.snapshot.snapshot import PARTS
 from lib_lrsched.storage.store import Store
 from lib_lrsched.training.callbacks.snapshots import Snapshots, When
-from lib_lrsched.training.run import Request, TrainingRun
+from lib_lrsched.training.request import Request
+from lib_lrsched.training.run import TrainingRun
 
 UPDATES = 400
 LEG = 100

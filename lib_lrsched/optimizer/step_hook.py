@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from .codec import copied
-from .plan_lr import PlanLR as PlanLR
 from .plan_lr import write_momentum as write_momentum
 
 

@@ -23,7 +23,7 @@ from lib_lrsched.storage.run_state import Known, Leg, RunState, Scalar, state_di
 from lib_lrsched.storage.store import Store, stamped
 
 from .options import Options, values
-from .request import Request as Request
+from .request import Request
 from .run_plan import RunPlan
 
 _WATCHED = {"loss": "the loss", "progress": "the progress", "validation": "validation"}
