@@ -218,14 +218,14 @@ class TrainingHooks:
                                  "reloaded while another training runs; try again afterwards")
             messages = [f"{name} was reloaded: another process has trained it to step {ahead}"]
         now = self.runtime.lookup(request.kind, request.name)
-        return None if now is None else Known(*now), messages
+        return now, messages
 
     def _known_in_memory(self, request: Request, choice: str) -> tuple[Known | None, list[str]]:
         """The same for a trial, which leaves everything as it is."""
         now, name = self.runtime.lookup(request.kind, request.name), request.name
         is_older = request.kind == "embedding" and (leaves_run(choice) or self._file_ahead(name) is not None)
         messages = [f"the trial has {name} as it is in memory, and training reloads its file"] if is_older else []
-        return None if now is None else Known(*now), messages
+        return now, messages
 
     def _reload(self, call: Call) -> bool:
         """Have the host read its embeddings; not while others train: theirs would not be those in their prompts any more."""
@@ -241,12 +241,11 @@ class TrainingHooks:
 
         Memory may be ahead of the file too, after a snapshot or where the disk is full, and stays then.
         """
-        if (now := self.runtime.lookup("embedding", name)) is None or not now[2]:
+        if (now := self.runtime.lookup("embedding", name)) is None or not now.mtime_ns:
             return None
-        step, digest, mtime_ns = now
         runs = (run for run in self.runtime.store.runs() if (run.kind, run.name) == ("embedding", name))
-        saved = (known for run in runs for known in run.known if known.mtime_ns == mtime_ns and known.digest != digest)
-        return next((known.step for known in saved if known.step > step), None)
+        saved = (known for run in runs for known in run.known if known.mtime_ns == now.mtime_ns and known.digest != now.digest)
+        return next((known.step for known in saved if known.step > now.step), None)
 
     def _end_left_over(self, session: Session | None) -> None:
         """A Ctrl-C between the loop's end and ``remove`` skips that: the loop was this thread's, and is over."""

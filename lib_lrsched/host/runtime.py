@@ -174,13 +174,12 @@ class Runtime:
         session = self.sessions.get(threading.get_ident())
         return None if session is None or not session.has_begun else session.run.state()
 
-    def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
-        """Step, digest and file time of what the host has under a name now."""
+    def lookup(self, kind: str, name: str) -> Known | None:
+        """The form of what the host has under a name now; None where there is nothing."""
         if isinstance(self.host, NoTraining):
             return None
         if kind == "embedding":
-            known = input_checks.known_embedding(self.host, name)
-            return None if known is None else (known.step, known.digest, known.mtime_ns)
+            return input_checks.known_embedding(self.host, name)
         file = self.host.hypernetwork_file(name)
         return None if file is None else self._known_file(kind, name, Path(file))
 
@@ -271,7 +270,7 @@ class Runtime:
         known = self.count_images(case.text("data_root")) if needs_images(f"{text} {clip}") else None
         request = Request(kind, name, text, case.whole("steps"), case.whole("batch_size") or 1, case.whole("gradient_step") or 1,
                       mode, clip, images=known or None)
-        step = now[0] if resumed.step is None else resumed.step
+        step = now.step if resumed.step is None else resumed.step
         run = RunPlan(request, resumed)
         run.resume_at(step)
         return run, step
@@ -279,13 +278,13 @@ class Runtime:
     def _saved_step(self, kind: str, name: str) -> int:
         """Updates in the host's file; 0 where there is something newer, which training with the same max steps saves."""
         now, resumed = self.resumption_of(kind, name)
-        if now is not None and resumed.step is not None and resumed.step < now[0]:
+        if now is not None and resumed.step is not None and resumed.step < now.step:
             return resumed.step  # the run goes back
-        if now is None or (resumed.state is not None and resumed.state.main_digest != now[1]):
+        if now is None or (resumed.state is not None and resumed.state.main_digest != now.digest):
             return 0
-        return now[0] if (resumed.step or 0) <= now[0] else 0
+        return now.step if (resumed.step or 0) <= now.step else 0
 
-    def _known_file(self, kind: str, name: str, file: Path) -> tuple[int, str, int] | None:
+    def _known_file(self, kind: str, name: str, file: Path) -> Known | None:
         """A hypernetwork is too large to be read for an answer: its file time says which saved form it is."""
         try:
             mtime_ns = file.stat().st_mtime_ns
@@ -294,15 +293,14 @@ class Runtime:
         for state in self.store.runs():
             for known in reversed(state.known):
                 if (state.kind, state.name, known.mtime_ns) == (kind, name, mtime_ns):
-                    return known.step, known.digest, mtime_ns
-        return 0, "", mtime_ns
+                    return known
+        return Known(0, "", mtime_ns)
 
-    def resumption_of(self, kind: str, name: str) -> tuple[tuple[int, str, int] | None, Resumption]:
+    def resumption_of(self, kind: str, name: str) -> tuple[Known | None, Resumption]:
         """What the host has under a name, and with which stored run and from which step its next training resumes."""
         now, choice = self.lookup(kind, name), self.chosen(kind, name)
         try:
-            known = None if now is None else Known(*now)
-            return now, find.find(self.store, kind, name, known, choice, peek, self.kept(kind, name))[0]
+            return now, find.find(self.store, kind, name, now, choice, peek, self.kept(kind, name))[0]
         except (RequestError, RunStateError) as error:  # what was chosen is gone, and a training would be refused
             return now, Resumption(choice, messages=(str(error),))
 
@@ -363,7 +361,7 @@ class Runtime:
             raise RequestError(f"there is no {state.kind} {state.name!r} that could go back")
         if leaves_run(choice):
             raise RequestError("way: expected continue, new or restart, for a snapshot is resumed from and not the file")
-        find.find(self.store, state.kind, state.name, Known(*now), choice, kept=kept)
+        find.find(self.store, state.kind, state.name, now, choice, kept=kept)
         self.choose(state.kind, state.name, choice)
         with self._lock:
             self._kept[state.kind, state.name] = kept

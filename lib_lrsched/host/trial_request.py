@@ -12,7 +12,7 @@ from lib_lrsched.preview.curve import MAX_STEPS
 from lib_lrsched.schedule.counting import needs_images
 from lib_lrsched.storage.history_lines import newest_pace
 from lib_lrsched.storage.resume import Resumption
-from lib_lrsched.storage.run_state import RunState, Scalar
+from lib_lrsched.storage.run_state import Known, RunState, Scalar
 from lib_lrsched.storage.store import Store
 from lib_lrsched.storage.trial_store import TrialRecord
 from lib_lrsched.training.host import InputError, Sample
@@ -59,7 +59,7 @@ class Installation(Protocol):
 
     def findings(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[dict[str, str]]: ...
 
-    def resumption_of(self, kind: str, name: str) -> tuple[tuple[int, str, int] | None, Resumption]: ...
+    def resumption_of(self, kind: str, name: str) -> tuple[Known | None, Resumption]: ...
 
     def count_images(self, folder: str, within_s: float | None = None) -> int | None: ...
 
@@ -173,7 +173,7 @@ def _planned(there: Installation, asked: Asked, arguments: Mapping[str, Any]) ->
     batch, accumulate = arguments["batch_size"], arguments["gradient_step"]
     request = Request(asked.kind, asked.name, texts[0], arguments["steps"], batch, accumulate, mode, texts[1], images=count or None)
     planned = RunPlan(request, resumed)
-    step = resumed.step if resumed.step is not None else 0 if now is None else now[0]
+    step = resumed.step if resumed.step is not None else 0 if now is None else now.step
     if step < request.total_steps:
         planned.resume_at(step)
     input_checks.check_is_left(planned, step)

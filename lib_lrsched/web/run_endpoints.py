@@ -252,7 +252,7 @@ def _resume(runtime: Runtime, kind: str, name: str, rate_text: str | None) -> di
     found, resumed = runtime.resumption_of(kind, name)
     if found is None:
         return answer | {"message": f"there is no {kind} {name!r}"}
-    step, state = found[0], resumed.state
+    step, state = found.step, resumed.state
     answer |= {"step": step if resumed.step is None else resumed.step, "file_step": step, "exact": resumed.step is not None}
     answer["mode"] = _mode(choice, state, rate_text)
     if state is None:

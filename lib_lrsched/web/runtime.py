@@ -13,7 +13,7 @@ from lib_lrsched.host.in_progress import InProgress
 from lib_lrsched.host.trial_runner import TrialRunner
 from lib_lrsched.storage.history import History
 from lib_lrsched.storage.resume import KeptState, Resumption
-from lib_lrsched.storage.run_state import RunState
+from lib_lrsched.storage.run_state import Known, RunState
 from lib_lrsched.storage.store import Store
 from lib_lrsched.training.options import InForce
 
@@ -55,10 +55,10 @@ class Runtime(Protocol):
             ConflictError: it is not in progress, or it cannot be ended alone.
         """
 
-    def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
-        """Step, digest and file time (ns) of an embedding or hypernetwork as it is now; None where there is none."""
+    def lookup(self, kind: str, name: str) -> Known | None:
+        """The form of an embedding or hypernetwork as it is now; None where there is none."""
 
-    def resumption_of(self, kind: str, name: str) -> tuple[tuple[int, str, int] | None, Resumption]:
+    def resumption_of(self, kind: str, name: str) -> tuple[Known | None, Resumption]:
         """The same as lookup, and what its next training resumes from, as it is chosen now."""
 
     def choose(self, kind: str, name: str, choice: str) -> None:

@@ -56,8 +56,8 @@ def reload(kind: str) -> None:
 
 def found(ground: Any, kind: str, name: str = NAME) -> Any:
     """The run that the store offers for what the host has under that name now."""
-    step, digest, mtime_ns = ground.runtime.lookup(kind, name)
-    return ground.runtime.store.find(kind, name, step=step, digest=digest, mtime_ns=mtime_ns)
+    now = ground.runtime.lookup(kind, name)
+    return ground.runtime.store.find(kind, name, step=now.step, digest=now.digest, mtime_ns=now.mtime_ns)
 
 
 # The same run -----------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def test_a_backup_put_back_with_its_time_is_known_at_its_own_step(ground, kind):
     ground.train(kind, "0.01", 6)
     shutil.copy2(backup, file_of(kind))
     reload(kind)
-    assert ground.runtime.lookup(kind, NAME)[0] == 3
+    assert ground.runtime.lookup(kind, NAME).step == 3
     assert found(ground, kind).id == ground.run().id
 
 
@@ -169,7 +169,7 @@ def test_lookup_after_a_failed_final_save_tells_what_is_in_the_file(ground, kind
         else:
             ground.train(kind, "0.01", 6)
     assert owner.save is original
-    assert ground.runtime.lookup(kind, NAME)[0] == (6 if kind == "embedding" else 3)
+    assert ground.runtime.lookup(kind, NAME).step == (6 if kind == "embedding" else 3)
     with OptimizerSpy() as spy:
         ground.train(kind, "0.01", 8)
     assert len(spy.rates) == 2
@@ -181,7 +181,7 @@ def test_an_embedding_whose_run_failed_goes_on_from_what_is_in_memory(ground, mo
     with monkeypatch.context() as patch:
         fail_at(patch, 3, RuntimeError("no memory left"))
         ground.train("embedding", CURVED, 8)
-    assert ground.runtime.lookup("embedding", NAME)[0] == 3
+    assert ground.runtime.lookup("embedding", NAME).step == 3
     assert found(ground, "embedding").state == "failed"
     ground.train("embedding", CURVED, 8)
     assert [leg.start_step for leg in ground.run().legs] == [0, 3]

@@ -62,7 +62,7 @@ class FakeRuntime:
     def __init__(self, root: Path) -> None:
         self.store = Store(root)
         self.live: dict[str, Live] = {}
-        self.found: dict[tuple[str, str], tuple[int, str, int]] = {}
+        self.found: dict[tuple[str, str], Known] = {}
         self.choices: dict[tuple[str, str], str] = {}
         self.given: dict[tuple[str, str], dict[str, Any]] = {}
         self.counted: list[str] = []
@@ -77,13 +77,12 @@ class FakeRuntime:
     def in_progress(self) -> list[Any]:
         return []
 
-    def lookup(self, kind: str, name: str) -> tuple[int, str, int] | None:
+    def lookup(self, kind: str, name: str) -> Known | None:
         return self.found.get((kind, name))
 
-    def resumption_of(self, kind: str, name: str) -> tuple[tuple[int, str, int] | None, Resumption]:
+    def resumption_of(self, kind: str, name: str) -> tuple[Known | None, Resumption]:
         now = self.lookup(kind, name)
-        known = None if now is None else Known(*now)
-        return now, find.find(self.store, kind, name, known, self.chosen(kind, name))[0]
+        return now, find.find(self.store, kind, name, now, self.chosen(kind, name))[0]
 
     def choose(self, kind: str, name: str, choice: str) -> None:
         self.choices[kind, name] = choice
@@ -499,7 +498,7 @@ def test_error_since_that_is_no_step(client: Client, since: str):
 
 def test_resume_finds_the_run_of_the_embedding_as_it_is_now(client: Client, runtime: FakeRuntime):
     runtime.store.save(state())
-    runtime.found["embedding", "my cat"] = (120, "abcd", 99)
+    runtime.found["embedding", "my cat"] = Known(120, "abcd", 99)
     answer = get(client, "/resume?kind=embedding&name=my%20cat")
     assert (answer["step"], answer["run"]["id"], answer["settings"], answer["message"]) == (120, "a", {"steps": 200}, "")
 
@@ -534,7 +533,7 @@ def test_the_average_or_the_best_is_put_in_the_files_place(client: Client, runti
 
 def test_resume_without_a_run_or_without_the_embedding_says_so(client: Client, runtime: FakeRuntime):
     runtime.store.save(state())
-    runtime.found["embedding", "my cat"] = (121, "other", 99)
+    runtime.found["embedding", "my cat"] = Known(121, "other", 99)
     nothing = {"kind": "embedding", "run": None, "settings": None, "file_step": None, "exact": False, "way": "continue"}
     nothing |= {"mode": None, "from_step": None}
     assert get(client, "/resume?kind=embedding&name=my%20cat") == nothing | {
@@ -547,7 +546,7 @@ def test_resume_without_a_run_or_without_the_embedding_says_so(client: Client, r
 
 def test_how_a_training_goes_on_is_chosen(client: Client, runtime: FakeRuntime):
     runtime.store.save(state())
-    runtime.found["embedding", "my cat"] = (120, "abcd", 99)
+    runtime.found["embedding", "my cat"] = Known(120, "abcd", 99)
     answer = post(client, "/resume", {"kind": "embedding", "name": "my cat", "way": "file"})
     assert (answer["way"], answer["run"], answer["message"]) == ("file", None, "the file is trained on as it is, as a new run")
     assert runtime.choices == {("embedding", "my cat"): "file"}
@@ -557,8 +556,8 @@ def test_how_a_training_goes_on_is_chosen(client: Client, runtime: FakeRuntime):
 
 def test_where_the_text_is_sent_the_mode_is_answered(client: Client, runtime: FakeRuntime):
     runtime.store.save(state())
-    runtime.found["embedding", "my cat"] = (120, "abcd", 99)
-    runtime.found["embedding", "new"] = (0, "cdef", 99)
+    runtime.found["embedding", "my cat"] = Known(120, "abcd", 99)
+    runtime.found["embedding", "new"] = Known(0, "cdef", 99)
     address = "/resume?kind=embedding&name=my%20cat"
     assert get(client, address)["mode"] is None
     assert get(client, f"{address}&rate_text=0.005:100,%201e-3")["mode"] == "continue"
