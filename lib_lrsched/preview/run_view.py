@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from lib_lrsched.schedule.running_average import SMOOTHING
 from lib_lrsched.storage.history import MAX_STEP, Event, History
 from lib_lrsched.storage.run_state import Leg, RunState
 
+from . import not_measured
 from ._learning import Learning, learning
 
 POINTS = 2000
@@ -23,9 +23,6 @@ LOOKS = 1000
 
 OPEN_HISTORIES = 8
 """Histories of ended runs that are kept in memory between two requests."""
-
-_WHY_NOT = re.compile(r"progress\b.* not measured[^:]*: (.+?)(?:\. Training continues)?$")
-"""How the log of a run says why its progress is not measured."""
 
 _RUN_FIELDS = (
     "id", "kind", "name", "state", "step", "initial_step", "total_steps", "created_s", "updated_s", "rate_text",
@@ -92,8 +89,7 @@ def run_answer(state: RunState, history: History, asked: Asked) -> dict[str, Any
 
 def learning_of(history: History, events: Sequence[Event] = (), *, is_over: bool) -> Learning:
     """Whether a run learns, in words; the command line says the same as the tab."""
-    told = [found[1] for found in (_WHY_NOT.match(one["message"]) for one in events) if found]
-    why_not = told[-1] if told else ""
+    why_not = next(filter(None, (not_measured.reason(one["message"]) for one in reversed(events))), "")
     return learning(history.compared(), history.validated(), last_step=history.last_step, is_over=is_over, why_not=why_not)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lib_lrsched.errors import RunStateError
 from lib_lrsched.optimizer import step_hook
+from lib_lrsched.preview import not_measured
 from lib_lrsched.snapshot import baseline
 from lib_lrsched.storage import disk_errors
 from lib_lrsched.storage.model_files import file_time
@@ -17,9 +18,6 @@ from .host import Host
 from .reporter import Reporter
 from .run import TrainingRun
 from .trainee import Trainee, optimizer_file
-
-MEASURED = "progress and the distance from the start"
-"""What needs it."""
 
 
 def find_start(run: TrainingRun, trainee: Trainee, reporter: Reporter) -> list[Tensor] | None:
@@ -38,10 +36,10 @@ def find_start(run: TrainingRun, trainee: Trainee, reporter: Reporter) -> list[T
         if kept is None and run.is_at_start:
             kept = _inherited(run, tensors, reporter)
     except RunStateError as error:
-        reporter.tell(f"{MEASURED} are not measured: {error}")
+        reporter.tell(not_measured.without_start(error))
         return None
     if kept is None and not run.is_at_start:
-        reporter.tell(f"{MEASURED} are not measured: this run began without them, and what it started from is not known")
+        reporter.tell(not_measured.without_start("this run began without them, and what it started from is not known"))
         return None
     if kept is None:
         kept = [tensor.clone() for tensor in tensors]
@@ -80,5 +78,5 @@ def _write(path: Path | None, kept: list[Tensor], run: TrainingRun, reporter: Re
     except OSError as error:
         if run.disk_trouble:
             return  # it has been said that this run cannot be resumed
-        reporter.tell(f"what the run started from cannot be kept: {disk_errors.why(error)}. {MEASURED.capitalize()} are measured "
-                      "in this training, and not after a resume")
+        reporter.tell(f"what the run started from cannot be kept: {disk_errors.why(error)}. "
+                      f"{not_measured.FROM_START.capitalize()} are measured in this training, and not after a resume")

@@ -7,6 +7,7 @@ from itertools import pairwise
 from math import inf
 from typing import Any, NamedTuple
 
+from lib_lrsched.preview import not_measured
 from lib_lrsched.schedule.searching import has_search, is_search, searches
 from lib_lrsched.storage.history import History
 from lib_lrsched.storage.run_state import Leg, RunState
@@ -17,7 +18,7 @@ from ._range_rules import Answer, Pair, judge
 MOST_ROWS = 1_000_000
 """Of a history, which holds fewer in memory."""
 
-NOT_MEASURED = "progress was not measured: it is switched off, or the run's events say why"
+NOT_MEASURED = not_measured.afterwards("it is switched off, or the run's events say why")
 
 
 class RangeTest(NamedTuple):

@@ -29,6 +29,7 @@ import torch
 
 from lib_lrsched.optimizer import step_hook
 from lib_lrsched.optimizer.codec import is_finite
+from lib_lrsched.preview import not_measured
 from lib_lrsched.snapshot.snapshot import Snapshot
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.run_state import Known
@@ -300,7 +301,7 @@ class Session:
 
     def _compare_no_more(self, why: str) -> None:
         self._compares = False
-        self.reporter.tell(f"progress is not measured any more: {why}. Training continues")
+        self.reporter.tell(not_measured.any_more(why))
 
     @property
     def can_compare(self) -> bool:

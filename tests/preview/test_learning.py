@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lib_lrsched.preview import not_measured
 from lib_lrsched.preview._learning import NO_NOTE, WINDOW, Learning, learning, percent, window_noise, windows
 from lib_lrsched.preview.run_view import Asked, learning_of, run_answer
 from lib_lrsched.storage.history import Compared, History, HistoryRow
@@ -179,11 +180,25 @@ def test_the_answer_of_a_run_has_it_and_a_file_that_was_read_gives_the_same(tmp_
     assert all(answer == learning(one, last_step=299, is_over=True)._asdict() for answer in answers)
 
 
-def test_the_log_says_why_a_run_is_not_measured():
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        ("progress and the distance from the start are not measured: this file is damaged: its digest",
+         "this file is damaged: its digest"),
+        ("progress is not measured any more: the GPU has no memory. Training continues", "the GPU has no memory"),
+        ("progress was not measured: it is switched off", "it is switched off"),
+        ("progress is not measured: this run began without it", "this run began without it"),  # of earlier versions
+        (not_measured.without_start("it is gone"), "it is gone"),
+        (not_measured.any_more("the model failed"), "the model failed"),
+        (not_measured.afterwards("it is off"), "it is off"),
+    ],
+)
+def test_the_log_says_why_a_run_is_not_measured(message: str, why: str):
     history = History(None, clock=lambda: 1.0)
     history.record(HistoryRow(0, 0.1, 0.1, 0.1, None, 1.0))
-    history.event(0, "note", "progress and the distance from the start are not measured: this file is damaged: its digest")
-    assert learning_of(history, history.events(), is_over=True).said == "not measured: this file is damaged: its digest"
+    history.event(0, "note", message)
+    history.event(0, "note", "the run is not validated: no images. Training continues")
+    assert learning_of(history, history.events(), is_over=True).said == f"not measured: {why}"
 
 
 def test_what_went_back_is_not_counted():

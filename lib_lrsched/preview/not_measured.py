@@ -1,0 +1,43 @@
+"""How the log of a run says that its progress is not measured, and how the view of a run finds the reason there.
+
+Training writes these messages, and what reads them stands beside it. A message that gets other words keeps the old ones among
+BEGINNINGS: the logs of runs have them.
+"""
+
+from __future__ import annotations
+
+FROM_START = "progress and the distance from the start"
+"""What is measured against the start of the run."""
+
+_NO_START = f"{FROM_START} are not measured: "
+_ANY_MORE = "progress is not measured any more: "
+_WAS_NOT = "progress was not measured: "
+BEGINNINGS = (_NO_START, _ANY_MORE, _WAS_NOT, "progress is not measured: ")
+"""Of such a message, before the reason; the last one is of earlier versions."""
+
+_CONTINUES = ". Training continues"
+
+
+def without_start(why: object) -> str:
+    """Said where the start of the run is not known."""
+    return f"{_NO_START}{why}"
+
+
+def any_more(why: str) -> str:
+    """Said where measuring ends during a training."""
+    return f"{_ANY_MORE}{why}{_CONTINUES}"
+
+
+def afterwards(why: str) -> str:
+    """Said of a training that has ended."""
+    return f"{_WAS_NOT}{why}"
+
+
+def reason(message: str) -> str:
+    """Why progress is not measured, of one of these messages; empty for any other.
+
+    >>> reason(any_more("the GPU has no memory left for it")), reason("resumed exactly")
+    ('the GPU has no memory left for it', '')
+    """
+    beginning = next((one for one in BEGINNINGS if message.startswith(one)), None)
+    return "" if beginning is None else message.removeprefix(beginning).removesuffix(_CONTINUES)
