@@ -22,7 +22,7 @@ from lib_lrsched.errors import RunStateError
 from lib_lrsched.storage import atomic_files, process
 from lib_lrsched.storage._presets import BUILTIN, Preset
 from lib_lrsched.storage.checked_fields import OtherVersionError, rules_of
-from lib_lrsched.storage.run_state import from_json, to_json
+from lib_lrsched.storage.run_state import STATES, from_json, to_json
 from lib_lrsched.storage.store import Known, Leg, PresetError, RunState, Store, UnknownRunError
 
 LEG = Leg(0, 1_000.0, 2_000, "0.005:100, 1e-3", 12, 1, 1)
@@ -460,6 +460,10 @@ def saved_by_another_process(store: Store, run_id: str, end: str) -> None:
     here = Path(__file__).parent
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (here, here.parent, here.parents[1])))}
     subprocess.run([sys.executable, "-c", code, str(store.root)], check=False, env=environment, timeout=60)
+
+
+def test_a_run_is_active_until_it_has_ended():
+    assert [name for name in STATES if state(state=name).is_active] == ["pending", "running"]
 
 
 def test_a_run_whose_process_went_away_is_crashed(store: Store):
