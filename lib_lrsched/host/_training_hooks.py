@@ -45,6 +45,7 @@ from ._trial_loop import HostLoop
 from .checkpointing import LeaveOutCheckpointing
 from .fast_attention import UseFastAttention
 from .images import left_out
+from .kinds import kind_of
 from .runtime import Runtime
 from .seams import Patches, Seam
 from .webui import Host, NoTraining
@@ -149,10 +150,11 @@ class TrainingHooks:
         request, resumed = run.request, run.planned.resumed
         session = Session(host, run, TrainingChecks(host), snapshot, warnings,
                           lambda freezing: [UseFastAttention(host), LeaveOutCheckpointing(host, freezing)])
-        if request.kind == "embedding" and snapshot is not None:
+        is_in_memory = kind_of(request.kind).is_in_memory
+        if is_in_memory and snapshot is not None:
             self._restore_embedding(session, request.name)
         last = known if snapshot is None else Known(snapshot.facts.step, snapshot.facts.digest, 0)
-        if last is not None and last.step >= request.total_steps and (snapshot is not None or request.kind == "embedding"):
+        if last is not None and last.step >= request.total_steps and (snapshot is not None or is_in_memory):
             say = session.reporter.say
             run_transfer.write_unsaved(host, self.runtime.store, request.name, last, resumed.state, snapshot, say)
             self.runtime.release(call.thread)  # the host returns at once, and no hook of ours learns of it
@@ -171,7 +173,7 @@ class TrainingHooks:
             return HostLoop(host, run.request.kind, input_checks.caller_locals("clip_grad_mode"))
 
         session = self.runtime.trials[call.thread] = TrialSession(host, run, TrainingChecks(host), trial, snapshot, loop)
-        if run.request.kind == "embedding":
+        if kind_of(run.request.kind).is_in_memory:
             session.restore(host.embedding(run.request.name))
 
     def _planned(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], *,
@@ -199,7 +201,7 @@ class TrainingHooks:
         options = self.runtime.options_for(request.kind, request.name, resumed)
         run = TrainingRun(request, self.runtime.store, exact_clip=self.runtime.host.settings().exact_clip, resumed=resumed,
                           options=options)
-        if known is not None and (request.kind == "embedding" or known.digest):  # else a file that is not loaded yet
+        if known is not None and (kind_of(request.kind).is_in_memory or known.digest):  # else a file that is not loaded yet
             input_checks.check_is_left(run.planned, known.step if resumed.step is None else resumed.step)
         return run, known, snapshot, warnings
 
@@ -210,9 +212,10 @@ class TrainingHooks:
             InputError: another process has trained the embedding further, and its file cannot be reloaded now.
         """
         messages, name = [], request.name
-        if request.kind == "embedding" and leaves_run(choice) and not self._reload(call):
+        is_in_memory = kind_of(request.kind).is_in_memory
+        if is_in_memory and leaves_run(choice) and not self._reload(call):
             messages = [f"{name} is trained as it is in memory: its file is not reloaded while another training runs"]
-        elif request.kind == "embedding" and not leaves_run(choice) and (ahead := self._file_ahead(name)) is not None:
+        elif is_in_memory and not leaves_run(choice) and (ahead := self._file_ahead(request)) is not None:
             if not self._reload(call):
                 raise InputError(f"another process has trained {name} to step {ahead}, and its file is not "
                                  "reloaded while another training runs; try again afterwards")
@@ -223,7 +226,7 @@ class TrainingHooks:
     def _known_in_memory(self, request: Request, choice: str) -> tuple[Known | None, list[str]]:
         """The same for a trial, which leaves everything as it is."""
         now, name = self.runtime.lookup(request.kind, request.name), request.name
-        is_older = request.kind == "embedding" and (leaves_run(choice) or self._file_ahead(name) is not None)
+        is_older = kind_of(request.kind).is_in_memory and (leaves_run(choice) or self._file_ahead(request) is not None)
         messages = [f"the trial has {name} as it is in memory, and training reloads its file"] if is_older else []
         return now, messages
 
@@ -233,17 +236,17 @@ class TrainingHooks:
         with self.runtime.arrivals:
             alone = self.runtime.training_threads() <= {call.thread}
             if alone:
-                self.runtime.host.reload("embedding")  # what is in memory may be a snapshot that was put back
+                self.runtime.host.reload_embeddings()  # what is in memory may be a snapshot that was put back
             return alone
 
-    def _file_ahead(self, name: str) -> int | None:
+    def _file_ahead(self, request: Request) -> int | None:
         """The step of an embedding's file where a run of another process has saved it after the host read it; else None.
 
         Memory may be ahead of the file too, after a snapshot or where the disk is full, and stays then.
         """
-        if (now := self.runtime.lookup("embedding", name)) is None or not now.mtime_ns:
+        if (now := self.runtime.lookup(request.kind, request.name)) is None or not now.mtime_ns:
             return None
-        runs = (run for run in self.runtime.store.runs() if (run.kind, run.name) == ("embedding", name))
+        runs = (run for run in self.runtime.store.runs() if (run.kind, run.name) == (request.kind, request.name))
         saved = (known for run in runs for known in run.known if known.mtime_ns == now.mtime_ns and known.digest != now.digest)
         return next((known.step for known in saved if known.step > now.step), None)
 
@@ -262,7 +265,7 @@ class TrainingHooks:
         """The host reads the step of its own object next, and trains that."""
         assert isinstance(self.runtime.host, Host), "there is an embedding"
         session.restore(self.runtime.host.embedding(name))
-        known = input_checks.known_embedding(self.runtime.host, name)
+        known = kind_of(session.run.request.kind).known(self.runtime.host, self.runtime.store, name)
         state = session.run.planned.resumed.state
         # The form is known from now on, also if the training does not come to begin.
         if known is not None and state is not None and known not in state.known:
@@ -276,8 +279,7 @@ class TrainingHooks:
             return
         if session.run.planned.resumed.state is None:
             # Its file time was not known: a copy, or a disk that rounds. Its weights may be.
-            tensors = find.trained_tensors(request.kind, host_object)
-            now = Known(host_object.step or 0, step_hook.digest(tensors), 0)
+            now = Known(host_object.step or 0, step_hook.digest(find.trained_tensors(host_object)), 0)
             resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, now, session.run.planned.resumed.choice)
             session.adopt(resumed, snapshot, self.runtime.options_for(request.kind, request.name, resumed))
         session.restore(host_object)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .kinds import kind_of
 from .webui import Host
 
 if TYPE_CHECKING:
@@ -28,10 +29,9 @@ class HostLoop:
         self.accumulate = int(self._data.gradient_step)
         self._host = host
         self._is_weighted = bool(frame.get("use_weight"))
-        encodes_anew = kind == "embedding" or frame.get("tag_drop_out") != 0 or bool(frame.get("shuffle_tags"))
-        self._context = self._encoded if encodes_anew else self._ready
+        self._context = self._encoded if kind_of(kind).encodes_anew(frame) else self._ready
         # HN moves the text encoder to the CPU where the option asks for it; TI leaves it.
-        self._is_unloaded = kind == "hypernetwork" and bool(frame.get("unload"))
+        self._is_unloaded = "cond_stage_model" in kind_of(kind).unloaded and bool(frame.get("unload"))
 
     def batches(self) -> Iterator[Any]:
         batches = len(self._data) // self._data.batch_size

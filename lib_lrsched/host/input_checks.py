@@ -14,12 +14,11 @@ from types import FrameType
 from typing import Any
 
 from lib_lrsched.errors import ScheduleError
-from lib_lrsched.optimizer import step_hook
 from lib_lrsched.optimizer.codec import is_finite
 from lib_lrsched.schedule.counting import needs_images
 from lib_lrsched.schedule.usual import is_nothing, unusual_rate
-from lib_lrsched.storage.model_files import embedding_file, file_time
-from lib_lrsched.storage.run_state import Known, Scalar
+from lib_lrsched.snapshot.find import trained_tensors
+from lib_lrsched.storage.run_state import Scalar
 from lib_lrsched.training.host import InputError
 from lib_lrsched.training.request import Request
 from lib_lrsched.training.run import TrainingRun
@@ -27,6 +26,7 @@ from lib_lrsched.training.run_plan import RunPlan
 
 from . import attention, preflight, validation_images
 from .images import count_images
+from .kinds import kind_of
 from .webui import Host
 
 CLIPPING = ("value", "norm")
@@ -108,7 +108,7 @@ def check_inputs(host: Host, inputs: Mapping[str, Any], frame: Mapping[str, Any]
     images = _check_images(host, inputs["data_root"], f"{rate} {clip}")
     settings: dict[str, Scalar] = {name: frame[name] for name in KEPT if is_scalar(frame.get(name))}
     request = Request(
-        kind=kind, name=_plain_name(kind, inputs["model_name"]), rate_text=rate, total_steps=inputs["steps"],
+        kind=kind, name=kind_of(kind).plain_name(inputs["model_name"]), rate_text=rate, total_steps=inputs["steps"],
         batch=inputs["batch_size"], accumulate=inputs["gradient_step"], clip_mode=mode, clip_text=clip,
         data_root=str(inputs["data_root"]), images=images, settings=settings,
     )
@@ -161,7 +161,7 @@ def check_numbers(kind: str, name: str, host_object: Any) -> None:
     Raises:
         InputError: it holds a number that is not finite.
     """
-    tensors = [host_object.vec] if kind == "embedding" else list(host_object.weights()) if hasattr(host_object, "weights") else []
+    tensors = [] if host_object is None else trained_tensors(host_object)
     if not is_finite([tensor.detach() for tensor in tensors if hasattr(tensor, "detach")]):
         raise InputError(f"the {kind} {name!r} contains NaN or infinity, and training cannot fix that: put an earlier file in its "
                          f"place, such as {name}.pt.bak or a copy from the log directory, or create it again")
@@ -173,10 +173,9 @@ def check_design(host: Host, kind: str, name: str, host_object: Any) -> None:
     Raises:
         InputError: none of its widths is one of the model's.
     """
-    if kind != "hypernetwork":
-        return
-    has, there = set(getattr(host_object, "layers", ())), attention.widths(getattr(host.shared, "sd_model", None))
-    if has and there and not has & there:
+    has = kind_of(kind).widths(host_object)
+    there = attention.widths(getattr(host.shared, "sd_model", None)) if has else set()
+    if there and not has & there:
         ours, theirs = (", ".join(map(str, sorted(one))) for one in (has, there))
         raise InputError(
             f"the hypernetwork {name!r} works on vectors of {ours} numbers, but the loaded model has only {theirs}: "
@@ -200,26 +199,11 @@ def check_is_left(planned: RunPlan, step: int) -> None:
         raise error
 
 
-def known_embedding(host: Host, name: str) -> Known | None:
-    """The form in which the host has an embedding now; None where there is none."""
-    embedding = host.embedding(name)
-    if embedding is None:
-        return None
-    # An embedding for SDXL is a dict of vectors: nothing here can train it, and no run knows it.
-    digest = step_hook.digest([embedding.vec]) if hasattr(embedding.vec, "detach") else ""
-    return Known(embedding.step or 0, digest, file_time(embedding_file(embedding, host.embeddings_dir(), name)))
-
-
 def check_text(value: Any, what: str, example: str) -> str:
     if isinstance(value, str):
         return value
     kind = "a number" if isinstance(value, (int, float)) else f"of type {type(value).__name__}"
     raise InputError(f'{what} is a text such as "{example}", got {value!r}, {kind}: put it in quotes')
-
-
-def _plain_name(kind: str, name: str) -> str:
-    """The host cuts a hypernetwork's name at its checksum in brackets."""
-    return name.rsplit("(", 1)[0] if kind == "hypernetwork" else name
 
 
 def _check_errors(host: Host, kind: str, inputs: Mapping[str, Any]) -> list[str]:
@@ -231,18 +215,10 @@ def _check_errors(host: Host, kind: str, inputs: Mapping[str, Any]) -> list[str]
 
 
 def check_name(host: Host, kind: str, name: str) -> None:
-    if kind == "hypernetwork":
-        if host.hypernetwork_file(name) is None:
-            raise InputError(f"there is no hypernetwork {name!r}: create it first, or refresh the list")
-        return
-    embedding = host.embedding(name)
-    if embedding is None:
-        raise InputError(f"there is no embedding {name!r}: create it first, or refresh the list")
-    if embedding.step is None:
-        raise InputError(
-            f"the embedding {name!r} has no step count, so training cannot continue from it (a file made elsewhere, often "
-            f".safetensors); create a new embedding with {name!r} as its initialization text and train that one"
-        )
+    found = kind_of(kind).find(host, name)
+    if found is None:
+        raise InputError(f"there is no {kind} {name!r}: create it first, or refresh the list")
+    kind_of(kind).check(found, name)
 
 
 def _check_log_folder(folder: Any) -> None:

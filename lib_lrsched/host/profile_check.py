@@ -9,6 +9,7 @@ from lib_lrsched.errors import RequestError
 from lib_lrsched.training.options import OPTIONS
 
 from .input_checks import CLIPPING
+from .kinds import kind_of
 from .preflight import data_trouble, folder_trouble
 from .webui import Host, NoTraining
 
@@ -51,8 +52,9 @@ def _template(host: Host, name: str) -> str:
 
 
 def _trained(host: Host, kind: str, name: str) -> str:
-    there = host.embedding(name) if kind == "embedding" else host.hypernetwork_file(name.rsplit("(", 1)[0])
-    return f"there is no {kind} of that name: create it first, or refresh the list" if there is None else ""
+    own = kind_of(kind)
+    found = own.find(host, own.plain_name(name))
+    return f"there is no {kind} of that name: create it first, or refresh the list" if found is None else ""
 
 
 def _clipping(mode: str) -> str:

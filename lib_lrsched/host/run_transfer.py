@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -17,18 +16,17 @@ import torch
 from lib_lrsched.errors import ConflictError, RequestError, RunStateError
 from lib_lrsched.optimizer import step_hook
 from lib_lrsched.snapshot import archive
-from lib_lrsched.snapshot.find import PLACED, restore
+from lib_lrsched.snapshot.find import PLACED, restore, trained_tensors
 from lib_lrsched.snapshot.snapshot import Folder, Snapshot, peek, read
 from lib_lrsched.storage import disk_errors, locks
 from lib_lrsched.storage.locks import Call
-from lib_lrsched.storage.model_files import embedding_file, file_time, save_whole
+from lib_lrsched.storage.model_files import file_time, save_whole
 from lib_lrsched.storage.run_state import Known, RunState, trimmed
 from lib_lrsched.storage.store import Store
 from lib_lrsched.training.callbacks.weight_average import averaged, beside, save_average
 from lib_lrsched.training.host import InputError
-from lib_lrsched.training.session import WHY
-from lib_lrsched.training.trainee import DESIGN
 
+from .kinds import kind_of
 from .webui import Host, NoTraining
 
 LARGE_BYTES = 64 << 20
@@ -121,7 +119,7 @@ def import_run(host: Host | NoTraining, store: Store, live: Collection[Any], sou
             run_id = _put_in(host, store, unpacked, wanted)
         finally:
             claim.release()
-    host.reload(state.kind)
+    kind_of(state.kind).reload(host)
     return run_id
 
 
@@ -191,7 +189,7 @@ def use(host: Host | NoTraining, store: Store, live: Collection[Any], run_id: st
         store.save(replace(store.load(run_id), placed=f"{what}:{step_hook.digest(snapshot.trained)}"))
     finally:
         claim.release()
-    host.reload(state.kind)
+    kind_of(state.kind).reload(host)
     step = snapshot.facts.step
     again = f"The next training of {state.name} is a new run from it: at step {step}, with a new optimizer"
     return Used(file.name, step, f"{file.name} is now {PLACED[what]} of {run_id}; the file before it is {file.name}.bak. {again}")
@@ -231,21 +229,17 @@ def write_unsaved(host: Host, store: Store, name: str, now: Known, state: RunSta
     """
     if state is None or state.main_digest == now.digest:
         return
-    if snapshot is None or snapshot.facts.kind == "embedding":
-        host_object = host.embedding(name)
-        file = embedding_file(host_object, host.embeddings_dir(), name)
-    else:
-        path = host.hypernetwork_file(name)
-        assert path is not None, "its name was looked up just now"
-        file, host_object = Path(path), host.hn.Hypernetwork()
-        host_object.load(path)
-        restore(host_object.weights(), snapshot)
+    own = kind_of(state.kind)
+    file = own.file(host, name)
+    host_object = own.load(host, name, file)
+    if snapshot is not None and not own.is_in_memory:  # what is in memory has the snapshot's weights by now
+        restore(trained_tensors(host_object), snapshot)
         host_object.step = now.step
     shadow = None if snapshot is None else averaged(snapshot.parts)
     average = beside(file)
     try:
         if shadow is not None:
-            save_average(state.kind, host_object, shadow, average, backup=state.average_mtime_ns != file_time(average))
+            save_average(host_object, shadow, average, backup=state.average_mtime_ns != file_time(average))
         save_whole(str(file), host_object.save, backup=True)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         why, mend = disk_errors.why(error), disk_errors.mend(error)
@@ -266,12 +260,9 @@ def _free_file(host: Host, kind: str, name: str) -> Path:
     plain = "".join(c for c in name if c.isalnum() or c in "._- ").strip()
     if name != plain or name.startswith(".") or not 0 < len(name) <= 100:
         raise RequestError(f"expected a name of 1 to 100 letters, digits and . _ -, got {name!r}")
-    folder = host.embeddings_dir() if kind == "embedding" else host.hypernetworks_dir()
-    file = Path(folder) / f"{name}.pt"
-    taken = host.embedding(name) is not None if kind == "embedding" else host.hypernetwork_file(name) is not None
-    if taken or file.exists():
-        article = "an" if kind == "embedding" else "a"
-        raise ConflictError(f"there is {article} {kind} {name!r} already: give the run another name")
+    file = Path(host.folder_of(kind)) / f"{name}.pt"
+    if kind_of(kind).find(host, name) is not None or file.exists():
+        raise ConflictError(f"there is {kind_of(kind).article} {kind} {name!r} already: give the run another name")
     return file
 
 
@@ -284,13 +275,7 @@ def _make(host: Host, snapshot: Snapshot, kind: str, name: str, file: Path, *, b
     trained = snapshot.trained
     if not trained or not all(t.is_floating_point() and torch.isfinite(t).all() for t in trained):
         raise RunStateError("trained: expected finite numbers")
-    if kind == "embedding":
-        if len(trained) != 1 or trained[0].ndim != 2 or not trained[0].numel():
-            raise RunStateError("trained: expected one list of vectors for an embedding")
-        (vec,) = trained
-        host_object = host.ti.Embedding(vec, name, snapshot.facts.step)
-    else:
-        host_object = _hypernetwork(host, snapshot, name)
+    host_object = kind_of(kind).make(host, snapshot, name)
     if backup and file.exists():
         vars(host_object).update(_checkpoint_of(host, kind, name, file))
     save_whole(str(file), host_object.save, backup=backup)
@@ -298,48 +283,7 @@ def _make(host: Host, snapshot: Snapshot, kind: str, name: str, file: Path, *, b
 
 def _checkpoint_of(host: Host, kind: str, name: str, file: Path) -> dict[str, Any]:
     """What the host's own file says of the checkpoint."""
-    if kind == "embedding":
-        host_object = host.embedding(name)
-    else:
-        host_object = host.hn.Hypernetwork()
-        with suppress(Exception):  # a damaged file gives way to a good one
-            host_object.load(str(file))
+    host_object = None
+    with suppress(Exception):  # a damaged file gives way to a good one
+        host_object = kind_of(kind).load(host, name, file)
     return {field: getattr(host_object, field) for field in ("sd_checkpoint", "sd_checkpoint_name") if hasattr(host_object, field)}
-
-
-def _hypernetwork(host: Host, snapshot: Snapshot, name: str) -> Any:
-    design = _design(snapshot)
-    try:
-        host_object = host.hn.Hypernetwork(name=name, **design)
-    except Exception as error:
-        raise RunStateError(f"the design of the hypernetwork cannot be made here: {error}") from error
-    restore(host_object.weights(), snapshot)
-    host_object.step, host_object.optimizer_name = snapshot.facts.step, snapshot.facts.optimizer
-    return host_object
-
-
-def _design(snapshot: Snapshot) -> dict[str, Any]:
-    """The design in a snapshot from outside: known names, plain values, and no larger than the weights that came with it."""
-    design = {name: value for name, value in snapshot.parts["extra"].items() if name != WHY}
-    if set(design) != {"enable_sizes", *DESIGN}:
-        raise RunStateError(f"extra: expected {', '.join(('enable_sizes', *DESIGN))}, found {', '.join(map(str, design))[:200]}")
-    sizes, layers, dropout = design["enable_sizes"], design["layer_structure"], design["dropout_structure"]
-    if not (_is_numbers(sizes, int) and _is_numbers(layers, (int, float)) and _is_numbers(dropout or [0], (int, float))):
-        raise RunStateError("extra: expected lists of numbers for enable_sizes, layer_structure and dropout_structure")
-    for name in ("activation_func", "weight_init"):
-        if not isinstance(design[name], (str, type(None))) or len(design[name] or "") > 40:
-            raise RunStateError(f"extra.{name}: expected a short text or nothing")
-    total = sum(tensor.numel() for tensor in snapshot.trained)
-    wanted = sum(2 * int(size * a) * int(size * b) for size in sizes for a, b in pairwise(layers))
-    if wanted > total:
-        raise RunStateError("extra: the design is wider than the weights that came with it")
-    widest = max((max(tensor.shape, default=0) for tensor in snapshot.trained), default=0)
-    if max(sizes) * max(layers) > widest or not all(layer > 0 for layer in layers):
-        raise RunStateError("extra: the design is wider than the weights that came with it")
-    return dict(design)
-
-
-def _is_numbers(value: Any, types: type | tuple[type, ...]) -> bool:
-    if not isinstance(value, list) or not 0 < len(value) <= 16:
-        return False
-    return all(isinstance(one, types) and not isinstance(one, bool) and -1e9 < one < 1e9 for one in value)  # type: ignore[operator]

@@ -32,6 +32,7 @@ from lib_lrsched.training.trial_session import TrialSession
 from . import in_progress, input_checks, preflight, profile_check, run_keeping, run_transfer, validation_images
 from .images import count_images, count_in_time
 from .in_progress import InProgress
+from .kinds import kind_of
 from .preflight_case import ERROR, WARNING, Case, Finding
 from .trial_runner import TrialRunner
 from .webui import Host, NoTraining
@@ -178,10 +179,7 @@ class Runtime:
         """The form of what the host has under a name now; None where there is nothing."""
         if isinstance(self.host, NoTraining):
             return None
-        if kind == "embedding":
-            return input_checks.known_embedding(self.host, name)
-        file = self.host.hypernetwork_file(name)
-        return None if file is None else self._known_file(kind, name, Path(file))
+        return kind_of(kind).known(self.host, self.store, name)
 
     def unfillable(self, kind: str | None, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> list[dict[str, Any]]:
         """As profile_check.unfillable()."""
@@ -283,18 +281,6 @@ class Runtime:
         if now is None or (resumed.state is not None and resumed.state.main_digest != now.digest):
             return 0
         return now.step if (resumed.step or 0) <= now.step else 0
-
-    def _known_file(self, kind: str, name: str, file: Path) -> Known | None:
-        """A hypernetwork is too large to be read for an answer: its file time says which saved form it is."""
-        try:
-            mtime_ns = file.stat().st_mtime_ns
-        except OSError:
-            return None
-        for state in self.store.runs():
-            for known in reversed(state.known):
-                if (state.kind, state.name, known.mtime_ns) == (kind, name, mtime_ns):
-                    return known
-        return Known(0, "", mtime_ns)
 
     def resumption_of(self, kind: str, name: str) -> tuple[Known | None, Resumption]:
         """What the host has under a name, and with which stored run and from which step its next training resumes."""

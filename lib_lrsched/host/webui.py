@@ -19,6 +19,7 @@ from lib_lrsched.training.host import Trainer
 from lib_lrsched.training.settings import Settings
 
 from .door import Door, is_this_machine
+from .kinds import kind_of
 from .webui_trainer import WebUITrainer
 
 
@@ -36,7 +37,7 @@ class Host:
         data_dir: folder for run state when the user set none.
         settings: the settings as they are now.
         read_image: decodes a file as the data set does, or raises.
-        reload: looks at the folder of a kind again.
+        reload_embeddings, reload_hypernetworks: look at their folder again.
         model_facts: what there is to know of the loaded model, as plain values: checkpoint, vae, clip_skip, precision.
         autocast: the context in which the host's data set encodes prompts.
         embedding_db: the embeddings: ``word_embeddings``, ``skipped_embeddings``, ``expected_shape``; None where there is none.
@@ -59,7 +60,8 @@ class Host:
     hypernetwork_file: Callable[[str], str | None]
     embeddings_dir: Callable[[], str]
     hypernetworks_dir: Callable[[], str]
-    reload: Callable[[str], None]
+    reload_embeddings: Callable[[], None]
+    reload_hypernetworks: Callable[[], None]
     data_dir: Path
     settings: Callable[[], Settings] = Settings
     read_image: Callable[[str], Any] | None = None
@@ -73,7 +75,7 @@ class Host:
 
     def folder_of(self, kind: str) -> str:
         """Where the host's final save of a kind goes."""
-        return self.embeddings_dir() if kind == "embedding" else self.hypernetworks_dir()
+        return kind_of(kind).folder(self)
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,9 @@ def find_webui(settings: Callable[[], Settings] = Settings) -> Host | NoTraining
         hypernetwork_file=lambda name: shared.hypernetworks.get(name),
         embeddings_dir=lambda: str(shared.cmd_opts.embeddings_dir),
         hypernetworks_dir=lambda: str(shared.cmd_opts.hypernetwork_dir),
-        reload=_reload, data_dir=data_dir, settings=settings, read_image=getattr(images, "read", None),
+        reload_embeddings=lambda: sd_hijack.model_hijack.embedding_db.load_textual_inversion_embeddings(force_reload=True),
+        reload_hypernetworks=lambda: shared.reload_hypernetworks(),
+        data_dir=data_dir, settings=settings, read_image=getattr(images, "read", None),
         autocast=devices.autocast, model_facts=_model_facts,
         embedding_db=lambda: sd_hijack.model_hijack.embedding_db, loaded_model=_loaded_model,
         replaced_unet=_replaced_unet, fast_attention=fast_attention(), trainer=WebUITrainer(),
@@ -182,15 +186,6 @@ def _model_facts() -> dict[str, Any]:
         "checkpoint": getattr(info, "shorthash", None) or getattr(info, "name", None), "vae": None if vae is None else str(vae),
         "clip_skip": getattr(shared.opts, "CLIP_stop_at_last_layers", None), "precision": str(getattr(devices, "dtype_unet", None)),
     }
-
-
-def _reload(kind: str) -> None:
-    from modules import sd_hijack, shared
-
-    if kind == "embedding":
-        sd_hijack.model_hijack.embedding_db.load_textual_inversion_embeddings(force_reload=True)
-    else:
-        shared.reload_hypernetworks()
 
 
 def _modules() -> tuple[list[ModuleType], str]:

@@ -14,6 +14,8 @@ from typing import Any
 
 from lib_lrsched.training.host import Sample
 
+from .kinds import kind_of
+
 RATES = {"embedding": "0.005", "hypernetwork": "0.00001"}
 
 TAB: Mapping[str, Any] = {
@@ -71,7 +73,7 @@ class WebUITrainer:
         from modules.hypernetworks import ui as hypernetworks
         from modules.textual_inversion import ui as textual_inversion
 
-        press = textual_inversion.train_embedding if kind == "embedding" else hypernetworks.train_hypernetwork
+        press = kind_of(kind).train_function(textual_inversion, hypernetworks)
         applied = shared.loaded_hypernetworks
         try:
             press(*arguments.values())
@@ -81,16 +83,13 @@ class WebUITrainer:
     def draw(self, kind: str, host_object: Any, sample: Sample) -> bytes | None:
         from modules import devices, shared
 
-        parts = [shared.sd_model.first_stage_model, *([shared.sd_model.cond_stage_model] if kind == "hypernetwork" else [])]
+        parts = [getattr(shared.sd_model, name) for name in kind_of(kind).unloaded]
         for part in parts:
             part.to(devices.device)
-        if kind == "hypernetwork":
-            host_object.eval()
         try:
-            return _drawn(sample)
+            with kind_of(kind).drawing(host_object):
+                return _drawn(sample)
         finally:
-            if kind == "hypernetwork":
-                host_object.train()
             if shared.opts.unload_models_when_training:
                 for part in parts:
                     part.to(devices.cpu)
@@ -100,7 +99,7 @@ def _train_of(kind: str) -> Callable[..., Any]:
     from modules.hypernetworks import hypernetwork
     from modules.textual_inversion import textual_inversion
 
-    return textual_inversion.train_embedding if kind == "embedding" else hypernetwork.train_hypernetwork  # type: ignore[no-any-return]
+    return kind_of(kind).train_function(textual_inversion, hypernetwork)
 
 
 def _drawn(sample: Sample) -> bytes | None:

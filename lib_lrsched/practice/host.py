@@ -29,7 +29,8 @@ def practice_host(root: str | Path, settings: Callable[[], Settings] = Settings)
         hypernetwork_file=lambda name: shared.hypernetworks.get(name),
         embeddings_dir=lambda: str(shared.cmd_opts.embeddings_dir),
         hypernetworks_dir=lambda: str(shared.cmd_opts.hypernetwork_dir),
-        reload=_reload,
+        reload_embeddings=lambda: sd_hijack.model_hijack.embedding_db.load_textual_inversion_embeddings(force_reload=True),
+        reload_hypernetworks=lambda: shared.reload_hypernetworks(),
         model_facts=lambda: {"checkpoint": shared.select_checkpoint().shorthash},
         embedding_db=lambda: sd_hijack.model_hijack.embedding_db,
         fast_attention=FAST_ATTENTION,
@@ -37,11 +38,3 @@ def practice_host(root: str | Path, settings: Callable[[], Settings] = Settings)
         settings=settings,
         trainer=PracticeTrainer(),
     )
-
-
-def _reload(kind: str) -> None:
-    """Looks at the folder of a kind again."""
-    if kind == "embedding":
-        sd_hijack.model_hijack.embedding_db.load_textual_inversion_embeddings(force_reload=True)
-    else:
-        shared.reload_hypernetworks()

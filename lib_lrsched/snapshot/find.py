@@ -164,9 +164,9 @@ def restore(tensors: Sequence[Tensor], snapshot: Snapshot) -> None:
             tensor.copy_(saved)
 
 
-def trained_tensors(kind: str, host_object: Any) -> list[Tensor]:
-    """What an embedding or a hypernetwork of the host's trains."""
-    return [host_object.vec] if kind == "embedding" else list(host_object.weights())
+def trained_tensors(host_object: Any) -> list[Tensor]:
+    """What is trained of an embedding of the host's, which has ``vec``, or of a hypernetwork, which has ``weights()``."""
+    return [host_object.vec] if hasattr(host_object, "vec") else list(host_object.weights())
 
 
 def _shapes(tensors: Sequence[Tensor]) -> str:

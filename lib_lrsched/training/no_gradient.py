@@ -58,9 +58,9 @@ def why_not(kind: str, name: str, names: Iterable[str]) -> str:
     """Why the gradient may be 0.
 
     Args:
-        names: of all embeddings that prompts may name.
+        names: of all embeddings that prompts may name, if it is one of them.
     """
-    same_words = same_words_as(name, names) if kind == "embedding" else []
+    same_words = same_words_as(name, names)
     if same_words:
         return shared_words(name, same_words)
     return f"Either {WHY[kind]}"

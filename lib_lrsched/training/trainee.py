@@ -40,6 +40,10 @@ class Trainee(Protocol):
     is_saved_in_loop: bool
     """Whether the host's final save comes before the end of the loop is told; else it comes after."""
 
+    @property
+    def step(self) -> int:
+        """Updates in it, as the host counts them; only while ``host_object`` is known."""
+
     def take(self, frame: Mapping[str, Any]) -> None:
         """The host's object, from the locals of its train function."""
 
@@ -111,24 +115,28 @@ class EmbeddingTrainee:
         self.name = name
         self.host_object: Any = None
 
+    @property
+    def step(self) -> int:
+        return self.host_object.step or 0
+
     def take(self, frame: Mapping[str, Any]) -> None:
         self.host_object = frame.get("embedding")
 
     def tensors(self) -> list[Tensor]:
-        return [] if self.host_object is None else [self.host_object.vec]
+        return [] if self.host_object is None else find.trained_tensors(self.host_object)
 
     def vectors(self) -> Tensor | None:
         return None if self.host_object is None else self.host_object.vec  # type: ignore[no-any-return]
 
     def known(self, *, is_ahead_of: str | None) -> Known:  # noqa: ARG002 the host checks its file again
         file = embedding_file(self.host_object, self._host.folder_of(self.kind), self.name)
-        return Known(self.host_object.step or 0, step_hook.digest([self.host_object.vec]), file_time(file))
+        return Known(self.step, step_hook.digest(self.tensors()), file_time(file))
 
     def design(self) -> dict[str, Any]:
         return {}
 
     def put_back(self, snapshot: Snapshot, host_object: Any) -> None:
-        find.restore([host_object.vec], snapshot)
+        find.restore(find.trained_tensors(host_object), snapshot)
         host_object.step = snapshot.facts.step
 
     @contextmanager
@@ -190,19 +198,23 @@ class HypernetworkTrainee:
         self.name = name
         self.host_object: Any = None
 
+    @property
+    def step(self) -> int:
+        return self.host_object.step or 0
+
     def take(self, frame: Mapping[str, Any]) -> None:
         self.host_object = frame.get("hypernetwork")
 
     def tensors(self) -> list[Tensor]:
-        return [] if self.host_object is None else list(self.host_object.weights())
+        return [] if self.host_object is None else find.trained_tensors(self.host_object)
 
     def vectors(self) -> Tensor | None:
         return None
 
     def known(self, *, is_ahead_of: str | None) -> Known:
         file = self._host.hypernetwork_file(self.name)
-        digest, file_ns = step_hook.digest(self.host_object.weights()), file_time(Path(file) if file else None)
-        known = Known(self.host_object.step or 0, digest, file_ns)
+        digest, file_ns = step_hook.digest(self.tensors()), file_time(Path(file) if file else None)
+        known = Known(self.step, digest, file_ns)
         return known if is_ahead_of is None or is_ahead_of == known.digest else replace(known, mtime_ns=0)
 
     def design(self) -> dict[str, Any]:
@@ -210,7 +222,7 @@ class HypernetworkTrainee:
         return {"enable_sizes": sizes, **{name: getattr(self.host_object, name, None) for name in DESIGN}}
 
     def put_back(self, snapshot: Snapshot, host_object: Any) -> None:
-        find.restore(list(host_object.weights()), snapshot)
+        find.restore(find.trained_tensors(host_object), snapshot)
         host_object.step = snapshot.facts.step
         host_object.optimizer_name, host_object.optimizer_state_dict = snapshot.facts.optimizer, None
 

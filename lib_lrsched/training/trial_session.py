@@ -205,21 +205,21 @@ class TrialSession:
         with Held():
             kept, self._kept = self._kept, None
             if kept is not None:
-                _put_back(self.run.request.kind, *kept)
+                _put_back(*kept)
             generators.put(self._draws)
         self._trainee.host_object = self._snapshot = None
 
     def _keep(self, host_object: Any) -> None:
         if self._kept is not None or host_object is None:
             return
-        tensors: Sequence[Tensor] = find.trained_tensors(self.run.request.kind, host_object)
+        tensors: Sequence[Tensor] = find.trained_tensors(host_object)
         beside = {name: getattr(host_object, name) for name in ("step", *BESIDE) if hasattr(host_object, name)}
         self._kept = host_object, [one.detach().clone() for one in tensors], [one.requires_grad for one in tensors], beside
 
 
-def _put_back(kind: str, host_object: Any, weights: Sequence[Tensor], flags: Sequence[bool], beside: Mapping[str, Any]) -> None:
+def _put_back(host_object: Any, weights: Sequence[Tensor], flags: Sequence[bool], beside: Mapping[str, Any]) -> None:
     with torch.no_grad():
-        for tensor, kept, flag in zip(find.trained_tensors(kind, host_object), weights, flags, strict=True):
+        for tensor, kept, flag in zip(find.trained_tensors(host_object), weights, flags, strict=True):
             tensor.copy_(kept)
             tensor.requires_grad_(flag)
             tensor.grad = None

@@ -35,7 +35,7 @@ class RateByTimestep(Callback):
         self._factors = factors(plan_factors(self._text, timesteps_of(model)))
 
     def before_forward(self, batch: Batch) -> None:  # noqa: ARG002
-        step = self._session.trainee.host_object.step or 0
+        step = self._session.trainee.step
         if step != self._step:
             self._step, self._timesteps = step, []
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lib_lrsched.optimizer import step_hook
 from lib_lrsched.optimizer.codec import is_finite
+from lib_lrsched.snapshot.find import trained_tensors
 from lib_lrsched.storage import disk_errors
 from lib_lrsched.storage.history import COPY
 from lib_lrsched.storage.model_files import OPTIM, file_time, has_backup, rename_copy, save_whole
@@ -210,8 +211,3 @@ class FileSaving(Callback):
 
     def _is_main(self, filename: str) -> bool:
         return Path(filename).absolute().parent == Path(self._session.host.folder_of(self._session.trainee.kind)).absolute()
-
-
-def trained_tensors(host_object: Any) -> list[Tensor]:
-    """What an embedding or a hypernetwork of the host's trains."""
-    return [host_object.vec] if hasattr(host_object, "vec") else list(host_object.weights())

@@ -55,7 +55,7 @@ class Progress(Callback):
         self._is_on = self._every > 0 and session.can_compare
 
     def before_forward(self, batch: Batch) -> None:
-        step = self._session.trainee.host_object.step or 0
+        step = self._session.trainee.step
         if step != self._step:
             self._step, self._pairs = step, []
             self._is_due = self._is_on and (step % self._every == 0 or self._session.run.planned.is_range_test(step))

@@ -45,6 +45,6 @@ class PutBack(Callback):
         found = range_test_of(run.state(), run.history)
         suggested = None if found is None else found.answer.suggested
         rate = "no rate is suggested" if suggested is None else f"the suggested rate is {suggested:g}"
-        reporter.tell(f"{trainee.name} is what it was before the range test, at step {trainee.host_object.step or 0}; {rate}")
+        reporter.tell(f"{trainee.name} is what it was before the range test, at step {trainee.step}; {rate}")
         if found is not None:
             run.note(found.answer.why)

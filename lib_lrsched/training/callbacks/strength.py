@@ -24,7 +24,7 @@ class Strength(Callback):
         self._size = 1
 
     def after_forward(self, batch: Batch) -> None:  # noqa: ARG002 the weights alone matter
-        step = self._session.trainee.host_object.step or 0
+        step = self._session.trainee.step
         if step == self._step:
             return  # another micro-batch of the same update
         self._step, self._measured = step, None

@@ -50,7 +50,7 @@ class TimestepLosses(Callback):
 
     def before_forward(self, batch: Batch) -> None:
         batch.keeps_sample_losses = batch.keeps_sample_losses or len(batch.timesteps) > 1
-        step = self._session.trainee.host_object.step or 0
+        step = self._session.trainee.step
         if step != self._step:
             self._step, self._samples, self._compared = step, [], []
 

@@ -66,13 +66,13 @@ def averaged(parts: Mapping[str, Any]) -> list[Tensor] | None:
     return found if all(one.is_floating_point() for one in found) and is_finite(found) else None
 
 
-def save_average(kind: str, host_object: Any, shadow: Sequence[Tensor], path: Path, *, backup: bool) -> None:
+def save_average(host_object: Any, shadow: Sequence[Tensor], path: Path, *, backup: bool) -> None:
     """Writes a file of the host's object with these weights, under the file's name, by the object's own method.
 
     Raises:
         OSError, RuntimeError: what was there is as it was.
     """
-    with standing_in(find.trained_tensors(kind, host_object), shadow), _named(host_object, path.stem):
+    with standing_in(find.trained_tensors(host_object), shadow), _named(host_object, path.stem):
         save_whole(str(path), host_object.save, backup=backup)
 
 
@@ -148,7 +148,7 @@ class WeightAverage(Callback):
             return
         try:
             is_own = session.run.has_written_average(file_time(path))
-            save_average(session.trainee.kind, save.host_object, self._shadow, path, backup=is_main and not is_own)
+            save_average(save.host_object, self._shadow, path, backup=is_main and not is_own)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
             session.reporter.tell(f"the average {path.name} cannot be saved: {disk_errors.why(error)}")
             return
