@@ -367,7 +367,7 @@ class Session:
 
     def _finish(self, others: Iterable[Session], broken_by: BaseException | None) -> Outcome:
         protect, trainee = self.reporter.protect, self.trainee
-        self.history.flush()
+        protect(self.history.flush)
         if self.rate_and_clip.hook is not None:
             protect(self.settle)
             protect(self.write_last)

@@ -31,7 +31,9 @@ from lib_lrsched.snapshot import snapshot  # noqa: E402
 from lib_lrsched.training._interrupts import Held  # noqa: E402
 from lib_lrsched.training.callback import Callback, Callbacks  # noqa: E402
 from lib_lrsched.training.callbacks.guard import Guard  # noqa: E402
+from lib_lrsched.training.callbacks.rate_and_clip import RateAndClip  # noqa: E402
 from lib_lrsched.training.reporter import Reporter  # noqa: E402
+from lib_lrsched.training.run import TrainingRun  # noqa: E402
 
 TEXT = "warmup(0.01):4, cosine(0.01, 0.001)"
 NOT_EXACT = "weights and step are restored, but the run is not exact (see above)"
@@ -329,6 +331,35 @@ def test_bookkeeping_that_failed_is_not_called_exact(ground, kind, monkeypatch, 
     ground.train(kind, TEXT, 16)
     assert NOT_EXACT in events(ground)
     assert "a hook failed in the previous training: Guard" in events(ground)
+
+
+@both_kinds
+def test_a_history_that_failed_keeps_nothing_else_from_the_end(ground, kind, monkeypatch, capsys):
+    """The update that it failed at is recorded once more when the loop is over, and that fails too."""
+    ground.install(autosave_every=50)
+    ground.create(kind, NAME)
+    look, record, let_go, freed = TrainingRun.look, TrainingRun.record, RateAndClip.let_go, []
+
+    def looked(self: TrainingRun, step: int, *measured: Any) -> None:
+        if step == 7:
+            raise ValueError("the loss cannot be looked at")
+        look(self, step, *measured)
+
+    def recorded(self: TrainingRun, step: int, *row: Any, **measured: Any) -> None:
+        if step == 7:
+            raise ValueError("the row cannot be recorded")
+        record(self, step, *row, **measured)
+
+    monkeypatch.setattr(TrainingRun, "look", looked)
+    monkeypatch.setattr(TrainingRun, "record", recorded)
+    monkeypatch.setattr(RateAndClip, "let_go", lambda self: freed.append(self.hook) or let_go(self))
+    ground.train(kind, TEXT, 16)
+    (run,) = ground.runs()
+    assert (run.state, len(freed)) == ("finished", 1)
+    assert newest(ground).facts.step == 16, "the last snapshot is that of the end"
+    told = "; ".join(events(ground))
+    assert "the loss cannot be looked at" in told, "in the loop"
+    assert "the row cannot be recorded" in told, "when it was over"
 
 
 def test_a_part_that_a_snapshot_has_no_place_for_is_a_failure():
