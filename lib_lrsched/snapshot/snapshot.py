@@ -85,8 +85,13 @@ epoch, the state of shapes that look at the loss, the guard's state, the measure
 the averages by timestep, the best look of validation, the average of the weights, the place among the evenly spread timesteps, and
 what it takes to create the trained object again."""
 
-ADDED = ("progress", "norm_limit", "timesteps", "validation", "average", "spread")
-"""Parts that snapshots of an earlier version lack; they mean None."""
+FIRST = ("trained", "optimizer", "scaler", "random", "order", "watch", "guard", "extra")
+"""Parts that all snapshots have. Those of an earlier version may lack the others, which then are None."""
+
+
+def optional_parts() -> dict[str, None]:
+    """The parts that a snapshot may lack, as None: those of callbacks, for one that is not there has none."""
+    return {name: None for name, types in PARTS.items() if type(None) in types}
 
 
 @dataclass(frozen=True)
@@ -250,7 +255,7 @@ def _parts(data: Any, tensors: Mapping[str, Tensor], path: Path) -> dict[str, An
         raise RunStateError("parts: expected an object", path)
     found: dict[str, Any] = {}
     for name, types in PARTS.items():
-        if name not in data and name in ADDED:
+        if name not in data and name not in FIRST:
             found[name] = None
             continue
         if name not in data:

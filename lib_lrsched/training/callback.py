@@ -30,7 +30,7 @@ from typing import Any, NamedTuple, Protocol
 from torch import Tensor
 
 from lib_lrsched.optimizer.step_hook import Clipped
-from lib_lrsched.snapshot.snapshot import PARTS
+from lib_lrsched.snapshot.snapshot import optional_parts
 
 from .host import Host
 from .loss_seam import Batch
@@ -190,6 +190,9 @@ class Callback:
 
     on_failure = OBSERVER
 
+    rehearses_anew = False
+    """Whether a range test that is the whole text begins without what a snapshot has of it."""
+
     def on_start(self, session: Training) -> None:
         """The first update is about to be made."""
 
@@ -227,7 +230,7 @@ class Callback:
         """The loop is over."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What of it belongs into a snapshot: parts by their names in snapshot.PARTS, and no others."""
+        """What of it belongs into a snapshot: parts by their names in snapshot.PARTS, and no others. Its tensors are copied."""
         return {}
 
     def load_state_dict(self, parts: Mapping[str, Any]) -> None:
@@ -273,12 +276,12 @@ class Callbacks:
                 self._failed(callback, error)
 
     def state_dict(self) -> dict[str, Any]:
-        """The parts of all of them."""
+        """The parts of all of them; a snapshot has None for those of the others."""
         parts: dict[str, Any] = {}
         for callback in self.active:
             own = callback.state_dict()
-            unknown = own.keys() - PARTS.keys()
-            assert not unknown, f"{type(callback).__name__}: without a place in snapshot.PARTS it would not be written: {unknown}"
+            unknown = own.keys() - optional_parts().keys()
+            assert not unknown, f"{type(callback).__name__}: without a place in snapshot.PARTS that may be None: {unknown}"
             parts |= own
         return parts
 

@@ -341,8 +341,7 @@ class Session:
         """What the run, the callbacks and the trainee add to a snapshot."""
         why = self.why_not_exact or self.callbacks.failed
         extra = {**self.trainee.design(), **({WHY: why} if why else {})}
-        off = dict.fromkeys(("guard", "progress", "norm_limit", "timesteps", "validation", "average", "spread"))
-        return {"watch": self.run.watch, **off, **self.callbacks.state_dict(), "extra": extra}
+        return {"watch": self.run.watch, **self.callbacks.state_dict(), "extra": extra}
 
     # The end ------------------------------------------------------------------------------------
 
@@ -537,13 +536,12 @@ class Session:
         snapshot = self.snapshots.snapshot
         if snapshot is None:
             return
-        parts = snapshot.parts
-        if self.run.is_rehearsal:  # it is compared with what it starts from itself
-            parts = {**parts, "progress": None, "timesteps": None}
         for callback in self.callbacks.active:
+            if self.run.is_rehearsal and callback.rehearses_anew:
+                continue
             try:
-                callback.load_state_dict(parts)
-            except ValueError as error:  # noqa: PERF203 each says for itself what it does instead
+                callback.load_state_dict(snapshot.parts)
+            except ValueError as error:  # each says for itself what it does instead
                 self.snapshots.messages.append(str(error))
             except Exception as error:  # noqa: BLE001 the others have theirs to load
                 self.reporter.failed(error)

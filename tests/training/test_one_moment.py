@@ -28,6 +28,7 @@ from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import sd_hijack, service, shared, textual_inversion  # noqa: E402
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork  # noqa: E402
 from lib_lrsched.snapshot import snapshot  # noqa: E402
+from lib_lrsched.training import session  # noqa: E402
 from lib_lrsched.training._interrupts import Held  # noqa: E402
 from lib_lrsched.training.callback import Callback, Callbacks  # noqa: E402
 from lib_lrsched.training.callbacks.guard import Guard  # noqa: E402
@@ -369,8 +370,51 @@ def test_a_part_that_a_snapshot_has_no_place_for_is_a_failure():
         def state_dict(self) -> dict[str, Any]:
             return {"watch": None, "seen": 1}
 
-    with pytest.raises(AssertionError, match=r"Forgetful: .* would not be written: {'seen'}"):
+    with pytest.raises(AssertionError, match=r"Forgetful: without a place in snapshot.PARTS .*: {'seen'}"):
         Callbacks([Forgetful()], Reporter(None, None), print).state_dict()
+
+
+class Counting(Callback):
+    """Counts updates in a tensor that it changes in place."""
+
+    def __init__(self) -> None:
+        self.count, self.found = torch.zeros(()), []
+
+    def after_step(self) -> None:
+        self.count += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": {"count": self.count}}
+
+    def load_state_dict(self, parts: Any) -> None:
+        self.found.append(parts["seen"])
+
+    on_rollback = load_state_dict
+
+
+def test_the_state_of_a_new_callback_takes_a_line_in_the_list_of_parts(ground, monkeypatch, capsys):
+    """It is written, read, copied, and None where it is not there: in an older version's snapshot, and where it is off."""
+    ground.install(autosave_every=50)
+    ground.create("embedding", NAME)
+
+    def part_after(steps: int, *callbacks: Callback) -> Any:
+        monkeypatch.setattr(session, "that_change_updates", lambda *_: list(callbacks))
+        ground.train("embedding", TEXT, steps)
+        assert newest(ground).facts.step == steps
+        return newest(ground).parts.get("seen")
+
+    assert part_after(4) is None
+    monkeypatch.setitem(snapshot.PARTS, "seen", (dict, type(None)))
+    older, resumed, broken = Counting(), Counting(), Counting()
+    assert part_after(8, older) == {"count": 4}
+    assert older.found == [None]
+    assert part_after(12, resumed) == {"count": 4}
+    assert resumed.found == [{"count": 4}]
+    assert part_after(16) is None
+    break_step(monkeypatch, 7, before)
+    monkeypatch.setattr(session, "that_change_updates", lambda *_: [broken])
+    ground.train("embedding", TEXT, 32)
+    assert (broken.count, broken.found) == (6, [None, {"count": 0}]), "the state of the start is as it was then"
 
 
 # A save that fails ------------------------------------------------------------------------------

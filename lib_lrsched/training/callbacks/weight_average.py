@@ -123,7 +123,6 @@ class WeightAverage(Callback):
         self._shadow = []
 
     def state_dict(self) -> dict[str, Any]:
-        """The shadow itself: whoever keeps it copies it."""
         return {"average": {"updates": self._count, "shadow": self._shadow} if self._shadow else None}
 
     def load_state_dict(self, parts: Mapping[str, Any]) -> None:
