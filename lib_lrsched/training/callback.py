@@ -16,13 +16,15 @@
     on_image(image)                         the host has saved a preview image
     on_end(outcome)                         however the loop ended
 
-A callback knows the session's public face and no other callback. To add one: a file in callbacks/, a class with the methods
-that it needs, a line in Session.
+A callback knows the session's public face and no other callback: what one has for others it enters there, or on the batch or the
+update that passes. To add one: a file in callbacks/, a class with the methods that it needs, a line in Session, and one in
+snapshot.PARTS where it has a state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -42,6 +44,9 @@ EVENTS = (
     "on_start", "before_forward", "after_forward", "before_clip", "before_step", "after_step", "on_update", "on_rollback",
     "before_save", "on_save", "on_image", "on_end",
 )
+
+InPlace = Callable[[], AbstractContextManager[None]]
+"""Within it other weights stand in the place of what is trained."""
 
 OBSERVER = "observer"
 """A callback that only looks on: when it fails it is switched off, and training continues."""
@@ -125,6 +130,9 @@ class Training(Protocol):
         scaler: the loop's GradScaler, or None.
         start: what the run started from, on the device; None where it is not known, or of no use.
         why_not_exact: why a snapshot of this training cannot be resumed exactly; empty where it can.
+        is_frozen: nothing but what is trained asks for gradients. The callback that sees to it says so, in on_start.
+        other_weights: that are kept beside what is trained; a callback enters them in on_start. Validation measures them for the
+            history's column ``validation_NAME``.
     """
 
     host: Host
@@ -136,6 +144,8 @@ class Training(Protocol):
     scaler: Any
     start: list[Tensor] | None
     why_not_exact: str
+    is_frozen: bool
+    other_weights: dict[str, InPlace]
 
     def attach(self, optimizer: Any) -> None:
         """The optimizer of the loop is known: at the first apply()."""

@@ -20,7 +20,7 @@ What each callback does is in callbacks/, when it is called in callback.py.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from . import _data_faults
 from ._interrupts import Held
 from ._option_callbacks import that_change_updates
 from ._run_start import drop_foreign_state, find_start
-from .callback import Callback, Callbacks, Outcome, PreviewImage, Save, Update
+from .callback import Callback, Callbacks, InPlace, Outcome, PreviewImage, Save, Update
 from .callbacks.file_saving import FileSaving
 from .callbacks.folder_watch import FolderWatch
 from .callbacks.freezing import Freezing
@@ -75,11 +75,11 @@ class Session:
         checks: what the host's side looks at.
         snapshot: what to resume from, or None.
         warnings: found when the inputs were checked; said when the loop starts.
-        host_callbacks: of the host's own, given whether the model is frozen; they come right behind the freezing.
+        host_callbacks: of the host's own; they come right behind the freezing.
     """
 
     def __init__(self, host: Host, run: TrainingRun, checks: Checks, snapshot: Snapshot | None = None,
-                 warnings: Sequence[str] = (), host_callbacks: Callable[[Freezing], list[Callback]] = lambda _: []) -> None:
+                 warnings: Sequence[str] = (), host_callbacks: Sequence[Callback] = ()) -> None:
         self.host = host
         self.run = run
         self.reporter = Reporter(host, run)
@@ -92,7 +92,8 @@ class Session:
         self.pid = os.getpid()  # a forked child has its parent's sessions in memory, and they are not its own
         self.newest_progress: float | None = None  # of the last update; None where that was not measured
         self.tensorboard_writer: Any = None  # the host's, where it uses one
-        self.is_restored = self.has_begun = self.has_ended = False
+        self.is_restored = self.has_begun = self.has_ended = self.is_frozen = False
+        self.other_weights: dict[str, InPlace] = {}
         self.held = Held()
         self._checks = checks
         self._warnings = list(warnings)
@@ -113,14 +114,12 @@ class Session:
         when = When(0, 0.0) if is_rehearsal else When(settings.autosave_every, settings.autosave_minutes)
         self.snapshots = Snapshots(self, when, snapshot)
         self.file_saving = FileSaving(self, self._checks)
-        freezing = Freezing()
-        self._average = average = WeightAverage(self, options.ema) if options.ema > 0 else None
-        beside = {} if average is None else {"ema": average.in_place}
-        self._validation = Validation(self, self._checks, options, beside) if options.validate_every else None
+        self._average = WeightAverage(self, options.ema) if options.ema > 0 else None
+        self._validation = Validation(self, self._checks, options) if options.validate_every else None
         put_back = [PutBack(self)] if is_rehearsal else []
         self.callbacks = Callbacks(
-            [freezing, *self._host_callbacks(freezing), self.rate_and_clip, *that_change_updates(self, options),
-             *filter(None, [average]), Progress(self, options.progress_every), TimestepLosses(self), Strength(self),
+            [Freezing(), *self._host_callbacks, self.rate_and_clip, *that_change_updates(self, options),
+             *filter(None, [self._average]), Progress(self, options.progress_every), TimestepLosses(self), Strength(self),
              *filter(None, [self._validation]), self.history, self.guard, self.snapshots, self.file_saving, FolderWatch(),
              RecordImages(self), *put_back],
             self.reporter, self.give_up,

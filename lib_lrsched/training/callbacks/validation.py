@@ -11,7 +11,7 @@ copy NAME-best in the log folder, and as a snapshot that rotation leaves alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -25,7 +25,7 @@ from lib_lrsched.snapshot import validation_set
 from lib_lrsched.snapshot.validation_set import MOST, ValidationSet
 from lib_lrsched.storage import disk_errors
 from lib_lrsched.storage.history_row import rounded
-from lib_lrsched.training.callback import Callback, Training, Update
+from lib_lrsched.training.callback import Callback, InPlace, Training, Update
 from lib_lrsched.training.host import Checks
 from lib_lrsched.training.options import Options
 
@@ -33,9 +33,6 @@ from ._band_rules import BANDS, band_of
 
 Encode = Callable[[str], Tensor]
 """The context [T, D] of a prompt, on the CPU."""
-
-InPlace = Callable[[], AbstractContextManager[None]]
-"""Within it other weights stand in the place of what is trained."""
 
 
 class Best(NamedTuple):
@@ -61,12 +58,11 @@ class Validation(Callback):
     Args:
         checks: knows the images, and saves copies.
         options: of the run; ``validate_every`` is above 0.
-        beside: weights that are measured too, by the end of their column's name.
     """
 
-    def __init__(self, session: Training, checks: Checks, options: Options, beside: Mapping[str, InPlace]) -> None:
+    def __init__(self, session: Training, checks: Checks, options: Options) -> None:
         self._session, self._checks = session, checks
-        self._every, self._stop_after, self._beside = options.validate_every, options.stop_after, beside
+        self._every, self._stop_after = options.validate_every, options.stop_after
         self._set: ValidationSet | None = None
         self._noise: list[Tensor] = []
         self._prompts: list[str] = []
@@ -160,7 +156,7 @@ class Validation(Callback):
         before = made.baseline.double().tolist()
         shares = self._shares(made, before, nullcontext)
         update.measured |= {name: share if isfinite(share) else None for name, share in shares.items()}
-        for name, in_place in self._beside.items():
+        for name, in_place in self._session.other_weights.items():
             share = self._shares(made, before, in_place)["validation"]
             update.measured[f"validation_{name}"] = share if isfinite(share) else None
         self._judge(update, shares["validation"], step)

@@ -86,8 +86,11 @@ class WeightAverage(Callback):
         self._count = 0  # updates that are in it
 
     def on_start(self, session: Training) -> None:
-        if self._shadow:
-            return
+        if not self._shadow:
+            self._begin(session)
+        session.other_weights["ema"] = self.in_place
+
+    def _begin(self, session: Training) -> None:
         self._shadow = [tensor.detach().to(_type_of(tensor), copy=True) for tensor in session.trainee.tensors()]
         if not session.run.is_at_start:
             session.reporter.tell(f"the average of the weights starts at step {session.initial_step}: there was none before")
