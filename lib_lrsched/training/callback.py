@@ -1,5 +1,6 @@
 """The callbacks of a training: independent parts around a small core, called in a fixed order.
 
+    on_data(data, arguments, encode)        the host has made its data set, and its encoders are at hand
     session.begin()                         the host's loop starts
     at the first apply():
         on_start(session)                   what is trained, its optimizer and its data are there
@@ -15,6 +16,7 @@
     on_save(save)                           the host writes what is trained
     on_image(image)                         the host has saved a preview image
     on_end(outcome)                         however the loop ended
+    on_forget()                             nothing more is saved: the tensors that are held can go
 
 A callback knows the session's public face and no other callback: what one has for others it enters there, or on the batch or the
 update that passes. To add one: a file in callbacks/, a class with the methods that it needs, a line in Session, and one in
@@ -32,6 +34,7 @@ from typing import Any, NamedTuple, Protocol
 from torch import Tensor
 
 from lib_lrsched.optimizer.step_hook import Clipped
+from lib_lrsched.snapshot.data_set import Encode
 from lib_lrsched.snapshot.snapshot import optional_parts
 
 from .host import Host
@@ -41,8 +44,8 @@ from .run import TrainingRun
 from .trainee import Trainee
 
 EVENTS = (
-    "on_start", "before_forward", "after_forward", "before_clip", "before_step", "after_step", "on_update", "on_rollback",
-    "before_save", "on_save", "on_image", "on_end",
+    "on_data", "on_start", "before_forward", "after_forward", "before_clip", "before_step", "after_step", "on_update",
+    "on_rollback", "before_save", "on_save", "on_image", "on_end", "on_forget",
 )
 
 InPlace = Callable[[], AbstractContextManager[None]]
@@ -203,6 +206,9 @@ class Callback:
     rehearses_anew = False
     """Whether a range test that is the whole text begins without what a snapshot has of it."""
 
+    def on_data(self, data: Any, arguments: Mapping[str, Any], encode: Encode) -> None:
+        """The host has made its data set, with these arguments; the loop has not begun. ``encode``: by the text encoder."""
+
     def on_start(self, session: Training) -> None:
         """The first update is about to be made."""
 
@@ -239,6 +245,9 @@ class Callback:
     def on_end(self, outcome: Outcome) -> None:
         """The loop is over."""
 
+    def on_forget(self) -> None:
+        """The host has saved for the last time: what is held of what was trained can go. Also told to one that was switched off."""
+
     def state_dict(self) -> dict[str, Any]:
         """What of it belongs into a snapshot: parts by their names in snapshot.PARTS, and no others. Its tensors are copied."""
         return {}
@@ -260,6 +269,7 @@ class Callbacks:
 
     def __init__(self, callbacks: Iterable[Callback], reporter: Reporter, stop: Callable[[str], None]) -> None:
         self.active = list(callbacks)
+        self._all = tuple(self.active)
         self.failed = ""
         self._reporter = reporter
         self._stop = stop
@@ -270,7 +280,8 @@ class Callbacks:
         """Who overrides what: an event costs nothing for those that it does not concern."""
         for event in EVENTS:
             default = getattr(Callback, event)
-            concerned = (one for one in self.active if getattr(type(one), event) is not default)
+            ones = self._all if event == "on_forget" else self.active
+            concerned = (one for one in ones if getattr(type(one), event) is not default)
             self._by_event[event] = tuple((one, getattr(one, event)) for one in concerned)
 
     def are_told(self, event: str) -> bool:
@@ -300,7 +311,7 @@ class Callbacks:
         self._reporter.failed(error)
         self.failed = self.failed or f"a hook failed in the previous training: {name}"
         if callback.on_failure == OBSERVER:
-            self.active.remove(callback)
+            self.active = [one for one in self.active if one is not callback]
             self._sort()
         elif callback.on_failure == ESSENTIAL:
             self._stop(f"{name} failed, and training cannot continue as requested; the traceback is on the console")

@@ -3,7 +3,7 @@
 The seams of host/hooks.py call, in this order:
 
     session.construct(text, step, frame)      -> the schedulers that the loop gets; exceptions reach the user
-    session.check_data(data), data_made(...)     the host has made its data set
+    session.check_data(data), data_made(...)  the host has made its data set              -> callbacks.on_data
     session.begin()                           the loop starts; from here on nothing is raised into it
     session.attach(optimizer)                 at the first apply()                        -> callbacks.on_start
     for each update:
@@ -13,6 +13,7 @@ The seams of host/hooks.py call, in this order:
         session.updated(steps_done, values)   write_loss                                  -> callbacks.on_update
     session.file_saving.save(...)             the host writes what is trained             -> callbacks.before_save, on_save
     session.loop_ended(...)                   however it ended                            -> callbacks.on_end
+    session.forget()                          the host has saved for the last time        -> callbacks.on_forget
 
 What each callback does is in callbacks/, when it is called in callback.py.
 """
@@ -71,6 +72,10 @@ WHY = "not_exact"
 class Session:
     """From the check of the inputs to the end of the loop, and the host's final save after it.
 
+    It knows five callbacks by name, because they answer what an event cannot ask. ``rate_and_clip`` gives the host its schedulers
+    and counts updates; ``snapshots`` has what the run resumes from, and the moment to go back to where the loop broke off;
+    ``file_saving`` makes the host's saves; ``guard`` and ``history`` know why nothing good came of a training.
+
     Args:
         checks: what the host's side looks at.
         snapshot: what to resume from, or None.
@@ -114,13 +119,13 @@ class Session:
         when = When(0, 0.0) if is_rehearsal else When(settings.autosave_every, settings.autosave_minutes)
         self.snapshots = Snapshots(self, when, snapshot)
         self.file_saving = FileSaving(self, self._checks)
-        self._average = WeightAverage(self, options.ema) if options.ema > 0 else None
-        self._validation = Validation(self, self._checks, options) if options.validate_every else None
+        average = [WeightAverage(self, options.ema)] if options.ema > 0 else []
+        validation = [Validation(self, self._checks, options)] if options.validate_every else []
         put_back = [PutBack(self)] if is_rehearsal else []
         self.callbacks = Callbacks(
             [Freezing(), *self._host_callbacks, self.rate_and_clip, *that_change_updates(self, options),
-             *filter(None, [self._average]), Progress(self, options.progress_every), TimestepLosses(self), Strength(self),
-             *filter(None, [self._validation]), self.history, self.guard, self.snapshots, self.file_saving, FolderWatch(),
+             *average, Progress(self, options.progress_every), TimestepLosses(self), Strength(self),
+             *validation, self.history, self.guard, self.snapshots, self.file_saving, FolderWatch(),
              RecordImages(self), *put_back],
             self.reporter, self.give_up,
         )  # fmt: skip
@@ -201,9 +206,7 @@ class Session:
             with self.host.autocast(), torch.no_grad():
                 return model([text]).detach().to("cpu").squeeze(0)
 
-        if self._validation is not None:
-            kept, validation = None if state is None else self.run.validation_path_of(state.id), self._validation
-            self.reporter.protect(lambda: validation.data_made(data, arguments, kept, encode))
+        self.callbacks.call("on_data", data, arguments, encode)
         if not self.snapshots.is_needed:
             return
         file = None if state is None else self.run.data_path(state.id)
@@ -380,9 +383,7 @@ class Session:
 
     def forget(self) -> None:
         """The host has saved for the last time: lets go of what was trained, and of its copies."""
-        self.snapshots.forget()
-        if self._average is not None:
-            self._average.forget()
+        self.callbacks.call("on_forget")
 
     def write_last(self) -> None:
         """Write the snapshot of the last update, if what is in memory is that of one moment."""
@@ -489,13 +490,13 @@ class Session:
         return "failed", self._without_gradient("the loop ended with an exception; its traceback is on the console")
 
     def _without_gradient(self, message: str) -> str:
-        why = "" if self.history.zero_gradients.has_moved else self.trainee.why_no_backward()
+        why = "" if self.history.has_had_gradient else self.trainee.why_no_backward()
         return f"{message}. {why}" if why else message
 
     def _nothing_learned(self) -> str:
         """Why what was trained is what it was before; empty where it is not."""
         why = self._checks.nothing_learned(self.run)
-        return f"nothing was learned: {why}" if why else self.history.zero_gradients.message(self.history.why_no_gradient())
+        return f"nothing was learned: {why}" if why else self.history.why_nothing_learned()
 
     @property
     def _lacks_its_save(self) -> bool:

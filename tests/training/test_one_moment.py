@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -372,6 +373,25 @@ def test_a_part_that_a_snapshot_has_no_place_for_is_a_failure():
 
     with pytest.raises(AssertionError, match=r"Forgetful: without a place in snapshot.PARTS .*: {'seen'}"):
         Callbacks([Forgetful()], Reporter(None, None), print).state_dict()
+
+
+def test_a_callback_that_was_switched_off_is_told_to_forget_too():
+    """It may hold a copy of all that was trained."""
+    told = []
+
+    class Failing(Callback):
+        def on_update(self, update: Any) -> None:
+            told.append(update)
+            raise ValueError("a fault of ours")
+
+        def on_forget(self) -> None:
+            told.append("forget")
+            raise ValueError("another one")
+
+    callbacks = Callbacks([Failing()], SimpleNamespace(failed=lambda _: None), print)
+    for event, *args in [("on_update", 1), ("on_update", 2), ("on_forget",), ("on_forget",)]:
+        callbacks.call(event, *args)
+    assert told == [1, "forget", "forget"]
 
 
 class Counting(Callback):

@@ -308,8 +308,7 @@ class Snapshots(Callback):
         self._optimizer = self._scaler = self._batches = None
         self.say_troubles()
 
-    def forget(self) -> None:
-        """The host has saved for the last time: lets go of what was trained, and of its copies."""
+    def on_forget(self) -> None:
         self._good_states, self.snapshot, self._back_at = GoodStates(), None, None
         self._data = None
 

@@ -10,7 +10,7 @@ copy NAME-best in the log folder, and as a snapshot that rotation leaves alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from math import isfinite
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from lib_lrsched.errors import RunStateError
 from lib_lrsched.snapshot import validation_set
+from lib_lrsched.snapshot.data_set import Encode
 from lib_lrsched.snapshot.validation_set import MOST, ValidationSet
 from lib_lrsched.storage import disk_errors
 from lib_lrsched.storage.history_row import rounded
@@ -30,9 +31,6 @@ from lib_lrsched.training.host import Checks
 from lib_lrsched.training.options import Options
 
 from ._band_rules import BANDS, band_of
-
-Encode = Callable[[str], Tensor]
-"""The context [T, D] of a prompt, on the CPU."""
 
 
 class Best(NamedTuple):
@@ -73,13 +71,14 @@ class Validation(Callback):
 
     # Before the loop ------------------------------------------------------------------------------
 
-    def data_made(self, data: Any, arguments: Mapping[str, Any], kept: Path | None, encode: Encode) -> None:
-        """The host has made its data set, and its encoders are at hand.
+    def on_data(self, data: Any, arguments: Mapping[str, Any], encode: Encode) -> None:
+        """Where it fails there is no set, which on_start says: nothing is wrong with the training."""
+        self._session.reporter.protect(lambda: self._make(data, arguments, encode))
 
-        Args:
-            kept: where the run that is resumed keeps its set.
-        """
-        self._set = self._kept(kept) or self._made(data, arguments)
+    def _make(self, data: Any, arguments: Mapping[str, Any], encode: Encode) -> None:
+        run = self._session.run
+        resumed = run.planned.resumed.state
+        self._set = self._kept(None if resumed is None else run.validation_path_of(resumed.id)) or self._made(data, arguments)
         self._noise = self._set.noise()
         name = str(arguments.get("placeholder_token"))  # a run that was taken elsewhere may have another
         self._prompts = [one.prompt.replace("[name]", name) for one in self._set.samples]

@@ -121,8 +121,7 @@ class WeightAverage(Callback):
         if not save.is_main and save.path.stem.endswith(f"-{save.step}"):
             self._write(save, is_main=False)
 
-    def forget(self) -> None:
-        """The host has saved for the last time."""
+    def on_forget(self) -> None:
         self._shadow = []
 
     def state_dict(self) -> dict[str, Any]:
