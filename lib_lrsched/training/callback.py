@@ -203,7 +203,7 @@ class Callback:
 
     on_failure = OBSERVER
 
-    rehearses_anew = False
+    starts_over_in_rehearsal = False
     """Whether a range test that is the whole text begins without what a snapshot has of it."""
 
     def on_data(self, data: Any, arguments: Mapping[str, Any], encode: Encode) -> None:

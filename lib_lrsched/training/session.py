@@ -74,7 +74,7 @@ class Session:
 
     It knows five callbacks by name, because they answer what an event cannot ask. ``rate_and_clip`` gives the host its schedulers
     and counts updates; ``snapshots`` has what the run resumes from, and the moment to go back to where the loop broke off;
-    ``file_saving`` makes the host's saves; ``guard`` and ``history`` know why nothing good came of a training.
+    ``file_saving`` makes the host's saves; ``guard`` and ``history`` know why a training failed or learned nothing.
 
     Args:
         checks: what the host's side looks at.
@@ -537,7 +537,7 @@ class Session:
         if snapshot is None:
             return
         for callback in self.callbacks.active:
-            if self.run.is_rehearsal and callback.rehearses_anew:
+            if self.run.is_rehearsal and callback.starts_over_in_rehearsal:
                 continue
             try:
                 callback.load_state_dict(snapshot.parts)

@@ -336,7 +336,7 @@ def test_bookkeeping_that_failed_is_not_called_exact(ground, kind, monkeypatch, 
 
 
 @both_kinds
-def test_a_history_that_failed_keeps_nothing_else_from_the_end(ground, kind, monkeypatch, capsys):
+def test_a_history_that_failed_does_not_spoil_the_end(ground, kind, monkeypatch, capsys):
     """The update that it failed at is recorded once more when the loop is over, and that fails too."""
     ground.install(autosave_every=50)
     ground.create(kind, NAME)

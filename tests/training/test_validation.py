@@ -186,7 +186,7 @@ def test_other_weights_are_measured_beside_them_in_a_column_of_their_own(ground,
     assert trained.vec.abs().sum() > 0
 
 
-def test_an_average_that_fails_at_the_start_takes_validation_nothing(ground, monkeypatch, capsys):
+def test_an_average_that_fails_at_the_start_leaves_validation_alone(ground, monkeypatch, capsys):
     def broken(_self: Any, _session: Any) -> None:
         raise MemoryError("no room for the average")
 
