@@ -148,8 +148,8 @@ class TrainingHooks:
         run, known, snapshot, warnings = self._planned(call, args, kwargs)
         input_checks.check_options(host, run)  # a trial measures none of it
         request, resumed = run.request, run.planned.resumed
-        session = Session(host, run, TrainingChecks(host), snapshot, warnings,
-                          lambda freezing: [UseFastAttention(host), LeaveOutCheckpointing(host, freezing)])
+        own = [UseFastAttention(host), LeaveOutCheckpointing(host)]
+        session = Session(host, run, TrainingChecks(host), snapshot, warnings, own)
         is_in_memory = kind_of(request.kind).is_in_memory
         if is_in_memory and snapshot is not None:
             self._restore_embedding(session, request.name)

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from lib_lrsched.training.callback import Callback, Outcome, Training
-from lib_lrsched.training.callbacks.freezing import Freezing, switch_off_own, switch_on, unet_of
+from lib_lrsched.training.callbacks.freezing import switch_off_own, switch_on, unet_of
 from lib_lrsched.training.settings import TRAINING_SPEED
 
 from .seams import unwrapped
@@ -57,17 +57,15 @@ class Need(NamedTuple):
 class LeaveOutCheckpointing(Callback):
     """Leaves the host's gradient checkpointing out of a training where there is room for it.
 
-    Args:
-        freezing: without checkpointing the gradients of a model that is not frozen take their memory too.
+    The model has to be frozen: without checkpointing the gradients of one that is not take their memory too.
     """
 
-    def __init__(self, host: Host, freezing: Freezing) -> None:
+    def __init__(self, host: Host) -> None:
         self._host = host
-        self._freezing = freezing
         self._checkpointing: Checkpointing | None = None
 
     def on_start(self, session: Training) -> None:
-        if self._freezing.is_frozen and self._checkpointing is None:
+        if session.is_frozen and self._checkpointing is None:
             self._checkpointing = Checkpointing(self._host, session.reporter.protect, session.reporter.tell)
 
     def on_end(self, outcome: Outcome) -> None:  # noqa: ARG002 however it ended

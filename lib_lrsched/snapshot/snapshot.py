@@ -85,8 +85,13 @@ epoch, the state of shapes that look at the loss, the guard's state, the measure
 the averages by timestep, the best look of validation, the average of the weights, the place among the evenly spread timesteps, and
 what it takes to create the trained object again."""
 
-ADDED = ("progress", "norm_limit", "timesteps", "validation", "average", "spread")
-"""Parts that snapshots of an earlier version lack; they mean None."""
+REQUIRED = ("trained", "optimizer", "scaler", "random", "order", "watch", "guard", "extra")
+"""Parts that every snapshot has. One of an earlier version may lack any other, which then is None."""
+
+
+def optional_parts() -> dict[str, None]:
+    """The parts that may be None, as None: what a snapshot has of a callback that is off."""
+    return {name: None for name, types in PARTS.items() if type(None) in types}
 
 
 @dataclass(frozen=True)
@@ -250,7 +255,7 @@ def _parts(data: Any, tensors: Mapping[str, Tensor], path: Path) -> dict[str, An
         raise RunStateError("parts: expected an object", path)
     found: dict[str, Any] = {}
     for name, types in PARTS.items():
-        if name not in data and name in ADDED:
+        if name not in data and name not in REQUIRED:
             found[name] = None
             continue
         if name not in data:

@@ -1,5 +1,6 @@
 """The callbacks of a training: independent parts around a small core, called in a fixed order.
 
+    on_data(data, arguments, encode)        the host has made its data set, and its encoders are at hand
     session.begin()                         the host's loop starts
     at the first apply():
         on_start(session)                   what is trained, its optimizer and its data are there
@@ -15,14 +16,17 @@
     on_save(save)                           the host writes what is trained
     on_image(image)                         the host has saved a preview image
     on_end(outcome)                         however the loop ended
+    on_forget()                             nothing more is saved: the tensors that are held can go
 
-A callback knows the session's public face and no other callback. To add one: a file in callbacks/, a class with the methods
-that it needs, a line in Session.
+A callback knows the session's public face and no other callback: what one has for others it enters there, or on the batch or the
+update that passes. To add one: a file in callbacks/, a class with the methods that it needs, a line in Session, and one in
+snapshot.PARTS where it has a state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -30,7 +34,8 @@ from typing import Any, NamedTuple, Protocol
 from torch import Tensor
 
 from lib_lrsched.optimizer.step_hook import Clipped
-from lib_lrsched.snapshot.snapshot import PARTS
+from lib_lrsched.snapshot.data_set import Encode
+from lib_lrsched.snapshot.snapshot import optional_parts
 
 from .host import Host
 from .loss_seam import Batch
@@ -39,9 +44,12 @@ from .run import TrainingRun
 from .trainee import Trainee
 
 EVENTS = (
-    "on_start", "before_forward", "after_forward", "before_clip", "before_step", "after_step", "on_update", "on_rollback",
-    "before_save", "on_save", "on_image", "on_end",
+    "on_data", "on_start", "before_forward", "after_forward", "before_clip", "before_step", "after_step", "on_update",
+    "on_rollback", "before_save", "on_save", "on_image", "on_end", "on_forget",
 )
+
+InPlace = Callable[[], AbstractContextManager[None]]
+"""Within it other weights stand in the place of what is trained."""
 
 OBSERVER = "observer"
 """A callback that only looks on: when it fails it is switched off, and training continues."""
@@ -125,6 +133,9 @@ class Training(Protocol):
         scaler: the loop's GradScaler, or None.
         start: what the run started from, on the device; None where it is not known, or of no use.
         why_not_exact: why a snapshot of this training cannot be resumed exactly; empty where it can.
+        is_frozen: nothing but what is trained asks for gradients. The callback that sees to it says so, in on_start.
+        other_weights: that are kept beside what is trained; a callback enters them in on_start. Validation measures them for the
+            history's column ``validation_NAME``.
     """
 
     host: Host
@@ -136,6 +147,8 @@ class Training(Protocol):
     scaler: Any
     start: list[Tensor] | None
     why_not_exact: str
+    is_frozen: bool
+    other_weights: dict[str, InPlace]
 
     def attach(self, optimizer: Any) -> None:
         """The optimizer of the loop is known: at the first apply()."""
@@ -190,6 +203,12 @@ class Callback:
 
     on_failure = OBSERVER
 
+    starts_over_in_rehearsal = False
+    """Whether a range test that is the whole text begins without what a snapshot has of it."""
+
+    def on_data(self, data: Any, arguments: Mapping[str, Any], encode: Encode) -> None:
+        """The host has made its data set, with these arguments; the loop has not begun. ``encode``: by the text encoder."""
+
     def on_start(self, session: Training) -> None:
         """The first update is about to be made."""
 
@@ -226,8 +245,11 @@ class Callback:
     def on_end(self, outcome: Outcome) -> None:
         """The loop is over."""
 
+    def on_forget(self) -> None:
+        """The host has saved for the last time: what is held of what was trained can go. Also told to one that was switched off."""
+
     def state_dict(self) -> dict[str, Any]:
-        """What of it belongs into a snapshot: parts by their names in snapshot.PARTS, and no others."""
+        """What of it belongs into a snapshot: parts by their names in snapshot.PARTS, and no others. Its tensors are copied."""
         return {}
 
     def load_state_dict(self, parts: Mapping[str, Any]) -> None:
@@ -247,6 +269,7 @@ class Callbacks:
 
     def __init__(self, callbacks: Iterable[Callback], reporter: Reporter, stop: Callable[[str], None]) -> None:
         self.active = list(callbacks)
+        self._all = tuple(self.active)
         self.failed = ""
         self._reporter = reporter
         self._stop = stop
@@ -257,7 +280,8 @@ class Callbacks:
         """Who overrides what: an event costs nothing for those that it does not concern."""
         for event in EVENTS:
             default = getattr(Callback, event)
-            concerned = (one for one in self.active if getattr(type(one), event) is not default)
+            ones = self._all if event == "on_forget" else self.active
+            concerned = (one for one in ones if getattr(type(one), event) is not default)
             self._by_event[event] = tuple((one, getattr(one, event)) for one in concerned)
 
     def are_told(self, event: str) -> bool:
@@ -273,12 +297,12 @@ class Callbacks:
                 self._failed(callback, error)
 
     def state_dict(self) -> dict[str, Any]:
-        """The parts of all of them."""
+        """The parts of all of them; a snapshot has None for those of the others."""
         parts: dict[str, Any] = {}
         for callback in self.active:
             own = callback.state_dict()
-            unknown = own.keys() - PARTS.keys()
-            assert not unknown, f"{type(callback).__name__}: without a place in snapshot.PARTS it would not be written: {unknown}"
+            unknown = own.keys() - optional_parts().keys()
+            assert not unknown, f"{type(callback).__name__}: without a place in snapshot.PARTS that may be None: {unknown}"
             parts |= own
         return parts
 
@@ -287,7 +311,7 @@ class Callbacks:
         self._reporter.failed(error)
         self.failed = self.failed or f"a hook failed in the previous training: {name}"
         if callback.on_failure == OBSERVER:
-            self.active.remove(callback)
+            self.active = [one for one in self.active if one is not callback]
             self._sort()
         elif callback.on_failure == ESSENTIAL:
             self._stop(f"{name} failed, and training cannot continue as requested; the traceback is on the console")

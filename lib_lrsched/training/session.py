@@ -3,7 +3,7 @@
 The seams of host/hooks.py call, in this order:
 
     session.construct(text, step, frame)      -> the schedulers that the loop gets; exceptions reach the user
-    session.check_data(data), data_made(...)     the host has made its data set
+    session.check_data(data), data_made(...)  the host has made its data set              -> callbacks.on_data
     session.begin()                           the loop starts; from here on nothing is raised into it
     session.attach(optimizer)                 at the first apply()                        -> callbacks.on_start
     for each update:
@@ -13,6 +13,7 @@ The seams of host/hooks.py call, in this order:
         session.updated(steps_done, values)   write_loss                                  -> callbacks.on_update
     session.file_saving.save(...)             the host writes what is trained             -> callbacks.before_save, on_save
     session.loop_ended(...)                   however it ended                            -> callbacks.on_end
+    session.forget()                          the host has saved for the last time        -> callbacks.on_forget
 
 What each callback does is in callbacks/, when it is called in callback.py.
 """
@@ -20,7 +21,7 @@ What each callback does is in callbacks/, when it is called in callback.py.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from . import _data_faults
 from ._interrupts import Held
 from ._option_callbacks import that_change_updates
 from ._run_start import drop_foreign_state, find_start
-from .callback import Callback, Callbacks, Outcome, PreviewImage, Save, Update
+from .callback import Callback, Callbacks, InPlace, Outcome, PreviewImage, Save, Update
 from .callbacks.file_saving import FileSaving
 from .callbacks.folder_watch import FolderWatch
 from .callbacks.freezing import Freezing
@@ -72,15 +73,19 @@ WHY = "not_exact"
 class Session:
     """From the check of the inputs to the end of the loop, and the host's final save after it.
 
+    It knows five callbacks by name, because they answer what an event cannot ask. ``rate_and_clip`` gives the host its schedulers
+    and counts updates; ``snapshots`` has what the run resumes from, and the moment to go back to where the loop broke off;
+    ``file_saving`` makes the host's saves; ``guard`` and ``history`` know why a training failed or learned nothing.
+
     Args:
         checks: what the host's side looks at.
         snapshot: what to resume from, or None.
         warnings: found when the inputs were checked; said when the loop starts.
-        host_callbacks: of the host's own, given whether the model is frozen; they come right behind the freezing.
+        host_callbacks: of the host's own; they come right after the freezing.
     """
 
     def __init__(self, host: Host, run: TrainingRun, checks: Checks, snapshot: Snapshot | None = None,
-                 warnings: Sequence[str] = (), host_callbacks: Callable[[Freezing], list[Callback]] = lambda _: []) -> None:
+                 warnings: Sequence[str] = (), host_callbacks: Sequence[Callback] = ()) -> None:
         self.host = host
         self.run = run
         self.reporter = Reporter(host, run)
@@ -93,7 +98,8 @@ class Session:
         self.pid = os.getpid()  # a forked child has its parent's sessions in memory, and they are not its own
         self.newest_progress: float | None = None  # of the last update; None where that was not measured
         self.tensorboard_writer: Any = None  # the host's, where it uses one
-        self.is_restored = self.has_begun = self.has_ended = False
+        self.is_restored = self.has_begun = self.has_ended = self.is_frozen = False
+        self.other_weights: dict[str, InPlace] = {}
         self.held = Held()
         self._checks = checks
         self._warnings = list(warnings)
@@ -114,15 +120,13 @@ class Session:
         when = When(0, 0.0) if is_rehearsal else When(settings.autosave_every, settings.autosave_minutes)
         self.snapshots = Snapshots(self, when, snapshot)
         self.file_saving = FileSaving(self, self._checks)
-        freezing = Freezing()
-        self._average = average = WeightAverage(self, options.ema) if options.ema > 0 else None
-        beside = {} if average is None else {"ema": average.in_place}
-        self._validation = Validation(self, self._checks, options, beside) if options.validate_every else None
+        average = [WeightAverage(self, options.ema)] if options.ema > 0 else []
+        validation = [Validation(self, self._checks, options)] if options.validate_every else []
         put_back = [PutBack(self)] if is_rehearsal else []
         self.callbacks = Callbacks(
-            [freezing, *self._host_callbacks(freezing), self.rate_and_clip, *that_change_updates(self, options),
-             *filter(None, [average]), Progress(self, options.progress_every), TimestepLosses(self), Strength(self),
-             *filter(None, [self._validation]), self.history, self.guard, self.snapshots, self.file_saving, FolderWatch(),
+            [Freezing(), *self._host_callbacks, self.rate_and_clip, *that_change_updates(self, options),
+             *average, Progress(self, options.progress_every), TimestepLosses(self), Strength(self),
+             *validation, self.history, self.guard, self.snapshots, self.file_saving, FolderWatch(),
              RecordImages(self), *put_back],
             self.reporter, self.give_up,
         )  # fmt: skip
@@ -203,9 +207,7 @@ class Session:
             with self.host.autocast(), torch.no_grad():
                 return model([text]).detach().to("cpu").squeeze(0)
 
-        if self._validation is not None:
-            kept, validation = None if state is None else self.run.validation_path_of(state.id), self._validation
-            self.reporter.protect(lambda: validation.data_made(data, arguments, kept, encode))
+        self.callbacks.call("on_data", data, arguments, encode)
         if not self.snapshots.is_needed:
             return
         file = None if state is None else self.run.data_path(state.id)
@@ -341,8 +343,7 @@ class Session:
         """What the run, the callbacks and the trainee add to a snapshot."""
         why = self.why_not_exact or self.callbacks.failed
         extra = {**self.trainee.design(), **({WHY: why} if why else {})}
-        off = dict.fromkeys(("guard", "progress", "norm_limit", "timesteps", "validation", "average", "spread"))
-        return {"watch": self.run.watch, **off, **self.callbacks.state_dict(), "extra": extra}
+        return {"watch": self.run.watch, **self.callbacks.state_dict(), "extra": extra}
 
     # The end ------------------------------------------------------------------------------------
 
@@ -367,7 +368,7 @@ class Session:
 
     def _finish(self, others: Iterable[Session], broken_by: BaseException | None) -> Outcome:
         protect, trainee = self.reporter.protect, self.trainee
-        self.history.flush()
+        protect(self.history.flush)
         if self.rate_and_clip.hook is not None:
             protect(self.settle)
             protect(self.write_last)
@@ -382,9 +383,7 @@ class Session:
 
     def forget(self) -> None:
         """The host has saved for the last time: lets go of what was trained, and of its copies."""
-        self.snapshots.forget()
-        if self._average is not None:
-            self._average.forget()
+        self.callbacks.call("on_forget")
 
     def write_last(self) -> None:
         """Write the snapshot of the last update, if what is in memory is that of one moment."""
@@ -491,13 +490,13 @@ class Session:
         return "failed", self._without_gradient("the loop ended with an exception; its traceback is on the console")
 
     def _without_gradient(self, message: str) -> str:
-        why = "" if self.history.zero_gradients.has_moved else self.trainee.why_no_backward()
+        why = "" if self.history.has_had_gradient else self.trainee.why_no_backward()
         return f"{message}. {why}" if why else message
 
     def _nothing_learned(self) -> str:
         """Why what was trained is what it was before; empty where it is not."""
         why = self._checks.nothing_learned(self.run)
-        return f"nothing was learned: {why}" if why else self.history.zero_gradients.message(self.history.why_no_gradient())
+        return f"nothing was learned: {why}" if why else self.history.why_nothing_learned()
 
     @property
     def _lacks_its_save(self) -> bool:
@@ -537,13 +536,12 @@ class Session:
         snapshot = self.snapshots.snapshot
         if snapshot is None:
             return
-        parts = snapshot.parts
-        if self.run.is_rehearsal:  # it is compared with what it starts from itself
-            parts = {**parts, "progress": None, "timesteps": None}
         for callback in self.callbacks.active:
+            if self.run.is_rehearsal and callback.starts_over_in_rehearsal:
+                continue
             try:
-                callback.load_state_dict(parts)
-            except ValueError as error:  # noqa: PERF203 each says for itself what it does instead
+                callback.load_state_dict(snapshot.parts)
+            except ValueError as error:  # each says for itself what it does instead
                 self.snapshots.messages.append(str(error))
             except Exception as error:  # noqa: BLE001 the others have theirs to load
                 self.reporter.failed(error)

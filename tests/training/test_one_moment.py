@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,10 +29,13 @@ from lib_lrsched.practice import files as pt_files  # noqa: E402
 from lib_lrsched.practice import sd_hijack, service, shared, textual_inversion  # noqa: E402
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork  # noqa: E402
 from lib_lrsched.snapshot import snapshot  # noqa: E402
+from lib_lrsched.training import session  # noqa: E402
 from lib_lrsched.training._interrupts import Held  # noqa: E402
 from lib_lrsched.training.callback import Callback, Callbacks  # noqa: E402
 from lib_lrsched.training.callbacks.guard import Guard  # noqa: E402
+from lib_lrsched.training.callbacks.rate_and_clip import RateAndClip  # noqa: E402
 from lib_lrsched.training.reporter import Reporter  # noqa: E402
+from lib_lrsched.training.run import TrainingRun  # noqa: E402
 
 TEXT = "warmup(0.01):4, cosine(0.01, 0.001)"
 NOT_EXACT = "weights and step are restored, but the run is not exact (see above)"
@@ -331,6 +335,35 @@ def test_bookkeeping_that_failed_is_not_called_exact(ground, kind, monkeypatch, 
     assert "a hook failed in the previous training: Guard" in events(ground)
 
 
+@both_kinds
+def test_a_history_that_failed_does_not_spoil_the_end(ground, kind, monkeypatch, capsys):
+    """The update that it failed at is recorded once more when the loop is over, and that fails too."""
+    ground.install(autosave_every=50)
+    ground.create(kind, NAME)
+    look, record, let_go, freed = TrainingRun.look, TrainingRun.record, RateAndClip.let_go, []
+
+    def looked(self: TrainingRun, step: int, *measured: Any) -> None:
+        if step == 7:
+            raise ValueError("the loss cannot be looked at")
+        look(self, step, *measured)
+
+    def recorded(self: TrainingRun, step: int, *row: Any, **measured: Any) -> None:
+        if step == 7:
+            raise ValueError("the row cannot be recorded")
+        record(self, step, *row, **measured)
+
+    monkeypatch.setattr(TrainingRun, "look", looked)
+    monkeypatch.setattr(TrainingRun, "record", recorded)
+    monkeypatch.setattr(RateAndClip, "let_go", lambda self: freed.append(self.hook) or let_go(self))
+    ground.train(kind, TEXT, 16)
+    (run,) = ground.runs()
+    assert (run.state, len(freed)) == ("finished", 1)
+    assert newest(ground).facts.step == 16, "the last snapshot is that of the end"
+    told = "; ".join(events(ground))
+    assert "the loss cannot be looked at" in told, "in the loop"
+    assert "the row cannot be recorded" in told, "when it was over"
+
+
 def test_a_part_that_a_snapshot_has_no_place_for_is_a_failure():
     """Else it would silently not be written."""
 
@@ -338,8 +371,70 @@ def test_a_part_that_a_snapshot_has_no_place_for_is_a_failure():
         def state_dict(self) -> dict[str, Any]:
             return {"watch": None, "seen": 1}
 
-    with pytest.raises(AssertionError, match=r"Forgetful: .* would not be written: {'seen'}"):
+    with pytest.raises(AssertionError, match=r"Forgetful: without a place in snapshot.PARTS .*: {'seen'}"):
         Callbacks([Forgetful()], Reporter(None, None), print).state_dict()
+
+
+def test_a_callback_that_was_switched_off_is_told_to_forget_too():
+    """It may hold a copy of all that was trained."""
+    told = []
+
+    class Failing(Callback):
+        def on_update(self, update: Any) -> None:
+            told.append(update)
+            raise ValueError("a fault of ours")
+
+        def on_forget(self) -> None:
+            told.append("forget")
+            raise ValueError("another one")
+
+    callbacks = Callbacks([Failing()], SimpleNamespace(failed=lambda _: None), print)
+    for event, *args in [("on_update", 1), ("on_update", 2), ("on_forget",), ("on_forget",)]:
+        callbacks.call(event, *args)
+    assert told == [1, "forget", "forget"]
+
+
+class Counting(Callback):
+    """Counts updates in a tensor that it changes in place."""
+
+    def __init__(self) -> None:
+        self.count, self.found = torch.zeros(()), []
+
+    def after_step(self) -> None:
+        self.count += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": {"count": self.count}}
+
+    def load_state_dict(self, parts: Any) -> None:
+        self.found.append(parts["seen"])
+
+    on_rollback = load_state_dict
+
+
+def test_the_state_of_a_new_callback_takes_a_line_in_the_list_of_parts(ground, monkeypatch, capsys):
+    """It is written, read, copied, and None where it is not there: in an older version's snapshot, and where it is off."""
+    ground.install(autosave_every=50)
+    ground.create("embedding", NAME)
+
+    def part_after(steps: int, *callbacks: Callback) -> Any:
+        monkeypatch.setattr(session, "that_change_updates", lambda *_: list(callbacks))
+        ground.train("embedding", TEXT, steps)
+        assert newest(ground).facts.step == steps
+        return newest(ground).parts.get("seen")
+
+    assert part_after(4) is None
+    monkeypatch.setitem(snapshot.PARTS, "seen", (dict, type(None)))
+    older, resumed, broken = Counting(), Counting(), Counting()
+    assert part_after(8, older) == {"count": 4}
+    assert older.found == [None]
+    assert part_after(12, resumed) == {"count": 4}
+    assert resumed.found == [{"count": 4}]
+    assert part_after(16) is None
+    break_step(monkeypatch, 7, before)
+    monkeypatch.setattr(session, "that_change_updates", lambda *_: [broken])
+    ground.train("embedding", TEXT, 32)
+    assert (broken.count, broken.found) == (6, [None, {"count": 0}]), "the state of the start is as it was then"
 
 
 # A save that fails ------------------------------------------------------------------------------

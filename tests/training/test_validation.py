@@ -25,7 +25,9 @@ from lib_lrsched.preview.run_view import validation_of  # noqa: E402
 from lib_lrsched.snapshot import baseline, snapshot, validation_set  # noqa: E402
 from lib_lrsched.storage.history import History, HistoryRow  # noqa: E402
 from lib_lrsched.training import loss_seam  # noqa: E402
+from lib_lrsched.training.callback import Callback  # noqa: E402
 from lib_lrsched.training.callbacks.validation import Best, judged  # noqa: E402
+from lib_lrsched.training.callbacks.weight_average import WeightAverage  # noqa: E402
 from lib_lrsched.training.host import InputError  # noqa: E402
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
@@ -169,19 +171,30 @@ def test_a_hypernetwork_is_measured_without_dropout_at_full_strength_and_trains_
 
 
 def test_other_weights_are_measured_beside_them_in_a_column_of_their_own(ground, monkeypatch):
+    """Whichever callback keeps them enters them at the session."""
     from lib_lrsched.training import session as sessions
 
-    original = sessions.Validation
+    class KeepsTheStart(Callback):
+        def on_start(self, session: Any) -> None:
+            session.other_weights["ema"] = lambda: session.trainee.at_start(session.start)
 
-    def with_start(session: Any, checks: Any, options: Any, beside: Any) -> Any:
-        return original(session, checks, options, {**beside, "ema": lambda: session.trainee.at_start(session.start)})
-
-    monkeypatch.setattr(sessions, "Validation", with_start)
+    monkeypatch.setattr(sessions, "that_change_updates", lambda *_: [KeepsTheStart()])
     ground.install(validate_every=2)
     trained = ground.train("embedding", "0.05", 4)
     assert [row["validation_ema"] for row in columns(ground)] == [None, 0.0, None, 0.0]
     assert looks(ground)[4] != 0.0
     assert trained.vec.abs().sum() > 0
+
+
+def test_an_average_that_fails_at_the_start_leaves_validation_alone(ground, monkeypatch, capsys):
+    def broken(_self: Any, _session: Any) -> None:
+        raise MemoryError("no room for the average")
+
+    monkeypatch.setattr(WeightAverage, "_begin", broken)
+    ground.install(validate_every=2, ema=0.9)
+    ground.train("embedding", "0.05", 4)
+    assert sorted(looks(ground)) == [2, 4]
+    assert {row["validation_ema"] for row in columns(ground)} == {None}
 
 
 # What is kept of the best ------------------------------------------------------------------------

@@ -69,13 +69,10 @@ class Freezing(Callback):
     def __init__(self) -> None:
         self._frozen: FrozenModel | None = None
 
-    @property
-    def is_frozen(self) -> bool:
-        return self._frozen is not None
-
     def on_start(self, session: Training) -> None:
         if session.host.settings().freeze and self._frozen is None:
             self._frozen = FrozenModel(session.host.shared.sd_model, session.trainee.tensors())
+        session.is_frozen = self._frozen is not None
 
     def on_end(self, outcome: Outcome) -> None:  # noqa: ARG002 however it ended
         if self._frozen is not None:

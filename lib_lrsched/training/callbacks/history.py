@@ -19,7 +19,7 @@ class RecordHistory(Callback):
         self._is_rate_told = False
         self._why_cut = ""  # of the last update, if its clip threshold leaves nothing
         self._has_gradient = False  # the last update, before clipping
-        self.zero_gradients = ZeroGradients()
+        self._zero_gradients = ZeroGradients()
 
     def on_update(self, update: Update) -> None:
         late = self._flush()
@@ -56,7 +56,16 @@ class RecordHistory(Callback):
             self._look_for_gradient(update.step, number)
         return number
 
-    def why_no_gradient(self) -> str:
+    @property
+    def has_had_gradient(self) -> bool:
+        """Whether any update has had one."""
+        return self._zero_gradients.has_moved
+
+    def why_nothing_learned(self) -> str:
+        """Where no update had a gradient: that nothing was learned, and why; else empty."""
+        return self._zero_gradients.message(self._why_no_gradient())
+
+    def _why_no_gradient(self) -> str:
         """Why the last update had none: first of all the clip threshold, where it leaves nothing."""
         if self._why_cut and self._has_gradient:
             return self._why_cut
@@ -67,8 +76,8 @@ class RecordHistory(Callback):
         is_cut = threshold is not None and threshold < NOTHING
         self._why_cut = why_cut(threshold) if threshold is not None and is_cut else ""
         self._has_gradient = norm != 0.0
-        if self.zero_gradients.look(0.0 if is_cut else norm):
-            self._session.reporter.tell(self.zero_gradients.warning(self.why_no_gradient()))
+        if self._zero_gradients.look(0.0 if is_cut else norm):
+            self._session.reporter.tell(self._zero_gradients.warning(self._why_no_gradient()))
 
     def _compare_rates(self, update: Update) -> None:
         """Once: what the optimizer held is not what the scheduler has written for it."""

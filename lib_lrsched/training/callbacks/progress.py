@@ -43,6 +43,8 @@ def share(measured: Sequence[Measured]) -> float | None:
 class Progress(Callback):
     """Measures every ``every`` updates, and each update of a range test; 0 for never."""
 
+    starts_over_in_rehearsal = True  # a range test is compared with what it starts from itself
+
     def __init__(self, session: Training, every: int) -> None:
         self._session = session
         self._every = every

@@ -29,7 +29,7 @@ from lib_lrsched.schedule.plan import PLANNER_VERSION
 from lib_lrsched.snapshot import data_set, generators
 from lib_lrsched.snapshot.data_order import Batches, Hooks, Place, place_from_parts, place_to_parts
 from lib_lrsched.snapshot.good_states import GoodStates
-from lib_lrsched.snapshot.snapshot import Facts, Folder, Snapshot, peek
+from lib_lrsched.snapshot.snapshot import Facts, Folder, Snapshot, optional_parts, peek
 from lib_lrsched.snapshot.writer import Writer
 from lib_lrsched.storage.atomic_files import second_name
 from lib_lrsched.training.callback import PERSISTENT, Callback, Training, Update
@@ -41,9 +41,6 @@ SMALL_EVERY = 25
 LARGE_EVERY = 500
 """What is trained and no larger than SMALL_BYTES is copied to memory every so many updates, for the guard; larger things
 when they are saved, or this often where nothing is saved."""
-
-MOVED = ("trained", "optimizer", "scaler", "average")
-"""The parts of a snapshot that may lie on a device while it is in memory."""
 
 RETRY_MOST = 64
 """A save that failed is tried again after 1 update, then after 2, 4 and so on, and at last after so many."""
@@ -305,8 +302,7 @@ class Snapshots(Callback):
             return None if self.moment.draws is None else self._snapshot()
         if back.parts["random"] is None:
             return None
-        parts = {name: copied(part) if name in MOVED else part for name, part in back.parts.items()}
-        return Snapshot(back.facts, _as_written(parts))
+        return Snapshot(back.facts, copied(_as_written(back.parts)))
 
     def close(self) -> None:
         """Waits for what is being written, and lets go of the loop's things."""
@@ -314,8 +310,7 @@ class Snapshots(Callback):
         self._optimizer = self._scaler = self._batches = None
         self.say_troubles()
 
-    def forget(self) -> None:
-        """The host has saved for the last time: lets go of what was trained, and of its copies."""
+    def on_forget(self) -> None:
         self._good_states, self.snapshot, self._back_at = GoodStates(), None, None
         self._data = None
 
@@ -365,8 +360,8 @@ class Snapshots(Callback):
 
     def _around(self, copy: Callable[[Any], Any]) -> dict[str, Any]:
         """The rest of this moment: generators, place in the data, and what others keep, whose tensors change with every update."""
-        parts = self._session.state_dict()
-        return {"random": self.moment.draws, "order": self.moment.place, **parts, "average": copy(parts["average"])}
+        parts = {name: copy(part) for name, part in self._session.state_dict().items()}
+        return {**optional_parts(), **parts, "random": self.moment.draws, "order": self.moment.place}
 
     def _taken(self, parts: dict[str, Any]) -> Snapshot:
         name = type(self._optimizer).__name__

@@ -10,8 +10,8 @@ copy NAME-best in the log folder, and as a snapshot that rotation leaves alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -22,20 +22,15 @@ from torch import Tensor
 
 from lib_lrsched.errors import RunStateError
 from lib_lrsched.snapshot import validation_set
+from lib_lrsched.snapshot.data_set import Encode
 from lib_lrsched.snapshot.validation_set import MOST, ValidationSet
 from lib_lrsched.storage import disk_errors
 from lib_lrsched.storage.history_row import rounded
-from lib_lrsched.training.callback import Callback, Training, Update
+from lib_lrsched.training.callback import Callback, InPlace, Training, Update
 from lib_lrsched.training.host import Checks
 from lib_lrsched.training.options import Options
 
 from ._band_rules import BANDS, band_of
-
-Encode = Callable[[str], Tensor]
-"""The context [T, D] of a prompt, on the CPU."""
-
-InPlace = Callable[[], AbstractContextManager[None]]
-"""Within it other weights stand in the place of what is trained."""
 
 
 class Best(NamedTuple):
@@ -61,12 +56,11 @@ class Validation(Callback):
     Args:
         checks: knows the images, and saves copies.
         options: of the run; ``validate_every`` is above 0.
-        beside: weights that are measured too, by the end of their column's name.
     """
 
-    def __init__(self, session: Training, checks: Checks, options: Options, beside: Mapping[str, InPlace]) -> None:
+    def __init__(self, session: Training, checks: Checks, options: Options) -> None:
         self._session, self._checks = session, checks
-        self._every, self._stop_after, self._beside = options.validate_every, options.stop_after, beside
+        self._every, self._stop_after = options.validate_every, options.stop_after
         self._set: ValidationSet | None = None
         self._noise: list[Tensor] = []
         self._prompts: list[str] = []
@@ -77,13 +71,14 @@ class Validation(Callback):
 
     # Before the loop ------------------------------------------------------------------------------
 
-    def data_made(self, data: Any, arguments: Mapping[str, Any], kept: Path | None, encode: Encode) -> None:
-        """The host has made its data set, and its encoders are at hand.
+    def on_data(self, data: Any, arguments: Mapping[str, Any], encode: Encode) -> None:
+        """Where it fails there is no set, which on_start says: nothing is wrong with the training."""
+        self._session.reporter.protect(lambda: self._make(data, arguments, encode))
 
-        Args:
-            kept: where the run that is resumed keeps its set.
-        """
-        self._set = self._kept(kept) or self._made(data, arguments)
+    def _make(self, data: Any, arguments: Mapping[str, Any], encode: Encode) -> None:
+        run = self._session.run
+        resumed = run.planned.resumed.state
+        self._set = self._kept(None if resumed is None else run.validation_path_of(resumed.id)) or self._made(data, arguments)
         self._noise = self._set.noise()
         name = str(arguments.get("placeholder_token"))  # a run that was taken elsewhere may have another
         self._prompts = [one.prompt.replace("[name]", name) for one in self._set.samples]
@@ -160,7 +155,7 @@ class Validation(Callback):
         before = made.baseline.double().tolist()
         shares = self._shares(made, before, nullcontext)
         update.measured |= {name: share if isfinite(share) else None for name, share in shares.items()}
-        for name, in_place in self._beside.items():
+        for name, in_place in self._session.other_weights.items():
             share = self._shares(made, before, in_place)["validation"]
             update.measured[f"validation_{name}"] = share if isfinite(share) else None
         self._judge(update, shares["validation"], step)

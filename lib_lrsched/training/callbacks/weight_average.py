@@ -86,8 +86,11 @@ class WeightAverage(Callback):
         self._count = 0  # updates that are in it
 
     def on_start(self, session: Training) -> None:
-        if self._shadow:
-            return
+        if not self._shadow:
+            self._begin(session)
+        session.other_weights["ema"] = self.in_place
+
+    def _begin(self, session: Training) -> None:
         self._shadow = [tensor.detach().to(_type_of(tensor), copy=True) for tensor in session.trainee.tensors()]
         if not session.run.is_at_start:
             session.reporter.tell(f"the average of the weights starts at step {session.initial_step}: there was none before")
@@ -118,12 +121,10 @@ class WeightAverage(Callback):
         if not save.is_main and save.path.stem.endswith(f"-{save.step}"):
             self._write(save, is_main=False)
 
-    def forget(self) -> None:
-        """The host has saved for the last time."""
+    def on_forget(self) -> None:
         self._shadow = []
 
     def state_dict(self) -> dict[str, Any]:
-        """The shadow itself: whoever keeps it copies it."""
         return {"average": {"updates": self._count, "shadow": self._shadow} if self._shadow else None}
 
     def load_state_dict(self, parts: Mapping[str, Any]) -> None:
