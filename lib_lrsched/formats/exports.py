@@ -13,8 +13,8 @@ from lib_lrsched.schedule.plan import Plan
 from .export_deepspeed import to_deepspeed
 from .export_kohya import to_kohya
 from .export_phases import to_a1111, to_diffusers
+from .export_result import Exported, ExportError
 from .export_torch import to_pytorch
-from .exported import Exported, ExportError
 
 __all__ = ["FORMATS", "ExportError", "Exported", "export"]
 

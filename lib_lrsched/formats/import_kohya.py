@@ -20,10 +20,9 @@ from lib_lrsched.errors import short as cut
 from ._kohya_gui import from_gui, is_of_gui
 from ._kohya_words import EXAMPLE, is_toml, values_of_toml, words_of_command, words_of_values
 from .export_kohya import END, LONGEST
-from .exported import short, tidy
+from .export_result import short, tidy
 from .import_diffusers import from_diffusers
-from .import_torch import from_torch_class
-from .imported import (
+from .import_result import (
     MOST_STEPS,
     PLAN_LR,
     Imported,
@@ -36,6 +35,7 @@ from .imported import (
     shown,
     waves,
 )
+from .import_torch import from_torch_class
 
 MOST_CYCLES = 1_000_000
 

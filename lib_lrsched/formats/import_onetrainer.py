@@ -11,9 +11,8 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from .exported import short, tidy
-from .import_torch import from_torch_class
-from .imported import (
+from .export_result import short, tidy
+from .import_result import (
     MOST_STEPS,
     PLAN_LR,
     Imported,
@@ -27,6 +26,7 @@ from .imported import (
     shown,
     waves,
 )
+from .import_torch import from_torch_class
 
 DEFAULTS: Mapping[str, Any] = {
     "learning_rate": 3e-6, "learning_rate_scheduler": "CONSTANT", "learning_rate_warmup_steps": 200.0,

@@ -15,7 +15,7 @@ from .import_deepspeed import from_deepspeed
 from .import_diffusers import from_diffusers, steps_of
 from .import_kohya import from_kohya
 from .import_onetrainer import from_onetrainer
-from .imported import Imported, ImportFormatError, brief
+from .import_result import Imported, ImportFormatError, brief
 
 __all__ = ["KINDS", "ImportFormatError", "Imported", "import_text"]
 
