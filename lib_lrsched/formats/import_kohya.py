@@ -46,14 +46,12 @@ NO_RATE = ("num_processes", "optimizer_type", "optimizer_args", "config_file")
 """What is read to say what the text leaves out; alone it makes no schedule."""
 
 
-def from_kohya(text: str, base: float | None = None, steps_per_epoch: int | None = None) -> Imported:
+def from_kohya(text: str, steps_per_epoch: int | None = None) -> Imported:
     """A command line, or the part of it that is about the rate, or a TOML file with the same names, or kohya_ss' JSON.
 
     Raises:
         ImportFormatError: no such scheduler, an argument that is wrong, or rates that no text gives exactly.
     """
-    if base is not None:
-        raise ImportFormatError("sd-scripts' arguments have an absolute rate, --learning_rate: leave out the base rate")
     args, notes = _read(text, steps_per_epoch)
     notes += _other_rules(args)
     return Imported(_text(args), args.max_train_steps, "; ".join(notes))
