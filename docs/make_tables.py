@@ -1,7 +1,7 @@
-"""Writes the parameter tables of the shapes into the pages: `python docs/make_tables.py`.
+"""Writes the parameter tables of the shapes and the table of formats into the pages: `python docs/make_tables.py`.
 
-A table stands between the comments `<!-- parameters: NAME -->` and `<!-- end -->` and is made from the registry of shapes that the
-planner reads.
+A table stands between the comments `<!-- parameters: NAME -->`, or `<!-- formats -->`, and `<!-- end -->`. It is made from the
+registry of shapes that the planner reads, or from that of formats.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from lib_lrsched.formats.registry import FORMATS, Exporter, Format, Importer
 from lib_lrsched.preview.forms import describe_shapes
 
 FOLDER = Path(__file__).resolve().parent
@@ -20,10 +21,13 @@ KINDS = {"rate": "rate", "number": "number", "whole": "whole number", "time": "s
          "items": "segments"}  # fmt: skip
 HEAD = "| parameter | takes | default | meaning |\n|---|---|---|---|\n"
 PLACE = re.compile(r"(<!-- parameters: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+FORMATS_HEAD = "| format | in the tab | export | import |\n|---|---|---|---|\n"
+FORMATS_PLACE = re.compile(r"(<!-- formats -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def with_tables(page: str) -> str:
     """The page with its tables made again."""
+    page = FORMATS_PLACE.sub(lambda match: match[1] + FORMATS_HEAD + "".join(map(_format_row, FORMATS)) + match[2], page)
     shapes = {shape["name"]: shape["params"] for shape in describe_shapes()}
     return PLACE.sub(lambda match: match[1] + HEAD + "".join(map(_row, shapes[match[2]])) + match[3], page)
 
@@ -57,6 +61,17 @@ def _default(p: dict[str, Any]) -> str:
 
 def _word(default: Any) -> str:
     return {True: "yes", False: "no"}[default] if isinstance(default, bool) else str(default)
+
+
+def _format_row(one: Format) -> str:
+    return f"| [`{one.name}`](#{one.name}) | {one.label} | {_direction(one.exporter)} | {_direction(one.importer)} |\n"
+
+
+def _direction(one: Exporter | Importer | None) -> str:
+    """Whether there is one, with the options that it takes."""
+    if one is None:
+        return "no"
+    return ", ".join(["yes", *(f"`--{name.replace('_', '-')}`" for name in one.takes)])
 
 
 def main() -> None:

@@ -14,8 +14,7 @@ import pytest
 from test_layers import FOLDERS, USES_TORCH
 
 from lib_lrsched import plan
-from lib_lrsched.formats.exports import FORMATS
-from lib_lrsched.formats.imports import KINDS
+from lib_lrsched.formats.registry import EXPORTERS, FORMATS, IMPORTERS, listed
 from lib_lrsched.language.parser import parse
 from lib_lrsched.language.tree import unparse
 from lib_lrsched.preview.forms import describe_shapes
@@ -278,8 +277,6 @@ def test_export_and_shapes_are_described_field_by_field():
     shape = describe_shapes()[0]
     for field in ("text", "total_steps", "format", "error", "base", "note", "worst_error", *shape, *shape["params"][0]):
         assert f"`{field}`" in page or f'"{field}"' in page
-    for name in FORMATS:
-        assert f"`{name}`" in page
     for block in blocks(page, "json"):
         json.loads(block)
 
@@ -297,8 +294,32 @@ def test_python_on_a_page_runs_and_gives_what_it_says(page: str, text: str):
 
 
 def test_every_format_has_its_section():
-    only_imported = [name for name in KINDS if name not in FORMATS]
-    assert re.findall(r"^## (.+)$", read(DOCS / "formats.md"), re.MULTILINE) == [*FORMATS, *only_imported]
+    assert re.findall(r"^## (.+)$", read(DOCS / "formats.md"), re.MULTILINE) == [one.name for one in FORMATS]
+
+
+def test_the_table_of_formats_is_the_registrys():
+    page = read(DOCS / "formats.md")
+    assert script("make_tables").with_tables(page) == page, "run docs/make_tables.py"
+    rows = re.findall(r"^\| \[`(\w+)`\]\(#\1\) \| (.+?) \|", page, re.MULTILINE)
+    assert rows == [(one.name, one.label) for one in FORMATS]
+
+
+def test_a_table_of_formats_that_is_not_the_registrys_is_noticed():
+    page = "<!-- formats -->\n| `kohya` | anything |\n<!-- end -->\n"
+    assert "| [`kohya`](#kohya) | kohya sd-scripts | yes | yes, `--steps-per-epoch` |\n" in script("make_tables").with_tables(page)
+
+
+def test_the_endpoints_formats_and_options_are_the_registrys():
+    text = read(DOCS / "api.md").partition("\n### POST /export\n")[2].partition("\n## ")[0]
+    export, _, import_ = text.partition("\n### POST /import\n")
+    import_ = " ".join(import_.split())
+    assert f"| `format`* | {listed(f'`{name}`' for name in EXPORTERS)} |\n" in export
+    for option in ("error", "base"):
+        takers = [name for name, one in EXPORTERS.items() if option in one.takes]
+        assert re.search(rf"^\| `{option}` \| .*; {' and '.join(takers)} \|$", export, re.MULTILINE), option
+    assert f"`format` is {listed(f'`{name}`' for name in IMPORTERS)};" in import_
+    assert "`steps_per_epoch` is for the last two" in import_
+    assert [name for name, one in IMPORTERS.items() if "steps_per_epoch" in one.takes] == list(IMPORTERS)[-2:]
 
 
 def test_the_commands_of_the_formats_page_are_those_of_the_command_line(capsys: pytest.CaptureFixture[str]):

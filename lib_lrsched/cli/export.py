@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from lib_lrsched.errors import ScheduleError
+from lib_lrsched.formats.registry import EXPORTERS, listed
 
 from .common import add_plan, answer, refuse
 
@@ -13,7 +14,7 @@ from .common import add_plan, answer, refuse
 def add(commands: Any) -> None:
     command = commands.add_parser("export", help="print a schedule in another program's format")
     add_plan(command)
-    command.add_argument("--to", required=True, metavar="FORMAT", help="a1111, pytorch, diffusers, deepspeed or kohya")
+    command.add_argument("--to", required=True, metavar="FORMAT", help=listed(EXPORTERS))
     command.add_argument("--error", type=_part, metavar="PART",
                          help="largest relative error of constant segments for a curve, such as 2%%")
     command.add_argument("--base", type=float, metavar="RATE", help="the optimizer's rate, for diffusers' multipliers")

@@ -6,14 +6,15 @@ import argparse
 import sys
 from typing import Any
 
+from lib_lrsched.formats.registry import IMPORTERS, listed
+
 from .common import answer, positive, refuse
 
 
 def add(commands: Any) -> None:
     command = commands.add_parser("import", help="print another program's schedule as a schedule text")
     command.add_argument("text", metavar="TEXT", help="the schedule, or - to read it from standard input")
-    formats = "a1111, diffusers, deepspeed, kohya or onetrainer"
-    command.add_argument("--from", dest="kind", required=True, metavar="FORMAT", help=formats)
+    command.add_argument("--from", dest="kind", required=True, metavar="FORMAT", help=listed(IMPORTERS))
     command.add_argument("--base", type=float, metavar="RATE", help="the optimizer's rate, where the format has multipliers of it")
     command.add_argument("--steps-per-epoch", type=positive, metavar="E",
                          help="updates in one epoch, where the text has epochs; for OneTrainer batches")

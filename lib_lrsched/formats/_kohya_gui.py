@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, NoReturn
 
-from .imported import MOST_STEPS, ImportFormatError, brief, refuse_another, shown
+from .import_result import MOST_STEPS, ImportFormatError, brief, refuse_another, shown
 
 AS_THEY_ARE = ("lr_scheduler", "lr_scheduler_type", "lr_scheduler_num_cycles", "lr_scheduler_power")
 

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from .imported import ImportFormatError
+from .import_result import ImportFormatError
 
 EXAMPLE = "--learning_rate=0.005 --lr_scheduler=cosine --max_train_steps=2000"
 

@@ -18,7 +18,7 @@ import numpy as np
 from lib_lrsched.schedule.plan import Plan
 from lib_lrsched.schedule.segments import Segment
 
-from .exported import (
+from .export_result import (
     Exported,
     ExportError,
     all_values,

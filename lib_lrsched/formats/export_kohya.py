@@ -20,8 +20,7 @@ from lib_lrsched.schedule.segments import Segment
 from lib_lrsched.schedule.shapes import Torch
 
 from .export_phases import is_phases, to_diffusers
-from .export_torch import own_scheduler
-from .exported import (
+from .export_result import (
     Exported,
     ExportError,
     all_values,
@@ -32,6 +31,7 @@ from .exported import (
     shape_names,
     short,
 )
+from .export_torch import own_scheduler
 from .nearest import Deviation, how_far, nearest, said
 
 END = 1e-7

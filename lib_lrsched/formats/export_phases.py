@@ -15,7 +15,7 @@ import numpy as np
 from lib_lrsched.schedule.plan import Plan
 from lib_lrsched.schedule.segments import Segment
 
-from .exported import Exported, ExportError, all_values, refuse_feedback, refuse_momentum, short
+from .export_result import Exported, ExportError, all_values, refuse_feedback, refuse_momentum, short
 
 DEFAULT_ERROR = 0.02
 """Relative; a learning rate is rarely known better than this."""

@@ -18,7 +18,7 @@ from lib_lrsched.schedule.running_average import SMOOTHING
 from lib_lrsched.schedule.segments import Passes, Segment
 from lib_lrsched.schedule.shapes import SHAPES, Torch
 
-from .exported import Exported, ExportError, first_with_momentum, refuse_feedback
+from .export_result import Exported, ExportError, first_with_momentum, refuse_feedback
 
 MOST_TEXT = 200
 """The schedule's text is quoted in the snippet up to this length."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .exported import MOST_STEPS, short, tidy
+from .export_result import MOST_STEPS, short, tidy
+from .import_result import Imported, ImportFormatError, Params, is_number, read_json, refuse_another, shown
 from .import_torch import from_torch_class, has_torch_class
-from .imported import Imported, ImportFormatError, Params, is_number, read_json, refuse_another, shown
 
 INTERVALS = 1000
 """How many intervals of a range test the text continues for, at least: longer than anybody lets a rate rise."""

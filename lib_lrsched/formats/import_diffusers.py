@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal, DecimalException
 from math import isfinite
 
-from .exported import short, tidy
-from .imported import Imported, ImportFormatError, brief
+from .export_result import short, tidy
+from .import_result import Imported, ImportFormatError, brief
 
 
 def from_diffusers(text: str, base: float | None = None) -> Imported:

@@ -20,10 +20,9 @@ from lib_lrsched.errors import short as cut
 from ._kohya_gui import from_gui, is_of_gui
 from ._kohya_words import EXAMPLE, is_toml, values_of_toml, words_of_command, words_of_values
 from .export_kohya import END, LONGEST
-from .exported import short, tidy
+from .export_result import short, tidy
 from .import_diffusers import from_diffusers
-from .import_torch import from_torch_class
-from .imported import (
+from .import_result import (
     MOST_STEPS,
     PLAN_LR,
     Imported,
@@ -36,6 +35,7 @@ from .imported import (
     shown,
     waves,
 )
+from .import_torch import from_torch_class
 
 MOST_CYCLES = 1_000_000
 
@@ -46,14 +46,12 @@ NO_RATE = ("num_processes", "optimizer_type", "optimizer_args", "config_file")
 """What is read to say what the text leaves out; alone it makes no schedule."""
 
 
-def from_kohya(text: str, base: float | None = None, steps_per_epoch: int | None = None) -> Imported:
+def from_kohya(text: str, steps_per_epoch: int | None = None) -> Imported:
     """A command line, or the part of it that is about the rate, or a TOML file with the same names, or kohya_ss' JSON.
 
     Raises:
         ImportFormatError: no such scheduler, an argument that is wrong, or rates that no text gives exactly.
     """
-    if base is not None:
-        raise ImportFormatError("sd-scripts' arguments have an absolute rate, --learning_rate: leave out the base rate")
     args, notes = _read(text, steps_per_epoch)
     notes += _other_rules(args)
     return Imported(_text(args), args.max_train_steps, "; ".join(notes))

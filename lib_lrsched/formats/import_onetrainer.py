@@ -11,9 +11,8 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from .exported import short, tidy
-from .import_torch import from_torch_class
-from .imported import (
+from .export_result import short, tidy
+from .import_result import (
     MOST_STEPS,
     PLAN_LR,
     Imported,
@@ -27,6 +26,7 @@ from .imported import (
     shown,
     waves,
 )
+from .import_torch import from_torch_class
 
 DEFAULTS: Mapping[str, Any] = {
     "learning_rate": 3e-6, "learning_rate_scheduler": "CONSTANT", "learning_rate_warmup_steps": 200.0,
@@ -60,7 +60,7 @@ class Run(NamedTuple):
         return self.total - self.warm
 
 
-def from_onetrainer(text: str, base: float | None = None, steps_per_epoch: int | None = None) -> Imported:
+def from_onetrainer(text: str, steps_per_epoch: int | None = None) -> Imported:
     """A configuration, or a preset, which is one with fewer keys.
 
     Args:
@@ -69,8 +69,6 @@ def from_onetrainer(text: str, base: float | None = None, steps_per_epoch: int |
     Raises:
         ImportFormatError: no such scheduler, a value that is wrong, with its key, or rates that no text gives exactly.
     """
-    if base is not None:
-        raise ImportFormatError("OneTrainer's configuration has an absolute rate, learning_rate: leave out the base rate")
     config = read_json(text, "OneTrainer's settings")
     _check_keys(config)
     run, notes = _run(config, steps_per_epoch)

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .exported import short, tidy
-from .imported import ImportFormatError, Params, brief, waves
+from .export_result import short, tidy
+from .import_result import ImportFormatError, Params, brief, waves
 
 MODULE = "torch.optim.lr_scheduler."
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from .exported import same, short
+from .export_result import same, short
 
 SHIFT = 2
 """Updates: a warm-up from 0 is one late, DeepSpeed's two."""

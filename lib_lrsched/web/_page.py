@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lib_lrsched.formats.examples import EXAMPLES
+from lib_lrsched.formats.registry import EXPORTERS, FORMATS, IMPORTERS
 from lib_lrsched.schedule.shapes import ENTRIES
 
 DEFAULT_TEXT = "warmup(0.005):5%, cosine(0.005, 1e-5)"
@@ -22,15 +23,13 @@ class Snippet(NamedTuple):
 
 SNIPPETS = tuple(Snippet(shape.name, shape.button, shape.summary) for shape in ENTRIES)
 
-EXPORTS = (
-    ("a1111", "plain WebUI text"), ("pytorch", "PyTorch"), ("diffusers", "diffusers"),
-    ("deepspeed", "DeepSpeed"), ("kohya", "kohya sd-scripts"),
-)  # fmt: skip
-IMPORTS = (
-    ("a1111", "plain WebUI text"), ("diffusers", "diffusers"), ("deepspeed", "DeepSpeed"), ("kohya", "kohya sd-scripts"),
-    ("onetrainer", "OneTrainer"),
-)  # fmt: skip
+EXPORTS = tuple((one.name, one.label) for one in FORMATS if one.exporter is not None)
+IMPORTS = tuple((one.name, one.label) for one in FORMATS if one.importer is not None)
 """What the menus offer: the server's name of the format, and ours."""
+
+EXPORT_DATA = {name: {"takes": json.dumps(one.takes)} for name, one in EXPORTERS.items()}
+IMPORT_DATA = {name: {"takes": json.dumps(one.takes), "example": one.example} for name, one in IMPORTERS.items()}
+"""What the scripts read of an entry: the options, each with what its empty field shows, and an example for the empty box."""
 
 
 TEMPLATE = "tab.html"
@@ -40,7 +39,7 @@ def page() -> str:
     """The whole tab: editor and chart side by side, the runs below."""
     return render(
         default_text=DEFAULT_TEXT, default_steps=DEFAULT_STEPS, snippets=SNIPPETS, exports=EXPORTS, imports=IMPORTS,
-        examples=EXAMPLES,
+        export_data=EXPORT_DATA, import_data=IMPORT_DATA,
     )  # fmt: skip
 
 

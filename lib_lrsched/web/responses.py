@@ -20,8 +20,8 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 
 from lib_lrsched.errors import ConflictError, RequestError, RunStateError, ScheduleError
-from lib_lrsched.formats.exported import ExportError
-from lib_lrsched.formats.imported import ImportFormatError
+from lib_lrsched.formats.export_result import ExportError
+from lib_lrsched.formats.import_result import ImportFormatError
 from lib_lrsched.host.door import OPEN, Door
 from lib_lrsched.storage.profiles import ProfileError
 from lib_lrsched.storage.store import PresetError, UnknownRunError

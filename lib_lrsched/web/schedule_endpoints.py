@@ -16,6 +16,7 @@ from lib_lrsched.editing.outline import Path, describe_items
 from lib_lrsched.editing.shape_conversion import change_shape
 from lib_lrsched.editing.text_edits import Change
 from lib_lrsched.errors import ScheduleError
+from lib_lrsched.formats import exports, imports
 from lib_lrsched.preview.curve import preview
 from lib_lrsched.preview.forms import describe_shapes
 from lib_lrsched.preview.run_view import past_legs
@@ -73,19 +74,16 @@ def edit(request: EditRequest) -> Response:
 @router.post("/export")
 def export(request: ExportRequest) -> Response:
     """A text in another program's words."""
-    from lib_lrsched.formats.exports import export  # not before somebody asks: the page's start does not wait for the exporters
-
     made = _planner(request, request.total_steps)(request.text)
-    found = export(made, request.format, error=as_float(request.error), base=as_float(request.base))
+    found = exports.export(made, request.format, error=as_float(request.error), base=as_float(request.base))
     return Answer({"text": found.text, "note": found.note, "worst_error": found.worst_error})
 
 
 @router.post("/import")
 def import_(request: ImportRequest) -> Response:
     """Another program's schedule as a text."""
-    from lib_lrsched.formats.imports import import_text  # not before somebody asks
-
-    found = import_text(request.text, request.format, base=as_float(request.base), steps_per_epoch=request.steps_per_epoch)
+    base = as_float(request.base)
+    found = imports.import_text(request.text, request.format, base=base, steps_per_epoch=request.steps_per_epoch)
     return Answer(found._asdict())
 
 

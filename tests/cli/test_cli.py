@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lib_lrsched.cli.main import main
+from lib_lrsched.formats.registry import EXPORTERS, IMPORTERS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -194,3 +197,14 @@ def test_the_module_runs_as_a_command() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "no shape `foo`\n    0.5:2, foo(1)\n           ^^^\n")
     done = subprocess.run([*command[:4], "1:2, 0.5", "--steps", "3"], capture_output=True, text=True, cwd=ROOT, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, '{"stop": 3, "values": [1.0, 1.0, 0.5], "warnings": []}\n', "")
+
+
+@pytest.mark.parametrize(("command", "flag", "formats"), [("export", "--to", EXPORTERS), ("import", "--from", IMPORTERS)])
+def test_the_help_names_every_format(
+    command: str, flag: str, formats: Mapping[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    said = " ".join(capsys.readouterr().out.partition("\noptions:\n")[2].split())
+    *most, last = formats
+    assert f" {flag} FORMAT {', '.join(most)} or {last} --" in said

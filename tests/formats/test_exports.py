@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from lib_lrsched import plan
 from lib_lrsched.formats.export_phases import fewest_phases
-from lib_lrsched.formats.exports import FORMATS, ExportError, export
+from lib_lrsched.formats.exports import ExportError, export
 from lib_lrsched.formats.nearest import is_near
+from lib_lrsched.formats.registry import EXPORTERS
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 from lib_lrsched.schedule.plan import Plan
 from lib_lrsched.schedule.plateau import advance, rate_at, replay, segment_at
@@ -846,4 +847,4 @@ def test_what_is_near_is_never_far_at_a_single_step():
 
 
 def test_every_format_is_in_the_table():
-    assert list(FORMATS) == ["a1111", "pytorch", "diffusers", "deepspeed", "kohya"]
+    assert list(EXPORTERS) == ["a1111", "pytorch", "diffusers", "deepspeed", "kohya"]

@@ -15,9 +15,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lib_lrsched import plan
-from lib_lrsched.formats.examples import EXAMPLES
 from lib_lrsched.formats.exports import export
-from lib_lrsched.formats.imports import KINDS, ImportFormatError, import_text
+from lib_lrsched.formats.imports import ImportFormatError, import_text
+from lib_lrsched.formats.registry import IMPORTERS
 from lib_lrsched.practice.learn_schedule import LearnRateScheduler
 
 with warnings.catch_warnings():
@@ -634,13 +634,12 @@ def test_error_says_what_a_base_rate_is_for(kind: str, text: str, base: float, m
 
 
 def test_every_kind_is_in_the_table():
-    assert list(KINDS) == ["a1111", "diffusers", "deepspeed", "kohya", "onetrainer"]
+    assert list(IMPORTERS) == ["a1111", "diffusers", "deepspeed", "kohya", "onetrainer"]
 
 
 def test_every_example_of_an_empty_box_is_read():
-    assert list(EXAMPLES) == list(KINDS)
-    for kind, text in EXAMPLES.items():
-        found = import_text(text, kind, base=0.005 if kind in ("diffusers", "deepspeed") else None)
+    for kind, importer in IMPORTERS.items():
+        found = import_text(importer.example, kind, base=0.005 if "base" in importer.takes else None)
         assert rates_of(found.text, 2000)[-1] > 0
 
 

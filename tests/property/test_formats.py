@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_schedules import planned, rates, schedules, shapes, soup, whole
 
-from lib_lrsched.formats.exports import FORMATS, ExportError, export
-from lib_lrsched.formats.imports import KINDS, Imported, ImportFormatError, import_text
+from lib_lrsched.formats.exports import ExportError, export
+from lib_lrsched.formats.imports import Imported, ImportFormatError, import_text
+from lib_lrsched.formats.registry import EXPORTERS, IMPORTERS
 from lib_lrsched.schedule.plan import Plan, plan
 from lib_lrsched.schedule.shapes import SHAPES
 
-BOTH_WAYS = [kind for kind in KINDS if kind in FORMATS]
+BOTH_WAYS = [kind for kind in IMPORTERS if kind in EXPORTERS]
 
 ERROR = 0.1
 """Allowed where a curve becomes constant phases."""
@@ -187,8 +188,8 @@ _SETTINGS = st.dictionaries(_SETTING, _VALUE, max_size=6).map(json.dumps)
 @given(st.one_of(configurations(), _SETTINGS, _LINES, _TOML, _RULES, soup, st.text(max_size=30)),
        st.sampled_from([None, 1e-3, 1e300]))
 def test_any_text_is_imported_or_refused_whatever_the_format(text: str, base: float | None) -> None:
-    for kind in KINDS:
-        found = imported(text, kind, None if kind in ("a1111", "kohya", "onetrainer") else base)
+    for kind in IMPORTERS:
+        found = imported(text, kind, base if "base" in IMPORTERS[kind].takes else None)
         if isinstance(found, str):
             assert len(found) < 500
             assert found.isprintable()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from graphlib import TopologicalSorter
-from html import escape
 from html.parser import HTMLParser
 from itertools import accumulate
 from pathlib import Path
@@ -12,9 +13,7 @@ from pathlib import Path
 import pytest
 
 from lib_lrsched import plan
-from lib_lrsched.formats.examples import EXAMPLES
-from lib_lrsched.formats.exports import FORMATS
-from lib_lrsched.formats.imports import KINDS
+from lib_lrsched.formats.registry import EXPORTERS, FORMATS, IMPORTERS, Exporter, Importer
 from lib_lrsched.web import _page as page
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -63,28 +62,53 @@ def test_every_id_that_a_script_asks_for_is_in_the_markup() -> None:
     assert {f"lrsched_{name}" for name in asked} <= ids
 
 
-def test_the_menus_offer_every_format_in_its_order() -> None:
-    assert [name for name, _ in page.EXPORTS] == list(FORMATS)
-    assert [name for name, _ in page.IMPORTS] == list(KINDS)
-    labels = dict(page.EXPORTS)
-    assert all(labels.get(name, label) == label for name, label in page.IMPORTS)
+class Menu(HTMLParser):
+    """The entries of a menu: the data of each, with its label."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.entries: list[dict[str, str]] = []
+        self.feed(page.page().partition(f'id="lrsched_{name}_menu"')[2].partition("</span>")[0])
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.entries.append({key.removeprefix("data-"): value or "" for key, value in attrs if key.startswith("data-")})
+
+    def handle_data(self, data: str) -> None:
+        if self.entries:
+            self.entries[-1]["label"] = data
 
 
-def test_each_program_to_paste_from_has_an_example_for_its_empty_box() -> None:
-    for name, text in EXAMPLES.items():
-        assert f'data-format="{name}" data-example="{escape(text).replace("&quot;", "&#34;")}"' in page.page()
+EXCHANGE = (REPOSITORY / "javascript" / "lrsched" / "planner" / "exchange.js").read_text()
 
 
-@pytest.mark.parametrize(("option", "place"), [("error", "WITH_ERROR = "), ("base", "WITH_BASE = {export: ")])
-def test_an_options_field_is_shown_for_the_formats_that_take_it(option: str, place: str) -> None:
-    source = (REPOSITORY / "javascript" / "lrsched" / "planner" / "exchange.js").read_text()
-    names = re.findall(r'"(\w+)"', source.partition(f"{place}new Set([")[2].partition("]")[0])
-    assert names == [name for name, (_, takes) in FORMATS.items() if option in takes]
+@pytest.mark.parametrize(("menu", "formats"), [("copy_as", EXPORTERS), ("paste_from", IMPORTERS)])
+def test_a_menu_offers_every_format_in_its_order_with_what_the_scripts_need(
+    menu: str, formats: Mapping[str, Exporter | Importer]
+) -> None:
+    labels = {one.name: one.label for one in FORMATS}
+    entries = Menu(menu).entries
+    assert [(entry["format"], entry["label"]) for entry in entries] == [(name, labels[name]) for name in formats]
+    assert [json.loads(entry["takes"]) for entry in entries] == [one.takes for one in formats.values()]
+    assert [entry.get("example") for entry in entries] == [getattr(one, "example", None) for one in formats.values()]
+
+
+@pytest.mark.parametrize(("part", "formats"), [("export", EXPORTERS), ("import", IMPORTERS)])
+def test_every_option_that_a_format_takes_has_its_field(part: str, formats: Mapping[str, Exporter | Importer]) -> None:
+    fields = dict(re.findall(r'(\w+): "(\w+)"', re.findall(rf"\n    {part}: {{(.*)}},\n", EXCHANGE)[0]))
+    assert set(fields) == {option for one in formats.values() for option in one.takes}
+    ids = set(Outline(page.page()).ids)
+    assert {f"lrsched_{name}{end}" for name in fields.values() for end in ("", "_field")} <= ids
+
+
+def test_the_scripts_name_no_format() -> None:
+    quoted = re.compile(rf"""["'`]({'|'.join(one.name for one in FORMATS)})["'`]""")
+    assert [(name_of(script), name) for script in SCRIPTS for name in quoted.findall(script.read_text())] == []
 
 
 def test_a_label_from_outside_is_escaped() -> None:
     evil = '"><script>'
-    values = {"default_text": evil, "default_steps": evil, "exports": [(evil, evil)], "imports": []}
+    values = {"default_text": evil, "default_steps": evil, "exports": [(evil, evil)], "export_data": {evil: {"takes": evil}}}
+    values |= {"imports": [], "import_data": {}}
     assert "<script>" not in page.render(snippets=[page.Snippet(evil, evil, evil)], **values)
 
 

@@ -4,9 +4,11 @@ import {byId, setHidden, setText} from "../base/dom.js";
 import {Latest} from "../base/latest.js";
 import {Menu} from "../base/menu.js";
 
-const WITH_ERROR = new Set(["a1111", "diffusers"]);
-const WITH_EPOCHS = new Set(["kohya", "onetrainer"]);
-const WITH_BASE = {export: new Set(["diffusers"]), import: new Set(["diffusers", "deepspeed"])};
+// The field of each option. The menu's entry of a format says which of them it takes, and what the empty field shows.
+const FIELDS = {
+    export: {error: "export_error", base: "export_base"},
+    import: {base: "import_base", steps_per_epoch: "import_epoch"},
+};
 
 const MOST_ROWS = 12;
 
@@ -31,9 +33,7 @@ export class Exchange {
         setHidden(byId("export"), false);
         setHidden(byId("import"), true);
         setText(byId("export_title"), `As ${label}`);
-        setHidden(byId("export_error_field"), !WITH_ERROR.has(format));
-        setHidden(byId("export_base_field"), !WITH_BASE.export.has(format));
-        byId("export_error").placeholder = format === "a1111" ? "2" : "exact only";
+        showFields("export", format);
         this.#showExport("", ""); // until the answer comes: the text of another program is not to be copied
         return this.refresh();
     }
@@ -53,8 +53,7 @@ export class Exchange {
     }
 
     #exportQuestion() {
-        const percent = WITH_ERROR.has(this.format) ? number(byId("export_error").value) : null;
-        const base = WITH_BASE.export.has(this.format) ? number(byId("export_base").value) : null;
+        const {error: percent, base} = optionsOf("export", this.format);
         const error = typeof percent === "number" ? percent / 100 : percent;
         return {text: this.planner.editor.text, format: this.format, ...this.planner.context(), error, base};
     }
@@ -89,19 +88,15 @@ export class Exchange {
         this.importFormat = format;
         setHidden(byId("import"), false);
         setText(byId("import_title"), `From ${label}`);
-        const entry = byId("paste_from_menu").querySelector(`[data-format="${format}"]`);
-        byId("import_text").placeholder = entry.dataset.example;
-        setHidden(byId("import_base_field"), !WITH_BASE.import.has(format));
-        setHidden(byId("import_epoch_field"), !WITH_EPOCHS.has(format));
+        byId("import_text").placeholder = entryOf("import", format).dataset.example;
+        showFields("import", format);
         this.#sayImport("");
         byId("import_text").focus();
     }
 
     async #import() {
         const format = this.importFormat;
-        const base = WITH_BASE.import.has(format) ? number(byId("import_base").value) : null;
-        const epoch = WITH_EPOCHS.has(format) ? number(byId("import_epoch").value) : null;
-        const body = {text: byId("import_text").value, format, base, steps_per_epoch: epoch};
+        const body = {text: byId("import_text").value, format, ...optionsOf("import", format)};
         try {
             const answer = await request("POST", "import", body);
             this.planner.open({text: answer.text, steps: answer.total_steps});
@@ -123,6 +118,31 @@ export class Exchange {
         setHidden(byId(part), true);
         byId(part === "export" ? "copy_as" : "paste_from").focus({preventScroll: true});
     }
+}
+
+/** The menu's entry of a format, whose data the server made from its registry of formats. */
+function entryOf(part, format) {
+    return byId(part === "export" ? "copy_as_menu" : "paste_from_menu").querySelector(`[data-format="${format}"]`);
+}
+
+/** The options that a format takes, each with what its empty field shows. */
+function takenBy(part, format) {
+    return JSON.parse(entryOf(part, format).dataset.takes);
+}
+
+function showFields(part, format) {
+    const taken = takenBy(part, format);
+    for (const [option, field] of Object.entries(FIELDS[part])) {
+        setHidden(byId(`${field}_field`), !(option in taken));
+        byId(field).placeholder = taken[option] ?? "";
+    }
+}
+
+/** What the fields say of every option, null of one that the format does not take. */
+function optionsOf(part, format) {
+    const taken = takenBy(part, format);
+    const values = Object.entries(FIELDS[part]).map(([option, field]) => [option, option in taken ? number(byId(field).value) : null]);
+    return Object.fromEntries(values);
 }
 
 /** What a number field says; a text that is none is sent as it is, and the server says so. */

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn, TypeGuard
 
 from lib_lrsched.errors import printable
 
-from .exported import short
+from .export_result import short
 
 MOST_STEPS = 2**62
 """Plans are below this."""
