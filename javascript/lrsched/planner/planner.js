@@ -23,9 +23,9 @@ const FIRST_TEXTS = {rate: "", clip: "1"};
 
 /** The planning part of the tab; made once, when its markup is on the page. */
 export class Planner {
+    #listeners = [];
+
     constructor() {
-        this.onResult = () => {}; // hears of each answer on the editor's own text
-        this.onOpened = () => {}; // called with the kind of a text that replaces the editor's
         this.form = new Form(() => this.#fieldsChanged());
         const kept = this.form.recall();
         if (kept) byId("text").value = kept.text;
@@ -51,6 +51,11 @@ export class Planner {
         this.presets = new Presets(this.editor, {steps: () => this.context().total_steps, onOpen: (text) => this.openText(text)});
         this.continuation = new Continuation(this, kept);
         this.#bind();
+    }
+
+    /** `onResult(result)` hears of each answer on the editor's own text, `onOpened(kind)` of a text of that kind that replaces the editor's. */
+    listen({onResult = () => {}, onOpened = () => {}}) {
+        this.#listeners.push({onResult, onOpened});
     }
 
     /** Asks the server to draw what the editor and the fields hold now. */
@@ -84,7 +89,7 @@ export class Planner {
 
     /** Puts another text in. `isAside` leaves the focus where it is. */
     openText(text, {isAside = false} = {}) {
-        this.onOpened(this.kind);
+        for (const {onOpened} of this.#listeners) onOpened(this.kind);
         if (isAside) this.editor.replace(text, [0, 0]);
         else this.editor.setText(text);
     }
@@ -182,7 +187,7 @@ export class Planner {
 
     #answered(answer, question) {
         const [own, ...others] = answer.results;
-        this.onResult(own);
+        for (const {onResult} of this.#listeners) onResult(own);
         this.continuation.tell(own);
         this.editor.showResult(own);
         this.comparison.showResults(others);

@@ -33,8 +33,7 @@ export class Transfer {
         byId("kind").addEventListener("input", () => this.refresh());
         byId(GO).checked = recall(GO, false) === true;
         byId(GO).addEventListener("change", () => keep(GO, byId(GO).checked));
-        planner.onResult = (result) => this.#allow(result.ok);
-        planner.onOpened = (kind) => this.#forgetRun(kind);
+        planner.listen({onResult: (result) => this.#allow(result.ok), onOpened: (kind) => this.#forgetRun(kind)});
         new IntersectionObserver(() => this.refresh()).observe(byId(GO)); // seen again: the Train tab may have changed meanwhile
         this.refresh();
     }

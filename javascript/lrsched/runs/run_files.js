@@ -8,14 +8,16 @@ import {Latest} from "../base/latest.js";
 const GOING_ON = new Set(["pending", "running"]);
 const TENSORS_NAMED = 2;
 
-/** The buttons of a run and what they open. `onList(answer, said)` hears of the list that is left when one was deleted. */
+/**
+ * The buttons of a run and what they open. `onList(answer, said)` hears of the list that is left when one was deleted, `onChosen(kind)` of
+ * what kind it was chosen from where its next training resumes.
+ */
 export class RunFiles {
     #key = "";
     #asked = new Latest();
 
-    constructor(onList) {
-        this.onList = onList;
-        this.onChosen = () => {}; // hears of what kind it was chosen from where its next training resumes
+    constructor({onList, onChosen}) {
+        Object.assign(this, {onList, onChosen});
         this.run = null;
         this.found = null;
         this.panel = byId("run_snapshots");

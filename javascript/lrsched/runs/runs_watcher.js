@@ -19,7 +19,7 @@ const STORE = "run";
 
 /**
  * Polls the runs and what is shown beside their list, the chosen one or a comparison; `onRuns(runs)` hears of every list,
- * `onProgress(list)` of what is in progress.
+ * `onProgress(list)` of what is in progress, `onResumeChosen(kind)` as in run_files.js, the others as in run_view.js.
  */
 export class RunsWatcher {
     #due = 0;
@@ -31,7 +31,7 @@ export class RunsWatcher {
     #isBusyThere = false; // something is in progress
     #generation = 0; // of what is chosen and listed: an answer to an older question comes too late
 
-    constructor({onRuns, onProgress, onContinue, onOpen}) {
+    constructor({onRuns, onProgress, onResumeChosen, onContinue, onOpen}) {
         this.onRuns = onRuns;
         this.onProgress = onProgress;
         this.page = byId("page");
@@ -42,7 +42,7 @@ export class RunsWatcher {
         this.comparison = new ComparePanel({onOpen: (id) => this.choose(id), onClose: () => this.#leaveComparison()});
         this.view = new RunView({onContinue, onOpen});
         this.label = new RunLabel((run) => this.#labelled(run));
-        this.files = new RunFiles((answer, said) => this.#deleted(answer, said));
+        this.files = new RunFiles({onList: (answer, said) => this.#deleted(answer, said), onChosen: onResumeChosen});
         this.importer = new RunImport(this.body.closest(".lrsched-card"), (id) => this.#imported(id));
         this.timer = setInterval(() => this.#check(), CHECK_MS);
     }

@@ -6,8 +6,10 @@ import * as resumeModes from "../base/resume_modes.js";
 import {OURS} from "../base/tabs.js";
 import {Chart} from "../chart/chart.js";
 import {scheduleLines} from "../chart/schedule_lines.js";
+import {Arrival} from "./arrival.js";
 import * as fields from "./fields.js";
 import {Preflight} from "./preflight.js";
+import {Profiles} from "./profiles.js";
 import {Reference} from "./reference.js";
 import {ResumeOffer} from "./resume_offer.js";
 import {ResumePlace} from "./resume_place.js";
@@ -133,9 +135,9 @@ class FieldHelp {
 export class TrainHelpers {
     /**
      * `onShow(id)` brings a run to the reader's eyes, `onChosen()` hears that it was chosen how a training resumes, `onEdit(target, resume)`
-     * opens the text of a field in our tab.
+     * opens the text of a field in our tab. `makeOptions(resumes, {onChange})` makes the box of the options, of a folder above.
      */
-    constructor({onShow, onChosen, onEdit}) {
+    constructor({onShow, onChosen, onEdit, makeOptions}) {
         const place = new ResumePlace();
         const onChange = () => this.refresh();
         this.resumes = {};
@@ -143,11 +145,14 @@ export class TrainHelpers {
             this.resumes[kind] = new ResumeOffer(kind, {place, onChange, onChosen, onFill: (run) => this.useSettings(kind, run)});
         }
         this.preflight = new Preflight(this.resumes);
-        this.reference = new Reference(this.preflight.box, {onFilled: onChange});
+        const options = makeOptions(this.resumes, {onChange: () => this.preflight.again()});
+        this.reference = new Reference(this.preflight.box, {options, onFilled: onChange});
+        this.profiles = new Profiles(this.reference, options);
+        this.arrival = new Arrival();
         this.standing = new Standing({onShow, onBegun: () => this.#begun()});
         this.troubles = new Troubles(this.preflight);
         this.helps = Object.keys(WATCHED).map((field) => new FieldHelp(field, this.resumes, onEdit));
-        this.others = [];
+        this.others = [options, this.profiles, this.arrival];
     }
 
     /** The button that leads from a rate field into our tab; it may stand among others. */
