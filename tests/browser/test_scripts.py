@@ -258,6 +258,18 @@ def test_the_latest_question_wins(call):
     assert call("base/latest.js", "Latest.name.toString", then=then) == [None, None, "last"]
 
 
+def test_a_question_in_parts_knows_whether_a_newer_one_was_asked(call):
+    then = """async () => {
+        const latest = new module.Latest();
+        const first = latest.begin();
+        const before = first();
+        const slow = latest.of(() => Promise.resolve("slow"));
+        const second = latest.begin();
+        return [before, first(), await slow, second()];
+    }"""
+    assert call("base/latest.js", "Latest.name.toString", then=then) == [True, False, None, True]
+
+
 def test_points_of_a_run_are_joined_and_a_new_leg_starts_over(call):
     then = """() => {
         const points = (step, y) => ({step, planned: y, actual: y, loss: y, smooth: y, time_s: y});

@@ -9,14 +9,20 @@ const LONGEST_RETRY_MS = 15000;
 export class Latest {
     #number = 0;
 
+    /** Overtakes what was asked before; for a question in several parts: the function that is returned says whether it is the newest still. */
+    begin() {
+        const number = ++this.#number;
+        return () => number === this.#number;
+    }
+
     /** Waits for `question()`, a function that returns a promise. */
     async of(question) {
-        const number = ++this.#number;
+        const isNewest = this.begin();
         try {
             const answer = await question();
-            return number === this.#number ? answer : null;
+            return isNewest() ? answer : null;
         } catch (error) {
-            if (number !== this.#number) return null;
+            if (!isNewest()) return null;
             throw error;
         }
     }

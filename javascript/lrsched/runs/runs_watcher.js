@@ -1,6 +1,7 @@
 // The card of runs, kept fresh while somebody looks at it: not in a hidden page, not behind another tab.
 import {ApiError, request} from "../base/api.js";
 import {byId, isShown, setHidden, setText} from "../base/dom.js";
+import {Latest} from "../base/latest.js";
 import {keep, recall} from "../base/storage.js";
 import {ComparePanel} from "../compare/compare_panel.js";
 import {RunFiles} from "./run_files.js";
@@ -29,7 +30,7 @@ export class RunsWatcher {
     #restored = false; // what was open when the page was left
     #names = new Map(); // what runs are called, also those that are gone
     #isBusyThere = false; // something is in progress
-    #generation = 0; // of what is chosen and listed: an answer to an older question comes too late
+    #asked = new Latest(); // what is chosen and listed: an answer to an older question comes too late
 
     constructor({onRuns, onProgress, onResumeChosen, onContinue, onOpen}) {
         this.onRuns = onRuns;
@@ -71,7 +72,7 @@ export class RunsWatcher {
 
     /** Asks anew, whatever is on its way. */
     #askNow() {
-        this.#generation += 1;
+        this.#asked.begin();
         this.#due = 0;
         this.#check();
     }
@@ -105,15 +106,15 @@ export class RunsWatcher {
     }
 
     async #poll() {
-        const generation = this.#generation;
+        const isNewest = this.#asked.begin();
         try {
             const answer = await request("GET", "runs");
-            if (generation !== this.#generation) return;
+            if (!isNewest()) return;
             this.#take(answer);
             await this.#showChosen();
             this.#failures = 0;
             const pause_ms = this.#isBusyThere ? TRAINING_MS : IDLE_MS;
-            if (generation === this.#generation) this.#due = answer.unread > 0 ? 0 : performance.now() + pause_ms;
+            if (isNewest()) this.#due = answer.unread > 0 ? 0 : performance.now() + pause_ms;
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             this.#failures += 1;

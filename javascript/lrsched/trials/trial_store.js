@@ -63,7 +63,7 @@ export class TrialStore {
 
     async start(body) {
         const {id} = await request("POST", "trials", body);
-        await this.#lists.of(() => null); // a list that is on its way does not know it yet
+        this.#lists.begin(); // a list that is on its way does not know it yet
         this.#seen.add(id);
         this.lost = "";
         this.choose(id);
