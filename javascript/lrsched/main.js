@@ -1,6 +1,6 @@
 // Starts the parts when their markup is on the page, and brings them back when gradio redraws it.
 import {byId, isShown, root} from "./base/dom.js";
-import {openTab, OURS} from "./base/tabs.js";
+import {NO_TAB_OF_OURS, NO_TRAIN_TAB, openTab, OURS} from "./base/tabs.js";
 import {OptionsBox} from "./options/options_box.js";
 import {settingsOf} from "./planner/continuation.js";
 import {Hello} from "./planner/hello.js";
@@ -42,7 +42,7 @@ function trials() {
 }
 
 function startHelpers() {
-    const onEdit = (target, resume) => parts.tab?.transfer.edit(target, resume) ?? Promise.resolve(`The tab ${OURS} was not found on this page.`);
+    const onEdit = (target, resume) => parts.tab?.transfer.edit(target, resume) ?? Promise.resolve(NO_TAB_OF_OURS);
     const helpers = new TrainHelpers({
         onShow: showRun, onChosen: () => parts.tab?.watcher.files.again(), onEdit,
         makeOptions: (resumes, heard) => new OptionsBox(resumes, heard),
@@ -103,7 +103,7 @@ function startTab(page) {
     });
     new WhichSchedule(planner, () => byId("trial_find").getAttribute("aria-expanded") === "true" || byId("trial_find").click());
     const profile = new RunProfile(() => watcher.view.shown?.run ?? null, {
-        onFill: (run) => parts.helpers?.fillFrom(run) ?? Promise.resolve("There is no Train tab on this page."),
+        onFill: (run) => parts.helpers?.fillFrom(run) ?? Promise.resolve(NO_TRAIN_TAB),
         onSaved: () => parts.helpers?.profiles.again(),
     });
     new RunNumbers(() => watcher.view.shown?.run ?? null);

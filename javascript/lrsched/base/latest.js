@@ -1,9 +1,9 @@
 // The latest answer wins: questions may overtake each other, and what is shown must belong to the newest.
 import {ApiError, request} from "./api.js";
+import {pauseAfter} from "./retry.js";
 
 const PAUSE_MS = 150; // in typing
 const FIRST_RETRY_MS = 1000;
-const LONGEST_RETRY_MS = 15000;
 
 /** Sends questions of one kind; the answer to one that was overtaken by a newer is null, and so is its failure. */
 export class Latest {
@@ -42,7 +42,7 @@ export class PreviewRequests {
     #isAsking = false;
     #next = null;
     #timer = null;
-    #retry_ms = 0;
+    #failures = 0;
     #number = 0;
 
     /** `onAnswer(answer, question)` and `onError(error, question)` hear of each. */
@@ -83,7 +83,7 @@ export class PreviewRequests {
     async #sendNow(question) {
         try {
             const answer = await request("POST", "preview", {...question, id: ++this.#number});
-            this.#retry_ms = 0;
+            this.#failures = 0;
             this.onAnswer(answer, question);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
@@ -93,8 +93,8 @@ export class PreviewRequests {
 
     #failed(error, question) {
         if (error.passing && this.#next === null && this.#timer === null) {
-            this.#retry_ms = Math.min(LONGEST_RETRY_MS, this.#retry_ms * 2 || FIRST_RETRY_MS);
-            this.#later(question, this.#retry_ms);
+            this.#failures += 1;
+            this.#later(question, pauseAfter(this.#failures, FIRST_RETRY_MS));
         }
         this.onError(error, question);
     }

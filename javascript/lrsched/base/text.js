@@ -27,6 +27,13 @@ export function excerpt(text, other, most) {
     return (from > 0 ? "… " : "") + text.slice(from, to) + (to < text.length ? " …" : "");
 }
 
+const collator = new Intl.Collator(undefined, {numeric: true, sensitivity: "base"});
+
+/** Compares two names as people sort them: numbers in them by size, without heed of case and accents. */
+export function compareNames(a, b) {
+    return collator.compare(a, b);
+}
+
 /** How many characters two texts share at their start. */
 export function commonStart(a, b) {
     let i = 0;

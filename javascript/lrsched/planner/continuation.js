@@ -4,10 +4,10 @@ import {byId, el, setHidden, setText} from "../base/dom.js";
 import {formatCount} from "../base/format.js";
 import {Latest} from "../base/latest.js";
 import * as resumeModes from "../base/resume_modes.js";
+import {goesOn} from "../base/run_states.js";
 import {sentence} from "../base/text.js";
 
 const WAYS = ["continue", "restart", "new"]; // a new run from the file is not a continuation
-const GOING_ON = new Set(["pending", "running"]);
 
 /** The select boxes and their note; sets `planner.form.continued`. */
 export class Continuation {
@@ -33,7 +33,7 @@ export class Continuation {
 
     /** The run's last step, or an earlier one where its snapshot is: what was made since then is made again. */
     get step() {
-        const isKnown = this.resumed?.id === this.run.id && !GOING_ON.has(this.run.state);
+        const isKnown = this.resumed?.id === this.run.id && !goesOn(this.run);
         return isKnown ? this.resumed.step : this.run.step;
     }
 
@@ -95,7 +95,7 @@ export class Continuation {
         const askedFor = JSON.stringify(run && [run.id, run.state, run.updated_s]);
         if (askedFor === this.#askedFor) return;
         this.#askedFor = askedFor;
-        if (run === null || GOING_ON.has(run.state)) return;
+        if (run === null || goesOn(run)) return;
         try {
             const answer = await this.#asked.ask("GET", `resume?kind=${run.kind}&name=${encodeURIComponent(run.name)}`);
             if (answer?.run?.id !== run.id) return;

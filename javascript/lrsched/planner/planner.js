@@ -2,6 +2,7 @@
 import {byId, el, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatRate} from "../base/format.js";
 import {PreviewRequests} from "../base/latest.js";
+import {whileTrying} from "../base/retry.js";
 import {bindToolbar} from "../base/toolbar.js";
 import {bindAxis} from "../chart/axis_toggle.js";
 import {Chart} from "../chart/chart.js";
@@ -304,7 +305,7 @@ export class Planner {
     }
 
     #failed(error) {
-        this.say(error.passing ? `${error.message} Trying again.` : error.message);
+        this.say(whileTrying(error));
     }
 
     /** Says what went wrong below the chart; an empty text takes it away. */

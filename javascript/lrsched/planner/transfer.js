@@ -2,7 +2,7 @@
 import {ApiError, request} from "../base/api.js";
 import {byId, setHidden, setText} from "../base/dom.js";
 import {keep, recall} from "../base/storage.js";
-import {goTo, OURS, TRAIN, TRAIN_TABS} from "../base/tabs.js";
+import {goTo, NO_TAB_OF_OURS, NO_TRAIN_TAB, OURS, TRAIN, TRAIN_TABS} from "../base/tabs.js";
 import * as fields from "../train/fields.js";
 import {FormerTexts} from "./former_texts.js";
 import {Origin} from "./origin.js";
@@ -151,7 +151,7 @@ export class Transfer {
         const {planner} = this;
         const {field} = TARGETS[target];
         const {area} = planner.editor;
-        if (!(await goTo(OURS))) return `The tab ${OURS} was not found on this page.`;
+        if (!(await goTo(OURS))) return NO_TAB_OF_OURS;
         this.#take(target, fields.value(field));
         planner.continuation.take(resume?.run?.id ?? null, resume?.way ?? null);
         area.scrollIntoView({block: "center"});
@@ -164,7 +164,7 @@ export class Transfer {
         const isOnlyNetwork = fields.value("embedding") === "" && fields.value("hypernetwork") !== "";
         const target = this.planner.form.get("kind") === "clip" ? "clip" : isOnlyNetwork ? "hypernetwork" : "embedding";
         const {field} = TARGETS[target];
-        if (!fields.exists(field)) return this.#say("There is no Train tab on this page.", true);
+        if (!fields.exists(field)) return this.#say(NO_TRAIN_TAB, true);
         this.#take(target, fields.value(field));
         this.#say("Read from the Train tab.");
     }

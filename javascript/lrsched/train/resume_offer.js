@@ -4,12 +4,12 @@ import {el, hideWithFocus, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatUpdates} from "../base/format.js";
 import {Latest} from "../base/latest.js";
 import * as resumeModes from "../base/resume_modes.js";
+import {goesOn} from "../base/run_states.js";
 import {sentence} from "../base/text.js";
 import * as fields from "./fields.js";
 
 const AGAIN_MS = 5000;
 const UNKNOWN_MS = 1500; // while a training begins no stored run fits; once it has begun, one does
-const GOING_ON = new Set(["pending", "running"]);
 
 /** The lines under one of the two drop-downs; `current` is the server's last answer for the chosen name. */
 export class ResumeOffer {
@@ -118,7 +118,7 @@ export class ResumeOffer {
 
     #draw(answer) {
         const run = answer?.run ?? null;
-        const isLive = GOING_ON.has(run?.state);
+        const isLive = goesOn(run);
         const isFile = resumeModes.leavesRun(answer?.way);
         const isKnown = run !== null || isFile;
         setHidden(this.box, !answer?.step && !isKnown);

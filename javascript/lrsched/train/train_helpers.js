@@ -1,7 +1,7 @@
 // Help inside the host's Train tab: a small chart and any error under each schedule field, as one types.
 import {el, hideWithFocus, setHidden, setText} from "../base/dom.js";
 import {PreviewRequests} from "../base/latest.js";
-import {errorBox, warningBox} from "../base/messages.js";
+import {errorBox, failureBox, warningBox} from "../base/messages.js";
 import * as resumeModes from "../base/resume_modes.js";
 import {OURS} from "../base/tabs.js";
 import {Chart} from "../chart/chart.js";
@@ -50,7 +50,7 @@ class FieldHelp {
             this.place, this.caption, this.beginning, this.edit, this.said, this.messages);
         this.chart = new Chart(this.place, {label: this.watched.label, height: 96, compact: true});
         this.previews = new PreviewRequests({
-            onAnswer: (answer, question) => this.#answered(answer, question), onError: (error) => this.#failed(error),
+            onAnswer: (answer, question) => this.#answered(answer, question), onError: (error) => this.messages.replaceChildren(failureBox(error)),
         });
     }
 
@@ -123,11 +123,6 @@ class FieldHelp {
         setText(this.caption, resumeModes.caption(result.mode, initialStep, {part: result.part, hasPast: result.past !== null}));
         const isTail = resumeModes.isInMiddle(result.mode) && result.part?.loses === true;
         hideWithFocus(this.beginning, !isTail || this.watched.name === null, this.resume?.select);
-    }
-
-    #failed(error) {
-        const text = error.passing ? "The server is not reachable, trying again." : error.message;
-        this.messages.replaceChildren(el("div", {class: "lrsched-message lrsched-muted", text}));
     }
 }
 
