@@ -626,13 +626,13 @@ def test_the_newest_look_in_numbers(call):
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("best", 'the best state in the place of "cat", as it was after 20 updates, with 30 %'),
-        ("average", 'the average of the weights in the place of "cat", as it was after 40 updates, with 25 %'),
+        ("best", 'Replace "cat" with the best state, as it was after 20 updates, with 30 %'),
+        ("average", 'Replace "cat" with the average of the weights, as it was after 40 updates, with 25 %'),
     ],
 )
 def test_what_is_asked_before_it_takes_the_file_s_place(call, what, words):
     asked = call("runs/use_words.js", "question", what, {"run": {"name": "cat", "step": 40}, **LOOKS})
-    assert asked == [f"Put {words} of the loss gone in validation?", "What cat.pt holds now is kept as cat.pt.bak.",
+    assert asked == [f"{words} of the loss gone in validation?", "What cat.pt holds now is kept as cat.pt.bak.",
                      "The next training of cat is then a new run from it: the step stays, the optimizer is new."]  # fmt: skip
 
 
@@ -774,11 +774,11 @@ GOES = {"state": "running", "step": 120, "total_steps": 400, "message": ""}
         ({}, {}, "Running: step 120 of 400."),
         ({}, {"isEnding": True}, "Interrupted: it ends before its next update and is saved."),
         ({"state": "pending"}, {}, "Preparing: the images are read, then it resumes at step 120."),
-        ({"state": "finished", "step": 400}, {}, "Finished. Raise max steps to go on, or start over."),
+        ({"state": "finished", "step": 400}, {}, "Finished. Raise max steps to continue, or start over."),
         (
             {"state": "finished", "step": 400, "message": "nothing was learned"},
             {},
-            "Finished: nothing was learned. Raise max steps to go on, or start over.",
+            "Finished: nothing was learned. Raise max steps to continue, or start over.",
         ),
         (
             {"state": "finished", "message": "it no longer improves"},

@@ -151,13 +151,13 @@ export class Planner {
         this.momentum.setRoom("right" in room ? {right: room.right} : {});
     }
 
-    /** Says that the text goes on to `step`, which a grip has shown, and max steps does not; null where it does. */
+    /** Says that the schedule runs to `step`, which a grip has shown, and max steps does not; null where it does. */
     tellBeyond(step) {
         this.beyond = step;
         setHidden(byId("beyond"), step === null);
         if (step === null) return;
         const steps = formatCount(step);
-        setText(byId("beyond_text"), `The text goes on to step ${steps}, and max steps is ${formatCount(this.chart.data.xHigh)}: the rest is not trained.`);
+        setText(byId("beyond_text"), `The schedule runs to step ${steps}, but max steps is ${formatCount(this.chart.data.xHigh)}: the rest is not trained.`);
         setText(byId("beyond_set"), `Set max steps to ${steps}`);
     }
 
@@ -175,7 +175,7 @@ export class Planner {
         byId("segments").addEventListener("pointerleave", () => this.#point(null));
     }
 
-    /** Puts an item behind the one at the cursor. Where the server cannot, it is written at the next boundary; the text's error says why. */
+    /** Inserts an item after the one at the cursor. Where the server cannot, it is written at the next boundary; the text's error says why. */
     async #insert(value) {
         const {editor, items} = this;
         if (editor.isUntouched) return editor.setText(value);

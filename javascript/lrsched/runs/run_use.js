@@ -24,7 +24,7 @@ export class RunUse {
             const button = byId(`run_use_${what}`);
             setHidden(button, !answer.usable?.includes(what));
             button.disabled = isGoingOn;
-            button.title = isGoingOn ? "When the run has ended" : `Put it in the place of ${answer.run.name}`;
+            button.title = isGoingOn ? "When the run has ended" : `Replace ${answer.run.name} with it`;
         }
     }
 

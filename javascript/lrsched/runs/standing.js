@@ -24,5 +24,5 @@ function finished({step, total_steps, message}, made, putBack) {
     if (putBack) return "Finished: what was trained is as it was before.";
     const why = message ? `: ${message.replace(/\.$/, "")}.` : ".";
     if (step < total_steps) return `Finished after ${made} updates${why} Train again to resume, or start over.`;
-    return `Finished${why} Raise max steps to go on, or start over.`;
+    return `Finished${why} Raise max steps to continue, or start over.`;
 }

@@ -173,7 +173,7 @@ export class TrainHelpers {
         const offer = this.resumes[kind];
         offer.tell("");
         const trouble = await this.reference.takeRun(run);
-        offer.tell(trouble || (this.reference.count === 0 ? "Fields are set." : "Fields are set; what differs stands above the button that trains."));
+        offer.tell(trouble || (this.reference.count === 0 ? "Fields are set." : "Fields are set; differences are listed above the Train buttons."));
     }
 
     /** A training has begun: what was compared before it is of no interest any more. */
