@@ -1,7 +1,6 @@
 // Above the buttons that start a training: what would stop it or spoil it, as the fields are now.
 import {ApiError, request} from "../base/api.js";
 import {el, setHidden} from "../base/dom.js";
-import * as resumeModes from "../base/resume_modes.js";
 import {goesOn} from "../base/run_states.js";
 import * as fields from "./fields.js";
 
@@ -95,7 +94,7 @@ export class Preflight {
             const offer = this.resumes[kind];
             if (offer.current === null) return;
             offer.select.focus({preventScroll: true}); // it shows the new choice, and the button disappears
-            await offer.choose(resumeModes.fromBeginning(offer.current.way));
+            await offer.choose(offer.current.from_beginning);
             this.again();
             this.refresh();
         };

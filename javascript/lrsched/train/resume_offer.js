@@ -61,7 +61,7 @@ export class ResumeOffer {
         if (name === this.#name && performance.now() < this.#due) return;
         if (name !== this.#name) setText(this.said, "");
         this.#name = name;
-        const isUnknown = this.current?.step && !this.current.run && !resumeModes.leavesRun(this.current.way);
+        const isUnknown = this.current?.step && !this.current.run && !leavesRun(this.current);
         this.#due = performance.now() + (isUnknown ? UNKNOWN_MS : AGAIN_MS);
         this.#answered = this.#ask(() => name === "" ? Promise.resolve(null) : request("GET", `resume?kind=${this.kind}&name=${encodeURIComponent(name)}`));
     }
@@ -105,7 +105,7 @@ export class ResumeOffer {
         const before = this.current;
         const name = this.#name;
         const {run, from_step: step = null} = before ?? {};
-        const isKept = step !== null && run && !isBack && !resumeModes.leavesRun(way);
+        const isKept = step !== null && run && !isBack && !leavesRun(before, way);
         const trouble = await this.#ask(() => isKept
             ? request("POST", `runs/${encodeURIComponent(run.id)}/resume-from`, {step, way})
             : request("POST", "resume", {kind: this.kind, name, way}));
@@ -119,7 +119,7 @@ export class ResumeOffer {
     #draw(answer) {
         const run = answer?.run ?? null;
         const isLive = goesOn(run);
-        const isFile = resumeModes.leavesRun(answer?.way);
+        const isFile = leavesRun(answer);
         const isKnown = run !== null || isFile;
         setHidden(this.box, !answer?.step && !isKnown);
         setText(this.title, answer?.name ?? "");
@@ -147,8 +147,13 @@ export class ResumeOffer {
     }
 }
 
+/** Whether the stored run is left alone, as the server says it of the chosen mode, or of another one. */
+function leavesRun(answer, way = answer?.way) {
+    return answer?.leaving.includes(way) ?? false;
+}
+
 function standing(answer, isLive) {
-    if (resumeModes.leavesRun(answer?.way) && !answer.run) return `Starts a new run from the file as it is, at step ${formatCount(answer.step)}.`;
+    if (leavesRun(answer) && !answer.run) return `Starts a new run from the file as it is, at step ${formatCount(answer.step)}.`;
     if (isLost(answer)) return `The snapshot after ${formatUpdates(answer.from_step)}, which was chosen, cannot be resumed from.`;
     if (!answer?.step && !answer?.run) return "";
     if (isLive) return `Is being trained, at step ${formatCount(answer.step)} of ${formatCount(answer.run.total_steps)}, with`;

@@ -37,7 +37,7 @@ class FieldHelp {
         this.caption = el("p", {class: "lrsched-muted", hidden: true});
         this.beginning = el("button", {
             type: "button", class: "lrsched-button lrsched-beginning", text: "Play it from its beginning", hidden: true,
-            on: {click: () => this.resume.choose(resumeModes.fromBeginning(this.resume.current.way))},
+            on: {click: () => this.resume.choose(this.resume.current.from_beginning)},
         });
         this.edit = el("button", {
             type: "button", class: "lrsched-button lrsched-edit", id: `lrsched_edit_${field}`, text: `Edit in ${OURS}`,
