@@ -7,7 +7,7 @@ import * as resumeModes from "../base/resume_modes.js";
 import {goesOn} from "../base/run_states.js";
 import {sentence} from "../base/text.js";
 
-const WAYS = ["continue", "restart", "new"]; // a new run from the file is not a continuation
+const MODES = ["continue", "restart", "new"]; // a new run from the file is not a continuation
 
 /** The select boxes and their note; sets `planner.form.continued`. */
 export class Continuation {
@@ -22,8 +22,8 @@ export class Continuation {
         this.resumed = null;
         this.select = byId("run");
         this.select.addEventListener("change", () => this.choose(this.select.value || null));
-        this.way = resumeModes.fill(byId("run_way"), WAYS, () => this.#apply());
-        if (WAYS.includes(kept?.way)) this.way.value = kept.way;
+        this.mode = resumeModes.fill(byId("run_way"), MODES, () => this.#apply());
+        if (MODES.includes(kept?.way)) this.mode.value = kept.way;
         byId("run_use").addEventListener("click", () => this.#useSettings());
     }
 
@@ -58,10 +58,10 @@ export class Continuation {
         this.#apply();
     }
 
-    /** Chooses a run in one of the ways to continue it; in another way, which leaves the run alone, none. */
-    take(id, way) {
-        const isOne = id !== null && WAYS.includes(way);
-        if (isOne) this.way.value = way;
+    /** Chooses a run in one of the resume modes that continue it; in another mode, which leaves the run alone, none. */
+    take(id, mode) {
+        const isOne = id !== null && MODES.includes(mode);
+        if (isOne) this.mode.value = mode;
         this.choose(isOne ? id : null);
     }
 
@@ -82,7 +82,7 @@ export class Continuation {
         const {form} = this.planner;
         const run = this.run;
         const before = JSON.stringify(form.continued);
-        form.continued = run === null ? null : {id: run.id, step: this.step, way: this.way.value};
+        form.continued = run === null ? null : {id: run.id, step: this.step, way: this.mode.value};
         setHidden(byId("run_way_field"), run === null);
         setHidden(byId("run_note"), run === null);
         if (run) setText(byId("run_note").querySelector("span"), `${note(run, this.step)} ${this.#played}`.trim());

@@ -72,7 +72,7 @@ export class Transfer {
                 if (form.get(name) !== "" && fields.set(name, form.get(name))) sent.push(word);
             }
         }
-        const trouble = await this.#sendWay(target, sent);
+        const trouble = await this.#sendMode(target, sent);
         const said = [trouble || `Sent: ${sent.join(", ")}.`];
         let isBad = trouble !== "";
         if (isBack || byId(GO).checked) isBad = await this.#go(target, said, isBad);
@@ -81,11 +81,11 @@ export class Transfer {
     }
 
     /** A plan for the rest of a run is only right if that run resumes in the same way. Resolves to what went wrong, or "". */
-    async #sendWay(kind, sent) {
-        const {run, way} = this.planner.continuation;
+    async #sendMode(kind, sent) {
+        const {run, mode} = this.planner.continuation;
         if (run?.kind !== kind) return "";
         try {
-            await request("POST", "resume", {kind, name: run.name, way: way.value});
+            await request("POST", "resume", {kind, name: run.name, way: mode.value});
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             return `Sent, but not the resume mode of ${run.name}: ${error.message}`;

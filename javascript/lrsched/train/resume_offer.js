@@ -36,14 +36,14 @@ export class ResumeOffer {
         });
         this.behind = el("p", {class: "lrsched-resume-row"});
         this.select = resumeModes.fill(el("select", {}), resumeModes.all, (way) => this.choose(way));
-        this.way = el("label", {class: "lrsched-resume-row lrsched-way"}, el("span", {text: "Resume mode"}), this.select);
+        this.modeField = el("label", {class: "lrsched-resume-row lrsched-way"}, el("span", {text: "Resume mode"}), this.select);
         this.hint = el("p", {class: "lrsched-resume-row lrsched-muted", role: "status"});
         this.said = el("p", {class: "lrsched-resume-row lrsched-muted", role: "status"});
         this.box = el("div", {class: "lrsched lrsched-inline lrsched-resume", id: `lrsched_resume_${kind}`, hidden: true},
-            this.title, this.line, this.text, this.tail, this.back, this.button, this.behind, this.way, this.hint, this.said);
+            this.title, this.line, this.text, this.tail, this.back, this.button, this.behind, this.modeField, this.hint, this.said);
     }
 
-    /** Takes over what the server said of the text in the rate field: the mode that comes of a way. */
+    /** Takes over what the server said of the text in the rate field: the mode that results from the chosen one. */
     show(resumed) {
         this.#resumed = resumed;
         this.#drawHint();
@@ -99,7 +99,7 @@ export class ResumeOffer {
 
     /**
      * The server keeps the choice until the next training of this name has begun. A kept snapshot that was chosen stays with
-     * another way, unless it is taken `isBack`.
+     * another mode, unless it is taken `isBack`.
      */
     async choose(way, {isBack = false} = {}) {
         const before = this.current;
@@ -129,7 +129,7 @@ export class ResumeOffer {
         setHidden(this.text, run === null);
         setHidden(this.button, run === null || isLive);
         setText(this.behind, isLive ? "" : behind(answer));
-        setHidden(this.way, isLive || isLost(answer) || !(isKnown || answer?.step));
+        setHidden(this.modeField, isLive || isLost(answer) || !(isKnown || answer?.step));
         resumeModes.offer(this.select, isKnown ? resumeModes.all : resumeModes.ofFile, {hasRun: isKnown});
         this.select.value = isKnown || answer?.way !== "new" ? answer?.way ?? "continue" : "continue";
         hideWithFocus(this.back, isLive || (answer?.from_step ?? null) === null, this.select);
@@ -137,7 +137,7 @@ export class ResumeOffer {
     }
 
     #drawHint() {
-        const isKnown = this.current?.way === this.#resumed.way && !this.way.hidden;
+        const isKnown = this.current?.way === this.#resumed.way && !this.modeField.hidden;
         setText(this.hint, isKnown ? hint(this.current, this.#resumed.mode) : "");
     }
 
