@@ -1,6 +1,6 @@
 // Starts the parts when their markup is on the page, and brings them back when gradio redraws it.
 import {byId, isShown, root} from "./base/dom.js";
-import {openTab, OURS} from "./base/tabs.js";
+import {NO_TAB_OF_OURS, NO_TRAIN_TAB, openTab, OURS} from "./base/tabs.js";
 import {OptionsBox} from "./options/options_box.js";
 import {settingsOf} from "./planner/continuation.js";
 import {Hello} from "./planner/hello.js";
@@ -12,9 +12,7 @@ import {RunNumbers} from "./runs/run_numbers.js";
 import {RunProfile} from "./runs/run_profile.js";
 import {RunsWatcher} from "./runs/runs_watcher.js";
 import {guardErrorBox} from "./train/error_box.js";
-import {Arrival} from "./train/arrival.js";
 import * as fields from "./train/fields.js";
-import {Profiles} from "./train/profiles.js";
 import {TrainHelpers} from "./train/train_helpers.js";
 import {TrainOffer} from "./trials/train_offer.js";
 import {TrialStore} from "./trials/trial_store.js";
@@ -44,15 +42,11 @@ function trials() {
 }
 
 function startHelpers() {
-    const onEdit = (target, resume) => parts.tab?.transfer.edit(target, resume) ?? Promise.resolve(`The tab ${OURS} was not found on this page.`);
-    const helpers = new TrainHelpers({onShow: showRun, onChosen: () => parts.tab?.watcher.files.again(), onEdit});
-    const options = new OptionsBox(helpers.resumes, {onChange: () => helpers.preflight.again()});
-    helpers.reference.setOptions(options);
-    helpers.profiles = new Profiles(helpers.reference, options);
-    helpers.add(options);
-    helpers.add(helpers.profiles);
-    helpers.arrival = new Arrival();
-    helpers.add(helpers.arrival);
+    const onEdit = (target, resume) => parts.tab?.transfer.edit(target, resume) ?? Promise.resolve(NO_TAB_OF_OURS);
+    const helpers = new TrainHelpers({
+        onShow: showRun, onChosen: () => parts.tab?.watcher.files.again(), onEdit,
+        makeOptions: (resumes, heard) => new OptionsBox(resumes, heard),
+    });
     const onUse = (trial) => parts.tab.trials.use(trial);
     for (const kind of ["embedding", "hypernetwork"]) {
         const offer = new TrainOffer(kind, trials(), {onUse, onShow: () => parts.tab.trials.reveal()});
@@ -77,8 +71,9 @@ function startTab(page) {
     inner?.removeAttribute("id");
     const planner = new Planner();
     const hello = new Hello(planner.presets);
+    const onResumeChosen = (kind) => parts.helpers?.resumes[kind].again();
     const transfer = new Transfer(planner, {
-        onResumeChosen: (kind) => parts.helpers?.resumes[kind].again(),
+        onResumeChosen,
         onArrived: (field, said, how) => {
             parts.helpers?.refresh();
             parts.helpers?.arrival.show(field, said, how);
@@ -86,6 +81,7 @@ function startTab(page) {
     });
     const now = new NowLine({onJump: (one) => jump(one)});
     const watcher = new RunsWatcher({
+        onResumeChosen,
         onProgress: (list) => {
             watcher.view.showProgress(list);
             now.show(list, watcher.chosen);
@@ -107,11 +103,10 @@ function startTab(page) {
     });
     new WhichSchedule(planner, () => byId("trial_find").getAttribute("aria-expanded") === "true" || byId("trial_find").click());
     const profile = new RunProfile(() => watcher.view.shown?.run ?? null, {
-        onFill: (run) => parts.helpers?.fillFrom(run) ?? Promise.resolve("There is no Train tab on this page."),
+        onFill: (run) => parts.helpers?.fillFrom(run) ?? Promise.resolve(NO_TRAIN_TAB),
         onSaved: () => parts.helpers?.profiles.again(),
     });
     new RunNumbers(() => watcher.view.shown?.run ?? null);
-    watcher.files.onChosen = (kind) => parts.helpers?.resumes[kind].again();
     parts.tab = {page, planner, transfer, watcher, now, profile, trials: new TrialsCard(trials(), planner)};
     const jump = ({what, run, trial}) => {
         if (what === "trial") {

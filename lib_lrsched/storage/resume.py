@@ -41,6 +41,11 @@ def leaves_run(choice: str) -> bool:
     return choice in ("file", "file-restart")
 
 
+def from_beginning(choice: str) -> str:
+    """The choice that plays the text from its beginning, in the place of another that resumes or leaves the same run."""
+    return "file-restart" if leaves_run(choice) else "restart"
+
+
 class KeptState(NamedTuple):
     """A snapshot that a training is to resume from although it is not the newest: the run's id, and the updates that it holds."""
 

@@ -16,7 +16,7 @@ from lib_lrsched.errors import RequestError, RunStateError
 from lib_lrsched.preview.run_view import Asked, Histories, run_answer
 from lib_lrsched.storage import labels
 from lib_lrsched.storage.history import Event, History
-from lib_lrsched.storage.resume import leaves_run, mode_of
+from lib_lrsched.storage.resume import CHOICES, from_beginning, leaves_run, mode_of
 from lib_lrsched.storage.run_state import RunState
 from lib_lrsched.training.options import OPTIONS, values
 from lib_lrsched.training.range_test import range_test_of
@@ -244,6 +244,7 @@ def _resume(runtime: Runtime, kind: str, name: str, rate_text: str | None) -> di
     answer: dict[str, Any] = {"kind": kind, "name": name, "step": None, "file_step": None, "exact": False}
     kept = runtime.kept(kind, name)
     answer |= {"way": choice, "from_step": None if kept is None else kept.step}
+    answer |= {"leaving": [one for one in CHOICES if leaves_run(one)], "from_beginning": from_beginning(choice)}
     answer |= {"mode": None, "run": None, "settings": None, "message": ""}
     for live in runtime.active().values():
         now = live.state()

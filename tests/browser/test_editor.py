@@ -381,7 +381,7 @@ def test_a_server_that_is_gone_is_said_and_asked_again(page: Page) -> None:
     page.route("**/lrsched/v1/**", lambda route: route.abort())
     page.fill("#lrsched_text", "0.003")
     expect(page.locator("#lrsched_status")).to_have_text("The server is not reachable. Trying again.")
-    expect(page.locator("#lrsched_runs_trouble")).to_have_text("Server not reachable, trying again.")
+    expect(page.locator("#lrsched_runs_trouble")).to_have_text("The server is not reachable. Trying again.")
     page.unroute("**/lrsched/v1/**")
     expect(page.locator("#lrsched_segments tr td:nth-child(2)")).to_have_text(["0.003"])
     expect(page.locator("#lrsched_runs_trouble")).to_be_hidden()

@@ -91,7 +91,7 @@ def test_an_end_that_is_pulled_behind_the_last_step_is_shown_and_max_steps_stays
     page.mouse.up()
     expect(page.locator(TEXT)).to_have_value(f"warmup(0.005):5%, cosine(0.005, 1e-5):{step}")
     expect(page.locator("#lrsched_steps")).to_have_value("2000")
-    said = f"The text goes on to step {step:,}, and max steps is 2,000: the rest is not trained."
+    said = f"The schedule runs to step {step:,}, but max steps is 2,000: the rest is not trained."
     expect(page.locator(BEYOND)).to_contain_text(said)
     expect(page.locator("#lrsched_chart .lrsched-mark-label")).to_have_text("max steps 2,000")
     text = page.input_value(TEXT)
@@ -124,7 +124,7 @@ def test_arrow_keys_go_beyond_the_ends_too(page: Page) -> None:
     page.keyboard.press("Shift+ArrowRight")
     page.keyboard.press("Enter")
     expect(page.locator(TEXT)).to_have_value(re.compile(r"^0\.005:2\d\d\d, 0\.001$"))
-    expect(page.locator(BEYOND)).to_contain_text("The text goes on to step 2,")
+    expect(page.locator(BEYOND)).to_contain_text("The schedule runs to step 2,")
     expect(page.locator("#lrsched_messages")).to_contain_text("after the end of the run at 2000")
     end = grip(page, "boundary", 0)
     expect(end).to_be_focused()

@@ -127,7 +127,7 @@ def test_at_a_zoom_of_200_percent_the_chart_follows_its_text(zoomed: Page) -> No
 def test_the_shapes_are_one_stop_with_arrow_keys(page: Page) -> None:
     open_tab(page)
     write(page, "0.005:100, 1e-3")
-    row = page.get_by_role("toolbar", name="Put a shape behind the segment at the cursor")
+    row = page.get_by_role("toolbar", name="Insert a shape after the segment at the cursor")
     buttons = row.locator("button")
     assert row.locator("[tabindex='0']").count() == 1
     page.locator("#lrsched_text").focus()

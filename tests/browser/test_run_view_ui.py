@@ -58,7 +58,7 @@ def test_a_run_tells_its_story(page: Page) -> None:
     open_tab(page)
     show_run(page, "gallery")
     # What happened.
-    expect(page.locator(STANDING)).to_have_text("Finished. Raise max steps to go on, or start over.")
+    expect(page.locator(STANDING)).to_have_text("Finished. Raise max steps to continue, or start over.")
     expect(page.locator("#lrsched_run_interrupt")).to_be_hidden()
     for chart in (PROGRESS, RATE, PICKED):
         for mark in (".lrsched-mark-rescue", ".lrsched-mark-resume", ".lrsched-tick.lrsched-mark-copy"):

@@ -258,6 +258,111 @@ def test_the_latest_question_wins(call):
     assert call("base/latest.js", "Latest.name.toString", then=then) == [None, None, "last"]
 
 
+def test_a_question_in_parts_knows_whether_a_newer_one_was_asked(call):
+    then = """async () => {
+        const latest = new module.Latest();
+        const first = latest.begin();
+        const before = first();
+        const slow = latest.of(() => Promise.resolve("slow"));
+        const second = latest.begin();
+        return [before, first(), await slow, second()];
+    }"""
+    assert call("base/latest.js", "Latest.name.toString", then=then) == [True, False, None, True]
+
+
+def test_a_server_that_is_away_is_asked_again_after_growing_pauses(call):
+    pauses = [call("base/retry.js", "pauseAfter", failures, 1_000) for failures in (1, 2, 3, 4, 5, 50)]
+    assert pauses == [1_000, 2_000, 4_000, 8_000, 15_000, 15_000]
+    away = {"message": "The server is not reachable.", "passing": True}
+    assert call("base/retry.js", "whileTrying", away) == "The server is not reachable. Trying again."
+    assert call("base/retry.js", "whileTrying", {"message": "no such run", "passing": False}) == "no such run"
+
+
+def test_a_poller_has_one_look_on_its_way_and_looks_again_where_that_was_wanted(call):
+    then = """async () => {
+        const own = performance.getEntriesByType("resource").find(({name}) => name.endsWith("/base/poller.js")).name;
+        const {ApiError} = await import(new URL("api.js", own));
+        const [seen, troubles, ends] = [[], [], []];
+        const look = (isNewest) => new Promise((resolve, reject) => {
+            seen.push(isNewest);
+            ends.push({resolve, reject});
+        });
+        const onTrouble = (error) => troubles.push(error && error.message);
+        const poller = new module.Poller({look, onTrouble, isWatched: () => true, check_ms: 1, retry_ms: 1e6});
+        const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+        const until = async (count) => {
+            while (seen.length < count) await wait(1);
+        };
+        poller.soon();
+        poller.soon(); // the look is on its way still
+        const [count, isNewest] = [seen.length, seen[0]()];
+        ends[0].resolve(1e6); // too old: another one was wanted
+        await until(2);
+        ends[1].reject(new ApiError("away"));
+        await wait(30);
+        const afterFailure = seen.length;
+        poller.soon();
+        ends[2].resolve(1e6);
+        await wait(30);
+        poller.stop();
+        return [count, isNewest, afterFailure, seen.length, troubles];
+    }"""
+    assert call("base/poller.js", "Poller.name.toString", then=then) == [1, False, 2, 3, [None, "away", None]]
+
+
+def test_a_question_gives_the_focus_back_unless_it_went_elsewhere(call):
+    then = """async () => {
+        const node = (tag, ...children) => {
+            const made = document.createElement(tag);
+            made.append(...children);
+            return made;
+        };
+        const [text, yes, no, back, other] = [node("p"), node("button"), node("button"), node("button"), node("button")];
+        const box = node("div", text, node("span", yes, no));
+        box.hidden = true;
+        document.body.append(box, back, other);
+        const question = new module.Question(box);
+        const names = new Map([[yes, "yes"], [no, "no"], [back, "back"], [other, "other"]]);
+        const state = () => [box.hidden, yes.disabled, names.get(document.activeElement) ?? ""];
+        const soon = () => new Promise((resolve) => setTimeout(resolve));
+        const seen = [];
+        let done = null;
+        const until = () => new Promise((resolve) => (done = resolve));
+        question.ask({text: "Really?", yes: "Yes", back, onYes: () => seen.push("done")});
+        seen.push(text.textContent, yes.textContent, ...state());
+        no.dispatchEvent(new KeyboardEvent("keydown", {key: "Escape", bubbles: true}));
+        seen.push(...state());
+        question.ask({back, onYes: () => seen.push(...state())});
+        yes.click();
+        question.ask({back, onYes: until, stays: true});
+        yes.click();
+        seen.push(...state().slice(0, 2));
+        done();
+        await soon();
+        seen.push(...state());
+        question.ask({back, onYes: async () => other.focus(), stays: true});
+        yes.click();
+        await soon();
+        seen.push(...state());
+        for (const one of [box, back, other]) one.remove();
+        return seen;
+    }"""
+    shut, gone = [True, False, "back"], [True, False, "other"]
+    expected = ["Really?", "Yes", False, False, "no", *shut, *shut, False, True, *shut, *gone]
+    assert call("base/question.js", "Question.name.toString", then=then) == expected
+
+
+def test_which_runs_go_on(call):
+    states = ["pending", "running", "finished", "interrupted", "failed", "crashed"]
+    assert [state for state in states if call("base/run_states.js", "goesOn", {"state": state})] == ["pending", "running"]
+    assert call("base/run_states.js", "goesOn", None) is False
+
+
+def test_names_are_sorted_as_people_do(call):
+    assert call("base/text.js", "compareNames", "cat 9", "cat 10") < 0
+    assert call("base/text.js", "compareNames", "Éclair", "eclair") == 0
+
+
 def test_points_of_a_run_are_joined_and_a_new_leg_starts_over(call):
     then = """() => {
         const points = (step, y) => ({step, planned: y, actual: y, loss: y, smooth: y, time_s: y});
@@ -521,13 +626,13 @@ def test_the_newest_look_in_numbers(call):
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("best", 'the best state in the place of "cat", as it was after 20 updates, with 30 %'),
-        ("average", 'the average of the weights in the place of "cat", as it was after 40 updates, with 25 %'),
+        ("best", 'Replace "cat" with the best state, as it was after 20 updates, with 30 %'),
+        ("average", 'Replace "cat" with the average of the weights, as it was after 40 updates, with 25 %'),
     ],
 )
 def test_what_is_asked_before_it_takes_the_file_s_place(call, what, words):
     asked = call("runs/use_words.js", "question", what, {"run": {"name": "cat", "step": 40}, **LOOKS})
-    assert asked == [f"Put {words} of the loss gone in validation?", "What cat.pt holds now is kept as cat.pt.bak.",
+    assert asked == [f"{words} of the loss gone in validation?", "What cat.pt holds now is kept as cat.pt.bak.",
                      "The next training of cat is then a new run from it: the step stays, the optimizer is new."]  # fmt: skip
 
 
@@ -669,11 +774,11 @@ GOES = {"state": "running", "step": 120, "total_steps": 400, "message": ""}
         ({}, {}, "Running: step 120 of 400."),
         ({}, {"isEnding": True}, "Interrupted: it ends before its next update and is saved."),
         ({"state": "pending"}, {}, "Preparing: the images are read, then it resumes at step 120."),
-        ({"state": "finished", "step": 400}, {}, "Finished. Raise max steps to go on, or start over."),
+        ({"state": "finished", "step": 400}, {}, "Finished. Raise max steps to continue, or start over."),
         (
             {"state": "finished", "step": 400, "message": "nothing was learned"},
             {},
-            "Finished: nothing was learned. Raise max steps to go on, or start over.",
+            "Finished: nothing was learned. Raise max steps to continue, or start over.",
         ),
         (
             {"state": "finished", "message": "it no longer improves"},

@@ -535,7 +535,7 @@ def test_resume_without_a_run_or_without_the_embedding_says_so(client: Client, r
     runtime.store.save(state())
     runtime.found["embedding", "my cat"] = Known(121, "other", 99)
     nothing = {"kind": "embedding", "run": None, "settings": None, "file_step": None, "exact": False, "way": "continue"}
-    nothing |= {"mode": None, "from_step": None}
+    nothing |= {"mode": None, "from_step": None, "leaving": ["file", "file-restart"], "from_beginning": "restart"}
     assert get(client, "/resume?kind=embedding&name=my%20cat") == nothing | {
         "name": "my cat", "step": 121, "file_step": 121, "message": "no stored run belongs to 'my cat' as it is now, at step 121",
     }  # fmt: skip
@@ -550,8 +550,9 @@ def test_how_a_training_goes_on_is_chosen(client: Client, runtime: FakeRuntime):
     answer = post(client, "/resume", {"kind": "embedding", "name": "my cat", "way": "file"})
     assert (answer["way"], answer["run"], answer["message"]) == ("file", None, "the file is trained on as it is, as a new run")
     assert runtime.choices == {("embedding", "my cat"): "file"}
+    assert answer["from_beginning"] == "file-restart"
     answer = post(client, "/resume", {"kind": "embedding", "name": "my cat", "way": "restart"})
-    assert (answer["way"], answer["run"]["id"]) == ("restart", "a")
+    assert (answer["way"], answer["from_beginning"], answer["run"]["id"]) == ("restart", "restart", "a")
 
 
 def test_where_the_text_is_sent_the_mode_is_answered(client: Client, runtime: FakeRuntime):

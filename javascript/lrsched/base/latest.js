@@ -1,22 +1,28 @@
 // The latest answer wins: questions may overtake each other, and what is shown must belong to the newest.
 import {ApiError, request} from "./api.js";
+import {pauseAfter} from "./retry.js";
 
 const PAUSE_MS = 150; // in typing
 const FIRST_RETRY_MS = 1000;
-const LONGEST_RETRY_MS = 15000;
 
 /** Sends questions of one kind; the answer to one that was overtaken by a newer is null, and so is its failure. */
 export class Latest {
     #number = 0;
 
+    /** Overtakes what was asked before; for a question in several parts: the function that is returned says whether it is the newest still. */
+    begin() {
+        const number = ++this.#number;
+        return () => number === this.#number;
+    }
+
     /** Waits for `question()`, a function that returns a promise. */
     async of(question) {
-        const number = ++this.#number;
+        const isNewest = this.begin();
         try {
             const answer = await question();
-            return number === this.#number ? answer : null;
+            return isNewest() ? answer : null;
         } catch (error) {
-            if (number !== this.#number) return null;
+            if (!isNewest()) return null;
             throw error;
         }
     }
@@ -36,7 +42,7 @@ export class PreviewRequests {
     #isAsking = false;
     #next = null;
     #timer = null;
-    #retry_ms = 0;
+    #failures = 0;
     #number = 0;
 
     /** `onAnswer(answer, question)` and `onError(error, question)` hear of each. */
@@ -77,7 +83,7 @@ export class PreviewRequests {
     async #sendNow(question) {
         try {
             const answer = await request("POST", "preview", {...question, id: ++this.#number});
-            this.#retry_ms = 0;
+            this.#failures = 0;
             this.onAnswer(answer, question);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
@@ -87,8 +93,8 @@ export class PreviewRequests {
 
     #failed(error, question) {
         if (error.passing && this.#next === null && this.#timer === null) {
-            this.#retry_ms = Math.min(LONGEST_RETRY_MS, this.#retry_ms * 2 || FIRST_RETRY_MS);
-            this.#later(question, this.#retry_ms);
+            this.#failures += 1;
+            this.#later(question, pauseAfter(this.#failures, FIRST_RETRY_MS));
         }
         this.onError(error, question);
     }

@@ -1,5 +1,6 @@
 // Messages about a schedule text: an error with its carets, a warning with a button that mends the text.
 import {el} from "./dom.js";
+import {whileTrying} from "./retry.js";
 import {excerpt} from "./text.js";
 
 /**
@@ -29,6 +30,11 @@ export function warningBox({message, fix = null}, {onFix, onShow = null, text = 
     const show = onShow && el("button", {type: "button", class: "lrsched-link", text: "show", on: {click: onShow}});
     return el("div", {class: "lrsched-message lrsched-warning"},
         el("span", {class: "lrsched-message-text", text: message}), show, fixButton(fix, text, onFix));
+}
+
+/** The box for a question to the server that failed: nothing is known of the text. */
+export function failureBox(error) {
+    return el("div", {class: "lrsched-message lrsched-muted", text: whileTrying(error)});
 }
 
 function actionButton({text, click}) {

@@ -44,16 +44,6 @@ export function isInMiddle(mode) {
     return mode === "new" || mode === "file" || mode === "start";
 }
 
-/** The way that plays the text from its beginning, in the place of another. */
-export function fromBeginning(way) {
-    return way === "file" ? "file-restart" : "restart";
-}
-
-/** Whether a way leaves the stored run alone. */
-export function leavesRun(way) {
-    return way === "file" || way === "file-restart";
-}
-
 /** Puts the ways in `names` into a select box; `onChange(way)` hears of a choice. */
 export function fill(select, names, onChange) {
     offer(select, names);

@@ -4,6 +4,8 @@ import {root} from "./dom.js";
 /** The words on our own tab, and on the one in which the host trains. */
 export const OURS = "LR Schedule";
 export const TRAIN = "Train";
+export const NO_TAB_OF_OURS = `The tab ${OURS} was not found on this page.`;
+export const NO_TRAIN_TAB = "There is no Train tab on this page.";
 /** The row of tabs within the host's. */
 export const TRAIN_TABS = "#train_tabs";
 

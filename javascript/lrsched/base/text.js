@@ -27,6 +27,13 @@ export function excerpt(text, other, most) {
     return (from > 0 ? "… " : "") + text.slice(from, to) + (to < text.length ? " …" : "");
 }
 
+const collator = new Intl.Collator(undefined, {numeric: true, sensitivity: "base"});
+
+/** Compares two names as people sort them: numbers in them by size, without heed of case and accents. */
+export function compareNames(a, b) {
+    return collator.compare(a, b);
+}
+
 /** How many characters two texts share at their start. */
 export function commonStart(a, b) {
     let i = 0;
@@ -34,7 +41,7 @@ export function commonStart(a, b) {
     return i;
 }
 
-/** The end of the code at or behind `caret` after which a new item can stand: before a comma outside brackets, or at the end. */
+/** The end of the code at or after `caret` after which a new item can stand: before a comma outside brackets, or at the end. */
 export function itemBoundary(text, caret) {
     let depth = 0;
     let last = 0; // where the code so far ends, comments left out
@@ -52,7 +59,7 @@ export function itemBoundary(text, caret) {
     return last;
 }
 
-/** Words of the server's as a sentence: a capital in front, a full stop behind. */
+/** Words of the server's as a sentence: a capital in front, a full stop at the end. */
 export function sentence(words) {
     const text = words.trim();
     return text === "" ? "" : text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");

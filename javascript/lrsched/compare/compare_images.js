@@ -3,6 +3,7 @@ import {ApiError, request, url} from "../base/api.js";
 import {byId, el, setHidden, setText} from "../base/dom.js";
 import {formatUpdates} from "../base/format.js";
 import {LargeImage} from "../base/large_image.js";
+import {Latest} from "../base/latest.js";
 import {swatch} from "../chart/legend.js";
 import {nearestImage, stepsOf} from "./nearest_image.js";
 import {runLook} from "./run_looks.js";
@@ -12,7 +13,7 @@ const WIDTH_PX = 320;
 /** The slider over the steps at which any of the runs has an image, and below it the image of each run that is nearest to it. */
 export class CompareImages {
     #known = new Map(); // by a run's id: {count, images}
-    #asked = 0;
+    #asked = new Latest();
     #drawn = "";
 
     constructor() {
@@ -33,12 +34,12 @@ export class CompareImages {
     async show(runs) {
         this.runs = runs;
         this.#draw();
-        const number = ++this.#asked;
+        const isNewest = this.#asked.begin();
         for (const {id, images: count} of runs) {
             if ((this.#known.get(id)?.count ?? 0) === count) continue;
             const images = await fetched(id);
             if (images !== null) this.#known.set(id, {count, images});
-            if (number !== this.#asked) return;
+            if (!isNewest()) return;
         }
         this.#draw();
     }

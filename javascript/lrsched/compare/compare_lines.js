@@ -1,9 +1,9 @@
 // From a comparison to what its chart shows: which lines, over which axis. Pure.
 import {formatCount, formatPercent, formatRate} from "../base/format.js";
+import {LEAST_SHARE} from "../chart/scale.js";
 import {namesOf} from "./compare_words.js";
 import {runLook} from "./run_looks.js";
 
-const LEAST = 0.01; // of the loss: what is much less looks like nothing
 const MINUTE_S = 60;
 const HOUR_S = 3600;
 const MINUTES_FROM_S = 3 * MINUTE_S; // fewer are seconds
@@ -49,9 +49,9 @@ export function chartOf(answer, curve, highlighted) {
         x: run[curve].map(([x]) => x / divisor), y: run[curve].map(([, y]) => y),
     })).filter(({x}) => x.length > 0);
     if (highlighted !== null) series.sort((one, other) => Number(other.place === highlighted) - Number(one.place === highlighted));
-    const highest = Math.max(LEAST, ...series.flatMap(({y}) => y));
+    const highest = Math.max(LEAST_SHARE, ...series.flatMap(({y}) => y));
     const options = {label: `${label} of ${answer.runs.length} runs over ${axis.xLabel}`, format, zero: isShare, lowest: isShare ? -highest : -Infinity,
-        least: isShare ? LEAST : 0, ...axis};
+        least: isShare ? LEAST_SHARE : 0, ...axis};
     return {options, data: {series, xLow: 0, xHigh: Math.max(...series.flatMap(({x}) => x[x.length - 1]), 1 / divisor)}};
 }
 

@@ -3,6 +3,7 @@ import {ApiError} from "../base/api.js";
 import {byId, el, setHidden, setText} from "../base/dom.js";
 import {Latest} from "../base/latest.js";
 import {Menu} from "../base/menu.js";
+import {whileTrying} from "../base/retry.js";
 import {keep, recall} from "../base/storage.js";
 import {Chart} from "../chart/chart.js";
 import {swatch} from "../chart/legend.js";
@@ -97,7 +98,7 @@ export class ComparePanel {
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             this.#stand = ""; // asked again with the next list
-            this.trouble(error.passing ? "Server not reachable, trying again." : `They cannot be compared: ${error.message}`);
+            this.trouble(error.passing ? whileTrying(error) : `They cannot be compared: ${error.message}`);
         }
         this.#due = performance.now() + PAUSE_MS;
     }

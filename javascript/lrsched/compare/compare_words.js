@@ -1,5 +1,6 @@
 // What is said of compared runs: their names, the values of the tables, which is the best, what they cannot be compared in. Pure.
 import {formatCount, formatDuration, formatMoment, formatPercent, formatRate, formatSize} from "../base/format.js";
+import {compareNames} from "../base/text.js";
 
 const WORDS = {
     share: (share) => formatPercent(share, 3), seconds: formatDuration, bytes: formatSize, time: formatMoment, count: formatCount,
@@ -69,11 +70,9 @@ export function rowOrder(values, isRising) {
         const [left, right] = [values[one], values[other]];
         const unknown = Number(left === null) - Number(right === null);
         if (unknown !== 0 || left === null) return unknown;
-        return sign * (typeof left === "number" && typeof right === "number" ? left - right : collator.compare(String(left), String(right)));
+        return sign * (typeof left === "number" && typeof right === "number" ? left - right : compareNames(String(left), String(right)));
     });
 }
-
-const collator = new Intl.Collator(undefined, {numeric: true, sensitivity: "base"});
 
 /** Whether a column rises when it is sorted first: the best comes on top. */
 export function risesFirst({field, type}) {

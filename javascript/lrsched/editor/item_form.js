@@ -4,7 +4,7 @@ import {byId, el, setHidden, setText} from "../base/dom.js";
 import {EndField, ParamField} from "./item_fields.js";
 
 const FEW = 4;
-const FEEDBACK = "The loss, or what watch names, decides in training when the rate falls; the chart shows the rate without a fall.";
+const FEEDBACK = "During training the loss, or what `watch` names, decides when the rate falls; the chart shows it without a fall.";
 
 /** Shows the item at the cursor, and changes the text through `items`. */
 export class ItemForm {
@@ -127,9 +127,9 @@ export class ItemForm {
         this.head.replaceChildren(el("h4", {text}), el("span", {class: "lrsched-row"},
             this.#goButton("before", "‹", "Segment before", row[here - 1]),
             this.#goButton("next", "›", "Next segment", row[here + 1]),
-            up && this.#goButton("up", "Up", "To the repeat that it stands in", up),
+            up && this.#goButton("up", "Up", "Go to the enclosing repeat", up),
             this.#button("add", "Add after", "Put a segment after this one", () => this.#edit({do: "insert"})),
-            this.#button("delete", "Delete", "Take this segment out of the text", () => this.#edit({do: "delete"}), row.length === 1)));
+            this.#button("delete", "Delete", "Delete this segment", () => this.#edit({do: "delete"}), row.length === 1)));
     }
 
     #goButton(role, text, title, to) {

@@ -3,7 +3,7 @@ import {el, setHidden, setText, typeInto} from "../base/dom.js";
 import {formatRate} from "../base/format.js";
 import {PreviewRequests} from "../base/latest.js";
 import {Menu} from "../base/menu.js";
-import {errorBox, warningBox} from "../base/messages.js";
+import {errorBox, failureBox, warningBox} from "../base/messages.js";
 import {sentence} from "../base/text.js";
 import {Chart} from "../chart/chart.js";
 import {scheduleLines} from "../chart/schedule_lines.js";
@@ -31,7 +31,7 @@ export class FactorField {
         const label = `${described.label} over the timesteps`;
         this.chart = new Chart(this.place, {label, height: 110, compact: true, unit: "timestep"});
         this.previews = new PreviewRequests({
-            onAnswer: (answer, question) => this.#answered(answer, question), onError: (error) => this.#failed(error),
+            onAnswer: (answer, question) => this.#answered(answer, question), onError: (error) => this.messages.replaceChildren(failureBox(error)),
         });
         this.field = new OptionField(described, {
             control: this.control, onChoose, more: [this.menu, this.messages, this.source, this.place, this.caption],
@@ -100,11 +100,6 @@ export class FactorField {
         setHidden(this.place, false);
         this.chart.show({xLow: 0, xHigh: result.total_steps, ...drawn});
         setText(this.caption, `Timesteps 0, the least noise, to ${result.total_steps - 1}. Mean ${formatRate(result.mean, 3)}.`);
-    }
-
-    #failed(error) {
-        const text = error.passing ? "The server is not reachable, trying again." : error.message;
-        this.messages.replaceChildren(el("div", {class: "lrsched-message lrsched-muted", text}));
     }
 }
 

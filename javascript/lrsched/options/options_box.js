@@ -2,6 +2,7 @@
 import {ApiError, request} from "../base/api.js";
 import {el, setHidden, setText} from "../base/dom.js";
 import {formatCount} from "../base/format.js";
+import {goesOn} from "../base/run_states.js";
 import {sentence} from "../base/text.js";
 import * as fields from "../train/fields.js";
 import {FactorField} from "./factor_field.js";
@@ -12,7 +13,6 @@ import * as words from "./option_words.js";
 const KINDS = ["embedding", "hypernetwork"];
 const LOOKS = 40;
 const LOOK_MS = 100;
-const GOING_ON = new Set(["pending", "running"]);
 
 /** The box. `resumes` are the Train tab's offers by kind; `onChange()` hears of a choice. */
 export class OptionsBox {
@@ -89,7 +89,7 @@ export class OptionsBox {
     }
 
     get #isLive() {
-        return GOING_ON.has(this.resumes[this.source.kind].current?.run?.state);
+        return goesOn(this.resumes[this.source.kind].current?.run);
     }
 
     #fillKinds() {

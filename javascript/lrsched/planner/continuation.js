@@ -4,10 +4,10 @@ import {byId, el, setHidden, setText} from "../base/dom.js";
 import {formatCount} from "../base/format.js";
 import {Latest} from "../base/latest.js";
 import * as resumeModes from "../base/resume_modes.js";
+import {goesOn} from "../base/run_states.js";
 import {sentence} from "../base/text.js";
 
-const WAYS = ["continue", "restart", "new"]; // a new run from the file is not a continuation
-const GOING_ON = new Set(["pending", "running"]);
+const MODES = ["continue", "restart", "new"]; // a new run from the file is not a continuation
 
 /** The select boxes and their note; sets `planner.form.continued`. */
 export class Continuation {
@@ -22,8 +22,8 @@ export class Continuation {
         this.resumed = null;
         this.select = byId("run");
         this.select.addEventListener("change", () => this.choose(this.select.value || null));
-        this.way = resumeModes.fill(byId("run_way"), WAYS, () => this.#apply());
-        if (WAYS.includes(kept?.way)) this.way.value = kept.way;
+        this.mode = resumeModes.fill(byId("run_way"), MODES, () => this.#apply());
+        if (MODES.includes(kept?.way)) this.mode.value = kept.way;
         byId("run_use").addEventListener("click", () => this.#useSettings());
     }
 
@@ -33,7 +33,7 @@ export class Continuation {
 
     /** The run's last step, or an earlier one where its snapshot is: what was made since then is made again. */
     get step() {
-        const isKnown = this.resumed?.id === this.run.id && !GOING_ON.has(this.run.state);
+        const isKnown = this.resumed?.id === this.run.id && !goesOn(this.run);
         return isKnown ? this.resumed.step : this.run.step;
     }
 
@@ -58,10 +58,10 @@ export class Continuation {
         this.#apply();
     }
 
-    /** Chooses a run in one of the ways to continue it; in another way, which leaves the run alone, none. */
-    take(id, way) {
-        const isOne = id !== null && WAYS.includes(way);
-        if (isOne) this.way.value = way;
+    /** Chooses a run in one of the resume modes that continue it; in another mode, which leaves the run alone, none. */
+    take(id, mode) {
+        const isOne = id !== null && MODES.includes(mode);
+        if (isOne) this.mode.value = mode;
         this.choose(isOne ? id : null);
     }
 
@@ -82,7 +82,7 @@ export class Continuation {
         const {form} = this.planner;
         const run = this.run;
         const before = JSON.stringify(form.continued);
-        form.continued = run === null ? null : {id: run.id, step: this.step, way: this.way.value};
+        form.continued = run === null ? null : {id: run.id, step: this.step, way: this.mode.value};
         setHidden(byId("run_way_field"), run === null);
         setHidden(byId("run_note"), run === null);
         if (run) setText(byId("run_note").querySelector("span"), `${note(run, this.step)} ${this.#played}`.trim());
@@ -95,7 +95,7 @@ export class Continuation {
         const askedFor = JSON.stringify(run && [run.id, run.state, run.updated_s]);
         if (askedFor === this.#askedFor) return;
         this.#askedFor = askedFor;
-        if (run === null || GOING_ON.has(run.state)) return;
+        if (run === null || goesOn(run)) return;
         try {
             const answer = await this.#asked.ask("GET", `resume?kind=${run.kind}&name=${encodeURIComponent(run.name)}`);
             if (answer?.run?.id !== run.id) return;

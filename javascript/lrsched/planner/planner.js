@@ -2,6 +2,7 @@
 import {byId, el, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatRate} from "../base/format.js";
 import {PreviewRequests} from "../base/latest.js";
+import {whileTrying} from "../base/retry.js";
 import {bindToolbar} from "../base/toolbar.js";
 import {bindAxis} from "../chart/axis_toggle.js";
 import {Chart} from "../chart/chart.js";
@@ -23,9 +24,9 @@ const FIRST_TEXTS = {rate: "", clip: "1"};
 
 /** The planning part of the tab; made once, when its markup is on the page. */
 export class Planner {
+    #listeners = [];
+
     constructor() {
-        this.onResult = () => {}; // hears of each answer on the editor's own text
-        this.onOpened = () => {}; // called with the kind of a text that replaces the editor's
         this.form = new Form(() => this.#fieldsChanged());
         const kept = this.form.recall();
         if (kept) byId("text").value = kept.text;
@@ -51,6 +52,11 @@ export class Planner {
         this.presets = new Presets(this.editor, {steps: () => this.context().total_steps, onOpen: (text) => this.openText(text)});
         this.continuation = new Continuation(this, kept);
         this.#bind();
+    }
+
+    /** `onResult(result)` hears of each answer on the editor's own text, `onOpened(kind)` of a text of that kind that replaces the editor's. */
+    listen({onResult = () => {}, onOpened = () => {}}) {
+        this.#listeners.push({onResult, onOpened});
     }
 
     /** Asks the server to draw what the editor and the fields hold now. */
@@ -84,7 +90,7 @@ export class Planner {
 
     /** Puts another text in. `isAside` leaves the focus where it is. */
     openText(text, {isAside = false} = {}) {
-        this.onOpened(this.kind);
+        for (const {onOpened} of this.#listeners) onOpened(this.kind);
         if (isAside) this.editor.replace(text, [0, 0]);
         else this.editor.setText(text);
     }
@@ -145,13 +151,13 @@ export class Planner {
         this.momentum.setRoom("right" in room ? {right: room.right} : {});
     }
 
-    /** Says that the text goes on to `step`, which a grip has shown, and max steps does not; null where it does. */
+    /** Says that the schedule runs to `step`, which a grip has shown, and max steps does not; null where it does. */
     tellBeyond(step) {
         this.beyond = step;
         setHidden(byId("beyond"), step === null);
         if (step === null) return;
         const steps = formatCount(step);
-        setText(byId("beyond_text"), `The text goes on to step ${steps}, and max steps is ${formatCount(this.chart.data.xHigh)}: the rest is not trained.`);
+        setText(byId("beyond_text"), `The schedule runs to step ${steps}, but max steps is ${formatCount(this.chart.data.xHigh)}: the rest is not trained.`);
         setText(byId("beyond_set"), `Set max steps to ${steps}`);
     }
 
@@ -169,7 +175,7 @@ export class Planner {
         byId("segments").addEventListener("pointerleave", () => this.#point(null));
     }
 
-    /** Puts an item behind the one at the cursor. Where the server cannot, it is written at the next boundary; the text's error says why. */
+    /** Inserts an item after the one at the cursor. Where the server cannot, it is written at the next boundary; the text's error says why. */
     async #insert(value) {
         const {editor, items} = this;
         if (editor.isUntouched) return editor.setText(value);
@@ -182,7 +188,7 @@ export class Planner {
 
     #answered(answer, question) {
         const [own, ...others] = answer.results;
-        this.onResult(own);
+        for (const {onResult} of this.#listeners) onResult(own);
         this.continuation.tell(own);
         this.editor.showResult(own);
         this.comparison.showResults(others);
@@ -299,7 +305,7 @@ export class Planner {
     }
 
     #failed(error) {
-        this.say(error.passing ? `${error.message} Trying again.` : error.message);
+        this.say(whileTrying(error));
     }
 
     /** Says what went wrong below the chart; an empty text takes it away. */

@@ -1,6 +1,7 @@
 // Presets: the built-in ones and the reader's own, kept by the server.
 import {request} from "../base/api.js";
-import {byId, el, setHidden, setText} from "../base/dom.js";
+import {byId, el, setText} from "../base/dom.js";
+import {Question} from "../base/question.js";
 
 /** The preset fields; `editor` gives the text, `steps()` says for how many steps it is written, or null, `onOpen(text)` puts another one in. */
 export class Presets {
@@ -9,6 +10,7 @@ export class Presets {
         this.presets = [];
         this.select = byId("preset");
         this.name = byId("preset_name");
+        this.question = new Question(byId("preset_ask"));
         this.select.addEventListener("change", () => {
             this.#chosen();
             this.select.focus({preventScroll: true}); // the arrow keys choose one after another
@@ -18,9 +20,6 @@ export class Presets {
         });
         byId("preset_save").addEventListener("click", () => this.#save());
         byId("preset_delete").addEventListener("click", () => this.#askToDelete());
-        byId("preset_yes").addEventListener("click", () => this.#answer(true));
-        byId("preset_no").addEventListener("click", () => this.#answer(false));
-        byId("preset_ask").addEventListener("keydown", (event) => event.key === "Escape" && this.#answer(false));
         this.#describe();
     }
 
@@ -61,7 +60,7 @@ export class Presets {
     }
 
     #chosen() {
-        this.#close();
+        this.question.close();
         if (this.current) this.onOpen(this.current.text);
         this.#describe();
     }
@@ -79,9 +78,11 @@ export class Presets {
         const {trouble, there} = await this.keepAs(name, text, {steps});
         if (trouble === "") return this.#saved(name);
         if (there === null) return this.#say(trouble, true); // a name of the built-in ones, or too many
-        this.#question(this.taken(there), "Overwrite it", async () => {
+        const onYes = async () => {
             if ((await this.keepAs(name, text, {steps, replace: true})).trouble === "") this.#saved(name);
-        }, this.name);
+        };
+        this.#say("");
+        this.question.ask({text: this.taken(there), yes: "Overwrite it", back: this.name, onYes});
     }
 
     #saved(name) {
@@ -93,40 +94,21 @@ export class Presets {
 
     #askToDelete() {
         const {name, text} = this.current;
-        this.#question(`Delete the preset ${name} for good? It is ${text}.`, "Delete it", async () => {
+        const onYes = async () => {
             if (!(await this.#ask("DELETE", "presets/" + encodeURIComponent(name)))) return;
             this.select.value = "";
             this.#describe();
             this.#say(`Deleted ${name}.`);
-        }, this.select);
-    }
-
-    /** Asks below the fields; `onYes()` is what is done then, and `back` the field that gets the focus again. */
-    #question(text, yes, onYes, back) {
+        };
         this.#say("");
-        setText(byId("preset_ask_text"), text);
-        setText(byId("preset_yes"), yes);
-        setHidden(byId("preset_ask"), false);
-        this.asked = {onYes, back};
-        byId("preset_no").focus();
-    }
-
-    #answer(isYes) {
-        const {onYes, back} = this.asked;
-        this.#close();
-        back.focus();
-        if (isYes) onYes();
-    }
-
-    #close() {
-        setHidden(byId("preset_ask"), true);
+        this.question.ask({text: `Delete the preset ${name} for good? It is ${text}.`, yes: "Delete it", back: this.select, onYes});
     }
 
     /** Sends a request and shows the list that comes back; false when it failed, `trouble` and `status` say how. */
     async #ask(method, path, body) {
         this.trouble = "";
         this.status = 200;
-        this.#close();
+        this.question.close();
         try {
             const answer = await request(method, path, body);
             this.#fill(answer.presets);

@@ -2,7 +2,7 @@
 import {ApiError, request} from "../base/api.js";
 import {byId, setHidden, setText} from "../base/dom.js";
 import {keep, recall} from "../base/storage.js";
-import {goTo, OURS, TRAIN, TRAIN_TABS} from "../base/tabs.js";
+import {goTo, NO_TAB_OF_OURS, NO_TRAIN_TAB, OURS, TRAIN, TRAIN_TABS} from "../base/tabs.js";
 import * as fields from "../train/fields.js";
 import {FormerTexts} from "./former_texts.js";
 import {Origin} from "./origin.js";
@@ -33,8 +33,7 @@ export class Transfer {
         byId("kind").addEventListener("input", () => this.refresh());
         byId(GO).checked = recall(GO, false) === true;
         byId(GO).addEventListener("change", () => keep(GO, byId(GO).checked));
-        planner.onResult = (result) => this.#allow(result.ok);
-        planner.onOpened = (kind) => this.#forgetRun(kind);
+        planner.listen({onResult: (result) => this.#allow(result.ok), onOpened: (kind) => this.#forgetRun(kind)});
         new IntersectionObserver(() => this.refresh()).observe(byId(GO)); // seen again: the Train tab may have changed meanwhile
         this.refresh();
     }
@@ -73,7 +72,7 @@ export class Transfer {
                 if (form.get(name) !== "" && fields.set(name, form.get(name))) sent.push(word);
             }
         }
-        const trouble = await this.#sendWay(target, sent);
+        const trouble = await this.#sendMode(target, sent);
         const said = [trouble || `Sent: ${sent.join(", ")}.`];
         let isBad = trouble !== "";
         if (isBack || byId(GO).checked) isBad = await this.#go(target, said, isBad);
@@ -82,11 +81,11 @@ export class Transfer {
     }
 
     /** A plan for the rest of a run is only right if that run resumes in the same way. Resolves to what went wrong, or "". */
-    async #sendWay(kind, sent) {
-        const {run, way} = this.planner.continuation;
+    async #sendMode(kind, sent) {
+        const {run, mode} = this.planner.continuation;
         if (run?.kind !== kind) return "";
         try {
-            await request("POST", "resume", {kind, name: run.name, way: way.value});
+            await request("POST", "resume", {kind, name: run.name, way: mode.value});
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             return `Sent, but not the resume mode of ${run.name}: ${error.message}`;
@@ -152,7 +151,7 @@ export class Transfer {
         const {planner} = this;
         const {field} = TARGETS[target];
         const {area} = planner.editor;
-        if (!(await goTo(OURS))) return `The tab ${OURS} was not found on this page.`;
+        if (!(await goTo(OURS))) return NO_TAB_OF_OURS;
         this.#take(target, fields.value(field));
         planner.continuation.take(resume?.run?.id ?? null, resume?.way ?? null);
         area.scrollIntoView({block: "center"});
@@ -165,7 +164,7 @@ export class Transfer {
         const isOnlyNetwork = fields.value("embedding") === "" && fields.value("hypernetwork") !== "";
         const target = this.planner.form.get("kind") === "clip" ? "clip" : isOnlyNetwork ? "hypernetwork" : "embedding";
         const {field} = TARGETS[target];
-        if (!fields.exists(field)) return this.#say("There is no Train tab on this page.", true);
+        if (!fields.exists(field)) return this.#say(NO_TRAIN_TAB, true);
         this.#take(target, fields.value(field));
         this.#say("Read from the Train tab.");
     }

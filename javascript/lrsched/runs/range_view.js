@@ -2,8 +2,7 @@
 import {byId, setHidden, setText} from "../base/dom.js";
 import {formatPercent, formatRate} from "../base/format.js";
 import {Chart} from "../chart/chart.js";
-
-const LEAST = 0.01; // of the loss: what is much less looks like nothing
+import {LEAST_SHARE} from "../chart/scale.js";
 
 /**
  * The chart of a range test. x is the decade of a rate. As much is shown below nothing as above it, so that the rates at which it
@@ -15,7 +14,7 @@ export function rangeChart({points, suggested}) {
     const marks = suggested === null ? [] : [{x: Math.log10(suggested), kind: "event", label: formatRate(suggested, 2)}];
     return {
         data: {xLow: Math.min(...x), xHigh: Math.max(...x), marks, series: [{name: "loss gone", look: 0, weight: "thick", x, y}]},
-        lowest: -Math.max(LEAST, ...y),
+        lowest: -Math.max(LEAST_SHARE, ...y),
     };
 }
 
@@ -29,7 +28,7 @@ export class RangeView {
     constructor() {
         const formatX = (decade) => formatRate(10 ** decade, 2);
         this.chart = new Chart(byId("run_range_chart"), {
-            label: "Progress over rate", height: 190, xLabel: "rate", unit: "rate", format: formatPercent, formatX, least: LEAST,
+            label: "Progress over rate", height: 190, xLabel: "rate", unit: "rate", format: formatPercent, formatX, least: LEAST_SHARE,
         });
     }
 

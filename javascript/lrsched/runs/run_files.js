@@ -4,43 +4,37 @@ import {ApiError, request, url} from "../base/api.js";
 import {byId, el, setHidden, setText, whileDisabled} from "../base/dom.js";
 import {formatCount, formatMoment, formatSize, formatUpdates} from "../base/format.js";
 import {Latest} from "../base/latest.js";
+import {Question} from "../base/question.js";
+import {goesOn} from "../base/run_states.js";
 
-const GOING_ON = new Set(["pending", "running"]);
 const TENSORS_NAMED = 2;
 
-/** The buttons of a run and what they open. `onList(answer, said)` hears of the list that is left when one was deleted. */
+/**
+ * The buttons of a run and what they open. `onList(answer, said)` hears of the list that is left when one was deleted, `onChosen(kind)` of
+ * what kind it was chosen from where its next training resumes.
+ */
 export class RunFiles {
     #key = "";
     #asked = new Latest();
 
-    constructor(onList) {
-        this.onList = onList;
-        this.onChosen = () => {}; // hears of what kind it was chosen from where its next training resumes
+    constructor({onList, onChosen}) {
+        Object.assign(this, {onList, onChosen});
         this.run = null;
         this.found = null;
         this.panel = byId("run_snapshots");
-        this.question = byId("run_ask");
+        this.deleting = new Question(byId("run_ask"));
+        this.keeping = new Question(byId("run_keep_ask"));
         byId("run_snapshots_open").addEventListener("click", () => this.#openSnapshots(this.panel.hidden));
-        byId("run_delete").addEventListener("click", () => this.#openQuestion(true));
-        byId("run_delete_no").addEventListener("click", () => this.#openQuestion(false));
-        byId("run_delete_yes").addEventListener("click", () => this.#delete());
-        this.question.addEventListener("keydown", (event) => {
-            if (event.key === "Escape") this.#openQuestion(false);
-        });
+        byId("run_delete").addEventListener("click", () => this.#askToDelete());
         byId("run_check").addEventListener("click", () => whileDisabled(byId("run_check"), () => this.#check()));
-        byId("run_keep_last").addEventListener("click", () => this.#openKeep(true));
-        byId("run_keep_yes").addEventListener("click", () => this.#keepLast());
-        byId("run_keep_no").addEventListener("click", () => this.#openKeep(false));
-        byId("run_keep_ask").addEventListener("keydown", (event) => {
-            if (event.key === "Escape") this.#openKeep(false);
-        });
+        byId("run_keep_last").addEventListener("click", () => this.#askToKeep());
     }
 
     /** Takes the run that is shown. The snapshots of a running one change all the time: they are read when they are opened. */
     show(run, isActive) {
         if (this.run?.id !== run.id) this.#reset();
         this.run = run;
-        const isGoingOn = isActive || GOING_ON.has(run.state);
+        const isGoingOn = isActive || goesOn(run);
         const key = JSON.stringify([run.id, isGoingOn || run.updated_s]);
         if (key === this.#key) return;
         this.#key = key;
@@ -60,8 +54,8 @@ export class RunFiles {
         this.#say("");
         this.#told("");
         this.found = null;
-        setHidden(this.question, true);
-        setHidden(byId("run_keep_ask"), true);
+        this.deleting.close();
+        this.keeping.close();
         setText(byId("run_size"), "");
         byId("run_snapshots_rows").replaceChildren();
     }
@@ -120,8 +114,8 @@ export class RunFiles {
         byId("run_check").classList.toggle("lrsched-primary", isUnchecked);
         byId("run_check").disabled = rows.length === 0;
         byId("run_keep_last").disabled = isGoingOn || bundles.length < 2 || newest === undefined;
-        if (byId("run_keep_last").disabled) setHidden(byId("run_keep_ask"), true);
-        else this.#wordKeep();
+        if (byId("run_keep_last").disabled) this.keeping.close();
+        else this.keeping.word(this.#wordsToKeep());
         byId("run_keep_last").title = isGoingOn ? "When the run has ended" : "Deletes all snapshots but the newest good one";
     }
 
@@ -182,22 +176,20 @@ export class RunFiles {
         }
     }
 
-    #openKeep(isOpen) {
-        if (isOpen) this.#wordKeep();
-        setHidden(byId("run_keep_ask"), !isOpen);
+    #askToKeep() {
         this.#told("");
-        byId(isOpen ? "run_keep_no" : "run_keep_last").focus({preventScroll: true});
+        this.keeping.ask({text: this.#wordsToKeep(), back: byId("run_keep_last"), onYes: () => this.#keepLast(), stays: true});
     }
 
     /** The question, of the snapshots as they are known now. */
-    #wordKeep() {
+    #wordsToKeep() {
         const newest = this.found.bundles.find(({good}) => good);
         const others = this.found.bundles.length - 1;
         const what = others === 1 ? "the other snapshot" : `the other ${others} snapshots`;
         const isChosen = this.found.from !== null && this.found.from !== newest?.step;
         const chosen = isChosen ? "The one that was chosen for the next training is among them: it then resumes from the kept one. " : "";
         const end = `${chosen}The best state and the ${this.run.kind}'s own file stay.`;
-        setText(byId("run_keep_text"), `Keep the snapshot after ${formatUpdates(newest?.step)}, and delete ${what} for good? ${end}`);
+        return `Keep the snapshot after ${formatUpdates(newest?.step)}, and delete ${what} for good? ${end}`;
     }
 
     async #keepLast() {
@@ -215,7 +207,6 @@ export class RunFiles {
             if (!(error instanceof ApiError)) throw error;
             if (run.id === this.run.id) this.#told(`Not deleted: ${error.message}`, true);
         }
-        setHidden(byId("run_keep_ask"), true);
         byId("run_snapshots").focus({preventScroll: true});
         this.#read(byId("run_delete").disabled);
     }
@@ -246,28 +237,21 @@ export class RunFiles {
 
     // Deleting -------------------------------------------------------------------------------
 
-    #openQuestion(isOpen) {
+    #askToDelete() {
         const {name, kind} = this.run;
-        setText(byId("run_ask_text"), `Delete the run of "${name}" for good, with its numbers and snapshots? The ${kind}'s own file stays.`);
-        setHidden(this.question, !isOpen);
-        byId(isOpen ? "run_delete_no" : "run_delete").focus({preventScroll: true});
-        if (isOpen) this.#say("");
+        this.#say("");
+        const text = `Delete the run of "${name}" for good, with its numbers and snapshots? The ${kind}'s own file stays.`;
+        this.deleting.ask({text, back: byId("run_delete"), onYes: () => this.#delete(), stays: true});
     }
 
     async #delete() {
         const {id, name} = this.run;
-        const yes = byId("run_delete_yes");
-        yes.disabled = true;
         try {
             const answer = await request("DELETE", `runs/${encodeURIComponent(id)}`);
-            setHidden(this.question, true);
             this.onList(answer, `Deleted the run of "${name}".`);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            this.#openQuestion(false);
             this.#say(`Not deleted: ${error.message}`);
-        } finally {
-            yes.disabled = false;
         }
     }
 

@@ -1,5 +1,5 @@
 // The preview images of a run: a strip under its curve, and one or two of them large.
-import {ApiError, request, url} from "../base/api.js";
+import {ApiError, url} from "../base/api.js";
 import {byId, el, setHidden, setText, svg} from "../base/dom.js";
 import {formatCount, formatUpdates} from "../base/format.js";
 import {Latest} from "../base/latest.js";

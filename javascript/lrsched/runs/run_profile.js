@@ -1,7 +1,7 @@
 // The inputs of the chosen run: filled into the Train tab, or saved as a profile.
 import {ApiError, request} from "../base/api.js";
 import {byId, setHidden, setText} from "../base/dom.js";
-import {goTo, TRAIN, TRAIN_TABS} from "../base/tabs.js";
+import {goTo, NO_TRAIN_TAB, TRAIN, TRAIN_TABS} from "../base/tabs.js";
 
 /** Two buttons in the head of a run. `shown()` is the run, or null; `onFill(run)` fills the fields and resolves to what went wrong. */
 export class RunProfile {
@@ -28,7 +28,7 @@ export class RunProfile {
     async #fill() {
         const run = this.shown();
         if (run === null) return;
-        if (!(await goTo(TRAIN, TRAIN_TABS))) return this.#say("There is no Train tab on this page.", true);
+        if (!(await goTo(TRAIN, TRAIN_TABS))) return this.#say(NO_TRAIN_TAB, true);
         const trouble = await this.onFill(run);
         this.#say(trouble || `The Train tab has the settings of ${run.name}.`, trouble !== "");
     }

@@ -1,7 +1,7 @@
 // Which runs the list shows, and in which order. Pure.
 import {formatMoment} from "../base/format.js";
-
-const GOING_ON = new Set(["pending", "running"]);
+import {goesOn} from "../base/run_states.js";
+import {compareNames} from "../base/text.js";
 
 /** What a run is called: as a person called it, else by the name of what it trained. */
 export function calledOf({title, name}) {
@@ -16,11 +16,9 @@ export const ORDERS = [
     {key: "newest", label: "newest", compare: null},
     {key: "progress", label: "by progress", compare: falling(({progress_end: share}) => share)},
     {key: "time", label: "by time", compare: falling(({seconds}) => seconds)},
-    {key: "name", label: "by name", compare: (one, other) => collator.compare(calledOf(one), calledOf(other))},
+    {key: "name", label: "by name", compare: (one, other) => compareNames(calledOf(one), calledOf(other))},
     {key: "size", label: "by size", compare: falling(({size_bytes: size}) => size)},
 ];
-
-const collator = new Intl.Collator(undefined, {numeric: true, sensitivity: "base"});
 
 /** A text for a comparison that heeds neither case nor accents. */
 export function folded(text) {
@@ -48,7 +46,7 @@ export function ordered(runs, key) {
 }
 
 function isInState(run, state) {
-    return state === "" || run.state === state || (state === "running" && GOING_ON.has(run.state));
+    return state === "" || run.state === state || (state === "running" && goesOn(run));
 }
 
 function falling(valueOf) {

@@ -1,5 +1,5 @@
 // The stretch of a run that somebody has zoomed into, with all the points that the server has of it.
-import {ApiError, request} from "../base/api.js";
+import {ApiError} from "../base/api.js";
 import {Latest} from "../base/latest.js";
 import {between} from "../chart/scale.js";
 import {Columns, pointsAddress} from "./run_points.js";

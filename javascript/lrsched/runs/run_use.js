@@ -1,70 +1,52 @@
 // Puts the average or the best state of the chosen run in the place of what it trained.
 import {ApiError, request} from "../base/api.js";
 import {byId, setHidden, setText} from "../base/dom.js";
+import {Question} from "../base/question.js";
+import {goesOn} from "../base/run_states.js";
 import {question} from "./use_words.js";
 
-const GOING_ON = new Set(["pending", "running"]);
 const WHATS = ["average", "best"];
 
 /** The two buttons of a run, the question behind them, and what came of it. */
 export class RunUse {
-    #what = "";
-
     constructor() {
         this.answer = null;
-        this.box = byId("run_use_ask");
-        this.yes = byId("run_use_yes");
-        for (const what of WHATS) byId(`run_use_${what}`).addEventListener("click", () => this.#open(what));
-        byId("run_use_no").addEventListener("click", () => this.#close());
-        this.yes.addEventListener("click", () => this.#use());
-        this.box.addEventListener("keydown", (event) => {
-            if (event.key === "Escape") this.#close();
-        });
+        this.question = new Question(byId("run_use_ask"));
+        for (const what of WHATS) byId(`run_use_${what}`).addEventListener("click", () => this.#ask(what));
     }
 
     /** Takes what the server says of the run that is shown. */
     show(answer) {
         if (this.answer?.run.id !== answer.run.id) this.#reset();
         this.answer = answer;
-        const isGoingOn = GOING_ON.has(answer.run.state);
+        const isGoingOn = goesOn(answer.run);
         for (const what of WHATS) {
             const button = byId(`run_use_${what}`);
             setHidden(button, !answer.usable?.includes(what));
             button.disabled = isGoingOn;
-            button.title = isGoingOn ? "When the run has ended" : `Put it in the place of ${answer.run.name}`;
+            button.title = isGoingOn ? "When the run has ended" : `Replace ${answer.run.name} with it`;
         }
     }
 
     #reset() {
-        setHidden(this.box, true);
+        this.question.close();
         this.#say("");
     }
 
-    #open(what) {
-        this.#what = what;
-        setText(byId("run_use_text"), question(what, this.answer).join(" "));
-        setHidden(this.box, false);
+    #ask(what) {
         this.#say("");
-        byId("run_use_no").focus({preventScroll: true});
+        const text = question(what, this.answer).join(" ");
+        this.question.ask({text, back: byId(`run_use_${what}`), onYes: () => this.#use(what), stays: true});
     }
 
-    #close() {
-        setHidden(this.box, true);
-        byId(`run_use_${this.#what}`).focus({preventScroll: true});
-    }
-
-    async #use() {
+    async #use(what) {
         const {id} = this.answer.run;
-        this.yes.disabled = true;
         try {
-            const {message} = await request("POST", `runs/${encodeURIComponent(id)}/use`, {what: this.#what});
+            const {message} = await request("POST", `runs/${encodeURIComponent(id)}/use`, {what});
             if (id === this.answer.run.id) this.#say(`${message}.`);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             if (id === this.answer.run.id) this.#say(`Nothing was changed: ${error.message}`, true);
-        } finally {
-            this.yes.disabled = false;
-            if (!this.box.hidden) this.#close();
         }
     }
 

@@ -3,10 +3,12 @@ import {ApiError, request} from "../base/api.js";
 import {byId, el, focusOne, hideWithFocus, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatDuration, formatMoment, formatPercent, formatRate} from "../base/format.js";
 import {Latest} from "../base/latest.js";
+import {goesOn} from "../base/run_states.js";
 import {bindAxis} from "../chart/axis_toggle.js";
 import {Chart} from "../chart/chart.js";
 import {CursorGroup} from "../chart/cursor_group.js";
 import {fillLegend} from "../chart/legend.js";
+import {LEAST_SHARE} from "../chart/scale.js";
 import {interrupt} from "./interrupt.js";
 import {PickedChart} from "./picked_chart.js";
 import {newestLook, progressLines} from "./progress_lines.js";
@@ -17,9 +19,7 @@ import {RunPoints} from "./run_points.js";
 import {RunStretch} from "./run_stretch.js";
 import {RunUse} from "./run_use.js";
 import {Smoothing} from "./smoothing.js";
-import {GOING_ON, standing, stateWords} from "./standing.js";
-
-const LEAST_PROGRESS = 0.01; // of the loss: what is much less looks like nothing
+import {standing, stateWords} from "./standing.js";
 
 /** The lower right part of the tab. `onContinue(id)` and `onOpen(run, settings)` are its two buttons. */
 export class RunView {
@@ -148,7 +148,7 @@ export class RunView {
         const cursors = (this.cursors = new CursorGroup());
         const common = {height: 190, xLabel: "", cursors, zoom: true};
         this.progress = new Chart(byId("run_progress"), {
-            ...common, label: "Progress of the run over steps", format: formatPercent, least: LEAST_PROGRESS,
+            ...common, label: "Progress of the run over steps", format: formatPercent, least: LEAST_SHARE,
         });
         this.rate = new Chart(byId("run_rate"), {...common, label: "Rate of the run over steps"});
         this.picked = new PickedChart(cursors, (choice) => this.smoothing.setShown(choice.key === "loss"));
@@ -185,7 +185,7 @@ export class RunView {
     #drawStanding({run, s_left, range_test: range}) {
         setText(byId("run_standing"), standing(run, {s_left, isEnding: this.isEnding, putBack: range?.put_back === true}));
         const button = byId("run_interrupt");
-        hideWithFocus(button, !GOING_ON.has(run.state), byId("run_title"));
+        hideWithFocus(button, !goesOn(run), byId("run_title"));
         button.disabled = this.isEnding;
     }
 

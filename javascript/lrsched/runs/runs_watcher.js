@@ -1,6 +1,8 @@
 // The card of runs, kept fresh while somebody looks at it: not in a hidden page, not behind another tab.
-import {ApiError, request} from "../base/api.js";
+import {request} from "../base/api.js";
 import {byId, isShown, setHidden, setText} from "../base/dom.js";
+import {Poller} from "../base/poller.js";
+import {whileTrying} from "../base/retry.js";
 import {keep, recall} from "../base/storage.js";
 import {ComparePanel} from "../compare/compare_panel.js";
 import {RunFiles} from "./run_files.js";
@@ -12,26 +14,21 @@ import {RunView} from "./run_view.js";
 
 const TRAINING_MS = 1000;
 const IDLE_MS = 3000;
-const MOST_PAUSE_MS = 15000;
 const CHECK_MS = 250;
 const COMPARING = "lrsched-is-comparing"; // class of the card's body: the comparison is shown in the place of the run
 const STORE = "run";
 
 /**
  * Polls the runs and what is shown beside their list, the chosen one or a comparison; `onRuns(runs)` hears of every list,
- * `onProgress(list)` of what is in progress.
+ * `onProgress(list)` of what is in progress, `onResumeChosen(kind)` as in run_files.js, the others as in run_view.js.
  */
 export class RunsWatcher {
-    #due = 0;
-    #busy = false;
-    #failures = 0;
     #active = new Set();
     #restored = false; // what was open when the page was left
     #names = new Map(); // what runs are called, also those that are gone
     #isBusyThere = false; // something is in progress
-    #generation = 0; // of what is chosen and listed: an answer to an older question comes too late
 
-    constructor({onRuns, onProgress, onContinue, onOpen}) {
+    constructor({onRuns, onProgress, onResumeChosen, onContinue, onOpen}) {
         this.onRuns = onRuns;
         this.onProgress = onProgress;
         this.page = byId("page");
@@ -42,14 +39,17 @@ export class RunsWatcher {
         this.comparison = new ComparePanel({onOpen: (id) => this.choose(id), onClose: () => this.#leaveComparison()});
         this.view = new RunView({onContinue, onOpen});
         this.label = new RunLabel((run) => this.#labelled(run));
-        this.files = new RunFiles((answer, said) => this.#deleted(answer, said));
+        this.files = new RunFiles({onList: (answer, said) => this.#deleted(answer, said), onChosen: onResumeChosen});
         this.importer = new RunImport(this.body.closest(".lrsched-card"), (id) => this.#imported(id));
-        this.timer = setInterval(() => this.#check(), CHECK_MS);
+        this.poller = new Poller({
+            look: (isNewest) => this.#look(isNewest), onTrouble: (error) => this.#trouble(error), isWatched: () => isShown(this.page),
+            check_ms: CHECK_MS, retry_ms: TRAINING_MS,
+        });
     }
 
     /** Its markup is gone. */
     stop() {
-        clearInterval(this.timer);
+        this.poller.stop();
     }
 
     /** Shows a run; kept over a reload. */
@@ -58,7 +58,7 @@ export class RunsWatcher {
         keep(STORE, id);
         this.#compare(false);
         this.#drawList();
-        this.#askNow();
+        this.poller.soon();
     }
 
     /** Shows the ticked runs side by side; that it is shown, and what is ticked, is kept over a reload. */
@@ -66,14 +66,7 @@ export class RunsWatcher {
         this.#compare(true);
         this.#drawList();
         byId("compared_title").focus({preventScroll: true});
-        this.#askNow();
-    }
-
-    /** Asks anew, whatever is on its way. */
-    #askNow() {
-        this.#generation += 1;
-        this.#due = 0;
-        this.#check();
+        this.poller.soon();
     }
 
     /** The run after it is shown, and its row has the focus, which the button that is gone had. */
@@ -81,14 +74,14 @@ export class RunsWatcher {
         this.#take(answer);
         this.importer.tell(said);
         if (!this.list.focus()) byId("run_import").focus({preventScroll: true});
-        this.#askNow();
+        this.poller.soon();
     }
 
     /** A run was given a name or a note. */
     #labelled(run) {
         this.runs = this.runs.map((one) => (one.id === run.id ? run : one));
         this.#drawList();
-        this.#askNow();
+        this.poller.soon();
     }
 
     async #imported(id) {
@@ -98,30 +91,14 @@ export class RunsWatcher {
         return this.runs.find((run) => run.id === id) ?? null;
     }
 
-    #check() {
-        if (this.#busy || performance.now() < this.#due || !isShown(this.page)) return;
-        this.#busy = true;
-        this.#poll().finally(() => (this.#busy = false));
-    }
-
-    async #poll() {
-        const generation = this.#generation;
-        try {
-            const answer = await request("GET", "runs");
-            if (generation !== this.#generation) return;
-            this.#take(answer);
-            await this.#showChosen();
-            this.#failures = 0;
-            const pause_ms = this.#isBusyThere ? TRAINING_MS : IDLE_MS;
-            if (generation === this.#generation) this.#due = answer.unread > 0 ? 0 : performance.now() + pause_ms;
-        } catch (error) {
-            if (!(error instanceof ApiError)) throw error;
-            this.#failures += 1;
-            this.#due = performance.now() + Math.min(MOST_PAUSE_MS, TRAINING_MS * 2 ** (this.#failures - 1));
-            this.#trouble(error);
-            return;
-        }
-        this.#trouble(null);
+    /** Resolves to the pause until the next look. A list that is older than what was chosen or changed meanwhile is left. */
+    async #look(isNewest) {
+        const answer = await request("GET", "runs");
+        if (!isNewest()) return 0;
+        this.#take(answer);
+        await this.#showChosen();
+        if (answer.unread > 0) return 0;
+        return this.#isBusyThere ? TRAINING_MS : IDLE_MS;
     }
 
     /** Nothing of the chosen run is asked for while it is not seen. */
@@ -175,7 +152,7 @@ export class RunsWatcher {
         this.#compare(false);
         this.#drawList();
         this.list.focus();
-        this.#askNow();
+        this.poller.soon();
     }
 
     #compare(isOn) {
@@ -191,7 +168,7 @@ export class RunsWatcher {
 
     #trouble(error) {
         const line = byId("runs_trouble");
-        if (error) setText(line, error.passing ? "Server not reachable, trying again." : error.message);
+        if (error) setText(line, whileTrying(error));
         setHidden(line, error === null);
     }
 }

@@ -1,5 +1,6 @@
 // Where a run stands, in a line; and the one thing that is said of a run that has ended.
 import {formatCount, formatDuration} from "../base/format.js";
+import {goesOn} from "../base/run_states.js";
 
 const STATES = {pending: "preparing"};
 
@@ -8,12 +9,10 @@ export function stateWords(state) {
     return STATES[state] ?? state;
 }
 
-export const GOING_ON = new Set(["pending", "running"]);
-
 /** `isEnding`: it has been interrupted; `s_left` seconds or null; `putBack`: a range test whose end is as its start. */
 export function standing(run, {s_left = null, isEnding = false, putBack = false} = {}) {
     const made = `${formatCount(run.step)} of ${formatCount(run.total_steps)}`;
-    if (GOING_ON.has(run.state) && isEnding) return "Interrupted: it ends before its next update and is saved.";
+    if (goesOn(run) && isEnding) return "Interrupted: it ends before its next update and is saved.";
     if (run.state === "pending") return `Preparing: the images are read, then it resumes at step ${formatCount(run.step)}.`;
     if (run.state === "running") return s_left === null ? `Running: step ${made}.` : `Running: step ${made}, ${formatDuration(Math.max(1, s_left))} left.`;
     if (run.state === "finished") return finished(run, made, putBack);
@@ -25,5 +24,5 @@ function finished({step, total_steps, message}, made, putBack) {
     if (putBack) return "Finished: what was trained is as it was before.";
     const why = message ? `: ${message.replace(/\.$/, "")}.` : ".";
     if (step < total_steps) return `Finished after ${made} updates${why} Train again to resume, or start over.`;
-    return `Finished${why} Raise max steps to go on, or start over.`;
+    return `Finished${why} Raise max steps to continue, or start over.`;
 }

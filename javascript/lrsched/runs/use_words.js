@@ -8,7 +8,7 @@ export function question(what, {run: {name, step}, validation = [], validation_e
     const share = found === undefined ? "" : `, with ${formatPercent(found[1], 2)} of the loss gone in validation`;
     const words = {average: "the average of the weights", best: "the best state"}[what];
     return [
-        `Put ${words} in the place of "${name}"${at === null ? "" : `, as it was after ${formatUpdates(at)}`}${share}?`,
+        `Replace "${name}" with ${words}${at === null ? "" : `, as it was after ${formatUpdates(at)}`}${share}?`,
         `What ${name}.pt holds now is kept as ${name}.pt.bak.`,
         `The next training of ${name} is then a new run from it: the step stays, the optimizer is new.`,
     ];

@@ -1,7 +1,7 @@
 // Above the buttons that start a training: what would stop it or spoil it, as the fields are now.
 import {ApiError, request} from "../base/api.js";
 import {el, setHidden} from "../base/dom.js";
-import * as resumeModes from "../base/resume_modes.js";
+import {goesOn} from "../base/run_states.js";
 import * as fields from "./fields.js";
 
 const AGAIN_MS = 5000; // a model may be loaded and a folder filled without any field telling
@@ -9,7 +9,6 @@ const PAUSE_MS = 300; // in typing
 const KINDS = {embedding: "Embedding", hypernetwork: "Hypernetwork"};
 const WORDS = {error: "Error:", warning: "Warning:"};
 const FINISHED = "finished"; // nothing is left to train; not an error of the user's
-const GOING_ON = new Set(["pending", "running"]);
 
 /** The list, and the questions for each kind of which a name is chosen. */
 export class Preflight {
@@ -51,7 +50,7 @@ export class Preflight {
 
     /** Nothing is to be said of a training that nobody has chosen, nor while one is running. */
     #isDue(kind) {
-        return fields.value(kind) !== "" && !GOING_ON.has(this.resumes[kind].current?.run?.state);
+        return fields.value(kind) !== "" && !goesOn(this.resumes[kind].current?.run);
     }
 
     /** One question of a kind is on its way at a time; while it is, others are left to the next look. */
@@ -95,7 +94,7 @@ export class Preflight {
             const offer = this.resumes[kind];
             if (offer.current === null) return;
             offer.select.focus({preventScroll: true}); // it shows the new choice, and the button disappears
-            await offer.choose(resumeModes.fromBeginning(offer.current.way));
+            await offer.choose(offer.current.from_beginning);
             this.again();
             this.refresh();
         };

@@ -88,7 +88,7 @@ export class Profiles {
         this.buttons.load.disabled = true;
         const trouble = await this.reference.takeProfile(name);
         this.#enable();
-        const differs = this.reference.count > 0 ? " What differs stands above the buttons that train." : "";
+        const differs = this.reference.count > 0 ? " Differences are listed above the Train buttons." : "";
         this.#say(trouble || `Filled from "${name}".${differs}`, trouble !== "");
         if (trouble) this.again();
     }

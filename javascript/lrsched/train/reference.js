@@ -7,15 +7,15 @@ import * as fields from "./fields.js";
 const NAMES = ["embedding_name", "hypernetwork_name"];
 const MOST_CHARS = 90;
 
-/** What fields and options are compared with; `options` is told by setOptions(). */
+/** What fields and options are compared with; `options` is the box of the options. */
 export class Reference {
     #taken = null;
     #drawn = "";
     #trouble = "";
 
     /** The list stands before `preflight`. `onFilled()` hears that fields were filled. */
-    constructor(preflight, {onFilled}) {
-        Object.assign(this, {preflight, onFilled, options: null, count: 0});
+    constructor(preflight, {options, onFilled}) {
+        Object.assign(this, {preflight, options, onFilled, count: 0});
         this.title = el("p", {class: "lrsched-differences-title"});
         this.list = el("ul", {class: "lrsched-differences-list"});
         this.close = el("button", {
@@ -24,10 +24,6 @@ export class Reference {
         this.box = el("div", {
             class: "lrsched lrsched-inline lrsched-differences", id: "lrsched_differences", role: "status", tabindex: "-1", hidden: true,
         }, el("div", {class: "lrsched-row"}, this.title, this.close), this.list);
-    }
-
-    setOptions(options) {
-        this.options = options;
     }
 
     /** Fills the Train tab with what a run was started with, its name too; resolves to what went wrong, or "". */
@@ -108,7 +104,7 @@ export class Reference {
 
     /** Options belong to a name: to those that are chosen now. Resolves to what was refused. */
     async #fillOptions(kind, options) {
-        if (this.options === null || Object.keys(options).length === 0) return [];
+        if (Object.keys(options).length === 0) return [];
         const kinds = ["embedding", "hypernetwork"].filter((one) => (kind ?? one) === one && fields.value(one) !== "");
         if (kinds.length === 0) return ["Options: they belong to an embedding or a hypernetwork; choose one, and load again"];
         const refused = [];
@@ -126,14 +122,14 @@ export class Reference {
         const told = new Set(differing.map(({name}) => name));
         for (const {field, value, why: reason} of missing ?? []) {
             const name = fields.fieldOf(field, kind);
-            if (told.has(field) || (field.startsWith("options.") && this.options?.has(field.slice(8)))) continue;
+            if (told.has(field) || (field.startsWith("options.") && this.options.has(field.slice(8)))) continue;
             const label = name !== null && fields.exists(name) ? fields.label(name) : field.replace("options.", "Option ");
             rows.push(`${label}: ${shown(value)} in ${of}; ${reason}`);
         }
         const kinds = ["embedding", "hypernetwork"].filter((one) => (kind ?? one) === one && fields.value(one) !== "");
         for (const one of kinds) {
             const named = kinds.length > 1 ? ` (${one})` : "";
-            for (const {label, here, there} of this.options?.differences(one, options) ?? []) {
+            for (const {label, here, there} of this.options.differences(one, options)) {
                 rows.push(`${label}${named}: ${shown(here)} here, ${shown(there)} in ${of}`);
             }
         }

@@ -4,12 +4,12 @@ import {el, hideWithFocus, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatUpdates} from "../base/format.js";
 import {Latest} from "../base/latest.js";
 import * as resumeModes from "../base/resume_modes.js";
+import {goesOn} from "../base/run_states.js";
 import {sentence} from "../base/text.js";
 import * as fields from "./fields.js";
 
 const AGAIN_MS = 5000;
 const UNKNOWN_MS = 1500; // while a training begins no stored run fits; once it has begun, one does
-const GOING_ON = new Set(["pending", "running"]);
 
 /** The lines under one of the two drop-downs; `current` is the server's last answer for the chosen name. */
 export class ResumeOffer {
@@ -36,14 +36,14 @@ export class ResumeOffer {
         });
         this.behind = el("p", {class: "lrsched-resume-row"});
         this.select = resumeModes.fill(el("select", {}), resumeModes.all, (way) => this.choose(way));
-        this.way = el("label", {class: "lrsched-resume-row lrsched-way"}, el("span", {text: "Resume mode"}), this.select);
+        this.modeField = el("label", {class: "lrsched-resume-row lrsched-way"}, el("span", {text: "Resume mode"}), this.select);
         this.hint = el("p", {class: "lrsched-resume-row lrsched-muted", role: "status"});
         this.said = el("p", {class: "lrsched-resume-row lrsched-muted", role: "status"});
         this.box = el("div", {class: "lrsched lrsched-inline lrsched-resume", id: `lrsched_resume_${kind}`, hidden: true},
-            this.title, this.line, this.text, this.tail, this.back, this.button, this.behind, this.way, this.hint, this.said);
+            this.title, this.line, this.text, this.tail, this.back, this.button, this.behind, this.modeField, this.hint, this.said);
     }
 
-    /** Takes over what the server said of the text in the rate field: the mode that comes of a way. */
+    /** Takes over what the server said of the text in the rate field: the mode that results from the chosen one. */
     show(resumed) {
         this.#resumed = resumed;
         this.#drawHint();
@@ -61,7 +61,7 @@ export class ResumeOffer {
         if (name === this.#name && performance.now() < this.#due) return;
         if (name !== this.#name) setText(this.said, "");
         this.#name = name;
-        const isUnknown = this.current?.step && !this.current.run && !resumeModes.leavesRun(this.current.way);
+        const isUnknown = this.current?.step && !this.current.run && !leavesRun(this.current);
         this.#due = performance.now() + (isUnknown ? UNKNOWN_MS : AGAIN_MS);
         this.#answered = this.#ask(() => name === "" ? Promise.resolve(null) : request("GET", `resume?kind=${this.kind}&name=${encodeURIComponent(name)}`));
     }
@@ -99,13 +99,13 @@ export class ResumeOffer {
 
     /**
      * The server keeps the choice until the next training of this name has begun. A kept snapshot that was chosen stays with
-     * another way, unless it is taken `isBack`.
+     * another mode, unless it is taken `isBack`.
      */
     async choose(way, {isBack = false} = {}) {
         const before = this.current;
         const name = this.#name;
         const {run, from_step: step = null} = before ?? {};
-        const isKept = step !== null && run && !isBack && !resumeModes.leavesRun(way);
+        const isKept = step !== null && run && !isBack && !leavesRun(before, way);
         const trouble = await this.#ask(() => isKept
             ? request("POST", `runs/${encodeURIComponent(run.id)}/resume-from`, {step, way})
             : request("POST", "resume", {kind: this.kind, name, way}));
@@ -118,8 +118,8 @@ export class ResumeOffer {
 
     #draw(answer) {
         const run = answer?.run ?? null;
-        const isLive = GOING_ON.has(run?.state);
-        const isFile = resumeModes.leavesRun(answer?.way);
+        const isLive = goesOn(run);
+        const isFile = leavesRun(answer);
         const isKnown = run !== null || isFile;
         setHidden(this.box, !answer?.step && !isKnown);
         setText(this.title, answer?.name ?? "");
@@ -129,7 +129,7 @@ export class ResumeOffer {
         setHidden(this.text, run === null);
         setHidden(this.button, run === null || isLive);
         setText(this.behind, isLive ? "" : behind(answer));
-        setHidden(this.way, isLive || isLost(answer) || !(isKnown || answer?.step));
+        setHidden(this.modeField, isLive || isLost(answer) || !(isKnown || answer?.step));
         resumeModes.offer(this.select, isKnown ? resumeModes.all : resumeModes.ofFile, {hasRun: isKnown});
         this.select.value = isKnown || answer?.way !== "new" ? answer?.way ?? "continue" : "continue";
         hideWithFocus(this.back, isLive || (answer?.from_step ?? null) === null, this.select);
@@ -137,7 +137,7 @@ export class ResumeOffer {
     }
 
     #drawHint() {
-        const isKnown = this.current?.way === this.#resumed.way && !this.way.hidden;
+        const isKnown = this.current?.way === this.#resumed.way && !this.modeField.hidden;
         setText(this.hint, isKnown ? hint(this.current, this.#resumed.mode) : "");
     }
 
@@ -147,8 +147,13 @@ export class ResumeOffer {
     }
 }
 
+/** Whether the stored run is left alone, as the server says it of the chosen mode, or of another one. */
+function leavesRun(answer, way = answer?.way) {
+    return answer?.leaving.includes(way) ?? false;
+}
+
 function standing(answer, isLive) {
-    if (resumeModes.leavesRun(answer?.way) && !answer.run) return `Starts a new run from the file as it is, at step ${formatCount(answer.step)}.`;
+    if (leavesRun(answer) && !answer.run) return `Starts a new run from the file as it is, at step ${formatCount(answer.step)}.`;
     if (isLost(answer)) return `The snapshot after ${formatUpdates(answer.from_step)}, which was chosen, cannot be resumed from.`;
     if (!answer?.step && !answer?.run) return "";
     if (isLive) return `Is being trained, at step ${formatCount(answer.step)} of ${formatCount(answer.run.total_steps)}, with`;

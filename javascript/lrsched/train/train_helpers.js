@@ -1,13 +1,15 @@
 // Help inside the host's Train tab: a small chart and any error under each schedule field, as one types.
 import {el, hideWithFocus, setHidden, setText} from "../base/dom.js";
 import {PreviewRequests} from "../base/latest.js";
-import {errorBox, warningBox} from "../base/messages.js";
+import {errorBox, failureBox, warningBox} from "../base/messages.js";
 import * as resumeModes from "../base/resume_modes.js";
 import {OURS} from "../base/tabs.js";
 import {Chart} from "../chart/chart.js";
 import {scheduleLines} from "../chart/schedule_lines.js";
+import {Arrival} from "./arrival.js";
 import * as fields from "./fields.js";
 import {Preflight} from "./preflight.js";
+import {Profiles} from "./profiles.js";
 import {Reference} from "./reference.js";
 import {ResumeOffer} from "./resume_offer.js";
 import {ResumePlace} from "./resume_place.js";
@@ -35,7 +37,7 @@ class FieldHelp {
         this.caption = el("p", {class: "lrsched-muted", hidden: true});
         this.beginning = el("button", {
             type: "button", class: "lrsched-button lrsched-beginning", text: "Play it from its beginning", hidden: true,
-            on: {click: () => this.resume.choose(resumeModes.fromBeginning(this.resume.current.way))},
+            on: {click: () => this.resume.choose(this.resume.current.from_beginning)},
         });
         this.edit = el("button", {
             type: "button", class: "lrsched-button lrsched-edit", id: `lrsched_edit_${field}`, text: `Edit in ${OURS}`,
@@ -48,7 +50,7 @@ class FieldHelp {
             this.place, this.caption, this.beginning, this.edit, this.said, this.messages);
         this.chart = new Chart(this.place, {label: this.watched.label, height: 96, compact: true});
         this.previews = new PreviewRequests({
-            onAnswer: (answer, question) => this.#answered(answer, question), onError: (error) => this.#failed(error),
+            onAnswer: (answer, question) => this.#answered(answer, question), onError: (error) => this.messages.replaceChildren(failureBox(error)),
         });
     }
 
@@ -122,20 +124,15 @@ class FieldHelp {
         const isTail = resumeModes.isInMiddle(result.mode) && result.part?.loses === true;
         hideWithFocus(this.beginning, !isTail || this.watched.name === null, this.resume?.select);
     }
-
-    #failed(error) {
-        const text = error.passing ? "The server is not reachable, trying again." : error.message;
-        this.messages.replaceChildren(el("div", {class: "lrsched-message lrsched-muted", text}));
-    }
 }
 
 /** All helpers of the Train tab; refresh() may be called as often as one likes. */
 export class TrainHelpers {
     /**
      * `onShow(id)` brings a run to the reader's eyes, `onChosen()` hears that it was chosen how a training resumes, `onEdit(target, resume)`
-     * opens the text of a field in our tab.
+     * opens the text of a field in our tab. `makeOptions(resumes, {onChange})` makes the box of the options, of a folder above.
      */
-    constructor({onShow, onChosen, onEdit}) {
+    constructor({onShow, onChosen, onEdit, makeOptions}) {
         const place = new ResumePlace();
         const onChange = () => this.refresh();
         this.resumes = {};
@@ -143,11 +140,14 @@ export class TrainHelpers {
             this.resumes[kind] = new ResumeOffer(kind, {place, onChange, onChosen, onFill: (run) => this.useSettings(kind, run)});
         }
         this.preflight = new Preflight(this.resumes);
-        this.reference = new Reference(this.preflight.box, {onFilled: onChange});
+        const options = makeOptions(this.resumes, {onChange: () => this.preflight.again()});
+        this.reference = new Reference(this.preflight.box, {options, onFilled: onChange});
+        this.profiles = new Profiles(this.reference, options);
+        this.arrival = new Arrival();
         this.standing = new Standing({onShow, onBegun: () => this.#begun()});
         this.troubles = new Troubles(this.preflight);
         this.helps = Object.keys(WATCHED).map((field) => new FieldHelp(field, this.resumes, onEdit));
-        this.others = [];
+        this.others = [options, this.profiles, this.arrival];
     }
 
     /** The button that leads from a rate field into our tab; it may stand among others. */
@@ -173,7 +173,7 @@ export class TrainHelpers {
         const offer = this.resumes[kind];
         offer.tell("");
         const trouble = await this.reference.takeRun(run);
-        offer.tell(trouble || (this.reference.count === 0 ? "Fields are set." : "Fields are set; what differs stands above the button that trains."));
+        offer.tell(trouble || (this.reference.count === 0 ? "Fields are set." : "Fields are set; differences are listed above the Train buttons."));
     }
 
     /** A training has begun: what was compared before it is of no interest any more. */

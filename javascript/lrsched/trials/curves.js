@@ -1,10 +1,10 @@
 // From a trial to what its chart and its table show: which lines, which looks, which candidate is the best. No arithmetic on rates.
+import {LEAST_SHARE} from "../chart/scale.js";
 import {nameOf} from "./words.js";
 
 const USUAL = 9; // rates of a finder: while they come one after another their colours stay
 const RAMP = 9; // colours from the lowest rate to the highest
 const TEXTS = 6; // looks of the comparison
-export const LEAST = 0.01; // of the loss: what is much less looks like nothing
 
 /** A trial as it is shown: rates from low to high, since more are tried on either side; `index` is the server's number of each. */
 export function ordered(trial) {
@@ -38,6 +38,6 @@ export function chartOf(trial) {
         name: nameOf(candidate), look: looks[i], weight: i === best || candidate.running ? "thick" : "",
         x: candidate.curve.map(([update]) => update), y: candidate.curve.map(([, share]) => share),
     }));
-    const highest = Math.max(LEAST, ...series.flatMap(({y}) => y.filter(Number.isFinite)));
+    const highest = Math.max(LEAST_SHARE, ...series.flatMap(({y}) => y.filter(Number.isFinite)));
     return {data: {xLow: 0, xHigh: Math.max(1, trial.updates), series}, lowest: -highest};
 }

@@ -2,6 +2,7 @@
 import {ApiError} from "../base/api.js";
 import {el, focusOne, setHidden, setText} from "../base/dom.js";
 import {Latest} from "../base/latest.js";
+import {whileTrying} from "../base/retry.js";
 import * as fields from "../train/fields.js";
 import {differing} from "./choices.js";
 import {StartOptions} from "./start_options.js";
@@ -89,7 +90,7 @@ export class StartBox {
         } catch (error) {
             if (!(error instanceof NotYet)) throw error;
             this.#asked = "";
-            this.#latest.of(() => null); // what was asked before is of no use any more
+            this.#latest.begin(); // what was asked before is of no use any more
             return this.#write("", error.message, {isReady: false});
         }
         const asked = JSON.stringify(body);
@@ -144,8 +145,8 @@ export class StartBox {
 
     #failed(error, {isReady}) {
         if (!(error instanceof ApiError || error instanceof NotYet)) throw error;
-        const words = error.span ? `The schedule cannot be tried: ${error.message}.` : error.message;
-        this.#write("", error.passing && !isReady ? `${words} Trying again.` : words, {isReady});
+        const said = isReady ? error.message : whileTrying(error);
+        this.#write("", error.span ? `The schedule cannot be tried: ${error.message}.` : said, {isReady});
     }
 
     #write(said, trouble, {isReady}) {

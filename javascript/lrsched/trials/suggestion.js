@@ -1,5 +1,6 @@
 // What a trial suggests, or why it suggests nothing; and what can be done with it.
 import {byId, el, setHidden, setText} from "../base/dom.js";
+import {Question} from "../base/question.js";
 import {sentence} from "../base/text.js";
 import {cutAtTicks, freeName} from "./words.js";
 
@@ -17,10 +18,7 @@ export class Suggestion {
         this.name.addEventListener("keydown", (event) => {
             if (event.key === "Enter") this.#keep();
         });
-        this.question = byId("trial_keep_ask");
-        byId("trial_keep_yes").addEventListener("click", () => this.#overwrite());
-        byId("trial_keep_no").addEventListener("click", () => this.#leave());
-        this.question.addEventListener("keydown", (event) => event.key === "Escape" && this.#leave());
+        this.question = new Question(byId("trial_keep_ask"));
     }
 
     show(trial) {
@@ -32,7 +30,7 @@ export class Suggestion {
         const key = JSON.stringify([id, state, suggested, why]);
         if (!isDone || key === this.#drawn) return;
         this.#drawn = key;
-        setHidden(this.question, true);
+        this.question.close();
         this.#say(["", false]);
         byId("trial_suggestion").classList.toggle("lrsched-is-none", suggested === null);
         setText(byId("trial_suggestion_title"), suggested === null ? "No suggestion" : "Suggested");
@@ -52,26 +50,13 @@ export class Suggestion {
         const name = this.name.value.trim();
         if (name === "") return this.#say(["A preset needs a name.", true]);
         const {id, suggested, steps} = this.trial; // its text is written for the max steps of the trial
-        setHidden(this.question, true);
+        this.question.close();
         const {trouble, there} = await this.presets.keepAs(name, suggested, {steps});
         if (this.trial.id !== id) return; // another one is shown by now
         if (there === null) return this.#kept(name, trouble);
-        this.asked = {name, text: suggested, steps};
         this.#say(["", false]);
-        setText(byId("trial_keep_text"), this.presets.taken(there));
-        setHidden(this.question, false);
-        byId("trial_keep_no").focus({preventScroll: true});
-    }
-
-    async #overwrite() {
-        const {name, text, steps} = this.asked;
-        this.#leave();
-        this.#kept(name, (await this.presets.keepAs(name, text, {steps, replace: true})).trouble);
-    }
-
-    #leave() {
-        setHidden(this.question, true);
-        this.name.focus({preventScroll: true});
+        const onYes = async () => this.#kept(name, (await this.presets.keepAs(name, suggested, {steps, replace: true})).trouble);
+        this.question.ask({text: this.presets.taken(there), back: this.name, onYes});
     }
 
     #kept(name, trouble) {

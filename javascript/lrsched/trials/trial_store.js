@@ -1,12 +1,14 @@
 // The trials that the server knows, kept fresh while somebody looks at them; and what is done to them.
 import {ApiError, request} from "../base/api.js";
 import {Latest} from "../base/latest.js";
+import {Poller} from "../base/poller.js";
+import {whileTrying} from "../base/retry.js";
 import {keep, recall} from "../base/storage.js";
 import {isActive} from "./words.js";
 
 const RUNNING_MS = 600;
 const IDLE_MS = 4000;
-const MOST_PAUSE_MS = 15000;
+const RETRY_MS = 1200;
 const CHECK_MS = 200;
 const STORE = "trial";
 const OF_TAB = {isOfTab: true}; // over a reload, but who comes another day is not shown an old one
@@ -17,19 +19,18 @@ export class TrialStore {
     #lists = new Latest();
     #details = new Map();
     #seen = new Set(); // ids of those that ran while this page was open
-    #due = 0;
-    #isBusy = false;
     #isRead = false;
-    #failures = 0;
 
     /** `isWatched()`: whether somebody looks at what is drawn of them. */
     constructor(isWatched) {
-        this.isWatched = isWatched;
         this.trials = [];
         this.chosen = recall(STORE, null, OF_TAB);
         this.trouble = "";
         this.lost = "";
-        setInterval(() => this.#check(), CHECK_MS);
+        this.poller = new Poller({
+            look: () => this.#look(), onTrouble: (error) => this.#say(error === null ? "" : whileTrying(error)),
+            isWatched: () => document.visibilityState === "visible" && (isWatched() || !this.#isRead), check_ms: CHECK_MS, retry_ms: RETRY_MS,
+        });
     }
 
     /** `hears()` is called after every change, and once at once; the function that is returned ends it. */
@@ -57,13 +58,13 @@ export class TrialStore {
     choose(id) {
         this.chosen = id;
         keep(STORE, id, OF_TAB);
-        this.#soon();
+        this.poller.soon();
         this.#tell();
     }
 
     async start(body) {
         const {id} = await request("POST", "trials", body);
-        await this.#lists.of(() => null); // a list that is on its way does not know it yet
+        this.#lists.begin(); // a list that is on its way does not know it yet
         this.#seen.add(id);
         this.lost = "";
         this.choose(id);
@@ -76,40 +77,15 @@ export class TrialStore {
             if (!isActive({state})) this.#seen.delete(id);
             if (answer !== null) this.#take(answer.trials, {isOurs: true});
         } finally {
-            this.#soon();
+            this.poller.soon();
         }
     }
 
-    #soon() {
-        this.#due = 0;
-        this.#check();
-    }
-
-    #check() {
-        if (this.#isBusy || performance.now() < this.#due || !(this.isWatched() || !this.#isRead)) return;
-        if (document.visibilityState !== "visible") return;
-        this.#isBusy = true;
-        this.#due = Infinity; // unless somebody wants the next look sooner
-        this.#poll().finally(() => (this.#isBusy = false));
-    }
-
-    async #poll() {
-        try {
-            const answer = await this.#lists.ask("GET", "trials");
-            if (answer !== null) this.#take(answer.trials);
-            for (const id of this.#wanted()) await this.#read(id);
-            this.#failures = 0;
-            this.#say("");
-        } catch (error) {
-            if (!(error instanceof ApiError)) throw error;
-            this.#failures += 1;
-            this.#say(error.passing ? "The server is not reachable, trying again." : error.message);
-        }
-        if (this.#due === Infinity) this.#due = performance.now() + this.#pause();
-    }
-
-    #pause() {
-        if (this.#failures > 0) return Math.min(MOST_PAUSE_MS, RUNNING_MS * 2 ** this.#failures);
+    /** Resolves to the pause until the next look. */
+    async #look() {
+        const answer = await this.#lists.ask("GET", "trials");
+        if (answer !== null) this.#take(answer.trials);
+        for (const id of this.#wanted()) await this.#read(id);
         return this.active.length > 0 ? RUNNING_MS : IDLE_MS;
     }
 

@@ -3,7 +3,8 @@ import {byId, el, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatMoment, formatPercent} from "../base/format.js";
 import {Chart} from "../chart/chart.js";
 import {fillLegend, swatch} from "../chart/legend.js";
-import {bestOf, chartOf, LEAST, looksOf, ordered} from "./curves.js";
+import {LEAST_SHARE} from "../chart/scale.js";
+import {bestOf, chartOf, looksOf, ordered} from "./curves.js";
 import {ImageGrid} from "./image_grid.js";
 import {Suggestion} from "./suggestion.js";
 import {ending, isActive, nameOf, outcome, standing, title} from "./words.js";
@@ -58,7 +59,7 @@ export class TrialView {
         setHidden(byId("trial_curves"), !hasRoom);
         if (!hasRoom) return;
         this.chart ??= new Chart(byId("trial_chart"), {
-            label: "Loss gone over updates", height: 300, format: formatPercent, xLabel: "update", unit: "update", least: LEAST,
+            label: "Loss gone over updates", height: 300, format: formatPercent, xLabel: "update", unit: "update", least: LEAST_SHARE,
         });
         const {data, lowest} = chartOf(trial);
         this.chart.setOptions({lowest});

@@ -1,7 +1,8 @@
 // The card "Trials" of the tab: what runs now and what was kept, one of them opened beside the list.
 import {ApiError} from "../base/api.js";
-import {byId, el, focusOne, setHidden, setText, typeInto} from "../base/dom.js";
+import {byId, el, focusOne, setHidden, setText, typeInto, whileDisabled} from "../base/dom.js";
 import {formatShortMoment} from "../base/format.js";
+import {Question} from "../base/question.js";
 import * as fields from "../train/fields.js";
 import {StartBox} from "./start_box.js";
 import {TrialView} from "./trial_view.js";
@@ -20,7 +21,7 @@ export class TrialsCard {
             onOpen: (text) => planner.openText(text, {isAside: true}),
             suggestion: {onUse: (trial) => this.use(trial), presets: planner.presets},
         });
-        this.question = byId("trial_ask");
+        this.question = new Question(byId("trial_ask"));
         this.#makeStarts();
         this.#bind();
         this.end = store.listen(() => this.#draw());
@@ -68,13 +69,11 @@ export class TrialsCard {
         });
         byId("trial_stop").addEventListener("click", () => {
             focusOne(byId("trial_close")); // the one that was pressed goes
-            this.#remove(byId("trial_stop"), "Not stopped");
+            whileDisabled(byId("trial_stop"), () => this.#remove("Not stopped"));
         });
-        byId("trial_delete").addEventListener("click", () => this.#ask(true));
-        byId("trial_delete_no").addEventListener("click", () => this.#ask(false));
-        byId("trial_delete_yes").addEventListener("click", () => this.#remove(byId("trial_delete_yes"), "Not deleted"));
-        this.question.addEventListener("keydown", (event) => {
-            if (event.key === "Escape") this.#ask(false);
+        byId("trial_delete").addEventListener("click", () => {
+            setText(byId("trial_trouble"), "");
+            this.question.ask({back: byId("trial_delete"), onYes: () => this.#remove("Not deleted"), stays: true});
         });
     }
 
@@ -82,28 +81,17 @@ export class TrialsCard {
         return this.store.trials.find(({id}) => id === this.store.chosen) ?? null;
     }
 
-    #ask(isOpen) {
-        setHidden(this.question, !isOpen);
-        byId(isOpen ? "trial_delete_no" : "trial_delete").focus({preventScroll: true});
-        if (isOpen) setText(byId("trial_trouble"), "");
-    }
-
     /** Ends or deletes what is shown; the list has the focus after a delete, for the button is gone. */
-    async #remove(button, refused) {
+    async #remove(refused) {
         const trial = this.#trial;
         if (trial === null) return;
-        button.disabled = true;
         setText(byId("trial_trouble"), "");
         try {
             await this.store.remove(trial);
-            setHidden(this.question, true);
             if (!isActive(trial)) (this.list.querySelector("button") ?? byId("trial_find")).focus({preventScroll: true});
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            setHidden(this.question, true);
             setText(byId("trial_trouble"), `${refused}: ${error.message}`);
-        } finally {
-            button.disabled = false;
         }
     }
 
@@ -111,7 +99,7 @@ export class TrialsCard {
         const {store} = this;
         if (this.shown !== store.chosen) {
             this.shown = store.chosen;
-            setHidden(this.question, true);
+            this.question.close();
             setText(byId("trial_trouble"), "");
         }
         const trouble = [store.trouble, store.lost].filter(Boolean).join(" ");

@@ -1,0 +1,64 @@
+// A question in the page with two buttons, such as whether something is to be deleted.
+import {focusOne, setHidden, setText, whileDisabled} from "./dom.js";
+
+/** Brings the markup of a question to life: its text comes first in `box`, then the button that says yes, then the one that says no. */
+export class Question {
+    #asked = null;
+
+    constructor(box) {
+        this.box = box;
+        [this.yes, this.no] = box.querySelectorAll("button");
+        this.yes.addEventListener("click", () => this.#accept());
+        this.no.addEventListener("click", () => this.#leave());
+        box.addEventListener("keydown", (event) => {
+            if (event.key === "Escape") this.#leave();
+        });
+    }
+
+    /**
+     * Shows it, with the focus on no. `text` and `yes` are the words of the question and of its button, if the markup has none; `back`
+     * has the focus afterwards. `onYes()` does what was asked, after the question is closed; one that `stays` is closed when that is done.
+     */
+    ask({text = null, yes = null, back, onYes, stays = false}) {
+        this.#asked = {back, onYes, stays};
+        if (text !== null) this.word(text);
+        if (yes !== null) setText(this.yes, yes);
+        setHidden(this.box, false);
+        this.no.focus({preventScroll: true});
+    }
+
+    /** Other words of the question, while it is asked. */
+    word(text) {
+        setText(this.box.firstElementChild, text);
+    }
+
+    /** Takes it away without an answer, and moves no focus. */
+    close() {
+        setHidden(this.box, true);
+    }
+
+    async #accept() {
+        const {onYes, stays} = this.#asked;
+        if (!stays) {
+            this.#leave();
+            return onYes();
+        }
+        try {
+            return await whileDisabled(this.yes, onYes);
+        } finally {
+            if (!this.box.hidden) this.#done();
+        }
+    }
+
+    #leave() {
+        this.close();
+        focusOne(this.#asked.back);
+    }
+
+    /** What was done may have moved the focus; a focus that is still in the question, or lost, goes back. */
+    #done() {
+        const {activeElement: focused} = document;
+        if (focused === document.body || this.box.contains(focused)) this.#leave();
+        else this.close();
+    }
+}
