@@ -322,7 +322,7 @@ def _design(snapshot: Snapshot) -> dict[str, Any]:
     """The design in a snapshot from outside: known names, plain values, and no larger than the weights that came with it."""
     design = {name: value for name, value in snapshot.parts["extra"].items() if name != WHY}
     if set(design) != {"enable_sizes", *DESIGN}:
-        raise RunStateError(f"extra: expected {', '.join(('enable_sizes', *DESIGN))}, found {', '.join(map(str, design))[:200]}")
+        raise RunStateError(f"extra: expected {', '.join(('enable_sizes', *DESIGN))}, got {', '.join(map(str, design))[:200]}")
     sizes, layers, dropout = design["enable_sizes"], design["layer_structure"], design["dropout_structure"]
     if not (_is_numbers(sizes, int) and _is_numbers(layers, (int, float)) and _is_numbers(dropout or [0], (int, float))):
         raise RunStateError("extra: expected lists of numbers for enable_sizes, layer_structure and dropout_structure")

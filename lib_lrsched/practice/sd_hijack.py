@@ -157,7 +157,7 @@ def _only_tensor(candidates: Any, path: Path) -> Tensor:
     tensors = list(candidates.values()) if isinstance(candidates, dict) else []
     if len(tensors) != 1 or not isinstance(tensors[0], Tensor) or tensors[0].dim() == 0:
         raise ValueError(
-            f"{path.name} is not an embedding: expected one tensor, found "
+            f"{path.name} is not an embedding: expected one tensor, got "
             f"{[type(found).__name__ for found in tensors]}; move the file out of the embeddings folder"
         )
     return tensors[0]

@@ -182,7 +182,7 @@ def read_tensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
         raise RunStateError(f"expected a safetensors file, but it cannot be read: {error}", path) from error
     text = header.get("lrsched")
     if text is None or "digest" not in header:
-        raise RunStateError("expected a file that this extension wrote, found a safetensors file without its header", path)
+        raise RunStateError("expected a file that this extension wrote, got a safetensors file without its header", path)
     if header["digest"] != _digest(text, tensors):
         raise RunStateError("its digest does not fit: the file was damaged or changed since it was written", path)
     try:

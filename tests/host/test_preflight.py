@@ -330,10 +330,10 @@ def test_a_schedule_that_ends_early_or_never_begins(ground):
 
 
 @pytest.mark.parametrize(("inputs", "message"), [
-    ({"learn_rate": "cosine("}, "the learning rate cannot be planned: expected a value, found the end of the text"),
+    ({"learn_rate": "cosine("}, "the learning rate cannot be planned: expected a value, got the end of the text"),
     ({"learn_rate": ""}, "no learning rate is given: write one, such as 0.005"),
     ({"clip_grad_mode": "norm", "clip_grad_value": "cosine("},
-     "the gradient clip value cannot be planned: expected a value, found the end of the text"),
+     "the gradient clip value cannot be planned: expected a value, got the end of the text"),
     ({"clip_grad_mode": "value", "clip_grad_value": ""},
      "no gradient clip value is given: write one, such as 0.1, or switch clipping off"),
     ({"data_root": ""}, "no data set directory is given: name the folder with the images"),
