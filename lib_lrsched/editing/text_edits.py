@@ -1,4 +1,4 @@
-"""Changes at places of a text: cutting and writing without touching what stands around. It knows no shape."""
+"""Changes at places of a text: cutting and writing without touching what stands around."""
 
 from __future__ import annotations
 

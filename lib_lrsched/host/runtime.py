@@ -108,7 +108,7 @@ class Runtime:
         """From now until the calling function returns nobody else trains this; a training in this thread may.
 
         Raises:
-            checks.InputError: somebody trains it already.
+            InputError: somebody trains it already.
         """
         self.claim(kind, name, Call.of(inspect.currentframe().f_back))  # type: ignore[union-attr,arg-type]
 

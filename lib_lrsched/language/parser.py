@@ -1,6 +1,6 @@
 """Tokens to syntax tree. Each function's docstring is its grammar rule.
 
-The parser knows no shape by name; it only builds the tree and refuses what has no form.
+It builds the tree and refuses what has no form; names of shapes are not looked up here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A plan as a torch scheduler, for any training loop of one's own: ``from lib_lrsched import PlanLR``.
 
-It sets rates, and momentum where the plan drives it, and knows no run, no file and no host.
+It sets rates, and momentum where the plan drives it.
 """
 
 from __future__ import annotations

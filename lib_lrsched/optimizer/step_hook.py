@@ -1,7 +1,4 @@
-"""Everything that touches an optimizer or a tensor: rates in, gradients clipped, norms out.
-
-With practice/ the only part of the library that imports torch. It knows no run and no host.
-"""
+"""What is done to an optimizer and its tensors: rates in, gradients clipped, norms out."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The embeddings that prompts may name: `model_hijack.embedding_db`, as in the host's `modules/sd_hijack.py`.
 
-Loads and saves them in the host's formats, reading tensors, numbers and text only. Knows nothing of training.
+Loads and saves them in the host's formats, reading tensors, numbers and text only.
 """
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A run as one file, to be taken elsewhere, and back: a zip with the run's own files under their own names.
 
-    run.json               the state, see `runstate`
+    run.json               the state, see `run_state`
     history.jsonl          its numbers
     data.safetensors       prompts and latents of its data set
     bundle.safetensors     its newest good snapshot, see `snapshot`
@@ -9,8 +9,8 @@
     best.safetensors       the snapshot of its best look
     label.json             what a person calls it, see `labels`
 
-A file from somebody else is believed nothing: no other name is looked at, sizes are bounded, every field is checked as
-when it is read from the own disk, and what is kept is written anew.
+A file from somebody else is not trusted: no other name is looked at, sizes are bounded, every field is checked as when it is
+read from the own disk, and what is kept is written anew.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
     RUN/data.safetensors                 prompts and latents of the data set, which no update changes
 
 Reading looks at every field before anything is used, never runs code, and passes over what is torn, damaged or of
-another run. It knows nothing of hosts and loops.
+another run.
 """
 
 from __future__ import annotations

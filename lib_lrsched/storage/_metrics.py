@@ -1,6 +1,6 @@
 """The metrics of a run in bounded memory: the newest steps exactly, the whole run thinned.
 
-Pure numpy; it knows no file and takes no lock. A row of an array is the columns of a HistoryRow, then `smooth` and `weight`,
+Pure numpy; it takes no lock. A row of an array is the columns of a HistoryRow, then `smooth` and `weight`,
 in float64: the running average of the loss and what it has gathered so far, 1 - SMOOTHING^n after n finite losses.
 """
 

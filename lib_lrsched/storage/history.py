@@ -1,8 +1,7 @@
 """What happened in a run, step by step: bounded in memory, appended to a file, readable from other threads.
 
 The file `history.jsonl` only grows. Its first line is `{"lrsched_history": 1, "columns": [...]}`; after that a
-row is a JSON array in the order of these columns (see `history_row`), an event a JSON object. This file knows nothing of runs,
-of their state on disk or of the WebUI.
+row is a JSON array in the order of these columns (see `history_row`), an event a JSON object.
 """
 
 from __future__ import annotations

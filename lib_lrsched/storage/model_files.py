@@ -1,7 +1,7 @@
 """The host's own files, replaced whole: a file is written beside its target, and what was there is kept as NAME.bak.
 
 The host writes .pt and then .pt.optim straight over the old ones. Here its save function gets another name to write
-to; the new files take their places when both are on the disk. It knows no run.
+to; the new files take their places when both are on the disk.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
     ROOT/runs/ID/label.json      what a person calls it, see `labels`
     ROOT/runs/ID/images.jsonl    the preview images of the host's, see `run_images`
     ROOT/locks/                  who trains what at this moment, see `locks`
-    ROOT/presets.json            the user's presets, see `preset_store`
+    ROOT/presets.json            the user's presets, see `_preset_store`
     ROOT/profiles/               inputs of a training by name, see `profiles`
     ROOT/summaries.json          what came out of each run, see `summary_file`
     ROOT/trials/                 results of trials, see `trial_store`

@@ -1,7 +1,7 @@
 """The life of one run: floats in, floats out.
 
 A TrainingRun knows the plan of its rate and of its clip threshold, keeps the history and the state on disk, and
-says what is in force at a step. It knows no tensor and nothing of the host: hooks.py tells it what happened.
+says what is in force at a step. Session tells it what happened.
 """
 
 from __future__ import annotations
