@@ -176,7 +176,7 @@ def _updates(args: argparse.Namespace, told: _Told, runtime: Any) -> tuple[Any, 
     for message in stretches:
         told.tell(message)
     if stretches:
-        told.tell("choose one of the last two with --go-on restart or --go-on new")
+        told.tell("choose a restart with --go-on restart, or a new schedule with --go-on new")
     shared.at_start.append(told.start)
     # JSON has standard output for itself; a bar goes where bars go.
     lines = console.stderr() if args.json or console.stderr().isatty() else console.stdout()

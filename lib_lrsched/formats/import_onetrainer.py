@@ -120,7 +120,7 @@ def _warm(config: Mapping[str, Any], total: int | None, each: int) -> int:
         return 0
     if steps > 1:
         if steps >= MOST_STEPS:
-            _fail("learning_rate_warmup_steps", f"{short(steps)} steps are more than any run has")
+            _fail("learning_rate_warmup_steps", f"{short(steps)} steps exceed the longest possible run")
         return int(steps / each)
     if steps and total is None:
         _fail("learning_rate_warmup_steps", f"{short(steps)} is a part of all steps; give the steps per epoch")
@@ -146,8 +146,8 @@ def _other_rules(config: Mapping[str, Any]) -> list[str]:
     if kind in SCHEDULE_FREE:
         notes.append(f"OneTrainer gives the optimizer {kind} no schedule: its rate is constant")
     if kind.startswith(ADAPTIVE):
-        notes.append(f"{brief(kind)} finds the size of its steps itself: these rates are multipliers of it, mostly around 1, and "
-                     "too high for other optimizers")
+        notes.append(f"{brief(kind)} adapts its own step size: these rates are multipliers, usually around 1, and too high for "
+                     "other optimizers")
     optimizer = config.get("optimizer")
     if kind == "ADAFACTOR" and isinstance(optimizer, dict) and optimizer.get("relative_step"):
         _fail("optimizer.relative_step", "Adafactor sets the rate itself then, which has no equivalent here")

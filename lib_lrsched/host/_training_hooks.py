@@ -123,7 +123,7 @@ class TrainingHooks:
                     else:
                         self._prepare_trial(trial, call, args, kwargs)
             elif call.thread in self.runtime.asked:
-                raise InputError("a trial cannot be made: the hooks have just been taken off or switched off")
+                raise InputError("cannot run a trial: the hooks were just removed or switched off")
             return answer
 
         return validate_train_inputs

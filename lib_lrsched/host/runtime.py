@@ -155,7 +155,7 @@ class Runtime:
             InputError: the hooks are not there, or switched off: it would be a training.
         """
         if not self.host_info()["hooked"]:
-            raise input_checks.InputError(f"a trial cannot be made: {self.host_info()['why']}")
+            raise input_checks.InputError(f"cannot run a trial: {self.host_info()['why']}")
         thread = threading.get_ident()
         self.asked[thread] = trial
         try:
@@ -220,9 +220,9 @@ class Runtime:
         others = [run for run in self.active().values() if (run.request.kind, run.request.name) != (kind, name)]
         for state in (run.state() for run in others):
             yield Finding(WARNING, "queue", f"the {state.kind} {state.name!r} is being trained, step {state.step:,} of "
-                                            f"{state.total_steps:,}: this training waits in the queue until it has ended")
+                                            f"{state.total_steps:,}: this training waits in the queue until it ends")
         if self.asked or self.trials:
-            yield Finding(WARNING, "queue", "a trial is going on: this training waits in the queue until it has ended")
+            yield Finding(WARNING, "queue", "a trial is running: this training waits in the queue until it ends")
 
     def _of_resuming(self, kind: str, name: str, inputs: Mapping[str, Any]) -> Iterator[Finding]:
         """What comes of the place at which the text begins: a rate that jumps, a beginning that is over, no room for it."""

@@ -115,7 +115,7 @@ def checked(there: Installation, asked: Asked) -> Wanted:
     """
     host = there.host
     if isinstance(host, NoTraining) or not there.host_info()["hooked"] or host.trainer is None:
-        raise ConflictError(f"a trial cannot be made: {there.host_info()['why'] or 'this host cannot be asked to train'}")
+        raise ConflictError(f"cannot run a trial: {there.host_info()['why'] or 'this host offers no training'}")
     sent = {name: value for name, value in asked.inputs.items() if value is not None or name in NEEDED}
     arguments = host.trainer.arguments(asked.kind, asked.name, sent, "")
     try:

@@ -100,7 +100,7 @@ def _fail_named(tokens: Tokens) -> NoReturn:
     span = (tokens.start, tokens.starts[tokens.position + 2])
     rest = tokens.texts[tokens.position + 2]
     hint = f", as in `{short(rest)}`" if rest else ""
-    tokens.fail(f"a rate stands without a name{hint}", span, replaced(tokens.source, span, ""))
+    tokens.fail(f"write the rate without a name{hint}", span, replaced(tokens.source, span, ""))
 
 
 def _fail_not_a_rate(tokens: Tokens, text: str, span: Span) -> NoReturn:
@@ -114,7 +114,7 @@ def _call(tokens: Tokens, depth: int) -> Call:
     """shape := name "(" [arg ("," arg)*] ")" """
     name, name_span = tokens.text, tokens.span
     if depth >= MAX_DEPTH:
-        tokens.fail(f"shapes stand inside each other at most {MAX_DEPTH} deep")
+        tokens.fail(f"shapes can be nested at most {MAX_DEPTH} deep")
     opened = tokens.starts[tokens.position + 1]
     tokens.position += 2
     args: list[Arg] = []

@@ -171,7 +171,7 @@ class PlanLR(LRScheduler):
         return {"planner": PLANNER_VERSION, "last_epoch": self.last_epoch, **to_json(self._plans)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on where ``state_dict`` was taken: with its plans, and with its step's rates, which are written at once.
+        """Continue where ``state_dict`` was taken: with its plans, and with its step's rates, which are written at once.
 
         A warning says so where this scheduler was made with other plans. To continue with another text or longer, make it with
         ``keep_plan=True``, or with ``last_epoch`` and without this.

@@ -26,7 +26,7 @@ LOOKS = 1000
 OPEN_HISTORIES = 8
 """Histories of ended runs that are kept in memory between two requests."""
 
-_WHY_NOT = re.compile(r"progress\b.* not measured[^:]*: (.+?)(?:\. Training continues)?$")
+_WHY_NOT = re.compile(r"progress\b.* (?:not|no longer) measured[^:]*: (.+?)(?:\. Training continues)?$")
 """How the log of a run says why its progress is not measured."""
 
 _RUN_FIELDS = (

@@ -7,7 +7,7 @@
     baseline.safetensors   what it started from, see `baseline`
     validation.safetensors the set that it is validated on, see `validation_set`
     best.safetensors       the snapshot of its best look
-    label.json             what a person calls it, see `labels`
+    label.json             its title and note, see `labels`
 
 A file from somebody else is not trusted: no other name is looked at, sizes are bounded, every field is checked as when it is
 read from the own disk, and what is kept is written anew.

@@ -1,4 +1,4 @@
-"""The order of a run's batches: what the host's sampler draws, held so that it can be gone on with mid-epoch.
+"""The order of a run's batches: what the host's sampler draws, held so that it can be resumed mid-epoch.
 
 The host's loop asks a data loader, which asks this in place of the host's GroupedBatchSampler:
 

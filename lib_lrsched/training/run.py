@@ -257,7 +257,7 @@ class TrainingRun:
         )
 
     def _open(self, known: Known | None) -> None:
-        """Take up the stored run that knows what is trained in its present form, else a new id."""
+        """Resume the stored run that knows what is trained in its present form, else begin one with a new id."""
         now, request, resumed = self._clock(), self.request, self.planned.resumed
         found = None if self.is_rehearsal else self._found(known)
         last = found.legs[-1] if found is not None and found.legs else None
@@ -372,7 +372,7 @@ class TrainingRun:
 
     def _trouble_on_disk(self, error: OSError) -> None:
         folder, why, mend = self._store.root, disk_errors.why(error), disk_errors.mend(error)
-        self.disk_trouble = (f"the run cannot be kept in {folder}: {why}. Training continues, with the guard in memory only; "
+        self.disk_trouble = (f"the run cannot be saved in {folder}: {why}. Training continues, with the guard in memory only; "
                              f"to make it resumable, {mend}")
         self._trouble(self.disk_trouble)
 

@@ -46,7 +46,7 @@ def check_model(model: Any) -> None:
         InputError: a trial cannot be made with the model.
     """
     if getattr(getattr(model, "model", None), "conditioning_key", None) in ("hybrid", "concat"):
-        raise InputError("a trial cannot be made with an inpainting model: load another one for it")
+        raise InputError("cannot run a trial with an inpainting model: load another one for it")
 
 
 class TrialSession:

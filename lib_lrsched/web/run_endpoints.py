@@ -106,7 +106,7 @@ def use(run_id: str, request: UseRequest, runtime: Runtime = RUNTIME) -> Respons
 
 @router.post("/runs/{run_id}/label")
 def label(run_id: str, request: LabelRequest, runtime: Runtime = RUNTIME) -> Response:
-    """Calls a run something, or notes something of it; what is null stays. Answers with the run as the list shows it."""
+    """Sets the title and note of a run; what is null stays. Answers with the run as the list shows it."""
     state, before = state_of(runtime, run_id), runtime.store.labels.of(run_id)
     title, note = (old if new is None else new for new, old in zip((request.title, request.note), before))
     runtime.store.labels.save(run_id, labels.label(title, note))

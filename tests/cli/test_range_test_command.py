@@ -72,5 +72,5 @@ def test_the_picture_ends_where_it_is_far_worse_than_nothing():
 
 
 def test_without_points_there_are_words_alone():
-    assert list(_range_lines({"points": [], "suggested": None, "why": "1 measured update cannot tell"})) == [
-        "1 measured update cannot tell", "no rate is suggested"]
+    assert list(_range_lines({"points": [], "suggested": None, "why": "1 measured update is too few"})) == [
+        "1 measured update is too few", "no rate is suggested"]

@@ -274,7 +274,7 @@ def test_error_max_steps_that_are_made_already(ground, kind):
     runtime = ground.install()
     ground.train(kind, "0.005", 5)
     said = [one["message"] for one in ground.runtime.findings(kind, NAME, {"steps": 5})]
-    assert said == [f"{NAME!r} is finished: it has 5 updates already. Raise max steps to go on, or start over"]
+    assert said == [f"{NAME!r} is finished: it has 5 updates already. Raise max steps to continue, or start over"]
     said = [one["message"] for one in ground.runtime.findings(kind, NAME, {"steps": 4})]
     assert said == [f"{NAME!r} has 5 updates already, and max steps, which counts all of them, is 4: raise it"]
     assert ground.runtime.findings(kind, NAME, {"steps": 6}) == []

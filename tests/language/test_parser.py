@@ -237,11 +237,11 @@ def test_error_text_without_a_form(text: str, message: str, carets: str) -> None
 
 def test_error_shapes_nested_too_deep() -> None:
     text = "f(" * (MAX_DEPTH + 1) + "1"
-    assert refusal(text) == full_text(text, "shapes stand inside each other at most 16 deep", " " * 32 + "^")
+    assert refusal(text) == full_text(text, "shapes can be nested at most 16 deep", " " * 32 + "^")
 
 
 def test_error_depth_is_refused_before_the_stack_ends() -> None:
-    assert refusal("f(" * 100_000).startswith("shapes stand inside each other at most 16 deep\n")
+    assert refusal("f(" * 100_000).startswith("shapes can be nested at most 16 deep\n")
 
 
 def test_error_text_too_long() -> None:

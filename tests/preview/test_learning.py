@@ -184,6 +184,9 @@ def test_the_log_says_why_a_run_is_not_measured():
     history.record(HistoryRow(0, 0.1, 0.1, 0.1, None, 1.0))
     history.event(0, "note", "progress and the distance from the start are not measured: this file is damaged: its digest")
     assert learning_of(history, history.events(), is_over=True).said == "not measured: this file is damaged: its digest"
+    for words, why in (("is not measured any more", "as earlier versions said it"), ("is no longer measured", "as this one does")):
+        history.event(0, "note", f"progress {words}: {why}. Training continues")
+        assert learning_of(history, history.events(), is_over=True).said == f"not measured: {why}"
 
 
 def test_what_went_back_is_not_counted():

@@ -222,8 +222,8 @@ def test_error_units_of_other_programs_get_the_time_that_they_are_here(text: str
 
 
 @pytest.mark.parametrize(("text", "message", "fix"), [
-    ("lr=0.005", "a rate stands without a name, as in `0.005`", "0.005"),
-    ("Learning_Rate = cosine(1, 0):50, 1", "a rate stands without a name, as in `cosine`", "cosine(1, 0):50, 1"),
+    ("lr=0.005", "write the rate without a name, as in `0.005`", "0.005"),
+    ("Learning_Rate = cosine(1, 0):50, 1", "write the rate without a name, as in `cosine`", "cosine(1, 0):50, 1"),
     ("cosine(1, 0", "this bracket is never closed", "cosine(1, 0)"),
     ("1:5 2", "expected a comma or the end of the text, got `2`", "1:5, 2"),
     ("cosine(T_MAX=50, 1, 0)", f"cosine has no `T_MAX`: {ITS_END}", "cosine(1, 0):50"),

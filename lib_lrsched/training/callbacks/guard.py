@@ -97,7 +97,7 @@ class Guard(Callback):
         return {"guard": {**_guard_rules.to_parts(self._state), "bands": _band_rules.to_parts(self._bands)}}
 
     def load_state_dict(self, parts: Mapping[str, Any]) -> None:
-        """Goes on judging where the run broke off, unless another schedule begins."""
+        """Continues to judge where the run broke off, unless another schedule begins."""
         if parts["guard"] is None or not self._session.run.planned.continues:
             return
         try:

@@ -177,7 +177,7 @@ class Snapshots(Callback):
         self._data_digest = data_set.digest(described)
 
     def not_exact(self, message: str) -> None:
-        """What was saved is taken up, and the run is not what it would have been: why."""
+        """The run resumes from what was saved, and is not what it would have been: why."""
         self.is_exact = False
         self.messages.append(message)
 
@@ -409,7 +409,7 @@ class Snapshots(Callback):
             generators.put(draws)
             there = torch.cuda.device_count() if torch.cuda.is_available() else 0
             if len(draws.cuda) > there:
-                self.not_exact(f"random states of {len(draws.cuda)} CUDA devices were saved, {there} are present")
+                self.not_exact(f"the snapshot has random states for {len(draws.cuda)} CUDA devices; {there} are present")
         except (ValueError, TypeError, KeyError, RuntimeError, OverflowError) as error:
             self.not_exact(f"the random numbers differ: {error}")
 

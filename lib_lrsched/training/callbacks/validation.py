@@ -94,7 +94,7 @@ class Validation(Callback):
         try:
             found = None if path is None else validation_set.read(path)
         except RunStateError as error:
-            self._damage = f"the set of validation is made anew: {error}"  # told when there is a run to tell it in
+            self._damage = f"the validation set is rebuilt: {error}"  # told when there is a run to tell it in
             return None
         timesteps = self._session.host.shared.sd_model.num_timesteps
         self._is_stored = found is not None and found.baseline is not None
@@ -241,7 +241,7 @@ class Validation(Callback):
         except OSError as error:
             if not self._session.run.disk_trouble:
                 why = disk_errors.why(error)
-                self._session.reporter.tell(f"the set of validation cannot be kept, and is made anew after a resume: {why}")
+                self._session.reporter.tell(f"the validation set cannot be saved and is rebuilt after a resume: {why}")
 
     def _off(self, why: str) -> None:
         self._set = None
