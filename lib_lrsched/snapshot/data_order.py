@@ -108,12 +108,12 @@ class Batches:
         self._batches, self._taken = [list(batch) for batch in rest.batches], rest.taken
 
 
-def place_to_parts(place: Place) -> dict[str, Any]:
+def place_state_dict(place: Place) -> dict[str, Any]:
     """As plain values."""
     return {"groups": place.groups, "batches": place.batches, "taken": place.taken}
 
 
-def place_from_parts(parts: Any, data: Any, batches: int) -> Place:
+def load_place_state_dict(parts: Any, data: Any, batches: int) -> Place:
     """The place in the parts, if it is one in this data set with that many batches per epoch.
 
     Raises:

@@ -163,7 +163,7 @@ OPTIONS: Mapping[str, Option] = {
 """What there is to say of each, by name."""
 
 
-class InForce(NamedTuple):
+class ActiveOptions(NamedTuple):
     """The options in force for a training, and where they come from.
 
     Attributes:

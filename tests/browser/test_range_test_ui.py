@@ -73,7 +73,7 @@ def test_without_a_suggestion_it_says_why_and_others_have_no_such_chart(page: Pa
 
 
 @pytest.mark.long
-def test_a_range_test_from_the_train_tab_ends_with_its_picture(page: Page) -> None:
+def test_a_range_test_from_the_train_tab_ends_with_its_chart(page: Page) -> None:
     create_embedding(page, "searched")
     train(page, "range_test(1e-5, 0.5)", 40)
     open_tab(page)

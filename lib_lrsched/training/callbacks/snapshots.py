@@ -27,7 +27,7 @@ from lib_lrsched.optimizer import step_hook
 from lib_lrsched.optimizer.codec import cloned, copied, is_finite
 from lib_lrsched.schedule.plan import PLANNER_VERSION
 from lib_lrsched.snapshot import data_set, generators
-from lib_lrsched.snapshot.data_order import Batches, Hooks, Place, place_from_parts, place_to_parts
+from lib_lrsched.snapshot.data_order import Batches, Hooks, Place, load_place_state_dict, place_state_dict
 from lib_lrsched.snapshot.good_states import GoodStates
 from lib_lrsched.snapshot.snapshot import Facts, Folder, Snapshot, peek
 from lib_lrsched.snapshot.writer import Writer
@@ -152,7 +152,7 @@ class Snapshots(Callback):
         rest = None
         if self.snapshot is not None and self._is_same_data and self.snapshot.parts["order"] is not None:
             try:
-                rest = place_from_parts(self.snapshot.parts["order"], data, len(inner))
+                rest = load_place_state_dict(self.snapshot.parts["order"], data, len(inner))
             except ValueError as error:
                 self.not_exact(f"the order of the images starts over: {error}")
         hooks = Hooks(self._put_draws, self._undo_disturbance, generators.draw_base_seed)
@@ -405,7 +405,7 @@ class Snapshots(Callback):
         if self.snapshot is None:
             return
         try:
-            draws = generators.from_parts(self.snapshot.parts["random"])
+            draws = generators.load_state_dict(self.snapshot.parts["random"])
             generators.put(draws)
             there = torch.cuda.device_count() if torch.cuda.is_available() else 0
             if len(draws.cuda) > there:
@@ -425,8 +425,8 @@ def _as_written(parts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **parts,
         "scaler": step_hook.plain_scaler(parts["scaler"]),
-        "random": generators.to_parts(draws) if isinstance(draws, generators.Draws) else draws,
-        "order": (place_to_parts(place) if place.taken else None) if isinstance(place, Place) else place,
+        "random": generators.state_dict(draws) if isinstance(draws, generators.Draws) else draws,
+        "order": (place_state_dict(place) if place.taken else None) if isinstance(place, Place) else place,
     }
 
 

@@ -101,12 +101,12 @@ class Validation(Callback):
         return found if found is None or max(one.timestep for one in found.samples) < timesteps else None
 
     def _made(self, data: Any, arguments: Mapping[str, Any]) -> ValidationSet:
-        source, pictures = self._checks.pictures(arguments, [entry.filename for entry in data.dataset], MOST)
+        source, images = self._checks.validation_images(arguments, [entry.filename for entry in data.dataset], MOST)
         model = self._session.host.shared.sd_model
-        latents = [self._latent(model, one.pixels, arguments.get("device")) for one in pictures]
-        prompts = [[line.replace("[filewords]", one.caption) for line in data.lines] for one in pictures]  # as the host
-        samples = validation_set.samples(len(pictures), prompts, int(model.num_timesteps))
-        return ValidationSet(source, tuple(one.name for one in pictures), tuple(latents), samples)
+        latents = [self._latent(model, one.pixels, arguments.get("device")) for one in images]
+        prompts = [[line.replace("[filewords]", one.caption) for line in data.lines] for one in images]  # as the host
+        samples = validation_set.samples(len(images), prompts, int(model.num_timesteps))
+        return ValidationSet(source, tuple(one.name for one in images), tuple(latents), samples)
 
     def _latent(self, model: Any, pixels: Any, device: Any) -> Tensor:
         """The mean of what the encoder says of an image; sampling it would move a generator."""
