@@ -54,7 +54,7 @@ def without(source: str, commas: Iterable[Comma]) -> str:
 
 
 def thousands(tree: Schedule) -> list[Comma]:
-    """Ends such as 1,000: three digits behind the comma, which would be a rate of their own."""
+    """Ends such as 1,000: three digits after the comma, which would be a rate of their own."""
     found: list[Comma] = []
     for one, two in pairwise(tree.items):
         if two.end is not None or not _is_three_digits(two.value) or tree.source[one.span[1] : two.span[0]] != ",":
