@@ -1,6 +1,6 @@
 """The configuration that OneTrainer saves as JSON, as schedule texts.
 
-Its rates are those of one LambdaLR: a climb from 0, and a factor of the rate behind it. What a configuration leaves out has
+Its rates are those of one LambdaLR: a climb from 0, and a factor of the rate after it. What a configuration leaves out has
 OneTrainer's defaults, a warm-up of 200 batches among them. Read in Nerogar/OneTrainer 23df383 (create_lr_scheduler in
 modules/util/create.py; modules/util/lr_scheduler_util.py; modules/util/NamedParameterGroup.py).
 """
@@ -54,7 +54,7 @@ class Run(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """The updates behind the warm-up."""
+        """The updates after the warm-up."""
         if self.total is None:
             _fail("epochs", "how many steps that is depends on the data set, and so does this schedule; give the steps per epoch")
         return self.total - self.warm

@@ -58,7 +58,7 @@ class Track:
         self._chunk_start = 0
 
     def rate(self, step: int) -> float:
-        """Behind the plan's end its last rate."""
+        """After the plan's end its last rate."""
         step = min(step, self.plan.stop - 1)
         if self.has_feedback:
             segment = feedback.segment_at(self.plan, step)
@@ -74,7 +74,7 @@ class Track:
         return self.plan.momentum(min(step, self.plan.stop - 1)) if self.has_momentum else None
 
     def needs_loss(self, step: int) -> bool:
-        """Whether what the update at ``step`` is given is looked at; behind the last one nothing looks any more."""
+        """Whether what the update at ``step`` is given is looked at; after the last one nothing looks any more."""
         return self.has_feedback and step + 1 < self.plan.stop
 
     def must_have_loss(self, step: int) -> bool:

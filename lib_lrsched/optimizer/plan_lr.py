@@ -44,7 +44,7 @@ class PlanLR(LRScheduler):
     [0.1, 0.2, 0.3, 0.4, 0.4, 0.3414, 0.2, 0.0586]
 
     Rates are absolute: the optimizer's own ``lr`` is not looked at. One step of the plan is one update of the optimizer; with
-    gradient accumulation or a GradScaler call ``step()`` only after updates that were made. Behind ``plan.stop`` the last
+    gradient accumulation or a GradScaler call ``step()`` only after updates that were made. After ``plan.stop`` the last
     value is held and ``finished`` is True.
 
     Param groups can have schedules of their own: a list has one for each group in their order, a dict one for each group's

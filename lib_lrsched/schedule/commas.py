@@ -75,7 +75,7 @@ def _is_three_digits(value: Quantity | Call) -> bool:
 def decimal_commas(tree: Schedule) -> list[Comma]:
     """Commas that are probably decimal ones, as in 0,005.
 
-    Between items the one before has no end, so that nothing behind it would ever run. Inside a shape the digits behind it start
+    Between items the one before has no end, so that nothing after it would ever run. Inside a shape the digits after it start
     with a 0 that no number needs.
     """
     rates = {comma.number[1] for comma in thousands(tree)}

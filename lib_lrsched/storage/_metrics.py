@@ -24,7 +24,7 @@ LOOKS = ("validation", "validation_ema")
 """The columns of validation that are given out whole."""
 
 SHOWN = (*COLUMNS[: _LOSS + 1], "smooth", *COLUMNS[_LOSS + 1 :])
-"""The columns of a chart's points: those of a row, and the average behind the loss."""
+"""The columns of a chart's points: those of a row, and the average after the loss."""
 
 PACE_STEPS = 100
 """The time per step is measured over this many of the newest steps."""

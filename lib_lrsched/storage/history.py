@@ -301,7 +301,7 @@ class History:
 
 
 def _stretch(older: OlderRows, step: int, before: int, limit: int) -> Rows:
-    """Rows with step <= k < before from a file, with their average behind them; thinned before most of their columns are read."""
+    """Rows with step <= k < before from a file, with their average after them; thinned before most of their columns are read."""
     start, stop = np.searchsorted(older.steps, [step, before])
     places = start + chosen(older.losses[start:stop], limit)
     averages, _ = older.averages(SMOOTHING)

@@ -19,7 +19,7 @@ T = TypeVar("T")
 OPTIM = ".optim"
 BACKUP = ".bak"
 AVERAGE = "-ema"
-"""Behind a name: the average of the weights that were trained under it."""
+"""Ends a name: the average of the weights that were trained under it."""
 # No number of the process in it: torch writes the file's name into the file, and the same weights shall give the same bytes.
 # No ending that the host would load an embedding or list a hypernetwork from.
 TEMPORARY = ".lrsched-tmp"

@@ -81,7 +81,7 @@ class Option:
 
     @property
     def expected_of_flag(self) -> str:
-        """The same, of what is written behind its flag."""
+        """The same, of what is written after its flag."""
         if self.takes_0:
             return self.expected
         return self.expected if self.type in ("switch", "text") else f"{self._number_from(1)}, or off"

@@ -133,7 +133,7 @@ class TrainingRun:
 
     @property
     def expected_rate(self) -> float:
-        """What the optimizer should have held at the update that was looked at last; NaN behind the end of the plan."""
+        """What the optimizer should have held at the update that was looked at last; NaN after the end of the plan."""
         return self._planned_now[1] * self.planned.multiplier
 
     def record(self, step: int, actual: float, loss: float, grad_norm: float | None, **measured: float | None) -> None:

@@ -208,7 +208,7 @@ class _Ahead:
         self._start = 0
 
     def at(self, step: int) -> float:
-        """The value at a step; behind the end the last one."""
+        """The value at a step; after the end the last one."""
         index = step - self._start
         if not 0 <= index < len(self._held):
             own = step - self._origin

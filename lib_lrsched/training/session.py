@@ -75,7 +75,7 @@ class Session:
         checks: what the host's side looks at.
         snapshot: what to resume from, or None.
         warnings: found when the inputs were checked; said when the loop starts.
-        host_callbacks: of the host's own, given whether the model is frozen; they come right behind the freezing.
+        host_callbacks: of the host's own, given whether the model is frozen; they come right after the freezing.
     """
 
     def __init__(self, host: Host, run: TrainingRun, checks: Checks, snapshot: Snapshot | None = None,
