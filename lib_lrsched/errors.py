@@ -1,7 +1,6 @@
 """The errors that reach a person, and the text that shows where.
 
-This file knows nothing of grammar, files on disk or the WebUI: it turns a message, a source
-text and a span into something readable in a fixed-width font.
+A message, a source text and a span become something readable in a fixed-width font.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The WebUI's way in: joins the rooms and registers callbacks. Everything else is in lib_lrsched."""
+"""The WebUI's way in: installs the hooks and registers callbacks. Everything else is in lib_lrsched."""
 
 import mimetypes
 

@@ -172,7 +172,7 @@ def test_the_generators_of_all_devices_go_back_where_they_were():
 
     first = drawn()
     assert drawn() != first
-    generators.put(generators.from_parts(generators.to_parts(kept)))
+    generators.put(generators.load_state_dict(generators.state_dict(kept)))
     assert drawn() == first
 
 

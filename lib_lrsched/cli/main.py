@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _guarded(argv: list[str]) -> list[str]:
-    """A text such as -1e-3 behind a "--", lest argparse takes it for an option."""
+    """A text such as -1e-3 after a "--", lest argparse takes it for an option."""
     if len(argv) < 2 or argv[0] not in ("eval", "export") or not argv[1].startswith("-") or argv[1][1:2] in ("", "-", "h"):
         return argv
     return [argv[0], *argv[2:], "--", argv[1]]

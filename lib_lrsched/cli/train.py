@@ -33,7 +33,7 @@ from .common import (
 SAMPLES = 6
 
 RANGE_LINES, BAR = 16, 40
-"""Lines of a range test's picture at most, and how many characters the longest bar has."""
+"""Lines of a range test's chart at most, and how many characters the longest bar has."""
 
 
 def add(commands: Any) -> None:
@@ -124,7 +124,7 @@ def _ending(args: argparse.Namespace, report: dict[str, Any]) -> int:
 
 
 def _range_lines(found: dict[str, Any]) -> Iterator[str]:
-    """Progress over rate as a picture of lines, up to where it is far worse than nothing; and the suggestion."""
+    """Progress over rate as a chart of bars, up to where it is far worse than nothing; and the suggestion."""
     points = found["points"]
     stop = next((i + 1 for i, (_, share) in enumerate(points) if share < -1), len(points))
     lines = min(stop, RANGE_LINES)
@@ -176,7 +176,7 @@ def _updates(args: argparse.Namespace, told: _Told, runtime: Any) -> tuple[Any, 
     for message in stretches:
         told.tell(message)
     if stretches:
-        told.tell("choose one of the last two with --go-on restart or --go-on new")
+        told.tell("choose a restart with --go-on restart, or a new schedule with --go-on new")
     shared.at_start.append(told.start)
     # JSON has standard output for itself; a bar goes where bars go.
     lines = console.stderr() if args.json or console.stderr().isatty() else console.stdout()

@@ -28,14 +28,14 @@ MOST_SEGMENTS = 40
 """With more of them nobody could hit a point."""
 
 MOST_DIGITS = 4
-"""Behind the point of a percentage or an epoch; what needs more is written in steps."""
+"""Digits after the point of a percentage or an epoch; what needs more is written in steps."""
 
 
 class Boundary(NamedTuple):
     """An item's end: it is at ``step``, and can be anywhere from ``low`` to ``high`` within the run.
 
-    ``most`` is the last step where it can be if the run is no limit, since the items behind it need room before a written end of
-    theirs; None where there is none. A text can end an item behind the run's last step: so can ``step``.
+    ``most`` is the last step where it can be if the run is no limit, since the items after it need room before a written end of
+    theirs; None where there is none. A text can end an item after the run's last step: so can ``step``.
     """
 
     item: Path
@@ -86,7 +86,7 @@ def _is_absolute(segment: Segment) -> bool:
 
 
 def _room_behind(plan: Plan) -> int | None:
-    """The steps of the first item behind the run whose written end is absolute; None where there is none."""
+    """The steps of the first item after the run whose written end is absolute; None where there is none."""
     if plan.segments[-1].open:
         return None
     clock = Clock(plan.text, plan.total_steps, plan.steps_per_epoch, plan.images_per_step)
@@ -104,7 +104,7 @@ def _room_behind(plan: Plan) -> int | None:
 def move_boundary(old: Draft, path: Path, step: int) -> list[Change]:
     """Writes an item's end as ``step``, in the unit that it had where that is short, else in steps.
 
-    Behind the run's end no share of it is written: it would move on with the max steps that the text then needs.
+    After the run's end no share of it is written: it would move on with the max steps that the text then needs.
     """
     plan, segment = old.plan(), _segment(old.plan(), path)
     end = segment.item.end

@@ -83,7 +83,7 @@ def set_param(old: Draft, path: Path, name: str, text: str) -> list[Change]:
 
 
 def unset_param(old: Draft, path: Path, name: str) -> list[Change]:
-    """Takes a parameter out, so that its default holds. Values behind it that had no name get theirs."""
+    """Takes a parameter out, so that its default holds. Values after it that had no name get theirs."""
     call = _call_with(find(old.tree, path).value, name, old.source)
     shape, given = match(call, _clock(old.source))
     if name not in given:
@@ -97,7 +97,7 @@ def unset_param(old: Draft, path: Path, name: str) -> list[Change]:
 
 
 def _named_behind(shape: Shape, call: Call, given: Mapping[str, Arg], gone: Arg, stays: str = "") -> list[Change]:
-    """Names for the values behind one that goes, where they had none."""
+    """Names for the values after one that goes, where they had none."""
     number = call.args.index(gone)
     return [
         Change(arg.span[0], arg.span[0], f"{_word(shape, other)}=")

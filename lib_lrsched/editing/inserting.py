@@ -17,7 +17,7 @@ from .outline import Path, Place, find
 from .text_edits import Change
 
 WARMUP_SHARE = 0.05
-"""How much of its room a warm-up keeps where another item is put behind it; any other item keeps half."""
+"""How much of its room a warm-up keeps where another item is put after it; any other item keeps half."""
 
 
 class _Chosen(NamedTuple):
@@ -32,7 +32,7 @@ class _Chosen(NamedTuple):
 
 
 def insert_item(old: Draft, path: Path, text: str, *, before: bool = False) -> Edited:
-    """An item behind the one at ``path``, or ``before`` it.
+    """An item after the one at ``path``, or ``before`` it.
 
     Raises:
         RequestError: ``text`` is no single item, or there is no room for it.

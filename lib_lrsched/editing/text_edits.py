@@ -1,4 +1,4 @@
-"""Changes at places of a text: cutting and writing without touching what stands around. It knows no shape."""
+"""Changes at places of a text: cutting and writing without touching what stands around."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def apply(source: str, changes: Iterable[Change]) -> str:
 
 
 def without(source: str, spans: Sequence[Span], number: int) -> list[Change]:
-    """One of several spans that commas part, and the comma behind it, or before it where it is the last."""
+    """One of several spans that commas part, and the comma after it, or before it where it is the last."""
     start, stop = spans[number]
     commas = marks(source, ",")
     at = bisect_left(commas, stop)
@@ -45,7 +45,7 @@ def without(source: str, spans: Sequence[Span], number: int) -> list[Change]:
 
 
 def _after_blanks(source: str, start: int, place: int) -> int:
-    """Behind the blank space that follows, and behind its line where the cut begins one."""
+    """After the blank space that follows, and after its line where the cut begins one."""
     while source[place] in " \t":
         place += 1
     begins_line = not source[source.rfind("\n", 0, start) + 1 : start].strip()

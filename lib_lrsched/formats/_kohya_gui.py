@@ -82,7 +82,7 @@ def _steps(values: Mapping[str, Any], steps_per_epoch: int | None) -> tuple[list
         _fail("max_train_steps", f"it is not set, so that kohya_ss counts the steps of {epochs} epochs (epoch) in its data "
                                  "set; give the steps per epoch, or max_train_steps")
     if epochs * steps_per_epoch >= MOST_STEPS:
-        _fail("epoch", f"{epochs} epochs of {steps_per_epoch} steps are more than any run has")
+        _fail("epoch", f"{epochs} epochs of {steps_per_epoch} steps exceed the longest possible run")
     note = f"{epochs} epochs of {steps_per_epoch} steps, as kohya_ss counts its own data set"
     return [f"--max_train_steps={epochs * steps_per_epoch}"], [note]
 

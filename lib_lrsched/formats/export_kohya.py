@@ -86,7 +86,7 @@ def _note_of(found: Candidate) -> str:
 
 
 def _near(plan: Plan, values: np.ndarray) -> Iterator[Candidate]:
-    """With a warm-up up to the step behind the highest rate, where the plan's own warm-up ends, or up to that rate itself."""
+    """With a warm-up up to the step after the highest rate, where the plan's own warm-up ends, or up to that rate itself."""
     peak, top = float(values.max()), int(values.argmax())
     for warm in (top + 1, top) if top else (0,):
         yield from _named(plan, values, peak, warm)

@@ -92,7 +92,7 @@ def to_a1111(plan: Plan, error: float | None = None) -> Exported:
     """A string for the WebUI's own field, such as ``0.005:100, 1e-3:1000, 1e-5``.
 
     The last phase has no end, so that a run with the plan's max steps makes exactly as many updates: after a last end
-    that equals max steps the WebUI would stop as well, but with items behind it, it makes one update more. A plan that
+    that equals max steps the WebUI would stop as well, but with items after it, it makes one update more. A plan that
     stops early keeps its end.
 
     Args:

@@ -184,7 +184,7 @@ def _steps(args: Any, steps_per_epoch: int | None) -> list[str]:
                                   "in its place")
     args.max_train_steps = args.max_train_epochs * steps_per_epoch
     if args.max_train_steps >= MOST_STEPS:
-        _fail("max_train_epochs", f"{args.max_train_epochs} epochs of {steps_per_epoch} steps are more than any run has")
+        _fail("max_train_epochs", f"{args.max_train_epochs} epochs of {steps_per_epoch} steps exceed the longest possible run")
     return [f"{args.max_train_epochs} epochs of {steps_per_epoch} steps, as sd-scripts counts its own data set"]
 
 
@@ -209,8 +209,8 @@ def _other_rules(args: Any) -> list[str]:
     if args.num_processes > 1:
         notes.append(f"with {args.num_processes} processes sd-scripts counts the steps of all of them; the text is that of one")
     if kind.startswith(("prodigy", "dadapt")):
-        notes.append(f"{brief(args.optimizer_type)} finds the size of its steps itself: these rates are multipliers of it, "
-                     "mostly around 1, and too high for other optimizers")
+        notes.append(f"{brief(args.optimizer_type)} adapts its own step size: these rates are multipliers, usually around 1, "
+                     "and too high for other optimizers")
     if kind.endswith("schedulefree"):
         notes.append(f"sd-scripts gives {brief(args.optimizer_type)} no schedule: its rate is constant")
     if kind == "adafactor" and not _is_off(args.optimizer_args, "relative_step"):

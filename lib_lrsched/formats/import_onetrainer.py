@@ -1,6 +1,6 @@
 """The configuration that OneTrainer saves as JSON, as schedule texts.
 
-Its rates are those of one LambdaLR: a climb from 0, and a factor of the rate behind it. What a configuration leaves out has
+Its rates are those of one LambdaLR: a climb from 0, and a factor of the rate after it. What a configuration leaves out has
 OneTrainer's defaults, a warm-up of 200 batches among them. Read in Nerogar/OneTrainer 23df383 (create_lr_scheduler in
 modules/util/create.py; modules/util/lr_scheduler_util.py; modules/util/NamedParameterGroup.py).
 """
@@ -54,7 +54,7 @@ class Run(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """The updates behind the warm-up."""
+        """The updates after the warm-up."""
         if self.total is None:
             _fail("epochs", "how many steps that is depends on the data set, and so does this schedule; give the steps per epoch")
         return self.total - self.warm
@@ -118,7 +118,7 @@ def _warm(config: Mapping[str, Any], total: int | None, each: int) -> int:
         return 0
     if steps > 1:
         if steps >= MOST_STEPS:
-            _fail("learning_rate_warmup_steps", f"{short(steps)} steps are more than any run has")
+            _fail("learning_rate_warmup_steps", f"{short(steps)} steps exceed the longest possible run")
         return int(steps / each)
     if steps and total is None:
         _fail("learning_rate_warmup_steps", f"{short(steps)} is a part of all steps; give the steps per epoch")
@@ -144,8 +144,8 @@ def _other_rules(config: Mapping[str, Any]) -> list[str]:
     if kind in SCHEDULE_FREE:
         notes.append(f"OneTrainer gives the optimizer {kind} no schedule: its rate is constant")
     if kind.startswith(ADAPTIVE):
-        notes.append(f"{brief(kind)} finds the size of its steps itself: these rates are multipliers of it, mostly around 1, and "
-                     "too high for other optimizers")
+        notes.append(f"{brief(kind)} adapts its own step size: these rates are multipliers, usually around 1, and too high for "
+                     "other optimizers")
     optimizer = config.get("optimizer")
     if kind == "ADAFACTOR" and isinstance(optimizer, dict) and optimizer.get("relative_step"):
         _fail("optimizer.relative_step", "Adafactor sets the rate itself then, which has no equivalent here")

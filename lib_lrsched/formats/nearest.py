@@ -1,6 +1,6 @@
 """The nearest of another program's schedules, where none is exact, and how far it is from the plan.
 
-Near means: at every update within a few percent of a rate that the plan has there or at most two updates before or behind, and
+Near means: at every update within a few percent of a rate that the plan has there or at most two updates before or after, and
 within a few percent of all rates together. What is farther is refused, with the distance.
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from lib_lrsched.optimizer import step_hook
-from lib_lrsched.training.host import Picture
+from lib_lrsched.training.host import LoadedImage
 from lib_lrsched.training.run import TrainingRun
 
 from . import fast_attention, input_checks, validation_images
@@ -61,5 +61,5 @@ class TrainingChecks:
             host_object.name = before
         return file
 
-    def pictures(self, arguments: Mapping[str, Any], trained: Sequence[str], most: int) -> tuple[str, list[Picture]]:
-        return validation_images.pictures(self._host, arguments, trained, most)
+    def validation_images(self, arguments: Mapping[str, Any], trained: Sequence[str], most: int) -> tuple[str, list[LoadedImage]]:
+        return validation_images.images(self._host, arguments, trained, most)

@@ -117,14 +117,14 @@ class TrainingHooks:
             if self.runtime.hooked and not self.closing and self.runtime.host.settings().enabled:
                 with self.runtime.arrivals:
                     self.runtime.calls[call.thread] = call
-                trial = self.runtime.asked.get(call.thread)
+                trial = self.runtime.trial_requests.get(call.thread)
                 with self._preparing():
                     if trial is None:
                         self.runtime.sessions[call.thread] = self._prepare(call, args, kwargs)
                     else:
                         self._prepare_trial(trial, call, args, kwargs)
-            elif call.thread in self.runtime.asked:
-                raise InputError("a trial cannot be made: the hooks have just been taken off or switched off")
+            elif call.thread in self.runtime.trial_requests:
+                raise InputError("cannot run a trial: the hooks were just removed or switched off")
             return answer
 
         return validate_train_inputs
@@ -143,7 +143,7 @@ class TrainingHooks:
         """A pending run, from the host's own inputs."""
         host = self.runtime.host
         assert isinstance(host, Host), "something is trained"
-        if self.runtime.asked:  # a trial moves the generators that all trainings share
+        if self.runtime.trial_requests:  # a trial moves the generators that all trainings share
             raise InputError("a trial is running, and no training can start beside it: try again when it has ended")
         run, known, snapshot, warnings = self._planned(call, args, kwargs)
         input_checks.check_options(host, run)  # a trial measures none of it

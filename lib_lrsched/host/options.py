@@ -15,7 +15,7 @@ HIGHEST = {"guard_factor": 1.0}
 
 SECTION, CATEGORY, PREFIX = ("lrsched", "LR Schedule"), "training", "lrsched_"
 
-OF_NEW_RUNS = "of a new run; one that resumes keeps its own"
+OF_NEW_RUNS = "For new runs; a resumed run keeps its own value"  # the page puts brackets around all of it
 
 
 def register() -> None:
@@ -40,13 +40,13 @@ def register() -> None:
         "lrsched_autosave_minutes": (default.autosave_minutes, "Also save one every N minutes", "0: never"),
         "lrsched_guard": (default.guard, "Rescue a run that goes wrong",
                           "after a NaN or an exploding loss: back to the last good state, at a lower rate from there on"),
-        "lrsched_guard_loss": (default.guard_loss, "A loss has exploded at this many times the highest of the last 200",
-                               ("three losses in a row, or a level that has risen so much; one alone only at the square of it; "
-                                "0: only a loss of NaN or infinity counts")),
+        "lrsched_guard_loss": (default.guard_loss, "Treat a loss as exploded at this many times the highest of the last 200",
+                               ("applies to three losses in a row or a rise of the whole level; a single loss must exceed the "
+                                "square of this; 0: only NaN or infinity")),
         "lrsched_guard_factor": (default.guard_factor, "A rescue multiplies the rate by", "above 0, at most 1"),
         "lrsched_guard_rescues": (default.guard_rescues, "Rescues of a run before it is stopped",
                                   "it stops at its last good state"),
-        **{f"lrsched_{name}": (one.default, one.label, f"{OF_NEW_RUNS}: {one.meaning}") for name, one in OPTIONS.items()},
+        **{f"lrsched_{name}": (one.default, one.label, f"{one.meaning}. {OF_NEW_RUNS}") for name, one in OPTIONS.items()},
         "lrsched_state_dir": (default.state_dir, "Folder for run state and history",
                               "empty: the folder lrsched beside the WebUI's own data; never the embeddings folder"),
     }

@@ -53,7 +53,7 @@ def made(case: Case) -> Iterator[Finding]:
     """Nothing is left to train: max steps counts every update of an embedding's life."""
     steps = case.whole("steps")
     if steps and case.step == steps:
-        words = f"{case.name!r} is finished: it has {steps} updates already. Raise max steps to go on, or start over"
+        words = f"{case.name!r} is finished: it has {steps} updates already. Raise max steps to continue, or start over"
         yield Finding(ERROR, FINISHED, words)
     elif steps and case.step > steps:
         yield Finding(ERROR, "steps", f"{case.name!r} has {case.step} updates already, and max steps, which counts all of them, is "

@@ -21,7 +21,7 @@ from lib_lrsched.storage.locks import Call, Claim
 from lib_lrsched.storage.resume import CHOICES, KeptState, Resumption, leaves_run
 from lib_lrsched.storage.run_state import Known, RunState
 from lib_lrsched.storage.store import Store
-from lib_lrsched.training.options import InForce, Options, with_chosen, with_stored
+from lib_lrsched.training.options import ActiveOptions, Options, with_chosen, with_stored
 from lib_lrsched.training.request import Request
 from lib_lrsched.training.run import TrainingRun
 from lib_lrsched.training.run_plan import RunPlan
@@ -49,7 +49,7 @@ class Runtime:
         self.host = host
         self.hooked = False
         self.sessions: dict[int, Session] = {}
-        self.asked: dict[int, Trial] = {}  # by thread, until they are over; none is trained meanwhile
+        self.trial_requests: dict[int, Trial] = {}  # by thread, until they are over; none is trained meanwhile
         self.trials: dict[int, TrialSession] = {}
         self.trial_runner = TrialRunner(self)
         self.when_tried: Callable[[], None] = lambda: None  # a trial is over, and its thread has nothing more to hook
@@ -109,7 +109,7 @@ class Runtime:
         """From now until the calling function returns nobody else trains this; a training in this thread may.
 
         Raises:
-            checks.InputError: somebody trains it already.
+            InputError: somebody trains it already.
         """
         self.claim(kind, name, Call.of(inspect.currentframe().f_back))  # type: ignore[union-attr,arg-type]
 
@@ -156,13 +156,13 @@ class Runtime:
             InputError: the hooks are not there, or switched off: it would be a training.
         """
         if not self.host_info()["hooked"]:
-            raise input_checks.InputError(f"a trial cannot be made: {self.host_info()['why']}")
+            raise input_checks.InputError(f"cannot run a trial: {self.host_info()['why']}")
         thread = threading.get_ident()
-        self.asked[thread] = trial
+        self.trial_requests[thread] = trial
         try:
             yield
         finally:
-            self.asked.pop(thread, None)
+            self.trial_requests.pop(thread, None)
             session = self.trials.pop(thread, None)
             if session is not None:
                 session.end()
@@ -217,9 +217,9 @@ class Runtime:
         others = [run for run in self.active().values() if (run.request.kind, run.request.name) != (kind, name)]
         for state in (run.state() for run in others):
             yield Finding(WARNING, "queue", f"the {state.kind} {state.name!r} is being trained, step {state.step:,} of "
-                                            f"{state.total_steps:,}: this training waits in the queue until it has ended")
-        if self.asked or self.trials:
-            yield Finding(WARNING, "queue", "a trial is going on: this training waits in the queue until it has ended")
+                                            f"{state.total_steps:,}: this training waits in the queue until it ends")
+        if self.trial_requests or self.trials:
+            yield Finding(WARNING, "queue", "a trial is running: this training waits in the queue until it ends")
 
     def _of_resuming(self, kind: str, name: str, inputs: Mapping[str, Any]) -> Iterator[Finding]:
         """What comes of the place at which the text begins: a rate that jumps, a beginning that is over, no room for it."""
@@ -392,11 +392,11 @@ class Runtime:
         base = base if resumed.state is None else with_stored(base, resumed.state.options)
         return with_chosen(base, self.chosen_options(kind, name))
 
-    def options(self, kind: str, name: str) -> InForce:
+    def options(self, kind: str, name: str) -> ActiveOptions:
         """The options in force for the next training of this name."""
         base, run_id = self._base_options(kind, name)
         chosen = self.chosen_options(kind, name)
-        return InForce(with_chosen(base, chosen), self.host.settings().run, chosen, run_id)
+        return ActiveOptions(with_chosen(base, chosen), self.host.settings().run, chosen, run_id)
 
     def _base_options(self, kind: str, name: str) -> tuple[Options, str | None]:
         """Where nobody chooses others: those of the run that is resumed, and its id, else those of the settings."""

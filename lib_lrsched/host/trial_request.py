@@ -64,7 +64,7 @@ class Installation(Protocol):
     def count_images(self, folder: str, within_s: float | None = None) -> int | None: ...
 
 
-class Asked(NamedTuple):
+class TrialInputs(NamedTuple):
     """A trial as it came from the browser; see web/requests.py.
 
     Attributes:
@@ -106,7 +106,7 @@ class Wanted(NamedTuple):
         return {name: value for name, value in kept.items() if input_checks.is_scalar(value)}
 
 
-def checked(there: Installation, asked: Asked) -> Wanted:
+def checked(there: Installation, given: TrialInputs) -> Wanted:
     """
     Raises:
         ConflictError: nothing can be tried in this host as it is now.
@@ -115,23 +115,23 @@ def checked(there: Installation, asked: Asked) -> Wanted:
     """
     host = there.host
     if isinstance(host, NoTraining) or not there.host_info()["hooked"] or host.trainer is None:
-        raise ConflictError(f"a trial cannot be made: {there.host_info()['why'] or 'this host cannot be asked to train'}")
-    sent = {name: value for name, value in asked.inputs.items() if value is not None or name in NEEDED}
-    arguments = host.trainer.arguments(asked.kind, asked.name, sent, "")
+        raise ConflictError(f"cannot run a trial: {there.host_info()['why'] or 'this host offers no training'}")
+    sent = {name: value for name, value in given.inputs.items() if value is not None or name in NEEDED}
+    arguments = host.trainer.arguments(given.kind, given.name, sent, "")
     try:
-        input_checks.check_name(host, asked.kind, asked.name)
-        _check_types(arguments, host.trainer.arguments(asked.kind, asked.name, {}, ""))
+        input_checks.check_name(host, given.kind, given.name)
+        _check_types(arguments, host.trainer.arguments(given.kind, given.name, {}, ""))
         _check_needed(host, arguments)
         check_model(_loaded_model(host))
-        plans_of(asked.spec, _planned(there, asked, arguments))
+        plans_of(given.spec, _planned(there, given, arguments))
     except InputError as error:
         raise RequestError(str(error)) from error
     except ScheduleError as error:
-        if error.source in asked.spec.texts:  # one of many
+        if error.source in given.spec.texts:  # one of many
             error.add(f" (in {error.source})")
         raise
-    _check_findings(there, asked, arguments)
-    return Wanted(asked.kind, asked.name, arguments, replace(asked.spec, sample=_sample(asked, arguments)))
+    _check_findings(there, given, arguments)
+    return Wanted(given.kind, given.name, arguments, replace(given.spec, sample=_sample(given, arguments)))
 
 
 def _loaded_model(host: Host) -> Any:
@@ -164,14 +164,14 @@ def _check_needed(host: Host, arguments: Mapping[str, Any]) -> None:
         raise InputError(f"there is no prompt template {name!r}: refresh the list")
 
 
-def _planned(there: Installation, asked: Asked, arguments: Mapping[str, Any]) -> RunPlan:
+def _planned(there: Installation, given: TrialInputs, arguments: Mapping[str, Any]) -> RunPlan:
     """The plan of the training, as it would be made."""
-    now, resumed = there.resumption_of(asked.kind, asked.name)
+    now, resumed = there.resumption_of(given.kind, given.name)
     mode = arguments["clip_grad_mode"] if arguments["clip_grad_mode"] in input_checks.CLIPPING else "disabled"
     texts = (arguments["learn_rate"], "" if mode == "disabled" else arguments["clip_grad_value"])
-    count = there.count_images(arguments["data_root"]) if needs_images(" ".join((*texts, *asked.spec.texts))) else None
+    count = there.count_images(arguments["data_root"]) if needs_images(" ".join((*texts, *given.spec.texts))) else None
     batch, accumulate = arguments["batch_size"], arguments["gradient_step"]
-    request = Request(asked.kind, asked.name, texts[0], arguments["steps"], batch, accumulate, mode, texts[1], images=count or None)
+    request = Request(given.kind, given.name, texts[0], arguments["steps"], batch, accumulate, mode, texts[1], images=count or None)
     planned = RunPlan(request, resumed)
     step = resumed.step if resumed.step is not None else 0 if now is None else now.step
     if step < request.total_steps:
@@ -180,19 +180,19 @@ def _planned(there: Installation, asked: Asked, arguments: Mapping[str, Any]) ->
     return planned
 
 
-def _check_findings(there: Installation, asked: Asked, arguments: Mapping[str, Any]) -> None:
-    errors = [one["message"] for one in there.findings(asked.kind, asked.name, arguments) if one["severity"] == ERROR]
+def _check_findings(there: Installation, given: TrialInputs, arguments: Mapping[str, Any]) -> None:
+    errors = [one["message"] for one in there.findings(given.kind, given.name, arguments) if one["severity"] == ERROR]
     if errors:
         raise RequestError("\n".join(errors))
 
 
-def _sample(asked: Asked, arguments: Mapping[str, Any]) -> Sample | None:
-    if asked.sample is None:
+def _sample(given: TrialInputs, arguments: Mapping[str, Any]) -> Sample | None:
+    if given.sample is None:
         return None
-    prompt = str(asked.sample.get("prompt") or "").strip() or USUAL_PROMPT.get(asked.kind, asked.name)
+    prompt = str(given.sample.get("prompt") or "").strip() or USUAL_PROMPT.get(given.kind, given.name)
     chosen = {"sampler": "preview_sampler_name", "cfg_scale": "preview_cfg_scale"} if arguments.get("preview_from_txt2img") else {}
     return Sample(**{
-        **asked.sample, "prompt": prompt, "width": arguments["training_width"], "height": arguments["training_height"],
+        **given.sample, "prompt": prompt, "width": arguments["training_width"], "height": arguments["training_height"],
         **{field: arguments[name] for field, name in chosen.items()},
     })
 

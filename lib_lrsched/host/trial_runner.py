@@ -25,7 +25,7 @@ from lib_lrsched.training.host import Trainer
 from lib_lrsched.training.run import TrainingRun
 from lib_lrsched.training.trial import Trial, Tried
 
-from .trial_request import Asked, Estimate, Installation, Wanted, checked, estimate
+from .trial_request import Estimate, Installation, TrialInputs, Wanted, checked, estimate
 from .webui import Host
 
 MOST_WAITING = 20
@@ -57,25 +57,25 @@ class TrialRunner:
         self._jobs: dict[str, _Job] = {}  # waiting and running ones, the newest last
         self._called: _Job | None = None  # the one whose job is the host's
 
-    def start(self, asked: Asked) -> str:
+    def start(self, given: TrialInputs) -> str:
         """Start a trial in a thread of its own; its id.
 
         Raises:
             ConflictError, RequestError, ScheduleError: see trial_request.checked().
         """
-        wanted = checked(self._there, asked)
+        wanted = checked(self._there, given)
         with self._lock:
             if len(self._jobs) >= MOST_WAITING:
                 raise ConflictError(f"{MOST_WAITING} trials are waiting already: end one of them first")
             now_s, store = time.time(), self._there.store.trials
-            job = _Job(store.new_id(asked.kind, asked.name, now_s, {*self._jobs}), wanted, now_s, store)
+            job = _Job(store.new_id(given.kind, given.name, now_s, {*self._jobs}), wanted, now_s, store)
             self._jobs[job.id] = job
         threading.Thread(target=self._work, args=(job,), name=f"lrsched-trial-{job.id}", daemon=True).start()
         return job.id
 
-    def estimate(self, asked: Asked) -> Estimate:
+    def estimate(self, given: TrialInputs) -> Estimate:
         """How much a trial is; refused as its start would be."""
-        return estimate(self._there, checked(self._there, asked))
+        return estimate(self._there, checked(self._there, given))
 
     def all(self) -> list[dict[str, Any]]:
         """A line for each, the newest first."""

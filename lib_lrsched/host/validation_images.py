@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lib_lrsched.training.host import InputError, Picture
+from lib_lrsched.training.host import InputError, LoadedImage
 
 from ._preflight_data import caption_of
 from .images import is_image, read_image
@@ -56,7 +56,7 @@ def trouble(host: Host, data_root: Any) -> str:
                              "images there, delete the folder, or switch validation off")
 
 
-def pictures(host: Host, arguments: Mapping[str, Any], trained: Sequence[str], most: int) -> tuple[str, list[Picture]]:
+def images(host: Host, arguments: Mapping[str, Any], trained: Sequence[str], most: int) -> tuple[str, list[LoadedImage]]:
     """Where the images come from, "validation" or "training", and at most so many of them.
 
     Args:
@@ -73,7 +73,7 @@ def pictures(host: Host, arguments: Mapping[str, Any], trained: Sequence[str], m
         raise InputError(trouble(host, arguments.get("data_root")))
     size = None if arguments.get("varsize") else (int(arguments["width"]), int(arguments["height"]))
     source = "training" if path is None else "validation"
-    return source, [Picture(Path(file).name, caption_of(host, file), _pixels(host, file, size)) for file in spread(files, most)]
+    return source, [LoadedImage(Path(file).name, caption_of(host, file), _pixels(host, file, size)) for file in spread(files, most)]
 
 
 def spread(files: Sequence[str], most: int) -> list[str]:

@@ -1,6 +1,6 @@
 """Tokens to syntax tree. Each function's docstring is its grammar rule.
 
-The parser knows no shape by name; it only builds the tree and refuses what has no form.
+It builds the tree and refuses what has no form; names of shapes are not looked up here.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _fail_after_item(tokens: Tokens, item: Item) -> NoReturn:
         span = (tokens.start, tokens.starts[last] + len(tokens.texts[last]))
         tokens.fail(f"one end per segment; did you mean `{short(unparse(item))}, ...:{short(second)}`?", span)
     fix = replaced(tokens.source, (tokens.last_stop, tokens.last_stop), ",") if tokens.kind == "word" else None
-    tokens.fail(f"expected a comma or the end of the text, found `{short(tokens.text)}`", fix=fix)
+    tokens.fail(f"expected a comma or the end of the text, got `{short(tokens.text)}`", fix=fix)
 
 
 def _item(tokens: Tokens, depth: int) -> Item:
@@ -78,7 +78,7 @@ def _value(tokens: Tokens, depth: int) -> Quantity | Call:
     """value := number | shape"""
     if tokens.kind != "word":
         found = f"`{tokens.text}`" if tokens.kind else "the end of the text"
-        tokens.fail(f"expected a rate or a shape, found {found}")
+        tokens.fail(f"expected a rate or a shape, got {found}")
     if tokens.kinds[tokens.position + 1] == "(":
         return _call(tokens, depth)
     if tokens.kinds[tokens.position + 1] == "=" and tokens.text.lower().replace("_", "") in _NAMES_OF_A_RATE:
@@ -100,21 +100,21 @@ def _fail_named(tokens: Tokens) -> NoReturn:
     span = (tokens.start, tokens.starts[tokens.position + 2])
     rest = tokens.texts[tokens.position + 2]
     hint = f", as in `{short(rest)}`" if rest else ""
-    tokens.fail(f"a rate stands without a name{hint}", span, replaced(tokens.source, span, ""))
+    tokens.fail(f"write the rate without a name{hint}", span, replaced(tokens.source, span, ""))
 
 
 def _fail_not_a_rate(tokens: Tokens, text: str, span: Span) -> NoReturn:
     if text[0].isalpha() and text.replace("_", "a").isalnum():
         hint = question(tokens.guess(text)) or "; a shape has brackets, as in `cosine(1e-3, 1e-5)`"
-        tokens.fail(f"expected a rate or a shape, found `{short(text)}`{hint}", span)
-    tokens.fail(f"expected a rate such as 0.005 or 1e-3, found `{short(text)}`", span)
+        tokens.fail(f"expected a rate or a shape, got `{short(text)}`{hint}", span)
+    tokens.fail(f"expected a rate such as 0.005 or 1e-3, got `{short(text)}`", span)
 
 
 def _call(tokens: Tokens, depth: int) -> Call:
     """shape := name "(" [arg ("," arg)*] ")" """
     name, name_span = tokens.text, tokens.span
     if depth >= MAX_DEPTH:
-        tokens.fail(f"shapes stand inside each other at most {MAX_DEPTH} deep")
+        tokens.fail(f"shapes can be nested at most {MAX_DEPTH} deep")
     opened = tokens.starts[tokens.position + 1]
     tokens.position += 2
     args: list[Arg] = []
@@ -126,7 +126,7 @@ def _call(tokens: Tokens, depth: int) -> Call:
         if not tokens.kind:
             closed = replaced(tokens.source, (tokens.last_stop, tokens.last_stop), ")")
             tokens.fail("this bracket is never closed", (opened, opened + 1), closed)
-        tokens.fail(f"expected a comma or a closing bracket, found `{short(tokens.text)}`")
+        tokens.fail(f"expected a comma or a closing bracket, got `{short(tokens.text)}`")
     return Call(name, tuple(args), (name_span[0], tokens.last_stop), name_span)
 
 
@@ -139,7 +139,7 @@ def _arg(tokens: Tokens, depth: int) -> Arg:
         tokens.position += 2
     if tokens.kind != "word":
         found = f"`{tokens.text}`" if tokens.kind else "the end of the text"
-        tokens.fail(f"expected a value, found {found}")
+        tokens.fail(f"expected a value, got {found}")
     value: Quantity | Word | Call | Item
     if tokens.kinds[tokens.position + 1] == "(":
         value = _call(tokens, depth)
@@ -168,7 +168,7 @@ def _end(tokens: Tokens) -> Quantity:
     """end := steps | "-1" | "+" time | time"""
     if tokens.kind != "word":
         found = f"`{tokens.text}`" if tokens.kind else "the end of the text"
-        tokens.fail(f"expected an end after the colon, such as 100, 20% or 3ep; found {found}",
+        tokens.fail(f"expected an end after the colon, such as 100, 20% or 3ep; got {found}",
                     None if tokens.kind else (tokens.last_stop - 1, tokens.last_stop))
     return _time(tokens)
 
@@ -203,8 +203,8 @@ def _fail_not_a_time(tokens: Tokens, span: Span, text: str) -> NoReturn:
     written = tokens.source[slice(*span)]
     meant = meant_time(written)
     if meant is None:
-        tokens.fail(f"expected a number, found `{short(text or '+')}`", span)
-    tokens.fail(f"expected a time such as 100, 20% or 3ep, found `{short(written)}`{question(meant)}", span,
+        tokens.fail(f"expected a number, got `{short(text or '+')}`", span)
+    tokens.fail(f"expected a time such as 100, 20% or 3ep, got `{short(written)}`{question(meant)}", span,
                 replaced(tokens.source, span, meant))
 
 

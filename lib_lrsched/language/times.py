@@ -39,5 +39,5 @@ def meant_time(text: str) -> str | None:
 
 
 def is_unit(word: str) -> bool:
-    """Whether a word that stands behind a number counts something."""
+    """Whether a word that stands after a number counts something."""
     return word.lower() in _BY_WORD or word.lower() == "k"

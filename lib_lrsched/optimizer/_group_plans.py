@@ -55,7 +55,7 @@ class Track:
         self._rates = Ahead(made.values, made.stop)
 
     def rate(self, step: int) -> float:
-        """Behind the plan's end its last rate."""
+        """After the plan's end its last rate."""
         if self.has_feedback:
             segment = feedback.segment_at(self.plan, min(step, self.plan.stop - 1))
             if segment is not None:
@@ -66,7 +66,7 @@ class Track:
         return self.plan.momentum(min(step, self.plan.stop - 1)) if self.has_momentum else None
 
     def needs_loss(self, step: int) -> bool:
-        """Whether what the update at ``step`` is given is looked at; behind the last one nothing looks any more."""
+        """Whether what the update at ``step`` is given is looked at; after the last one nothing looks any more."""
         return self.has_feedback and step + 1 < self.plan.stop
 
     def must_have_loss(self, step: int) -> bool:

@@ -63,7 +63,7 @@ def join(plain: Any, tensors: Mapping[str, Tensor], depth: int = 0) -> Any:
     if isinstance(plain, list):
         return [join(one, tensors, depth + 1) for one in plain]
     if not isinstance(plain, dict) or len(plain) != 1:
-        raise ValueError(f"expected one tag, found {str(plain)[:60]}")
+        raise ValueError(f"expected one tag, got {str(plain)[:60]}")
     ((tag, held),) = plain.items()
     if tag == "tensor" and isinstance(held, str) and held in tensors:
         return tensors[held]
@@ -73,7 +73,7 @@ def join(plain: Any, tensors: Mapping[str, Tensor], depth: int = 0) -> Any:
         return tuple(join(held, tensors, depth + 1))
     if tag == "dict" and isinstance(held, list) and all(_is_pair(one) for one in held):
         return {key: join(one, tensors, depth + 1) for key, one in held}
-    raise ValueError(f"expected a value behind the tag {tag!r}, found {str(held)[:60]}")
+    raise ValueError(f"expected a value after the tag {tag!r}, got {str(held)[:60]}")
 
 
 def copied(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """A plan as a torch scheduler, for any training loop of one's own: ``from lib_lrsched import PlanLR``.
 
-It sets rates, and momentum where the plan drives it, and knows no run, no file and no host.
+It sets rates, and momentum where the plan drives it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class PlanLR(LRScheduler):
     [0.1, 0.2, 0.3, 0.4, 0.4, 0.3414, 0.2, 0.0586]
 
     Rates are absolute: the optimizer's own ``lr`` is not looked at. One step of the plan is one update of the optimizer; with
-    gradient accumulation or a GradScaler call ``step()`` only after updates that were made. Behind ``plan.stop`` the last
+    gradient accumulation or a GradScaler call ``step()`` only after updates that were made. After ``plan.stop`` the last
     value is held and ``finished`` is True.
 
     Param groups can have schedules of their own: a list has one for each group in their order, a dict one for each group's
@@ -171,7 +171,7 @@ class PlanLR(LRScheduler):
         return {"planner": PLANNER_VERSION, "last_epoch": self.last_epoch, **to_json(self._plans)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on where ``state_dict`` was taken: with its plans, and with its step's rates, which are written at once.
+        """Continue where ``state_dict`` was taken: with its plans, and with its step's rates, which are written at once.
 
         A warning says so where this scheduler was made with other plans. To continue with another text or longer, make it with
         ``keep_plan=True``, or with ``last_epoch`` and without this.

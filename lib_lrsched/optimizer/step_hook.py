@@ -1,7 +1,4 @@
-"""Everything that touches an optimizer or a tensor: rates in, gradients clipped, norms out.
-
-With practice/ the only part of the library that imports torch. It knows no run and no host.
-"""
+"""What is done to an optimizer and its tensors: rates in, gradients clipped, norms out."""
 
 from __future__ import annotations
 
@@ -80,7 +77,7 @@ def check_state(name: str, saved: Any, parameters: Sequence[Tensor], flags: Sequ
     if not isinstance(state, dict) or not set(state) <= set(range(len(parameters))):
         raise ValueError(f"expected the state of {len(parameters)} parameters")
     if name in EAGER and len(state) < len(parameters):
-        raise ValueError(f"expected the state of all {len(parameters)} parameters, found that of {len(state)}")
+        raise ValueError(f"expected the state of all {len(parameters)} parameters, got that of {len(state)}")
     for index, entries in state.items():
         if not isinstance(entries, dict):
             raise ValueError(f"the state of parameter {index}: expected names and values")  # noqa: TRY004 of what was read
@@ -115,9 +112,9 @@ def _check_form(where: str, name: str, value: Any, shape: torch.Size) -> None:
     if name in SCALARS:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not is_number and not (is_float and value.numel() == 1):
-            raise ValueError(f"{where}: expected a number or a tensor of one float for {name}, found {found}")
+            raise ValueError(f"{where}: expected a number or a tensor of one float for {name}, got {found}")
     elif not is_float or value.shape != shape:
-        raise ValueError(f"{where}: expected a tensor of floats of shape {tuple(shape)} for {name}, found {found}")
+        raise ValueError(f"{where}: expected a tensor of floats of shape {tuple(shape)} for {name}, got {found}")
 
 
 def _ends(value: Any, shape: torch.Size, where: str) -> tuple[float, float] | None:
@@ -134,18 +131,18 @@ def _ends(value: Any, shape: torch.Size, where: str) -> tuple[float, float] | No
         try:
             return float(value), float(value)
         except OverflowError as error:
-            raise ValueError(f"{where}: expected numbers of at most {sys.float_info.max:g}, found a larger one") from error
+            raise ValueError(f"{where}: expected numbers of at most {sys.float_info.max:g}, got a larger one") from error
     raise ValueError(f"{where} is of another shape")
 
 
 def _check_range(where: str, name: str, low: float, high: float) -> None:
     if name == "step" and (not isfinite(low) or low < 0 or low != int(low)):
-        raise ValueError(f"{where}: expected a step, a whole number from 0, found {low:g}")
+        raise ValueError(f"{where}: expected a step, a whole number from 0, got {low:g}")
     if name in NEVER_NEGATIVE:
         if not low >= 0:
-            raise ValueError(f"{where}: expected numbers from 0 for {name}, found {low:g}")
+            raise ValueError(f"{where}: expected numbers from 0 for {name}, got {low:g}")
     elif not isfinite(low) or not isfinite(high):
-        raise ValueError(f"{where}: expected finite numbers for {name}, found {low if not isfinite(low) else high:g}")
+        raise ValueError(f"{where}: expected finite numbers for {name}, got {low if not isfinite(low) else high:g}")
 
 
 def restore_momentum(optimizer: torch.optim.Optimizer) -> None:
@@ -396,7 +393,7 @@ def check_scaler(state: Mapping[str, Any]) -> None:
     for name in ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"):
         number = _number(state.get(name))
         if isinstance(number, bool) or not isinstance(number, (int, float)) or not isfinite(number) or number < 0:
-            raise ValueError(f"GradScaler: expected a number from 0 for {name}, found {number!r:.40}")
+            raise ValueError(f"GradScaler: expected a number from 0 for {name}, got {number!r:.40}")
     if not _number(state["scale"]) > 0:
         raise ValueError("GradScaler: expected a scale above 0")
 

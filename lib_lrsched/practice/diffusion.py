@@ -1,6 +1,6 @@
 """The noise schedule: how a clean latent, noise and a timestep make a noisy latent, and what is predicted.
 
-Knows nothing of text, images or networks. With signal a(t) and noise level s(t), a^2 + s^2 = 1:
+With signal a(t) and noise level s(t), a^2 + s^2 = 1:
 
     noisy    x_t = a x_0 + s noise
     velocity v   = a noise - s x_0          (Salimans and Ho 2022, "Progressive distillation")

@@ -2,7 +2,7 @@
 
 The WebUI's `modules/safe.py` refuses a zip member that it does not know, and newer versions of torch write such
 members (`.format_version`, `.storage_alignment`, `.data/serialization_id`; v1.7 does not know `byteorder` either).
-The file is therefore written with the members that all of them know. Knows nothing of embeddings.
+The file is therefore written with the members that all of them know.
 """
 from __future__ import annotations
 

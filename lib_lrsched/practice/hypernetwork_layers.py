@@ -1,6 +1,6 @@
 """Hypernetworks as objects: the small networks, their start values, loading and saving in the host's format.
 
-Knows nothing of training; the host keeps all of it in `modules/hypernetworks/hypernetwork.py`.
+The host has the same, and the training, in `modules/hypernetworks/hypernetwork.py`.
 """
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
         for each micro-batch:           clip schedule, forward, backward
             at each gradient_step-th:   clip, optimizer, step + 1, then what the log does with it
 
-Knows nothing of files: the two training modules bring a Writer each, which calls the seams of those modules.
+Files are written by a Writer that each of the two training modules brings; it calls the seams of its module.
 """
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """PracticeModel: stands for the host's `shared.sd_model`, with the same names where the training loops look.
 
-Joins text encoder, diffusion network and noise schedule, and loads the weights. Knows nothing of training loops.
+Joins text encoder, diffusion network and noise schedule, and loads the weights.
 """
 
 from __future__ import annotations

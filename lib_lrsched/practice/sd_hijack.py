@@ -1,6 +1,6 @@
 """The embeddings that prompts may name: `model_hijack.embedding_db`, as in the host's `modules/sd_hijack.py`.
 
-Loads and saves them in the host's formats, reading tensors, numbers and text only. Knows nothing of training.
+Loads and saves them in the host's formats, reading tensors, numbers and text only.
 """
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _only_tensor(candidates: Any, path: Path) -> Tensor:
     tensors = list(candidates.values()) if isinstance(candidates, dict) else []
     if len(tensors) != 1 or not isinstance(tensors[0], Tensor) or tensors[0].dim() == 0:
         raise ValueError(
-            f"{path.name} is not an embedding: expected one tensor, found "
+            f"{path.name} is not an embedding: expected one tensor, got "
             f"{[type(found).__name__ for found in tensors]}; move the file out of the embeddings folder"
         )
     return tensors[0]

@@ -1,7 +1,7 @@
 """The text encoder: words -> context, with a place where trained embedding vectors are put in.
 
 The seam is the host's: a word of the prompt that names an embedding in `embedding_db.word_embeddings` is replaced
-by that embedding's vectors before anything else looks at the tokens. Knows nothing of images or diffusion.
+by that embedding's vectors before anything else looks at the tokens.
 
 There is no normalisation on the way from a token to the context. With one, only a vector's direction would
 matter, and a learning rate far too large would do no harm; here its size counts, as its direction does.

@@ -1,6 +1,6 @@
 """The diffusion network: a small convolutional UNet whose attention layers hypernetworks can wrap.
 
-Knows nothing of words or images: it maps a noisy latent, timesteps and a context to a prediction.
+It maps a noisy latent, timesteps and a context to a prediction.
 """
 
 from __future__ import annotations

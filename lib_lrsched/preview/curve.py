@@ -204,7 +204,7 @@ def _in_epochs(step: int, made: Plan) -> float | None:
     return None if not made.steps_per_epoch else round(step / made.steps_per_epoch, 2)
 
 
-# Going on with a run --------------------------------------------------------------------------
+# Resuming a run -------------------------------------------------------------------------------
 
 
 def past_curve(past: Sequence[Leg], until: int, points: int) -> dict[str, list[Any]] | None:

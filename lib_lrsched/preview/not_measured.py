@@ -10,10 +10,10 @@ FROM_START = "progress and the distance from the start"
 """What is measured against the start of the run."""
 
 _NO_START = f"{FROM_START} are not measured: "
-_ANY_MORE = "progress is not measured any more: "
+_NO_LONGER = "progress is no longer measured: "
 _WAS_NOT = "progress was not measured: "
-BEGINNINGS = (_NO_START, _ANY_MORE, _WAS_NOT, "progress is not measured: ")
-"""Of such a message, before the reason; the last one is of earlier versions."""
+BEGINNINGS = (_NO_START, _NO_LONGER, _WAS_NOT, "progress is not measured: ", "progress is not measured any more: ")
+"""Of such a message, before the reason; the last two are of earlier versions."""
 
 _CONTINUES = ". Training continues"
 
@@ -23,9 +23,9 @@ def without_start(why: object) -> str:
     return f"{_NO_START}{why}"
 
 
-def any_more(why: str) -> str:
+def no_longer(why: str) -> str:
     """Said where measuring ends during a training."""
-    return f"{_ANY_MORE}{why}{_CONTINUES}"
+    return f"{_NO_LONGER}{why}{_CONTINUES}"
 
 
 def afterwards(why: str) -> str:
@@ -36,7 +36,7 @@ def afterwards(why: str) -> str:
 def reason(message: str) -> str:
     """Why progress is not measured, of one of these messages; empty for any other.
 
-    >>> reason(any_more("the GPU has no memory left for it")), reason("resumed exactly")
+    >>> reason(no_longer("the GPU has no memory left for it")), reason("resumed exactly")
     ('the GPU has no memory left for it', '')
     """
     beginning = next((one for one in BEGINNINGS if message.startswith(one)), None)

@@ -30,7 +30,7 @@ _RUN_FIELDS = (
 )  # fmt: skip
 
 
-class Asked(NamedTuple):
+class PointsRequest(NamedTuple):
     """Which points: from step `since` to below `until`, or to the end; and the decay of their running average of the loss."""
 
     since: int = 0
@@ -62,10 +62,10 @@ def _is_possible(leg: Leg) -> bool:
     return leg.origin <= leg.start_step and leg.origin < leg.total_steps and max(leg.total_steps, *counts, 0) <= MAX_STEP
 
 
-def run_answer(state: RunState, history: History, asked: Asked) -> dict[str, Any]:
+def run_answer(state: RunState, history: History, wanted: PointsRequest) -> dict[str, Any]:
     """A run with the numbers that are asked for; `next_since` is what to ask for the next time."""
-    since = asked.since
-    points = history.since(since, POINTS, until=asked.until, smoothing=asked.smoothing)
+    since = wanted.since
+    points = history.since(since, POINTS, until=wanted.until, smoothing=wanted.smoothing)
     last = history.last_step
     events = history.events()
     complete = not state.is_active

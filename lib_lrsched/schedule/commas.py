@@ -54,7 +54,7 @@ def without(source: str, commas: Iterable[Comma]) -> str:
 
 
 def thousands(tree: Schedule) -> list[Comma]:
-    """Ends such as 1,000: three digits behind the comma, which would be a rate of their own."""
+    """Ends such as 1,000: three digits after the comma, which would be a rate of their own."""
     found: list[Comma] = []
     for one, two in pairwise(tree.items):
         if two.end is not None or not _is_three_digits(two.value) or tree.source[one.span[1] : two.span[0]] != ",":
@@ -75,7 +75,7 @@ def _is_three_digits(value: Quantity | Call) -> bool:
 def decimal_commas(tree: Schedule) -> list[Comma]:
     """Commas that are probably decimal ones, as in 0,005.
 
-    Between items the one before has no end, so that nothing behind it would ever run. Inside a shape the digits behind it start
+    Between items the one before has no end, so that nothing after it would ever run. Inside a shape the digits after it start
     with a 0 that no number needs.
     """
     rates = {comma.number[1] for comma in thousands(tree)}

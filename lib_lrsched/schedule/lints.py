@@ -109,7 +109,7 @@ def _lengths(tree: Schedule, total: int) -> list[Lint]:
         kind = next(p.kind for p in shape.params if p.name == name)
         if kind == "rate" and last.name is None and _is_a_length(last.value):
             mended = None if item.end is not None else as_end(value, last, tree.source)
-            message = f"{LENGTH} Behind the comma {unparse(last)} is a rate; how long a segment is stands after its brackets"
+            message = f"{LENGTH} After the comma, {unparse(last)} is a rate; how long a segment is stands after its brackets"
             found.append(Lint(message, last.span, mended))
     return found
 

@@ -140,7 +140,7 @@ def plan(text: str, *, total_steps: int, steps_per_epoch: int | None = None, ima
     """Read a schedule text and plan it for one run.
 
     Args:
-        text: see the README for the language.
+        text: see docs/language.md.
         total_steps: the run's max steps, 1 or more.
         steps_per_epoch: updates in one pass over the data set; needed by ends such as ``3ep``.
         images_per_step: images in one update; needed by ends such as ``500img``.

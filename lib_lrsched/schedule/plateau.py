@@ -124,7 +124,7 @@ def rate_at(watch: Watch, segment: Segment) -> float:
     return watch.plateau.rate if watch.start == segment.start else segment.values["v"]
 
 
-def from_parts(parts: Any) -> Watch | None:
+def load_state_dict(parts: Any) -> Watch | None:
     """A Watch from the tuples that it is made of, as it comes back from a file.
 
     Raises:

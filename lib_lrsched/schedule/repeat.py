@@ -125,7 +125,7 @@ def _arguments(call: Call, clock: Clock) -> tuple[Fraction, list[Item]]:
             clock.fail(f"repeat has no `{arg.name}`; it takes a count and segments, as in {REPEAT.example}", arg.span)
         value, end = (arg.value.value, arg.value.end) if isinstance(arg.value, Item) else (arg.value, None)
         if not isinstance(value, (Quantity, Call)):
-            clock.fail(f"expected a segment such as 1e-3:50, found `{short(value.text)}`", value.span)
+            clock.fail(f"expected a segment such as 1e-3:50, got `{short(value.text)}`", value.span)
         items.append(Item(value, end, arg.span))
     return count, items
 

@@ -1,16 +1,16 @@
 """A run as one file, to be taken elsewhere, and back: a zip with the run's own files under their own names.
 
-    run.json               the state, see `runstate`
+    run.json               the state, see `run_state`
     history.jsonl          its numbers
     data.safetensors       prompts and latents of its data set
     bundle.safetensors     its newest good snapshot, see `snapshot`
     baseline.safetensors   what it started from, see `baseline`
     validation.safetensors the set that it is validated on, see `validation_set`
     best.safetensors       the snapshot of its best look
-    label.json             what a person calls it, see `labels`
+    label.json             its title and note, see `labels`
 
-A file from somebody else is believed nothing: no other name is looked at, sizes are bounded, every field is checked as
-when it is read from the own disk, and what is kept is written anew.
+A file from somebody else is not trusted: no other name is looked at, sizes are bounded, every field is checked as when it is
+read from the own disk, and what is kept is written anew.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def _check_sizes(sizes: Mapping[str, int], source: Path, folder: Path) -> None:
     """Before anything is unpacked: a small file may unpack to a thousand times its size."""
     for name, size_bytes in sizes.items():
         if size_bytes > LARGEST_BYTES[name]:
-            raise RunStateError(f"{name}: expected at most {LARGEST_BYTES[name]} bytes, found {size_bytes}")
+            raise RunStateError(f"{name}: expected at most {LARGEST_BYTES[name]} bytes, got {size_bytes}")
     total, packed = sum(sizes.values()), source.stat().st_size
     if total > UNPACKED_BYTES + UNPACKED_TIMES * packed:
         raise RunStateError(f"expected the file of an exported run, but its {packed} bytes would unpack to {total}")
@@ -199,7 +199,7 @@ def _check_counts(where: str, value: object, *names: str) -> None:
     """No run has made so many updates, and no plan can be made for them."""
     for name in names:
         if (getattr(value, name) or 0) > MAX_STEP:
-            raise RunStateError(f"{where}{name}: expected at most {MAX_STEP}, found {getattr(value, name)}")
+            raise RunStateError(f"{where}{name}: expected at most {MAX_STEP}, got {getattr(value, name)}")
 
 
 def _check_lines(path: Path, state: RunState) -> None:
@@ -211,9 +211,9 @@ def _check_lines(path: Path, state: RunState) -> None:
         while line := stream.readline(LONGEST_LINE_BYTES + 1):
             total += 1
             if len(line) > LONGEST_LINE_BYTES:
-                raise RunStateError(f"{HISTORY}: line {total}: expected at most {LONGEST_LINE_BYTES} bytes, found more")
+                raise RunStateError(f"{HISTORY}: line {total}: expected at most {LONGEST_LINE_BYTES} bytes, got more")
             if total > most:
-                raise RunStateError(f"{HISTORY}: expected at most {most} lines for {steps} steps, found more")
+                raise RunStateError(f"{HISTORY}: expected at most {most} lines for {steps} steps, got more")
 
 
 def _renamed(made: Snapshot, state: RunState) -> Snapshot:
@@ -235,7 +235,7 @@ def _copy_at_most(stream: IO[bytes], target: BinaryIO, limit: int, name: str) ->
     while block := stream.read(1 << 20):
         written += len(block)
         if written > limit:
-            raise RunStateError(f"{name}: expected at most {limit} bytes, found more")
+            raise RunStateError(f"{name}: expected at most {limit} bytes, got more")
         target.write(block)
 
 

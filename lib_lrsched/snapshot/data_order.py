@@ -1,4 +1,4 @@
-"""The order of a run's batches: what the host's sampler draws, held so that it can be gone on with mid-epoch.
+"""The order of a run's batches: what the host's sampler draws, held so that it can be resumed mid-epoch.
 
 The host's loop asks a data loader, which asks this in place of the host's GroupedBatchSampler:
 
@@ -108,12 +108,12 @@ class Batches:
         self._batches, self._taken = [list(batch) for batch in rest.batches], rest.taken
 
 
-def place_to_parts(place: Place) -> dict[str, Any]:
+def place_state_dict(place: Place) -> dict[str, Any]:
     """As plain values."""
     return {"groups": place.groups, "batches": place.batches, "taken": place.taken}
 
 
-def place_from_parts(parts: Any, data: Any, batches: int) -> Place:
+def load_place_state_dict(parts: Any, data: Any, batches: int) -> Place:
     """The place in the parts, if it is one in this data set with that many batches per epoch.
 
     Raises:

@@ -71,7 +71,7 @@ def find(store: Store, kind: str, name: str, now: Known | None, choice: str, rea
 
 def _resumption(choice: str, state: RunState, snapshot: Snapshot, messages: tuple[str, ...] = ()) -> Resumption:
     try:
-        watch = plateau.from_parts(snapshot.parts.get("watch"))
+        watch = plateau.load_state_dict(snapshot.parts.get("watch"))
     except ValueError as error:
         watch, messages = None, (*messages, f"the state of the plateau is rebuilt from the history: {error}")
     return Resumption(choice, state, snapshot.facts.step, watch, snapshot.facts.multiplier, messages)

@@ -47,7 +47,7 @@ def put(draws: Draws) -> None:
             torch.cuda.set_rng_state(state, device)
 
 
-def to_parts(draws: Draws) -> dict[str, Any]:
+def state_dict(draws: Draws) -> dict[str, Any]:
     """As numbers and tensors, with numpy's generator as it is now."""
     version, words, gauss = draws.python
     _, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 the global generator is what is kept
@@ -55,7 +55,7 @@ def to_parts(draws: Draws) -> dict[str, Any]:
     return {"python": (version, torch.tensor(words), gauss), "numpy": numpy, "cpu": draws.cpu, "cuda": list(draws.cuda)}
 
 
-def from_parts(parts: dict[str, Any]) -> Draws:
+def load_state_dict(parts: dict[str, Any]) -> Draws:
     """The draws in the parts, looked at one by one; numpy's generator is put back at once.
 
     Raises:

@@ -1,9 +1,9 @@
 """The states in memory that a run can go back to: which have proved good, and which is on trial.
 
-The loss of an update is that of the weights before it. So a state is on trial until the next update has come out well;
-one that GradScaler skipped says nothing. None that holds a NaN or an infinity is gone back to: of a small state that is
-worked out where it is, and read one update later, when the loop has waited for the device by itself; of a large one, on the
-CPU, only when it is needed, for it takes half as long as the copy.
+The loss of an update is computed with the weights before it. A new state is therefore on trial until the next update has
+succeeded; an update that GradScaler skipped proves nothing. A state with a NaN or an infinity is never restored. A small state is
+checked where it lies, and the result is read one update later, when the loop has waited for the device anyway. A large state is
+checked on the CPU, and only when it is needed, since the check takes half as long as the copy.
 """
 
 from __future__ import annotations

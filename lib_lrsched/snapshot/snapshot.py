@@ -5,7 +5,7 @@
     RUN/data.safetensors                 prompts and latents of the data set, which no update changes
 
 Reading looks at every field before anything is used, never runs code, and passes over what is torn, damaged or of
-another run. It knows nothing of hosts and loops.
+another run.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def read_tensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
         raise RunStateError(f"expected a safetensors file, but it cannot be read: {error}", path) from error
     text = header.get("lrsched")
     if text is None or "digest" not in header:
-        raise RunStateError("expected a file that this extension wrote, found a safetensors file without its header", path)
+        raise RunStateError("expected a file that this extension wrote, got a safetensors file without its header", path)
     if header["digest"] != _digest(text, tensors):
         raise RunStateError("its digest does not fit: the file was damaged or changed since it was written", path)
     try:

@@ -1,6 +1,6 @@
 """The metrics of a run in bounded memory: the newest steps exactly, the whole run thinned.
 
-Pure numpy; it knows no file and takes no lock. A row of an array is the columns of a HistoryRow, then `smooth` and `weight`,
+Pure numpy; it takes no lock. A row of an array is the columns of a HistoryRow, then `smooth` and `weight`,
 in float64: the running average of the loss and what it has gathered so far, 1 - SMOOTHING^n after n finite losses.
 """
 
@@ -24,7 +24,7 @@ LOOKS = ("validation", "validation_ema")
 """The columns of validation that are given out whole."""
 
 SHOWN = (*COLUMNS[: _LOSS + 1], "smooth", *COLUMNS[_LOSS + 1 :])
-"""The columns of a chart's points: those of a row, and the average behind the loss."""
+"""The columns of a chart's points: those of a row, and the average after the loss."""
 
 PACE_STEPS = 100
 """The time per step is measured over this many of the newest steps."""

@@ -1,4 +1,4 @@
-"""Schedules to start from, each with a line on when to use it. Plain data: it knows no parser and no file."""
+"""Schedules to start from, each with a line on when to use it. Plain data."""
 
 from __future__ import annotations
 

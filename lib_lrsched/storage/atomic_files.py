@@ -1,7 +1,6 @@
 """Files that survive a kill, a full disk and a damaged neighbour: replaced whole, appended to by lines, set aside.
 
-It knows nothing of runs or histories; it moves bytes. The manner of the whole replacement is that of pip's
-`adjacent_tmp_file`: a temporary file beside the target, fsync, replace.
+The manner of the whole replacement is that of pip's `adjacent_tmp_file`: a temporary file beside the target, fsync, replace.
 """
 
 from __future__ import annotations

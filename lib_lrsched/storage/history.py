@@ -1,8 +1,7 @@
 """What happened in a run, step by step: bounded in memory, appended to a file, readable from other threads.
 
 The file `history.jsonl` only grows. Its first line is `{"lrsched_history": 1, "columns": [...]}`; after that a
-row is a JSON array in the order of these columns (see `history_row`), an event a JSON object. This file knows nothing of runs,
-of their state on disk or of the WebUI.
+row is a JSON array in the order of these columns (see `history_row`), an event a JSON object.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from .older_rows import OlderRows
 __all__ = ["MAX_STEP", "Compared", "Event", "History", "HistoryRow", "Points", "read_losses", "read_rows", "watchable"]
 
 FLUSH_S = 1.0
-"""Lines wait in memory for this long at most while records come in."""
+"""Lines wait in memory for this long at most while rows come in."""
 
 LONG_LINE_BYTES = 400
 """A row of ours is shorter than this, so that the newest `recent` rows lie in the last `recent` times as many bytes."""
@@ -45,7 +44,7 @@ COPY = "copy"
 
 
 class History:
-    """The numbers and events of one run. One thread records, any number read.
+    """The numbers and events of one run. One thread adds rows, any number read.
 
     Writing never raises into the training: `trouble` holds the first thing that went wrong, the lines wait
     and are tried again with every flush, and what is in memory continues.
@@ -53,7 +52,7 @@ class History:
     Args:
         path: the file to append to; None keeps everything in memory. An existing file is added to, not
             read: `History.open` reads it.
-        recent: this many of the newest records are held exactly, and at most this many wait for a full disk.
+        recent: this many of the newest rows are held exactly, and at most this many wait for a full disk.
         overview: the whole run in at most this many rows.
         clock: unix time in seconds.
     """
@@ -94,13 +93,13 @@ class History:
     ) -> History:  # fmt: skip
         """The history in a file, to which it then appends; `append=False` never touches the file.
 
-        A file that does not exist gives an empty history. A record at an earlier step than the one before it
+        A file that does not exist gives an empty history. A row at an earlier step than the one before it
         stands for a run that went back: it replaces what was there from that step on. A last line without
-        its newline was cut off by a kill; it is left out, and an event "note" says so. Of old records in a long file
+        its newline was cut off by a kill; it is left out, and an event "note" says so. Of old rows in a long file
         the losses are read, and the other columns of those that stay in the overview; `every_value` reads them all.
 
         Raises:
-            RunStateError: a line that is neither a record nor an event; its number is in the message.
+            RunStateError: a line that is neither a row nor an event; its number is in the message.
         """
         history = cls(path if append else None, recent=recent, clock=clock)
         history._source = path
@@ -111,7 +110,7 @@ class History:
 
     @property
     def last_step(self) -> int | None:
-        """The newest step on record; None where there is none."""
+        """The newest step with a row; None where there is none."""
         with self._memory_lock:
             self._sort_in()
             return self._metrics.last_step
@@ -171,7 +170,7 @@ class History:
             return [entry.copy() for _, entry in sorted([*self._events, *self._copies], key=itemgetter(0))]
 
     def compared(self) -> Compared:
-        """What was measured of the progress: of the whole run thinned, of the newest records exactly."""
+        """What was measured of the progress: of the whole run thinned, of the newest rows exactly."""
         with self._memory_lock:
             self._sort_in()
             return self._metrics.compared()
@@ -302,7 +301,7 @@ class History:
 
 
 def _stretch(older: OlderRows, step: int, before: int, limit: int) -> Rows:
-    """Rows with step <= k < before from a file, with their average behind them; thinned before most of their columns are read."""
+    """Rows with step <= k < before from a file, with their average after them; thinned before most of their columns are read."""
     start, stop = np.searchsorted(older.steps, [step, before])
     places = start + chosen(older.losses[start:stop], limit)
     averages, _ = older.averages(SMOOTHING)

@@ -37,7 +37,7 @@ Places = NDArray[np.int64]
 
 
 class Block(NamedTuple):
-    """Whole lines of a file, and the offset behind the last."""
+    """Whole lines of a file, and the offset after the last."""
 
     data: bytes
     stop: int
@@ -95,7 +95,7 @@ class RowLines:
     """Lines of rows: `steps` int64 [n] and `losses` float64 [n]; NaN where the loss is null or not in the file.
 
     Args:
-        cuts: int64 [n, columns + 1]; a value begins two bytes behind one cut and ends at the next.
+        cuts: int64 [n, columns + 1]; a value begins two bytes after one cut and ends at the next.
     """
 
     def __init__(self, padded: Bytes, cuts: Places, steps: Places, losses: NDArray[np.float64], layout: Layout) -> None:
@@ -178,7 +178,7 @@ def _rows(text: bytes, layout: Layout) -> RowLines | None:
 
 
 def _windows(padded: Bytes, starts: Places, stops: Places, width: int) -> Bytes:
-    """A copy of the bytes from each start to its stop, with zeros behind them, uint8 [n, width]."""
+    """A copy of the bytes from each start to its stop, with zeros after them, uint8 [n, width]."""
     every = np.lib.stride_tricks.as_strided(padded, (len(padded) - width + 1, width), (1, 1), writeable=False)
     window = every[starts]
     window[np.arange(width) >= (stops - starts)[:, None]] = 0

@@ -1,4 +1,4 @@
-"""What a person calls a run and notes of it, in a small file of its own beside run.json, which a training replaces as it likes.
+"""The title and note of a run, in a small file of its own beside run.json, which a training replaces as it likes.
 
     RUN/label.json       {"lrsched_label": 1, "title": "...", "note": "..."}, replaced whole
 """

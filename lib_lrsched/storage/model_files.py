@@ -1,7 +1,7 @@
 """The host's own files, replaced whole: a file is written beside its target, and what was there is kept as NAME.bak.
 
 The host writes .pt and then .pt.optim straight over the old ones. Here its save function gets another name to write
-to; the new files take their places when both are on the disk. It knows no run.
+to; the new files take their places when both are on the disk.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 OPTIM = ".optim"
 BACKUP = ".bak"
 AVERAGE = "-ema"
-"""Behind a name: the average of the weights that were trained under it."""
+"""Ends a name: the average of the weights that were trained under it."""
 # No number of the process in it: torch writes the file's name into the file, and the same weights shall give the same bytes.
 # No ending that the host would load an embedding or list a hypernetwork from.
 TEMPORARY = ".lrsched-tmp"

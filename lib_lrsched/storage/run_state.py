@@ -1,6 +1,6 @@
 """The state of a run as frozen values, and as JSON that is checked field by field on its way back.
 
-It knows no folder; `store` does. What is read is either exactly right or a RunStateError that names the file
+The folders are those of `store`. What is read is either exactly right or a RunStateError that names the file
 and the field. A digest over all values shows any change that still is valid JSON. Every version of the format has it in the
 same place, but for files of 0.1.0, which have none; 0.1.0 passes over it and reads what this version writes.
 """

@@ -3,10 +3,10 @@
     ROOT/runs/ID/run.json        state of the run, replaced whole
     ROOT/runs/ID/history.jsonl   its numbers, see `history`
     ROOT/runs/ID/bundles/        what it takes to resume exactly, see `snapshot`
-    ROOT/runs/ID/label.json      what a person calls it, see `labels`
+    ROOT/runs/ID/label.json      its title and note, see `labels`
     ROOT/runs/ID/images.jsonl    the preview images of the host's, see `run_images`
     ROOT/locks/                  who trains what at this moment, see `locks`
-    ROOT/presets.json            the user's presets, see `preset_store`
+    ROOT/presets.json            the user's presets, see `_preset_store`
     ROOT/profiles/               inputs of a training by name, see `profiles`
     ROOT/summaries.json          what came out of each run, see `summary_file`
     ROOT/trials/                 results of trials, see `trial_store`
@@ -363,7 +363,7 @@ class Store:
         """A folder without a state is nothing yet, was said when its state was set aside, or is said now."""
         left = [name for name in ("bundles", "history.jsonl") if path.with_name(name).exists()]
         if left and not path.with_name(f"{path.name}.damaged-1").exists():
-            what = f"is missing, and no intact snapshot exists to recover it; left is {' and '.join(left)}"
+            what = f"is missing, and no intact snapshot exists to recover it; what remains: {' and '.join(left)}"
             self._said.say(f"{path}: {what}")
 
 

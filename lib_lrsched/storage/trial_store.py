@@ -135,7 +135,7 @@ class TrialStore:
             try:
                 self._write(record, images)
             except OSError as error:
-                why = (f"the result is not on the disk, and is gone when the WebUI ends: {disk_errors.why(error)}; "
+                why = (f"the result could not be saved and is lost when the WebUI exits: {disk_errors.why(error)}; "
                        f"to keep the next one, {disk_errors.mend(error)}")
                 self._unsaved[record.id] = _Unsaved(record, images, why)
                 self._unsaved = dict(list(self._unsaved.items())[-KEPT:])

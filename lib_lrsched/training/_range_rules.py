@@ -68,8 +68,8 @@ def judge(pairs: Sequence[Pair]) -> Answer:
     found = _measured(pairs)
     ruined = next((pair.rate for pair in pairs if pair.loss is None or not isfinite(pair.loss)), None)
     if len(found) < FEWEST:
-        updates = f"{len(found)} measured update{'s' * (len(found) != 1)}"
-        return Answer((), None, f"{updates} cannot tell: {FEWEST} are the fewest, 300 are usual")
+        updates = "1 measured update is" if len(found) == 1 else f"{len(found)} measured updates are"
+        return Answer((), None, f"{updates} too few: at least {FEWEST} are needed, 300 are usual")
     windows = _windows(found)
     points = tuple((window.rate, window.progress) for window in windows)
     suggested, why = _suggestion(found, _level(found[0], windows[0]), ruined)
@@ -87,13 +87,13 @@ def _suggestion(found: Sequence[Pair], level: float, ruined: float | None) -> tu
     best = max(windows, key=lambda window: window.progress)
     bad = next((window.rate for window in windows if window.progress <= BAD), ruined)
     if not any(window.progress >= max(CLEARLY * window.error, TOO_SMALL) for window in windows):
-        worse = "" if bad is None else f" before it does harm, from about {bad:.2g} on: take a lower `low`, or more updates"
+        worse = "" if bad is None else f" before it does harm, from about {bad:.2g} on: use a lower `from`, or more updates"
         return None, f"nothing was learned at any rate{worse}"
     if not _has_turned(windows, best, bad):
-        return None, f"progress has not turned by {found[-1].rate:.2g}, the highest rate that was reached: take a higher `high`"
+        return None, f"progress was still rising at {found[-1].rate:.2g}, the highest rate reached: use a higher `to`"
     half = _first_half(scaled[: best.stop], best.progress)
     if found[half].rate < windows[0].rate:
-        return None, f"it gains most at the lowest rate already, {found[0].rate:.2g}: take a lower `low`"
+        return None, f"it gains most at the lowest rate already, {found[0].rate:.2g}: use a lower `from`"
     # A trial holds its rates, and keeps half a step; here the rate has moved on before the loss shows what it did.
     rate = found[half].rate if bad is None else min(found[half].rate, bad / 10**STEP)
     return two_digits(rate), _reason(two_digits(rate), best, bad)
@@ -137,7 +137,7 @@ def _level(start: Pair, first: _Window) -> float:
 
 
 def _has_turned(windows: Sequence[_Window], best: _Window, bad: float | None) -> bool:
-    """Whether progress has clearly fallen behind its best."""
+    """Whether progress has clearly fallen below its best."""
     if bad is not None and bad > best.rate:
         return True
     later = (one for one in windows if one.start >= best.stop)

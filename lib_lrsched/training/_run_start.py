@@ -78,5 +78,5 @@ def _write(path: Path | None, kept: list[Tensor], run: TrainingRun, reporter: Re
     except OSError as error:
         if run.disk_trouble:
             return  # it has been said that this run cannot be resumed
-        reporter.tell(f"what the run started from cannot be kept: {disk_errors.why(error)}. "
-                      f"{not_measured.FROM_START.capitalize()} are measured in this training, and not after a resume")
+        reporter.tell(f"the baseline cannot be saved: {disk_errors.why(error)}. "
+                      f"{not_measured.FROM_START.capitalize()} are measured in this training, but not after a resume")

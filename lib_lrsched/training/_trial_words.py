@@ -90,7 +90,8 @@ def _unclear(rows: Sequence[Row], courses: Sequence[Course], best: int) -> str:
     """Why nothing can be told; empty where something can."""
     updates = len(courses[best].losses)
     if updates < FEWEST:
-        return f"{updates} update{'s' * (updates != 1)} cannot tell: {FEWEST} are the fewest, 48 are usual"
+        made = "1 update is" if updates == 1 else f"{updates} updates are"
+        return f"{made} too few: at least {FEWEST} are needed, 48 are usual"
     low = rows[best].low
     if low is None or low <= 0:
         found = f"nothing learned more than the noise explains in {updates} updates (the best: {_percent(rows[best])})"

@@ -176,7 +176,7 @@ class Training(Protocol):
         """Whether what the run started from is known, and comparing with it has not failed."""
 
     def not_exact(self, why: str) -> None:
-        """What was saved is taken up, and the run is not what it would have been."""
+        """The run resumes from what was saved, and is not what it would have been."""
 
     @property
     def updates_made(self) -> int:
@@ -253,7 +253,7 @@ class Callback:
         return {}
 
     def load_state_dict(self, parts: Mapping[str, Any]) -> None:
-        """Take up what state_dict() gave.
+        """Resume from what state_dict() gave.
 
         Raises:
             ValueError: it is not such a state; says what is done instead.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .run import TrainingRun
 
 
-class Picture(NamedTuple):
+class LoadedImage(NamedTuple):
     """An image as it goes into the encoder: its file's name, its caption, its pixels as numpy float32 [3, H, W] in [-1, 1]."""
 
     name: str
@@ -127,7 +127,7 @@ class Checks(Protocol):
     def save_copy(self, kind: str, end: str) -> str:
         """A copy NAME-END in the training's log folder, with the host's own function; gives its file."""
 
-    def pictures(self, arguments: Mapping[str, Any], trained: Sequence[str], most: int) -> tuple[str, list[Picture]]:
+    def validation_images(self, arguments: Mapping[str, Any], trained: Sequence[str], most: int) -> tuple[str, list[LoadedImage]]:
         """At most so many images to validate on, and where they come from: "validation" or "training".
 
         Args:

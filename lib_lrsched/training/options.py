@@ -81,7 +81,7 @@ class Option:
 
     @property
     def expected_of_flag(self) -> str:
-        """The same, of what is written behind its flag."""
+        """The same, of what is written after its flag."""
         if self.takes_0:
             return self.expected
         return self.expected if self.type in ("switch", "text") else f"{self._number_from(1)}, or off"
@@ -133,8 +133,9 @@ class Options:
          "0: never"), high=MOST_UPDATES, takes_0=True)
     max_norm: float = _option(
         0.0, "Limit the norm of an embedding's vectors",
-        ("each is held at most at so many times its norm at the start of the run, or times 0.05 * sqrt(width) if that is more; "
-         "2 to 4 are usual; 0: no limit; hypernetworks have none"), takes_0=True, changes_training=True, kinds=("embedding",))
+        ("each norm is limited to this many times its value at the start of the run, or this many times 0.05 * sqrt(width) if "
+         "that is larger; 2 to 4 are usual; 0: no limit; hypernetworks have none"),
+        takes_0=True, changes_training=True, kinds=("embedding",))
     validate_every: int = _option(
         0, "Validate every N updates",
         ("the loss on a fixed set of images, timesteps and noise, against that at the start; the images are those of the folder "
@@ -162,7 +163,7 @@ OPTIONS: Mapping[str, Option] = {
 """What there is to say of each, by name."""
 
 
-class InForce(NamedTuple):
+class ActiveOptions(NamedTuple):
     """The options in force for a training, and where they come from.
 
     Attributes:

@@ -1,7 +1,7 @@
 """The life of one run: floats in, floats out.
 
 A TrainingRun knows the plan of its rate and of its clip threshold, keeps the history and the state on disk, and
-says what is in force at a step. It knows no tensor and nothing of the host: hooks.py tells it what happened.
+says what is in force at a step. Session tells it what happened.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class TrainingRun:
 
     @property
     def expected_rate(self) -> float:
-        """What the optimizer should have held at the update that was looked at last; NaN behind the end of the plan."""
+        """What the optimizer should have held at the update that was looked at last; NaN after the end of the plan."""
         return self._planned_now[1] * self.planned.multiplier
 
     def record(self, step: int, actual: float, loss: float, grad_norm: float | None, **measured: float | None) -> None:
@@ -257,7 +257,7 @@ class TrainingRun:
         )
 
     def _open(self, known: Known | None) -> None:
-        """Take up the stored run that knows what is trained in its present form, else a new id."""
+        """Resume the stored run that knows what is trained in its present form, else begin one with a new id."""
         now, request, resumed = self._clock(), self.request, self.planned.resumed
         found = None if self.is_rehearsal else self._found(known)
         last = found.legs[-1] if found is not None and found.legs else None
@@ -372,7 +372,7 @@ class TrainingRun:
 
     def _trouble_on_disk(self, error: OSError) -> None:
         folder, why, mend = self._store.root, disk_errors.why(error), disk_errors.mend(error)
-        self.disk_trouble = (f"the run cannot be kept in {folder}: {why}. Training continues, with the guard in memory only; "
+        self.disk_trouble = (f"the run cannot be saved in {folder}: {why}. Training continues, with the guard in memory only; "
                              f"to make it resumable, {mend}")
         self._trouble(self.disk_trouble)
 

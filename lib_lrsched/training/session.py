@@ -293,7 +293,7 @@ class Session:
             self._compare_no_more("the GPU has no memory left for it")
         except Exception as error:  # noqa: BLE001 whatever it is, the guard works without it
             self.reporter.failed(error)
-            self._compare_no_more("the model failed at a second pass; the traceback is on the console")
+            self._compare_no_more("the extra forward pass failed; the traceback is on the console")
         return batch.baseline
 
     def sample_losses(self, latents: torch.Tensor, cond: Any, timesteps: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -303,7 +303,7 @@ class Session:
 
     def _compare_no_more(self, why: str) -> None:
         self._compares = False
-        self.reporter.tell(not_measured.any_more(why))
+        self.reporter.tell(not_measured.no_longer(why))
 
     @property
     def can_compare(self) -> bool:
@@ -311,7 +311,7 @@ class Session:
         return self._compares and (self.start is not None or not self.trainee.needs_baseline)
 
     def not_exact(self, why: str) -> None:
-        """What was saved is taken up, and the run is not what it would have been; said when all of it is known."""
+        """The run resumes from what was saved, and is not what it would have been; said when all of it is known."""
         if self.snapshots.snapshot is None:
             self.reporter.tell(why)
         else:

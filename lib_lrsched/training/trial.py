@@ -260,7 +260,7 @@ class Track:
     Attributes:
         tensors: what is trained.
         limit: how gradients are clipped at an update of the trial; None where they are not.
-        after_step: what belongs to an update behind the optimizer's own step.
+        after_step: what belongs to an update after the optimizer's own step.
         is_stopped: whether the user wants it to end.
         told: hears of the updates made.
         draw: a PNG of what is trained as it is now; None where none is wanted or it could not be made.
@@ -285,7 +285,7 @@ class Track:
 
     @contextmanager
     def ready(self) -> Iterator[None]:
-        """Inside, candidates can run. Behind it weights, optimizer, scaler and generators are what they were, however it ended."""
+        """Inside, candidates can run. After it weights, optimizer, scaler and generators are what they were, however it ended."""
         draws = generators.take()
         optimizer = self.loop.optimizer.state_dict()
         self._start = cloned({"trained": list(self.tensors), "optimizer": optimizer, "scaler": self._scaling()})

@@ -43,10 +43,10 @@ BESIDE = ("optimizer_name", "optimizer_state_dict")
 def check_model(model: Any) -> None:
     """
     Raises:
-        InputError: a trial cannot be made with the model.
+        InputError: a trial cannot run with the model.
     """
     if getattr(getattr(model, "model", None), "conditioning_key", None) in ("hybrid", "concat"):
-        raise InputError("a trial cannot be made with an inpainting model: load another one for it")
+        raise InputError("cannot run a trial with an inpainting model: load another one for it")
 
 
 class TrialSession:
@@ -96,7 +96,7 @@ class TrialSession:
 
         Raises:
             ScheduleError: nothing is left to train.
-            InputError: what is trained does not fit, or the model is one that a trial cannot be made with.
+            InputError: what is trained does not fit, or the model is one that a trial cannot run with.
         """
         if self._has_rate or text != self.run.request.rate_text:
             return Scheduler(inf, lambda _: None)

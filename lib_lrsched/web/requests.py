@@ -1,7 +1,8 @@
 """The requests of the endpoints: one pydantic model for each JSON body and for each set of parameters in an address.
 
-FastAPI checks what comes against the model in an endpoint's signature; nothing is checked a second time by hand. Of each field
-the model says in words what it expects (its description), and ``refusal`` makes the message from that:
+FastAPI checks what comes against the model in an endpoint's signature. Only labels, profiles and options are checked elsewhere, by
+rules that they share with the command line. Of each field the model says in words what it expects (its description), and
+``refusal`` makes the message from that:
 ``total_steps: expected a whole number from 1 to 1000000000, got "5"``.
 
 Only what pydantic 1.10 (the WebUI) and 2 (Forge) both have is used here. The types are strict: left to itself, pydantic 1 reads

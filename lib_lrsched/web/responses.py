@@ -1,7 +1,4 @@
-"""The manner of every endpoint: one form of refusal, logins, bodies within bounds, nothing for other pages.
-
-It knows no endpoint.
-"""
+"""The manner of every endpoint: one form of refusal, logins, bodies within bounds, nothing for other pages."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
 from lib_lrsched.errors import RequestError, RunStateError
-from lib_lrsched.preview.run_view import Asked, Histories, run_answer
+from lib_lrsched.preview.run_view import Histories, PointsRequest, run_answer
 from lib_lrsched.storage import labels
 from lib_lrsched.storage.history import Event, History
 from lib_lrsched.storage.resume import CHOICES, from_beginning, leaves_run, mode_of
@@ -106,7 +106,7 @@ def use(run_id: str, request: UseRequest, runtime: Runtime = RUNTIME) -> Respons
 
 @router.post("/runs/{run_id}/label")
 def label(run_id: str, request: LabelRequest, runtime: Runtime = RUNTIME) -> Response:
-    """Calls a run something, or notes something of it; what is null stays. Answers with the run as the list shows it."""
+    """Sets the title and note of a run; what is null stays. Answers with the run as the list shows it."""
     state, before = state_of(runtime, run_id), runtime.store.labels.of(run_id)
     title, note = (old if new is None else new for new, old in zip((request.title, request.note), before))
     runtime.store.labels.save(run_id, labels.label(title, note))
@@ -139,22 +139,22 @@ def resume_from(run_id: str, request: ResumeFromRequest, runtime: Runtime = RUNT
 @router.get("/runs/{run_id:path}")
 def run(run_id: str, query: RunQuery = Depends(RunQuery), runtime: Runtime = RUNTIME) -> Response:
     """One run: its state, its numbers from step `since` on to below `until`, its events."""
-    asked = Asked(query.since, query.until, query.smoothing)
+    wanted = PointsRequest(query.since, query.until, query.smoothing)
     live, state = runtime.active().get(run_id), state_of(runtime, run_id)
     try:
         history = _histories.of(runtime.store.history_path(run_id)) if live is None else live.history
     except RunStateError as error:
         note = Event(step=state.step, time_s=state.updated_s, event="note", message=str(error))
-        return Answer(_whole(runtime, state, History(None), asked) | {"events": [note]})
-    return Answer(_whole(runtime, state, history, asked))
+        return Answer(_whole(runtime, state, History(None), wanted) | {"events": [note]})
+    return Answer(_whole(runtime, state, history, wanted))
 
 
-def _whole(runtime: Runtime, state: RunState, history: History, asked: Asked) -> dict[str, Any]:
+def _whole(runtime: Runtime, state: RunState, history: History, wanted: PointsRequest) -> dict[str, Any]:
     """A run's answer, with what its range test found and what of it can take the file's place."""
     found = range_test_of(state, history)
     answer = None if found is None else {**found.to_json(), "put_back": found.is_alone}
     here = {"run": one_run(runtime, state), "options": state.options, "usable": runtime.usable(state)}
-    return run_answer(state, history, asked) | here | {"range_test": answer}
+    return run_answer(state, history, wanted) | here | {"range_test": answer}
 
 
 @router.delete("/runs/{run_id:path}")

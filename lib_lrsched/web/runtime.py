@@ -15,7 +15,7 @@ from lib_lrsched.storage.history import History
 from lib_lrsched.storage.resume import KeptState, Resumption
 from lib_lrsched.storage.run_state import Known, RunState
 from lib_lrsched.storage.store import Store
-from lib_lrsched.training.options import InForce
+from lib_lrsched.training.options import ActiveOptions
 
 QUICKLY_S = 0.5
 """So long an answer waits for a number of images that it can do without."""
@@ -67,7 +67,7 @@ class Runtime(Protocol):
     def chosen(self, kind: str, name: str) -> str:
         """What was chosen for it."""
 
-    def options(self, kind: str, name: str) -> InForce:
+    def options(self, kind: str, name: str) -> ActiveOptions:
         """The options in force for the next training of this name."""
 
     def choose_options(self, kind: str, name: str, given: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException, Response
 
-from lib_lrsched.host.trial_request import Asked
+from lib_lrsched.host.trial_request import TrialInputs
 from lib_lrsched.training.trial import Spec
 
 from .requests import EndTrialQuery, TrialRequest
@@ -19,13 +19,13 @@ router = APIRouter(route_class=Route)
 @router.post("/trials")
 def start_trial(request: TrialRequest, runtime: Runtime = RUNTIME) -> Response:
     """Starts a trial in a thread of ours; answers with its id."""
-    return Answer({"id": runtime.trial_runner.start(_asked(request))})
+    return Answer({"id": runtime.trial_runner.start(_trial_inputs(request))})
 
 
 @router.post("/trials/estimate")
 def estimate_trial(request: TrialRequest, runtime: Runtime = RUNTIME) -> Response:
     """How many updates it is, and how long that takes; refused as its start would be."""
-    return Answer(runtime.trial_runner.estimate(_asked(request))._asdict())
+    return Answer(runtime.trial_runner.estimate(_trial_inputs(request))._asdict())
 
 
 @router.get("/trials")
@@ -63,10 +63,10 @@ def _there(trial_id: str, found: Any) -> Any:
     return found
 
 
-def _asked(request: TrialRequest) -> Asked:
+def _trial_inputs(request: TrialRequest) -> TrialInputs:
     grid = None if request.grid is None else tuple(sorted({float(factor) for factor in request.grid}))
     images = request.images
     fields = ("prompt", "negative_prompt", "seed", "steps")
     sample = None if images is None else {name: getattr(images, name) for name in fields}
     spec = Spec(tuple(request.texts or ()), grid, request.updates, request.seed)
-    return Asked(request.kind, request.name, request.inputs, spec, sample)
+    return TrialInputs(request.kind, request.name, request.inputs, spec, sample)

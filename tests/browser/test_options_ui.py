@@ -90,7 +90,7 @@ def test_a_factor_by_timestep_has_its_chart_its_errors_and_presets_with_their_so
     opened.keyboard.press("End")
     expect(loss.get_by_role("slider")).to_have_attribute("aria-valuetext", "timestep 999: 1")
     put(opened, "loss_by_timestep", "1:300, 0.5:oops")
-    expect(loss.locator(".lrsched-error")).to_contain_text("expected a number, found `oops`")
+    expect(loss.locator(".lrsched-error")).to_contain_text("expected a number, got `oops`")
     expect(opened.locator("#lrsched_option_loss_by_timestep_trouble")).to_have_text(re.compile(r"^In force: linear\(0\.004.*1\.$"))
 
 

@@ -63,8 +63,8 @@ def test_progress_stands_over_the_decades_of_the_rate_with_the_suggestion_marked
 
 @pytest.mark.long
 def test_without_a_suggestion_it_says_why_and_others_have_no_such_chart(page: Page) -> None:
-    show(page, {"points": [], "suggested": None, "why": "1 measured update cannot tell", "put_back": False})
-    expect(page.locator(SAID)).to_have_text("No rate is suggested: 1 measured update cannot tell")
+    show(page, {"points": [], "suggested": None, "why": "1 measured update is too few", "put_back": False})
+    expect(page.locator(SAID)).to_have_text("No rate is suggested: 1 measured update is too few")
     expect(page.locator(CHART)).to_be_hidden()
     expect(page.locator("#lrsched_run_continue")).to_be_visible()
     show(page, None)
@@ -73,7 +73,7 @@ def test_without_a_suggestion_it_says_why_and_others_have_no_such_chart(page: Pa
 
 
 @pytest.mark.long
-def test_a_range_test_from_the_train_tab_ends_with_its_picture(page: Page) -> None:
+def test_a_range_test_from_the_train_tab_ends_with_its_chart(page: Page) -> None:
     create_embedding(page, "searched")
     train(page, "range_test(1e-5, 0.5)", 40)
     open_tab(page)

@@ -1,4 +1,4 @@
-"""``train`` with a range test: its picture of lines, the suggestion, and that what was trained is what it was."""
+"""``train`` with a range test: its chart of bars, the suggestion, and that what was trained is what it was."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_an_interrupted_one_says_that_nothing_has_changed(train, ground, monkeyp
     assert "resumes it" not in ended.err
 
 
-def test_the_picture_ends_where_it_is_far_worse_than_nothing():
+def test_the_chart_ends_where_it_is_far_worse_than_nothing():
     points = [[10.0 ** (k / 10 - 4), k / 100] for k in range(40)] + [[1.0, -2.0], [1.2, -9.0]]
     lines = list(_range_lines({"points": points, "suggested": 0.012, "why": "so it is"}))
     assert lines[0] == "rate       loss gone"
@@ -72,5 +72,5 @@ def test_the_picture_ends_where_it_is_far_worse_than_nothing():
 
 
 def test_without_points_there_are_words_alone():
-    assert list(_range_lines({"points": [], "suggested": None, "why": "1 measured update cannot tell"})) == [
-        "1 measured update cannot tell", "no rate is suggested"]
+    assert list(_range_lines({"points": [], "suggested": None, "why": "1 measured update is too few"})) == [
+        "1 measured update is too few", "no rate is suggested"]

@@ -449,7 +449,7 @@ def test_a_schedule_that_stretches_is_told_with_both_rates_before_and_at_the_sta
             "stretches with that. Options: write absolute ends, `cosine(0.005, 1e-5):10, 0.000132`; restart the schedule over the "
             "remaining steps, or write a new one from here")
     assert (ended.code, ended.err.count(said)) == (0, 1)
-    assert f"{said}\nchoose one of the last two with --go-on restart or --go-on new\n" in ended.err
+    assert f"{said}\nchoose a restart with --go-on restart, or a new schedule with --go-on new\n" in ended.err
     assert ended.err.index(said) < ended.err.index("Training with")
     (history,) = (ground.root / "lrsched" / "runs").glob("*/history.jsonl")
     log = [json.loads(line) for line in history.read_text().splitlines()[1:]]

@@ -56,8 +56,8 @@ def test_json_has_the_candidates_the_suggestion_and_why(ground, command, kind):
 def test_one_update_is_json_too_and_suggests_nothing(command):
     found = json.loads(command("--updates", "1", "--grid", "1,2", "--json").out, parse_constant=pytest.fail)
     assert found["suggested"] is None
-    assert "1 update cannot tell" in found["why"]
-    assert "1 update cannot tell" in command("--updates", "1", "--grid", "1,2").out
+    assert "1 update is too few" in found["why"]
+    assert "1 update is too few" in command("--updates", "1", "--grid", "1,2").out
 
 
 def test_a_new_name_in_a_folder_that_is_not_there_leaves_no_folder(ground, command):

@@ -91,8 +91,8 @@ def test_onetrainers_defaults_and_what_else_has_a_hand_in_the_rate_are_said():
         "without learning_rate OneTrainer takes 3e-6; without learning_rate_warmup_steps OneTrainer takes 200; "
         "its 100 epochs do not give max steps: set max steps, or give the steps per epoch; the rate is multiplied as "
         "learning_rate_scaler BATCH says; "
-        "PRODIGY finds the size of its steps itself: these rates are multipliers of it, mostly around 1, and too high "
-        "for other optimizers; embedding_learning_rate 0.001, unet.learning_rate 0.0001: for a part of the model, which has no "
+        "PRODIGY adapts its own step size: these rates are multipliers, usually around 1, and too high for other optimizers; "
+        "embedding_learning_rate 0.001, unet.learning_rate 0.0001: for a part of the model, which has no "
         "equivalent here"
     )
     free = {"learning_rate": 1, "learning_rate_scheduler": "COSINE", "optimizer": {"optimizer": "SCHEDULE_FREE_ADAMW"}}

@@ -435,8 +435,7 @@ def test_a_command_line_goes_on_over_lines_in_any_shell(mark: str):
     assert import_text(given, "kohya") == ("1", 9, "")
 
 
-MULTIPLIERS = ("finds the size of its steps itself: these rates are multipliers of it, mostly around 1, "
-               "and too high for other optimizers")
+MULTIPLIERS = "adapts its own step size: these rates are multipliers, usually around 1, and too high for other optimizers"
 
 
 @pytest.mark.parametrize(

@@ -274,7 +274,7 @@ def test_error_max_steps_that_are_made_already(ground, kind):
     runtime = ground.install()
     ground.train(kind, "0.005", 5)
     said = [one["message"] for one in ground.runtime.findings(kind, NAME, {"steps": 5})]
-    assert said == [f"{NAME!r} is finished: it has 5 updates already. Raise max steps to go on, or start over"]
+    assert said == [f"{NAME!r} is finished: it has 5 updates already. Raise max steps to continue, or start over"]
     said = [one["message"] for one in ground.runtime.findings(kind, NAME, {"steps": 4})]
     assert said == [f"{NAME!r} has 5 updates already, and max steps, which counts all of them, is 4: raise it"]
     assert ground.runtime.findings(kind, NAME, {"steps": 6}) == []
@@ -330,10 +330,10 @@ def test_a_schedule_that_ends_early_or_never_begins(ground):
 
 
 @pytest.mark.parametrize(("inputs", "message"), [
-    ({"learn_rate": "cosine("}, "the learning rate cannot be planned: expected a value, found the end of the text"),
+    ({"learn_rate": "cosine("}, "the learning rate cannot be planned: expected a value, got the end of the text"),
     ({"learn_rate": ""}, "no learning rate is given: write one, such as 0.005"),
     ({"clip_grad_mode": "norm", "clip_grad_value": "cosine("},
-     "the gradient clip value cannot be planned: expected a value, found the end of the text"),
+     "the gradient clip value cannot be planned: expected a value, got the end of the text"),
     ({"clip_grad_mode": "value", "clip_grad_value": ""},
      "no gradient clip value is given: write one, such as 0.1, or switch clipping off"),
     ({"data_root": ""}, "no data set directory is given: name the folder with the images"),

@@ -15,7 +15,7 @@ from practice_rig import NAME, SIDE, both_kinds, random_states, same_bits, small
 
 from lib_lrsched.errors import ConflictError, RequestError, ScheduleError  # noqa: E402
 from lib_lrsched.host import hooks, trial_request  # noqa: E402
-from lib_lrsched.host.trial_request import Asked  # noqa: E402
+from lib_lrsched.host.trial_request import TrialInputs  # noqa: E402
 from lib_lrsched.practice import previews, sd_hijack, shared, trainer  # noqa: E402
 from lib_lrsched.storage import locks  # noqa: E402
 from lib_lrsched.training.trial import Spec  # noqa: E402
@@ -25,9 +25,9 @@ SPEC = Spec(grid=(0.1, 1.0, 1e9), updates=9)
 WAIT_S = 60
 
 
-def asked(ground: Any, kind: str, spec: Spec = SPEC, *, name: str = NAME, sample: Any = None, **inputs: Any) -> Asked:
+def asked(ground: Any, kind: str, spec: Spec = SPEC, *, name: str = NAME, sample: Any = None, **inputs: Any) -> TrialInputs:
     given = {"learn_rate": TEXT, "steps": 100, "data_root": str(ground.data), "training_width": SIDE, "training_height": SIDE}
-    return Asked(kind, name, {**given, **inputs}, spec, sample)
+    return TrialInputs(kind, name, {**given, **inputs}, spec, sample)
 
 
 def run(ground: Any, kind: str, spec: Spec = SPEC, **more: Any) -> dict[str, Any]:

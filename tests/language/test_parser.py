@@ -147,7 +147,7 @@ def test_a_text_of_the_greatest_length_is_read() -> None:
 # What is refused ------------------------------------------------------------------------------
 
 _SHAPE = "a shape has brackets, as in `cosine(1e-3, 1e-5)`"
-_END = "expected an end after the colon, such as 100, 20% or 3ep; found"
+_END = "expected an end after the colon, such as 100, 20% or 3ep; got"
 
 REFUSED = [
     # items
@@ -158,32 +158,32 @@ REFUSED = [
     ("repeat(2, 1:5:6)", "one end per segment; did you mean `1:5, ...:6`?", "             ^^"),
     ("1e-3:10:,", "one end per segment; did you mean `1e-3:10, ...:20`?", "       ^"),
     ("repeat(2, 1:5:)", "one end per segment; did you mean `1:5, ...:20`?", "             ^"),
-    ("1e-3 5", "expected a comma or the end of the text, found `5`", "     ^"),
-    ("1e-3:5 5", "expected a comma or the end of the text, found `5`", "       ^"),
-    ("1e-3)", "expected a comma or the end of the text, found `)`", "    ^"),
-    ("f(1))", "expected a comma or the end of the text, found `)`", "    ^"),
-    ("1e-3 = 4", "expected a comma or the end of the text, found `=`", "     ^"),
-    ("1:20%%", "expected a comma or the end of the text, found `%`", "     ^"),
-    ("1:3ep%", "expected a comma or the end of the text, found `%`", "     ^"),
-    ("1 " + "x" * 30, "expected a comma or the end of the text, found `xxxxxxxxxxxxxxxxxxxx...`", "  " + "^" * 30),
+    ("1e-3 5", "expected a comma or the end of the text, got `5`", "     ^"),
+    ("1e-3:5 5", "expected a comma or the end of the text, got `5`", "       ^"),
+    ("1e-3)", "expected a comma or the end of the text, got `)`", "    ^"),
+    ("f(1))", "expected a comma or the end of the text, got `)`", "    ^"),
+    ("1e-3 = 4", "expected a comma or the end of the text, got `=`", "     ^"),
+    ("1:20%%", "expected a comma or the end of the text, got `%`", "     ^"),
+    ("1:3ep%", "expected a comma or the end of the text, got `%`", "     ^"),
+    ("1 " + "x" * 30, "expected a comma or the end of the text, got `xxxxxxxxxxxxxxxxxxxx...`", "  " + "^" * 30),
     # values
-    ("= 5", "expected a rate or a shape, found `=`", "^"),
-    (":5", "expected a rate or a shape, found `:`", "^"),
-    ("1, :5", "expected a rate or a shape, found `:`", "   ^"),
-    ("(1)", "expected a rate or a shape, found `(`", "^"),
-    ("%", "expected a rate or a shape, found `%`", "^"),
-    ("cosine", f"expected a rate or a shape, found `cosine`; {_SHAPE}", "^^^^^^"),
-    ("inverse_sqrt:5", f"expected a rate or a shape, found `inverse_sqrt`; {_SHAPE}", "^^^^^^^^^^^^"),
-    ("x" * 21, f"expected a rate or a shape, found `{'x' * 20}...`; {_SHAPE}", "^" * 21),
-    ("mode=3", f"expected a rate or a shape, found `mode`; {_SHAPE}", "^^^^"),
-    ("a-b", "expected a rate such as 0.005 or 1e-3, found `a-b`", "^^^"),
-    ("1e", "expected a rate such as 0.005 or 1e-3, found `1e`", "^^"),
+    ("= 5", "expected a rate or a shape, got `=`", "^"),
+    (":5", "expected a rate or a shape, got `:`", "^"),
+    ("1, :5", "expected a rate or a shape, got `:`", "   ^"),
+    ("(1)", "expected a rate or a shape, got `(`", "^"),
+    ("%", "expected a rate or a shape, got `%`", "^"),
+    ("cosine", f"expected a rate or a shape, got `cosine`; {_SHAPE}", "^^^^^^"),
+    ("inverse_sqrt:5", f"expected a rate or a shape, got `inverse_sqrt`; {_SHAPE}", "^^^^^^^^^^^^"),
+    ("x" * 21, f"expected a rate or a shape, got `{'x' * 20}...`; {_SHAPE}", "^" * 21),
+    ("mode=3", f"expected a rate or a shape, got `mode`; {_SHAPE}", "^^^^"),
+    ("a-b", "expected a rate such as 0.005 or 1e-3, got `a-b`", "^^^"),
+    ("1e", "expected a rate such as 0.005 or 1e-3, got `1e`", "^^"),
     ("1;2", "expected `,`, got SEMICOLON (U+003B)", " ^"),
-    ("+ 1", "expected a rate such as 0.005 or 1e-3, found `+`", "^"),
-    ("0x10", "expected a rate such as 0.005 or 1e-3, found `0x10`", "^^^^"),
+    ("+ 1", "expected a rate such as 0.005 or 1e-3, got `+`", "^"),
+    ("0x10", "expected a rate such as 0.005 or 1e-3, got `0x10`", "^^^^"),
     ("1e-3%", "a rate has no unit; a time such as 20% goes after a colon", "^^^^^"),
     ("1e-3 %:5", "a rate has no unit; a time such as 20% goes after a colon", "^^^^^^"),
-    ("repeat(2, yes:5)", f"expected a rate or a shape, found `yes`; {_SHAPE}", "          ^^^"),
+    ("repeat(2, yes:5)", f"expected a rate or a shape, got `yes`; {_SHAPE}", "          ^^^"),
     # ends
     ("1e-3:", f"{_END} the end of the text", "    ^"),
     ("1e-3: ", f"{_END} the end of the text", "    ^"),
@@ -191,32 +191,32 @@ REFUSED = [
     ("1e-3::5", f"{_END} `:`", "     ^"),
     ("1e-3:(5)", f"{_END} `(`", "     ^"),
     ("repeat(2, 1:)", f"{_END} `)`", "            ^"),
-    ("1:5x", "expected a number, found `5x`", "  ^^"),
-    ("1:ep", "expected a number, found `ep`", "  ^^"),
-    ("1:3epoch", "expected a time such as 100, 20% or 3ep, found `3epoch`; did you mean `3ep`?", "  ^^^^^^"),
-    ("1:3 apples", "expected a comma or the end of the text, found `apples`", "    ^^^^^^"),
-    ("1:+ +5", "expected a number, found `+5`", "  ^^^^"),
-    ("1:+-5", "expected a number, found `-5`", "  ^^^"),
-    ("1:--5", "expected a number, found `--5`", "  ^^^"),
-    ("1:" + "y" * 21 + " %", f"expected a number, found `{'y' * 20}...`", "  " + "^" * 23),
-    ("1:+", "expected a number, found `+`", "  ^"),
-    ("1:+ , 2", "expected a number, found `+`", "  ^"),
+    ("1:5x", "expected a number, got `5x`", "  ^^"),
+    ("1:ep", "expected a number, got `ep`", "  ^^"),
+    ("1:3epoch", "expected a time such as 100, 20% or 3ep, got `3epoch`; did you mean `3ep`?", "  ^^^^^^"),
+    ("1:3 apples", "expected a comma or the end of the text, got `apples`", "    ^^^^^^"),
+    ("1:+ +5", "expected a number, got `+5`", "  ^^^^"),
+    ("1:+-5", "expected a number, got `-5`", "  ^^^"),
+    ("1:--5", "expected a number, got `--5`", "  ^^^"),
+    ("1:" + "y" * 21 + " %", f"expected a number, got `{'y' * 20}...`", "  " + "^" * 23),
+    ("1:+", "expected a number, got `+`", "  ^"),
+    ("1:+ , 2", "expected a number, got `+`", "  ^"),
     # arguments
     ("f(1", "this bracket is never closed", " ^"),
     ("f (1, g(2)", "this bracket is never closed", "  ^"),
-    ("f(1 2)", "expected a comma or a closing bracket, found `2`", "    ^"),
-    ("f(x=y=3)", "expected a comma or a closing bracket, found `=`", "     ^"),
-    ("f(20%%)", "expected a comma or a closing bracket, found `%`", "     ^"),
-    ("f(", "expected a value, found the end of the text", "  ^"),
-    ("f(1,", "expected a value, found the end of the text", "    ^"),
-    ("f(x=", "expected a value, found the end of the text", "    ^"),
-    ("f(,1)", "expected a value, found `,`", "  ^"),
-    ("f(1,)", "expected a value, found `)`", "    ^"),
-    ("f(x=)", "expected a value, found `)`", "    ^"),
-    ("f(:5)", "expected a value, found `:`", "  ^"),
-    ("f(=5)", "expected a value, found `=`", "  ^"),
-    ("f(_a)", "expected a number, found `_a`", "  ^^"),
-    ("f(1..2)", "expected a number, found `1..2`", "  ^^^^"),
+    ("f(1 2)", "expected a comma or a closing bracket, got `2`", "    ^"),
+    ("f(x=y=3)", "expected a comma or a closing bracket, got `=`", "     ^"),
+    ("f(20%%)", "expected a comma or a closing bracket, got `%`", "     ^"),
+    ("f(", "expected a value, got the end of the text", "  ^"),
+    ("f(1,", "expected a value, got the end of the text", "    ^"),
+    ("f(x=", "expected a value, got the end of the text", "    ^"),
+    ("f(,1)", "expected a value, got `,`", "  ^"),
+    ("f(1,)", "expected a value, got `)`", "    ^"),
+    ("f(x=)", "expected a value, got `)`", "    ^"),
+    ("f(:5)", "expected a value, got `:`", "  ^"),
+    ("f(=5)", "expected a value, got `=`", "  ^"),
+    ("f(_a)", "expected a number, got `_a`", "  ^^"),
+    ("f(1..2)", "expected a number, got `1..2`", "  ^^^^"),
     # the whole text
     ("", "a schedule has at least one segment, such as 0.005 or 0.005:100", "^"),
     ("  ", "a schedule has at least one segment, such as 0.005 or 0.005:100", "^^"),
@@ -237,11 +237,11 @@ def test_error_text_without_a_form(text: str, message: str, carets: str) -> None
 
 def test_error_shapes_nested_too_deep() -> None:
     text = "f(" * (MAX_DEPTH + 1) + "1"
-    assert refusal(text) == full_text(text, "shapes stand inside each other at most 16 deep", " " * 32 + "^")
+    assert refusal(text) == full_text(text, "shapes can be nested at most 16 deep", " " * 32 + "^")
 
 
 def test_error_depth_is_refused_before_the_stack_ends() -> None:
-    assert refusal("f(" * 100_000).startswith("shapes stand inside each other at most 16 deep\n")
+    assert refusal("f(" * 100_000).startswith("shapes can be nested at most 16 deep\n")
 
 
 def test_error_text_too_long() -> None:

@@ -345,7 +345,7 @@ def test_error_an_entry_of_a_form_that_ends_the_next_update(name: str, options: 
             if value is None and name == "SGD":
                 continue
             changed = {**saved, "state": {**saved["state"], 0: {**entries, entry: value}}}
-            with pytest.raises(ValueError, match=rf"parameter 0: expected a .* for {entry}, found "):
+            with pytest.raises(ValueError, match=rf"parameter 0: expected a .* for {entry}, got "):
                 step_hook.load_state(updated(name, options, (3, 2), (2, 2)), changed)
 
 

@@ -1,7 +1,7 @@
 """The images the practice model knows: one coloured shape on a plain background, drawn from numbers.
 
 Everything is a pure function of its arguments and the given generator. Shapes are signed distances (negative
-inside), so their edges are smooth. Knows nothing of captions or networks.
+inside), so their edges are smooth.
 """
 
 from __future__ import annotations

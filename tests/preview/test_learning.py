@@ -10,7 +10,7 @@ import pytest
 
 from lib_lrsched.preview import not_measured
 from lib_lrsched.preview._learning import NO_NOTE, WINDOW, Learning, learning, percent, window_noise, windows
-from lib_lrsched.preview.run_view import Asked, learning_of, run_answer
+from lib_lrsched.preview.run_view import PointsRequest, learning_of, run_answer
 from lib_lrsched.storage.history import Compared, History, HistoryRow
 from lib_lrsched.storage.run_state import RunState
 
@@ -175,8 +175,8 @@ def test_the_answer_of_a_run_has_it_and_a_file_that_was_read_gives_the_same(tmp_
     history = recorded(tmp_path / "history.jsonl", one)
     history.close()
     state = RunState("a", "embedding", "a", "finished", 300, 300, 0.0, 0.0, "1")
-    answers = [run_answer(state, known, Asked(since))["learning"] for known in (history, History.open(tmp_path / "history.jsonl"))
-               for since in (0, 299)]
+    again = History.open(tmp_path / "history.jsonl")
+    answers = [run_answer(state, known, PointsRequest(since))["learning"] for known in (history, again) for since in (0, 299)]
     assert all(answer == learning(one, last_step=299, is_over=True)._asdict() for answer in answers)
 
 
@@ -189,7 +189,7 @@ def test_the_answer_of_a_run_has_it_and_a_file_that_was_read_gives_the_same(tmp_
         ("progress was not measured: it is switched off", "it is switched off"),
         ("progress is not measured: this run began without it", "this run began without it"),  # of earlier versions
         (not_measured.without_start("it is gone"), "it is gone"),
-        (not_measured.any_more("the model failed"), "the model failed"),
+        (not_measured.no_longer("the model failed"), "the model failed"),
         (not_measured.afterwards("it is off"), "it is off"),
     ],
 )

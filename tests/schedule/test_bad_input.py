@@ -68,7 +68,7 @@ TEXTS = [
     (
         "abc",
         lines(
-            "expected a rate or a shape, found `abc`; a shape has brackets, as in `cosine(1e-3, 1e-5)`",
+            "expected a rate or a shape, got `abc`; a shape has brackets, as in `cosine(1e-3, 1e-5)`",
             "    abc",
             "    ^^^",
         ),

@@ -191,10 +191,10 @@ def test_a_replay_of_what_else_is_watched_gives_the_live_state(tmp_path):
 def test_a_state_of_an_earlier_version_has_no_last_look():
     watch = Watch(0.5, 0.25, 3, Plateau(0.1, 0.5, 1, 0, 2), 17)
     parts = tuple(tuple(one) if isinstance(one, tuple) else one for one in watch)
-    assert plateau.from_parts(parts) == watch
-    assert plateau.from_parts(parts[:4]) == watch._replace(looked=-1)
+    assert plateau.load_state_dict(parts) == watch
+    assert plateau.load_state_dict(parts[:4]) == watch._replace(looked=-1)
     with pytest.raises(ValueError, match="the last look"):
-        plateau.from_parts(parts[:3])
+        plateau.load_state_dict(parts[:3])
 
 
 def test_outside_a_plateau_there_is_no_feedback_segment():

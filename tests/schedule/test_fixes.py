@@ -180,7 +180,7 @@ NAMES = [
     ("CosineAnnealingLR(1, eta_min=0)", "no shape `CosineAnnealingLR`; did you mean `cosine`?", "cosine(1, to=0)"),
     ("ReduceLROnPlateau(1)", "no shape `ReduceLROnPlateau`; did you mean `plateau`?", "plateau(1)"),
     ("constant_with_warmup(1, 50)", "no shape `constant_with_warmup`; did you mean `warmup(v):N, v`?", None),
-    ("constant_with_warmup", "expected a rate or a shape, found `constant_with_warmup`; did you mean `warmup(v):N, v`?", None),
+    ("constant_with_warmup", "expected a rate or a shape, got `constant_with_warmup`; did you mean `warmup(v):N, v`?", None),
     ("cosine(1, eta_min=0.1)",
      "cosine has no `eta_min`; did you mean `to`, the second value?; it has `from`, `to`", "cosine(1, to=0.1)"),
     ("cosine(lr=1, eta_min=0)",
@@ -217,15 +217,15 @@ def test_error_units_of_other_programs_get_the_time_that_they_are_here(text: str
     with pytest.raises(ScheduleError) as caught:
         plan(text, total_steps=STEPS, steps_per_epoch=20, images_per_step=1)
     error = caught.value
-    assert error.message == f"expected a time such as 100, 20% or 3ep, found `{where}`; did you mean `{meant}`?"
+    assert error.message == f"expected a time such as 100, 20% or 3ep, got `{where}`; did you mean `{meant}`?"
     assert (place(error), error.fix) == (where, fix)
 
 
 @pytest.mark.parametrize(("text", "message", "fix"), [
-    ("lr=0.005", "a rate stands without a name, as in `0.005`", "0.005"),
-    ("Learning_Rate = cosine(1, 0):50, 1", "a rate stands without a name, as in `cosine`", "cosine(1, 0):50, 1"),
+    ("lr=0.005", "write the rate without a name, as in `0.005`", "0.005"),
+    ("Learning_Rate = cosine(1, 0):50, 1", "write the rate without a name, as in `cosine`", "cosine(1, 0):50, 1"),
     ("cosine(1, 0", "this bracket is never closed", "cosine(1, 0)"),
-    ("1:5 2", "expected a comma or the end of the text, found `2`", "1:5, 2"),
+    ("1:5 2", "expected a comma or the end of the text, got `2`", "1:5, 2"),
     ("cosine(T_MAX=50, 1, 0)", f"cosine has no `T_MAX`: {ITS_END}", "cosine(1, 0):50"),
 ])
 def test_error_what_other_programs_write_and_what_is_missing(text: str, message: str, fix: str) -> None:

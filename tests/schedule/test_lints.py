@@ -20,7 +20,7 @@ def _last(rate: str) -> str:
 
 
 def _length(number: int) -> str:
-    return f"a length? Behind the comma {number} is a rate; how long a segment is stands after its brackets"
+    return f"a length? After the comma, {number} is a rate; how long a segment is stands after its brackets"
 
 
 def marked(text: str, carets: str) -> str:

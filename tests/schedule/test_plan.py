@@ -497,7 +497,7 @@ REFUSED = [
     ("repeat()", f"repeat takes a count and at least one segment, {_REPEAT}", "^^^^^^^^"),
     ("repeat(n=2, 1:5)", f"repeat takes a count and at least one segment, {_REPEAT}", "^^^^^^^^^^^^^^^^"),
     ("repeat(2, times=3)", f"repeat has no `times`; it takes a count and segments, {_REPEAT}", "          ^^^^^^^"),
-    ("repeat(2, word)", "expected a segment such as 1e-3:50, found `word`", "          ^^^^"),
+    ("repeat(2, word)", "expected a segment such as 1e-3:50, got `word`", "          ^^^^"),
     ("repeat(word, 1:5)", f"repeat starts with a count, {_REPEAT}", "       ^^^^"),
     ("repeat(1:5, 1:5)", f"repeat starts with a count, {_REPEAT}", "       ^^^"),
     ("repeat(2ep, 1:5)", f"repeat starts with a count, {_REPEAT}", "       ^^^"),

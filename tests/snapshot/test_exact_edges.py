@@ -221,17 +221,17 @@ def test_another_schedule_starts_with_its_whole_rate(ground, kind, monkeypatch):
     ],
 )
 def test_error_a_generators_state_from_outside_is_looked_at(part, value):
-    parts = {**generators.to_parts(generators.take()), part: value}
+    parts = {**generators.state_dict(generators.take()), part: value}
     with pytest.raises((ValueError, TypeError)):
-        generators.from_parts(parts)
+        generators.load_state_dict(parts)
 
 
 def test_the_generators_go_on_where_they_stood():
     import random
 
-    parts = generators.to_parts(generators.take())
+    parts = generators.state_dict(generators.take())
     expected = (random.random(), random.gauss(0, 1), torch.rand(3).tolist())
-    generators.put(generators.from_parts(parts))
+    generators.put(generators.load_state_dict(parts))
     assert (random.random(), random.gauss(0, 1), torch.rand(3).tolist()) == expected
 
 

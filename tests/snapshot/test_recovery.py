@@ -149,7 +149,7 @@ def test_where_nothing_is_whole_that_is_said_and_the_files_stay(ground):
     with pytest.raises(UnknownRunError):
         ground.runtime.store.load(path.parent.name)
     (message,) = ground.runtime.store.messages
-    what = "is missing, and no intact snapshot exists to recover it; left is bundles and history.jsonl"
+    what = "is missing, and no intact snapshot exists to recover it; what remains: bundles and history.jsonl"
     assert message == f"{path}: {what}"
     assert (path.parent / "history.jsonl").exists()
 

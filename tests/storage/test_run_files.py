@@ -481,22 +481,22 @@ def _learned(change: Any) -> Any:
 
 
 @pytest.mark.parametrize(("change", "words"), [
-    (_learned(lambda one: one.update(step=torch.tensor(-1.0))), "expected a step, a whole number from 0, found -1"),
-    (_learned(lambda one: one.update(step=torch.tensor(float("nan")))), "expected a step, a whole number from 0, found nan"),
-    (_learned(lambda one: one.update(step=2.5)), "expected a step, a whole number from 0, found 2.5"),
+    (_learned(lambda one: one.update(step=torch.tensor(-1.0))), "expected a step, a whole number from 0, got -1"),
+    (_learned(lambda one: one.update(step=torch.tensor(float("nan")))), "expected a step, a whole number from 0, got nan"),
+    (_learned(lambda one: one.update(step=2.5)), "expected a step, a whole number from 0, got 2.5"),
     (_learned(lambda one: one.pop("exp_avg_sq")), "the state of parameter 0 has no exp_avg_sq, which AdamW needs"),
     (_learned(lambda one: one.pop("step")), "the state of parameter 0 has no step, which AdamW needs"),
-    (_learned(lambda one: one["exp_avg"].fill_(float("nan"))), "expected finite numbers for exp_avg, found nan"),
-    (_learned(lambda one: one["exp_avg"].fill_(float("inf"))), "expected finite numbers for exp_avg, found inf"),
-    (_learned(lambda one: one["exp_avg_sq"].fill_(-1.0)), "expected numbers from 0 for exp_avg_sq, found -1"),
-    (_learned(lambda one: one["exp_avg_sq"].fill_(float("nan"))), "expected numbers from 0 for exp_avg_sq, found nan"),
-    (_learned(lambda one: one.update(exp_avg=torch.zeros(3))), "for exp_avg, found one of torch.float32 and shape (3,)"),
-    (_learned(lambda one: one.update(exp_avg="x")), "for exp_avg, found 'x'"),
-    (_learned(lambda one: one.update(step=None)), "expected a number or a tensor of one float for step, found None"),
+    (_learned(lambda one: one["exp_avg"].fill_(float("nan"))), "expected finite numbers for exp_avg, got nan"),
+    (_learned(lambda one: one["exp_avg"].fill_(float("inf"))), "expected finite numbers for exp_avg, got inf"),
+    (_learned(lambda one: one["exp_avg_sq"].fill_(-1.0)), "expected numbers from 0 for exp_avg_sq, got -1"),
+    (_learned(lambda one: one["exp_avg_sq"].fill_(float("nan"))), "expected numbers from 0 for exp_avg_sq, got nan"),
+    (_learned(lambda one: one.update(exp_avg=torch.zeros(3))), "for exp_avg, got one of torch.float32 and shape (3,)"),
+    (_learned(lambda one: one.update(exp_avg="x")), "for exp_avg, got 'x'"),
+    (_learned(lambda one: one.update(step=None)), "expected a number or a tensor of one float for step, got None"),
     (lambda parts: parts["optimizer"].update(state=[]), "expected the state of 1 parameters"),
     (lambda parts: parts["optimizer"]["state"].update({7: {}}), "expected the state of 1 parameters"),
-    (lambda parts: parts["scaler"].update(scale=-1.0), "GradScaler: expected a number from 0 for scale, found -1.0"),
-    (lambda parts: parts["scaler"].update(scale="x"), "GradScaler: expected a number from 0 for scale, found 'x'"),
+    (lambda parts: parts["scaler"].update(scale=-1.0), "GradScaler: expected a number from 0 for scale, got -1.0"),
+    (lambda parts: parts["scaler"].update(scale="x"), "GradScaler: expected a number from 0 for scale, got 'x'"),
 ])  # fmt: skip
 def test_error_an_optimizer_s_state_from_outside_that_would_end_each_training(ground, tmp_path, change, words):
     ground.install()
@@ -540,7 +540,7 @@ def test_error_a_leg_that_no_run_can_have_made(ground, tmp_path, field):
         return {**members, "run.json": json.dumps(state).encode()}
 
     assert refused_import(ground, changed(file, absurd)) == (
-        f"run.json: legs[0].{field}: expected at most 9007199254740991, found {2**62}"
+        f"run.json: legs[0].{field}: expected at most 9007199254740991, got {2**62}"
     )
 
 
@@ -553,7 +553,7 @@ def test_error_a_saved_state_at_a_step_that_no_run_can_have_reached(ground, tmp_
     folder.add(dataclasses.replace(found, facts=dataclasses.replace(found.facts, **{field: 10**18})))
     file = exported(ground.runtime, run.id)
     elsewhere(ground, tmp_path)
-    assert refused_import(ground, file) == f"bundle.safetensors: facts.{field}: expected at most 9007199254740991, found {10**18}"
+    assert refused_import(ground, file) == f"bundle.safetensors: facts.{field}: expected at most 9007199254740991, got {10**18}"
 
 
 @pytest.mark.parametrize("field", ["step", "total_steps"])
@@ -563,15 +563,15 @@ def test_error_a_run_of_more_steps_than_can_be_counted(ground, tmp_path, field):
     file = exported(ground.runtime, ground.run().id)
     elsewhere(ground, tmp_path)
     said = refused_import(ground, changed(file, _state(**{field: 2**62})))
-    assert said == f"run.json: {field}: expected at most 9007199254740991, found {2**62}"
+    assert said == f"run.json: {field}: expected at most 9007199254740991, got {2**62}"
 
 
 RECORD = b"[1, 0.1, 0.1, 0.1, 0.1, 1.0]\n"
 
 
 @pytest.mark.parametrize(("added", "words"), [
-    (RECORD * 20_000, "history.jsonl: expected at most 10080 lines for 4 steps, found more"),
-    (RECORD[:-1] * 50_000, "history.jsonl: line 8: expected at most 1048576 bytes, found more"),
+    (RECORD * 20_000, "history.jsonl: expected at most 10080 lines for 4 steps, got more"),
+    (RECORD[:-1] * 50_000, "history.jsonl: line 8: expected at most 1048576 bytes, got more"),
 ])  # fmt: skip
 def test_error_a_history_that_no_run_of_so_many_steps_has(ground, tmp_path, added, words):
     ground.install()

@@ -121,7 +121,7 @@ def test_where_the_disk_is_full_the_result_can_be_read_says_so_and_is_written_la
         patch.setattr(trial_store, "write_whole", full)
         store.trials.save(record(), {0: b"image"})
     (found,) = store.trials.all()
-    assert found.messages[-1].startswith("the result is not on the disk, and is gone when the WebUI ends: No space left on device")
+    assert found.messages[-1].startswith("the result could not be saved and is lost when the WebUI exits: No space left on device")
     assert (store.trials.get(found.id), store.trials.image(found.id, 0)) == (found, b"image")
     assert again(store).trials.all() == []
     assert list((store.root / "trials").iterdir()) == [], "not half of it"

@@ -19,11 +19,11 @@ from lib_lrsched.training.callbacks._band_rules import (  # torch is optional, s
     Bands,
     Sample,
     band_of,
-    from_parts,
     is_high,
     judge,
     learned,
-    to_parts,
+    load_state_dict,
+    state_dict,
 )
 
 USUAL = (0.05, 0.04, 0.06, 0.09)
@@ -135,7 +135,7 @@ def test_any_state_survives_json(updates: list[tuple[int, float, float]]):
         samples = [Sample(band, loss)]
         state, _ = judge(state, (loss, before) if is_high(state, samples) else None, 10.0)
         state = learned(state, samples)
-    assert from_parts(json.loads(json.dumps(to_parts(state)))) == state
+    assert load_state_dict(json.loads(json.dumps(state_dict(state)))) == state
 
 
 @pytest.mark.parametrize("parts", [
@@ -145,7 +145,7 @@ def test_any_state_survives_json(updates: list[tuple[int, float, float]]):
 ])  # fmt: skip
 def test_error_parts_that_are_no_state(parts: object):
     with pytest.raises(ValueError, match="expected"):
-        from_parts(parts)
+        load_state_dict(parts)
 
 
 @pytest.mark.parametrize("first", [0.85, 1.3])

@@ -80,8 +80,8 @@ def test_the_guard_works_in_memory_where_the_state_folder_may_not_be_looked_into
     (ground.state_dir / "runs").mkdir(parents=True)
     with locked(ground.state_dir / where):
         assert_rescued(ground, kind, monkeypatch, spoken)
-    about = [line for line in spoken if "cannot be kept" in line or "cannot be saved" in line or "cannot be written" in line]
-    expected = f"the run cannot be kept in {ground.state_dir}: Permission denied. Training continues, with the guard in "
+    about = [line for line in spoken if "cannot be saved" in line or "cannot be written" in line]
+    expected = f"the run cannot be saved in {ground.state_dir}: Permission denied. Training continues, with the guard in "
     assert about == [f"{expected}memory only; to make it resumable, {RIGHT}"]
 
 
@@ -90,7 +90,7 @@ def test_the_guard_works_in_memory_where_a_file_stands_for_the_state_folder(grou
     ground.install(autosave_every=4)
     ground.state_dir.write_text("no folder")
     assert_rescued(ground, kind, monkeypatch, spoken)
-    (about,) = [line for line in spoken if "cannot be kept" in line]
+    (about,) = [line for line in spoken if "cannot be saved" in line]
     assert about.endswith("to make it resumable, move the file that is where a folder is expected")
 
 

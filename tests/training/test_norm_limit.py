@@ -124,7 +124,7 @@ def test_for_a_hypernetwork_it_is_off_and_that_is_said(ground):
     ground.install(max_norm=1.0)
     ground.create("hypernetwork", NAME, overwrite=True)
     assert same_bits(weights(ground.train("hypernetwork", TEXT, UPDATES)), expected)
-    assert "the limit of the norm is for embeddings, a hypernetwork has no vectors: it is off" in events(ground)
+    assert "the norm limit is off: a hypernetwork has no vectors" in events(ground)
     assert "max_norm" not in next(run for run in ground.runs() if run.name == NAME).settings
 
 
@@ -297,8 +297,8 @@ def test_the_command_line_takes_it_and_says_it(tmp_path, capsys, kind):
     finally:
         hooks.uninstall()
     messages = json.loads(capsys.readouterr().out)["messages"]
-    said = {"embedding": "the norm of each vector is held at most 1.5 times that of the start: ",
-            "hypernetwork": "the limit of the norm is for embeddings, a hypernetwork has no vectors: it is off"}
+    said = {"embedding": "each vector's norm is limited to 1.5 times its norm at the start: ",
+            "hypernetwork": "the norm limit is off: a hypernetwork has no vectors"}
     assert any(message.startswith(said[kind]) for message in messages)
 
 

@@ -280,7 +280,7 @@ def test_without_memory_for_it_progress_is_off_and_the_run_exact(ground, kind, m
     run = next(run for run in ground.runs() if run.name == NAME)
     assert same_bits(weights(trained), expected)
     said = [line["message"] for line in ground.lines(run) if isinstance(line, dict) and "progress" in line["message"]]
-    assert said == ["progress is not measured any more: the GPU has no memory left for it. Training continues"]
+    assert said == ["progress is no longer measured: the GPU has no memory left for it. Training continues"]
     assert run.state == "finished"
     assert in_words(ground, run.id) == "not measured: the GPU has no memory left for it"
 

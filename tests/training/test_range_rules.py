@@ -68,14 +68,15 @@ def test_a_loss_that_is_not_finite_is_harm_too(ruin):
 @pytest.mark.parametrize(
     ("pairs", "why"),
     [
-        ([], "0 measured updates cannot tell: 24 are the fewest, 300 are usual"),
-        (climb(1, usual), "1 measured update cannot tell: 24 are the fewest, 300 are usual"),
-        (climb(FEWEST - 1, usual), "23 measured updates cannot tell"),
+        ([], "0 measured updates are too few: at least 24 are needed, 300 are usual"),
+        (climb(1, usual), "1 measured update is too few: at least 24 are needed, 300 are usual"),
+        (climb(FEWEST - 1, usual), "23 measured updates are too few"),
         (climb(300, lambda _: 0.0), "nothing was learned at any rate"),
         (climb(300, lambda _: 1e-5, noise=0.0), "nothing was learned at any rate"),
         (climb(300, lambda decade: -3.0 if decade > -2 else 0.0), "nothing was learned at any rate before it does harm"),
-        (climb(300, usual, high=0.03), "progress has not turned by 0.03, the highest rate that was reached: take a higher `high`"),
-        (climb(300, lambda d: 0.4 if d < -1 else -3.0, low=0.01), "it gains most at the lowest rate already, 0.01: take a lower"),
+        (climb(300, usual, high=0.03), "progress was still rising at 0.03, the highest rate reached: use a higher `to`"),
+        (climb(300, lambda d: 0.4 if d < -1 else -3.0, low=0.01),
+         "it gains most at the lowest rate already, 0.01: use a lower `from`"),
     ],
 )
 def test_where_it_cannot_tell_nothing_is_suggested_and_it_says_why(pairs, why):

@@ -24,7 +24,16 @@ from lib_lrsched.host.input_checks import InputError  # noqa: E402
 from lib_lrsched.practice import sd_hijack, service, shared  # noqa: E402
 from lib_lrsched.practice.hypernetwork_layers import Hypernetwork  # noqa: E402
 from lib_lrsched.storage.resume import Resumption  # noqa: E402
-from lib_lrsched.training.callbacks._guard_rules import LEAST, RECENT, Limits, State, from_parts, is_doubtful, judge, to_parts  # noqa: E402
+from lib_lrsched.training.callbacks._guard_rules import (  # noqa: E402
+    LEAST,
+    RECENT,
+    Limits,
+    State,
+    is_doubtful,
+    judge,
+    load_state_dict,
+    state_dict,
+)
 from lib_lrsched.training.callbacks.guard import NOT_THE_RATE  # noqa: E402
 from lib_lrsched.training.request import Request  # noqa: E402
 from lib_lrsched.training.run_plan import RunPlan  # noqa: E402
@@ -77,7 +86,7 @@ def test_a_factor_of_0_leaves_large_losses_alone():
 
 def test_the_state_survives_a_file():
     state = State((0.5, 0.25), 3, 1)
-    assert from_parts(to_parts(state)) == state
+    assert load_state_dict(state_dict(state)) == state
 
 
 @pytest.mark.parametrize(
@@ -88,7 +97,7 @@ def test_the_state_survives_a_file():
 )  # fmt: skip
 def test_error_no_state_of_a_guard(parts):
     with pytest.raises(ValueError, match="expected"):
-        from_parts(parts)
+        load_state_dict(parts)
 
 
 SEEDS, UPDATES = 2000, 300

@@ -89,7 +89,7 @@ def test_where_it_fails_progress_is_off_once_and_the_guard_goes_on(ground, kind,
     ground.train(kind, "0.001", UPDATES)
     assert len(rescues(ground)) == 1
     (said,) = [text for text in events(ground) if "progress" in text]
-    assert said == ("progress is not measured any more: the model failed at a second pass; the traceback is on the console. "
+    assert said == ("progress is no longer measured: the extra forward pass failed; the traceback is on the console. "
                     "Training continues")
     assert ground.run().state == "finished"
 

@@ -55,8 +55,8 @@ def test_a_text_that_holds_its_rate_gets_a_word_of_advice():
         ([course(0.0), course(0.0)], "nothing learned more than the noise explains in 48 updates (the best: 0 %"),
         ([course(-0.1), course(-0.2)], "nothing learned more than the noise explains"),
         ([course(0.01, wave=0.5), course(0.0)], "nothing learned more than the noise explains"),
-        ([course(0.3, updates=1), course(0.1, updates=1)], "1 update cannot tell: 8 are the fewest, 48 are usual"),
-        ([course(0.3, updates=7), course(0.1, updates=7)], "7 updates cannot tell"),
+        ([course(0.3, updates=1), course(0.1, updates=1)], "1 update is too few: at least 8 are needed, 48 are usual"),
+        ([course(0.3, updates=7), course(0.1, updates=7)], "7 updates are too few"),
         ([Course((9.0,), 6), Course((9.0,), 2)], "every rate diverged, down to 0.01"),
     ],
 )

@@ -35,10 +35,10 @@ def test_a_rate_that_something_else_changes_is_told_once_and_recorded(ground, ki
     finally:
         hook.remove()
     assert [record.actual for record in ground.records()] == [0.005] * 3 + [0.0025] * 5
-    told = [message for _, message in ground.events() if "the optimizer's rate was" in message]
+    told = [message for _, message in ground.events() if "used rate" in message]
     (only,) = told
-    assert only == ("update 3: the optimizer's rate was 0.0025, where the schedule has 0.005. Something else changes it, such as "
-                    "another extension; the history has both")
+    assert only == ("update 3 used rate 0.0025, but the schedule has 0.005. Something else, such as another extension, changed it; "
+                    "the history has both")
 
 
 def test_a_rate_that_the_guard_lowers_is_the_planned_one_times_its_factor_and_nothing_is_told(ground, monkeypatch):
@@ -46,4 +46,4 @@ def test_a_rate_that_the_guard_lowers_is_the_planned_one_times_its_factor_and_no
     ground.install()
     ground.train("embedding", "warmup(0.005):4, plateau(0.005, patience=0, every=1)", 12)
     assert {record.actual / record.planned for record in ground.records()} == {1.0, 0.5}
-    assert not [message for _, message in ground.events() if "the optimizer's rate was" in message]
+    assert not [message for _, message in ground.events() if "used rate" in message]

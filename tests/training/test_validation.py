@@ -403,7 +403,7 @@ def test_a_damaged_set_is_said_and_made_anew(ground):
     before = kept_set(ground)
     path.write_bytes(path.read_bytes()[:-3])
     ground.train("embedding", "0.02", 4)
-    assert any(text.startswith("the set of validation is made anew: ") for text in events(ground))
+    assert any(text.startswith("the validation set is rebuilt: ") for text in events(ground))
     assert [*looks(ground)] == [2, 4]
     assert torch.equal(kept_set(ground).baseline, before.baseline)
 

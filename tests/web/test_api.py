@@ -26,7 +26,7 @@ from lib_lrsched.storage._presets import BUILTIN
 from lib_lrsched.storage.history import MAX_STEP, History, HistoryRow
 from lib_lrsched.storage.resume import Resumption
 from lib_lrsched.storage.store import Known, Leg, RunState, Store, UnknownRunError
-from lib_lrsched.training.options import InForce, Options, with_chosen
+from lib_lrsched.training.options import ActiveOptions, Options, with_chosen
 from lib_lrsched.web.endpoints import add_routes
 from lib_lrsched.web.runtime import QUICKLY_S
 
@@ -93,9 +93,9 @@ class FakeRuntime:
     def kept(self, kind: str, name: str) -> None:
         return None
 
-    def options(self, kind: str, name: str) -> InForce:
+    def options(self, kind: str, name: str) -> ActiveOptions:
         given = self.given.get((kind, name), {})
-        return InForce(with_chosen(Options(), given), Options(), given, None)
+        return ActiveOptions(with_chosen(Options(), given), Options(), given, None)
 
     def choose_options(self, kind: str, name: str, given: dict[str, Any]) -> None:
         with_chosen(Options(), given)

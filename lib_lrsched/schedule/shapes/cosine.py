@@ -52,7 +52,7 @@ def restarts_curve(peak: float, floor: float, cycles: tuple[int | Fraction, int]
     """Cosine warm restarts (Loshchilov and Hutter 2017), cycles counted with whole numbers.
 
     ``cycles`` is (t_0, t_mult). Each cycle opens with ``warm`` steps of linear warm-up. Where t_0 is a fraction, a cycle
-    starts between two steps, and its first step lies a part of a step behind its peak.
+    starts between two steps, and its first step lies a part of a step after its peak.
     """
     t_0, t_mult = cycles
     place = _growing_cycles(t_0, t_mult) if t_mult > 1 else _even_cycles(t_0)

@@ -138,13 +138,13 @@ def _times(pairs: Sequence[tuple[float, float]]) -> float:
     return sum(loss for loss, _ in pairs) / start if start > 0 else 0.0
 
 
-def to_parts(state: Bands) -> dict[str, Any]:
+def state_dict(state: Bands) -> dict[str, Any]:
     """As plain values."""
     return {"losses": [list(band) for band in state.losses], "compared": [list(pair) for pair in state.compared],
             "is_armed": state.is_armed}
 
 
-def from_parts(parts: Any) -> Bands:
+def load_state_dict(parts: Any) -> Bands:
     """The state in the parts.
 
     Raises:

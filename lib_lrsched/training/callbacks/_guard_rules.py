@@ -166,12 +166,12 @@ def _risen(losses: tuple[float, ...], count: int, factor: float) -> tuple[float,
     return (now, then) if now > factor * then > 0.0 else None
 
 
-def to_parts(state: State) -> dict[str, Any]:
+def state_dict(state: State) -> dict[str, Any]:
     """As plain values."""
     return {"losses": list(state.losses), "skipped": state.skipped, "rescues": state.rescues}
 
 
-def from_parts(parts: Mapping[str, Any]) -> State:
+def load_state_dict(parts: Mapping[str, Any]) -> State:
     """The state in the parts.
 
     Raises:

@@ -94,14 +94,14 @@ class Guard(Callback):
         self._bands = self._bands_of(parts["guard"] or {})
 
     def state_dict(self) -> dict[str, Any]:
-        return {"guard": {**_guard_rules.to_parts(self._state), "bands": _band_rules.to_parts(self._bands)}}
+        return {"guard": {**_guard_rules.state_dict(self._state), "bands": _band_rules.state_dict(self._bands)}}
 
     def load_state_dict(self, parts: Mapping[str, Any]) -> None:
-        """Goes on judging where the run broke off, unless another schedule begins."""
+        """Continues to judge where the run broke off, unless another schedule begins."""
         if parts["guard"] is None or not self._session.run.planned.continues:
             return
         try:
-            state, bands = _guard_rules.from_parts(parts["guard"]), self._bands_of(parts["guard"])
+            state, bands = _guard_rules.load_state_dict(parts["guard"]), self._bands_of(parts["guard"])
         except ValueError as error:
             self._session.not_exact(f"the guard starts over: {error}")
         else:
@@ -109,7 +109,7 @@ class Guard(Callback):
 
     def _bands_of(self, part: Mapping[str, Any]) -> _band_rules.Bands:
         """A snapshot of an earlier version has none."""
-        return self._first_bands if part.get("bands") is None else _band_rules.from_parts(part["bands"])
+        return self._first_bands if part.get("bands") is None else _band_rules.load_state_dict(part["bands"])
 
     def _let_diverge(self, step: int, reason: str) -> None:
         """What a range test is made for: it is left to run its course, and nothing it does from here on counts as good."""

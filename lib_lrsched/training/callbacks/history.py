@@ -85,5 +85,5 @@ class RecordHistory(Callback):
         if update.rate == expected or self._is_rate_told or not isfinite(expected) or isclose(update.rate, expected, rel_tol=1e-6):
             return
         self._is_rate_told = True
-        self._session.reporter.tell(f"update {update.step}: the optimizer's rate was {update.rate:g}, where the schedule has "
-                                    f"{expected:g}. Something else changes it, such as another extension; the history has both")
+        self._session.reporter.tell(f"update {update.step} used rate {update.rate:g}, but the schedule has {expected:g}. Something "
+                                    "else, such as another extension, changed it; the history has both")

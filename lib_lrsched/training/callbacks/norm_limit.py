@@ -38,7 +38,7 @@ class NormLimit(Callback):
     def on_start(self, session: Training) -> None:
         vectors = session.trainee.vectors()
         if vectors is None:
-            session.reporter.tell("the limit of the norm is for embeddings, a hypernetwork has no vectors: it is off")
+            session.reporter.tell("the norm limit is off: a hypernetwork has no vectors")
             return
         if self._references is None or len(self._references) != len(vectors):
             self._references = self._found(session, vectors.detach())
@@ -47,7 +47,7 @@ class NormLimit(Callback):
         session.run.learned("max_norm", self._times)
         low, high = f"{min(limits):.4g}", f"{max(limits):.4g}"
         at_most = low if low == high else f"{low} to {high}"
-        session.reporter.tell(f"the norm of each vector is held at most {self._times:g} times that of the start: {at_most}")
+        session.reporter.tell(f"each vector's norm is limited to {self._times:g} times its norm at the start: {at_most}")
 
     def after_step(self) -> None:
         vectors = None if self._limits is None else self._session.trainee.vectors()
@@ -64,7 +64,7 @@ class NormLimit(Callback):
             return
         found = part.get("references") if isinstance(part, dict) else None
         if not isinstance(found, list) or not all(isinstance(one, float) and isfinite(one) and one > 0 for one in found):
-            raise ValueError("the limit of the norm: its references are damaged and are worked out again")
+            raise ValueError("norm limit: the saved reference norms are damaged and are recomputed")
         self._references = found
 
     def _found(self, session: Training, vectors: Tensor) -> list[float]:

@@ -27,7 +27,7 @@ from lib_lrsched.optimizer import step_hook
 from lib_lrsched.optimizer.codec import cloned, copied, is_finite
 from lib_lrsched.schedule.plan import PLANNER_VERSION
 from lib_lrsched.snapshot import data_set, generators
-from lib_lrsched.snapshot.data_order import Batches, Hooks, Place, place_from_parts, place_to_parts
+from lib_lrsched.snapshot.data_order import Batches, Hooks, Place, load_place_state_dict, place_state_dict
 from lib_lrsched.snapshot.good_states import GoodStates
 from lib_lrsched.snapshot.snapshot import Facts, Folder, Snapshot, optional_parts, peek
 from lib_lrsched.snapshot.writer import Writer
@@ -150,7 +150,7 @@ class Snapshots(Callback):
         rest = None
         if self.snapshot is not None and self._is_same_data and self.snapshot.parts["order"] is not None:
             try:
-                rest = place_from_parts(self.snapshot.parts["order"], data, len(inner))
+                rest = load_place_state_dict(self.snapshot.parts["order"], data, len(inner))
             except ValueError as error:
                 self.not_exact(f"the order of the images starts over: {error}")
         hooks = Hooks(self._put_draws, self._undo_disturbance, generators.draw_base_seed)
@@ -176,7 +176,7 @@ class Snapshots(Callback):
         self._data_digest = data_set.digest(described)
 
     def not_exact(self, message: str) -> None:
-        """What was saved is taken up, and the run is not what it would have been: why."""
+        """The run resumes from what was saved, and is not what it would have been: why."""
         self.is_exact = False
         self.messages.append(message)
 
@@ -402,11 +402,11 @@ class Snapshots(Callback):
         if self.snapshot is None:
             return
         try:
-            draws = generators.from_parts(self.snapshot.parts["random"])
+            draws = generators.load_state_dict(self.snapshot.parts["random"])
             generators.put(draws)
             there = torch.cuda.device_count() if torch.cuda.is_available() else 0
             if len(draws.cuda) > there:
-                self.not_exact(f"random states of {len(draws.cuda)} CUDA devices were saved, {there} are present")
+                self.not_exact(f"the snapshot has random states for {len(draws.cuda)} CUDA devices; {there} are present")
         except (ValueError, TypeError, KeyError, RuntimeError, OverflowError) as error:
             self.not_exact(f"the random numbers differ: {error}")
 
@@ -422,8 +422,8 @@ def _as_written(parts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **parts,
         "scaler": step_hook.plain_scaler(parts["scaler"]),
-        "random": generators.to_parts(draws) if isinstance(draws, generators.Draws) else draws,
-        "order": (place_to_parts(place) if place.taken else None) if isinstance(place, Place) else place,
+        "random": generators.state_dict(draws) if isinstance(draws, generators.Draws) else draws,
+        "order": (place_state_dict(place) if place.taken else None) if isinstance(place, Place) else place,
     }
 
 

@@ -89,19 +89,19 @@ class Validation(Callback):
         try:
             found = None if path is None else validation_set.read(path)
         except RunStateError as error:
-            self._damage = f"the set of validation is made anew: {error}"  # told when there is a run to tell it in
+            self._damage = f"the validation set is rebuilt: {error}"  # told when there is a run to tell it in
             return None
         timesteps = self._session.host.shared.sd_model.num_timesteps
         self._is_stored = found is not None and found.baseline is not None
         return found if found is None or max(one.timestep for one in found.samples) < timesteps else None
 
     def _made(self, data: Any, arguments: Mapping[str, Any]) -> ValidationSet:
-        source, pictures = self._checks.pictures(arguments, [entry.filename for entry in data.dataset], MOST)
+        source, images = self._checks.validation_images(arguments, [entry.filename for entry in data.dataset], MOST)
         model = self._session.host.shared.sd_model
-        latents = [self._latent(model, one.pixels, arguments.get("device")) for one in pictures]
-        prompts = [[line.replace("[filewords]", one.caption) for line in data.lines] for one in pictures]  # as the host
-        samples = validation_set.samples(len(pictures), prompts, int(model.num_timesteps))
-        return ValidationSet(source, tuple(one.name for one in pictures), tuple(latents), samples)
+        latents = [self._latent(model, one.pixels, arguments.get("device")) for one in images]
+        prompts = [[line.replace("[filewords]", one.caption) for line in data.lines] for one in images]  # as the host
+        samples = validation_set.samples(len(images), prompts, int(model.num_timesteps))
+        return ValidationSet(source, tuple(one.name for one in images), tuple(latents), samples)
 
     def _latent(self, model: Any, pixels: Any, device: Any) -> Tensor:
         """The mean of what the encoder says of an image; sampling it would move a generator."""
@@ -236,7 +236,7 @@ class Validation(Callback):
         except OSError as error:
             if not self._session.run.disk_trouble:
                 why = disk_errors.why(error)
-                self._session.reporter.tell(f"the set of validation cannot be kept, and is made anew after a resume: {why}")
+                self._session.reporter.tell(f"the validation set cannot be saved and is rebuilt after a resume: {why}")
 
     def _off(self, why: str) -> None:
         self._set = None
