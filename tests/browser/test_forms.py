@@ -275,7 +275,7 @@ def test_error_what_a_program_cannot_say_is_said_in_words(page: Page) -> None:
     write(page, "plateau(0.005)")
     expect(page.locator("#lrsched_chart_note")).to_have_text(
         "Steps 0 to 2,000: in training the loss decides when the rate falls. The line shows it without a fall.")
-    expect(page.locator("#lrsched_item")).to_contain_text("decides in training when the rate falls")
+    expect(page.locator("#lrsched_item")).to_contain_text("decides when the rate falls; the chart shows it without a fall.")
     expect(page.locator("#lrsched_segments tr td").nth(3)).to_have_text("at most 0.005")
     page.click("#lrsched_copy_as")
     page.click("#lrsched_copy_as_menu [data-format=kohya]")
