@@ -38,7 +38,7 @@ USES_TORCH = (
 )  # fmt: skip
 """What imports torch when it is imported: folders, and single files of others."""
 
-USES_WEBUI = frozenset({"host.webui", "host.webui_trainer", "host.options"})
+USES_WEBUI = frozenset({"host.webui", "host._webui_trainer", "host.options"})
 
 
 class Import(NamedTuple):

@@ -29,7 +29,7 @@ from lib_lrsched.training.session import Session
 from lib_lrsched.training.trial import Trial
 from lib_lrsched.training.trial_session import TrialSession
 
-from . import in_progress, input_checks, preflight, profile_check, run_keeping, run_transfer, validation_images
+from . import _profile_check, _run_keeping, in_progress, input_checks, preflight, run_transfer, validation_images
 from .images import count_images, count_in_time
 from .in_progress import InProgress
 from .kinds import kind_of
@@ -182,8 +182,8 @@ class Runtime:
         return kind_of(kind).known(self.host, self.store, name)
 
     def unfillable(self, kind: str | None, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """As profile_check.unfillable()."""
-        return profile_check.unfillable(self.host, kind, inputs, options)
+        """As _profile_check.unfillable()."""
+        return _profile_check.unfillable(self.host, kind, inputs, options)
 
     def count_images(self, folder: str, within_s: float | None = None) -> int | None:
         read = None if isinstance(self.host, NoTraining) else self.host.read_image
@@ -295,12 +295,12 @@ class Runtime:
         return run_transfer.snapshots_json(self.store, run_id)
 
     def check(self, run_id: str) -> dict[str, Any]:
-        """As run_keeping.check()."""
-        return run_keeping.check(self.store, run_id)
+        """As _run_keeping.check()."""
+        return _run_keeping.check(self.store, run_id)
 
     def keep_last(self, run_id: str) -> dict[str, Any]:
-        """As run_keeping.keep_last(): `{"freed_bytes", "deleted", "step"}`."""
-        return run_keeping.keep_last(self.store, self._in_use(), run_id)._asdict()
+        """As _run_keeping.keep_last(): `{"freed_bytes", "deleted", "step"}`."""
+        return _run_keeping.keep_last(self.store, self._in_use(), run_id)._asdict()
 
     def delete_run(self, run_id: str) -> None:
         """As run_transfer.delete()."""

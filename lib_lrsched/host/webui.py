@@ -18,9 +18,9 @@ from typing import Any
 from lib_lrsched.training.host import Trainer
 from lib_lrsched.training.settings import Settings
 
+from ._webui_trainer import WebUITrainer
 from .door import Door, is_this_machine
 from .kinds import kind_of
-from .webui_trainer import WebUITrainer
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import NoReturn
 
 from lib_lrsched.errors import ScheduleError, short
 
+from ._times import is_unit, meant_time
 from .suggest import question, replaced
-from .times import is_unit, meant_time
 from .tokenizer import Guess, Tokens, no_guess
 from .tree import Arg, Call, Item, Quantity, Schedule, Span, Word, unparse
 

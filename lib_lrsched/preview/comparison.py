@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lib_lrsched.storage.history import History
 from lib_lrsched.storage.run_state import Leg, RunState
 
-from .paths import own_names, without_paths
+from ._paths import own_names, without_paths
 
 Over = Literal["step", "images", "time"]
 AXES: tuple[str, ...] = get_args(Over)

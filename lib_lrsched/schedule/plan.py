@@ -18,9 +18,9 @@ from lib_lrsched.errors import ScheduleError
 from lib_lrsched.language.tree import Schedule
 
 from ._binding import lay_out
+from ._kept_numbers import keeps_numbers
 from .commas import check_decimal_commas, meant_by
 from .curves import FAR
-from .kept_numbers import keeps_numbers
 from .lints import Lint, lint, momentum_lints
 from .other_names import read
 from .repeat import is_finite

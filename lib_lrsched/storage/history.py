@@ -22,11 +22,11 @@ from lib_lrsched.schedule import running_average
 from lib_lrsched.schedule.running_average import SMOOTHING
 
 from ._metrics import Compared, Metrics, Points, Rows, chosen, points, smoothed, thinned
+from ._older_rows import OlderRows
 from .atomic_files import LineFile
 from .history_blocks import MOST_BREAKS, Lines, RowLines, blocks, read_lines
 from .history_lines import MAX_STEP, Event, header, header_of, layout_of, line, parsed, read_losses, read_rows
 from .history_row import COLUMNS, HistoryRow, Layout, watchable
-from .older_rows import OlderRows
 
 __all__ = ["MAX_STEP", "Compared", "Event", "History", "HistoryRow", "Points", "read_losses", "read_rows", "watchable"]
 

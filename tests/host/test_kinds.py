@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from lib_lrsched.host import input_checks, webui_trainer
+from lib_lrsched.host import _webui_trainer, input_checks
 from lib_lrsched.host._trial_loop import HostLoop
+from lib_lrsched.host._webui_trainer import WebUITrainer
 from lib_lrsched.host.kinds import KINDS, kind_of
-from lib_lrsched.host.webui_trainer import WebUITrainer
 from lib_lrsched.practice import service
 from lib_lrsched.training.host import InputError, Sample
 from lib_lrsched.training.trainee import trainee_of
@@ -213,7 +213,7 @@ def test_an_image_of_a_candidate_is_drawn_as_the_loops_previews_are(modules, mon
             raise RuntimeError("no memory")
         return b"png"
 
-    monkeypatch.setattr(webui_trainer, "_drawn", drawn)
+    monkeypatch.setattr(_webui_trainer, "_drawn", drawn)
     if fails:
         with pytest.raises(RuntimeError, match="no memory"):
             WebUITrainer().draw(kind, host_object, Sample("a photo"))

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from test_run_list import saved, state
 
+from lib_lrsched.preview._paths import without_paths
 from lib_lrsched.preview.comparison import AXES, Axis, ComparedRun, comparison, settings_of
 from lib_lrsched.preview.comparison_files import charts, curves_csv, runs_csv
-from lib_lrsched.preview.paths import without_paths
 from lib_lrsched.preview.run_list import RunList
 from lib_lrsched.preview.svg_chart import Series, line_chart
 from lib_lrsched.storage.history import History
