@@ -97,7 +97,7 @@ def unset_param(old: Draft, path: Path, name: str) -> list[Change]:
 
 
 def _named_behind(shape: Shape, call: Call, given: Mapping[str, Arg], gone: Arg, stays: str = "") -> list[Change]:
-    """Names for the values after one that goes, where they had none."""
+    """Adds names to the values after a removed one, where they have none."""
     number = call.args.index(gone)
     return [
         Change(arg.span[0], arg.span[0], f"{_word(shape, other)}=")

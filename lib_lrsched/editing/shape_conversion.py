@@ -127,7 +127,7 @@ def _call(shape: Shape, kept: Mapping[str, str], rates: Rates, time: str) -> str
     for p in shape.params[1:] if shape.joins and rates.inherits else shape.params:
         text = kept.get(p.name) or _first_value(p, rates, time)
         if text is None:
-            named = True  # what stands after a gap has to say its name
+            named = True  # values after a gap need a name
         else:
             named = named or p.kind != "rate"
             args.append(f"{p.word}={text}" if named else text)

@@ -73,7 +73,7 @@ class FastAttention:
             except BaseException:
                 self.undo()
                 raise
-            self.is_wanted = layers.is_on  # it stays as it begins: what is said stays true
+            self.is_wanted = layers.is_on  # fixed at the start, so that the message stays true
         if said:
             tell(f"attention of the UNet: {said}, because {TRAINING_SPEED} is {speed}" if layers.is_on else
                  f"attention of the UNet stays the WebUI's own: {said}")

@@ -26,7 +26,7 @@ from lib_lrsched.training.trainee import DESIGN
 
 
 class Host(Protocol):
-    """What is asked of the host here; see webui.Host."""
+    """What these classes need of the host; see webui.Host."""
 
     @property
     def ti(self) -> Any: ...

@@ -284,6 +284,6 @@ def _make(host: Host, snapshot: Snapshot, kind: str, name: str, file: Path, *, b
 def _checkpoint_of(host: Host, kind: str, name: str, file: Path) -> dict[str, Any]:
     """What the host's own file says of the checkpoint."""
     host_object = None
-    with suppress(Exception):  # a damaged file gives way to a good one
+    with suppress(Exception):  # the snapshot replaces a damaged file
         host_object = kind_of(kind).load(host, name, file)
     return {field: getattr(host_object, field) for field in ("sd_checkpoint", "sd_checkpoint_name") if hasattr(host_object, field)}

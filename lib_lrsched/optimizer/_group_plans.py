@@ -66,7 +66,7 @@ class Track:
         return self.plan.momentum(min(step, self.plan.stop - 1)) if self.has_momentum else None
 
     def needs_loss(self, step: int) -> bool:
-        """Whether what the update at ``step`` is given is looked at; after the last one nothing looks any more."""
+        """Whether what the update at ``step`` is given is looked at; after the last update nothing is."""
         return self.has_feedback and step + 1 < self.plan.stop
 
     def must_have_loss(self, step: int) -> bool:

@@ -1,7 +1,7 @@
 """How the log of a run says that its progress is not measured, and how the view of a run finds the reason there.
 
-Training writes these messages, and what reads them stands beside it. A message that gets other words keeps the old ones among
-BEGINNINGS: the logs of runs have them.
+Training writes these messages, and what reads them stands beside it. If a message changes, its old beginning
+stays in BEGINNINGS, since logs of earlier runs have it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _CONTINUES = ". Training continues"
 
 
 def without_start(why: object) -> str:
-    """Said where the start of the run is not known."""
+    """The message where the start of the run is not known."""
     return f"{_NO_START}{why}"
 
 
 def no_longer(why: str) -> str:
-    """Said where measuring ends during a training."""
+    """The message where measuring ends during a training."""
     return f"{_NO_LONGER}{why}{_CONTINUES}"
 
 
 def afterwards(why: str) -> str:
-    """Said of a training that has ended."""
+    """The message for a training that has ended."""
     return f"{_WAS_NOT}{why}"
 
 

@@ -27,7 +27,7 @@ class Ahead:
         self._start = 0
 
     def at(self, step: int) -> float:
-        """The value at a step; behind the end the last one."""
+        """The value at a step; after the end, the last one."""
         index = step - self._start
         if 0 <= index < len(self._held):
             return self._held[index]

@@ -246,7 +246,7 @@ class Callback:
         """The loop is over."""
 
     def on_forget(self) -> None:
-        """The host has saved for the last time: what is held of what was trained can go. Also told to one that was switched off."""
+        """The host has saved for the last time: drop what was trained. Also called for a callback that was switched off."""
 
     def state_dict(self) -> dict[str, Any]:
         """What of it belongs into a snapshot: parts by their names in snapshot.PARTS, and no others. Its tensors are copied."""

@@ -1,7 +1,7 @@
 """The life of one run: floats in, floats out.
 
 A TrainingRun knows the plan of its rate and of its clip threshold, keeps the history and the state on disk, and
-says what is in force at a step. Session tells it what happened.
+says what holds at a step. Session tells it what happened.
 """
 
 from __future__ import annotations
@@ -257,7 +257,7 @@ class TrainingRun:
         )
 
     def _open(self, known: Known | None) -> None:
-        """Resume the stored run that knows what is trained in its present form, else begin one with a new id."""
+        """Resume the stored run that knows what is trained in its present form, else start one with a new id."""
         now, request, resumed = self._clock(), self.request, self.planned.resumed
         found = None if self.is_rehearsal else self._found(known)
         last = found.legs[-1] if found is not None and found.legs else None

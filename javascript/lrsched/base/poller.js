@@ -12,7 +12,7 @@ export class Poller {
 
     /**
      * `look(isNewest)` asks, and resolves to the pause until the next look; `isNewest()` says whether none was wanted sooner meanwhile: then its
-     * answer may be too old. `onTrouble(error)` hears of an ApiError, and null of each look without one. `isWatched()` is looked up
+     * answer may be too old. `onTrouble(error)` is called with an ApiError, or with null after an answer without one. `isWatched()` is looked up
      * every `check_ms`; `retry_ms` is the pause after a first failure.
      */
     constructor({look, onTrouble, isWatched, check_ms, retry_ms}) {

@@ -55,7 +55,7 @@ export class Question {
         focusOne(this.#asked.back);
     }
 
-    /** What was done may have moved the focus; a focus that is still in the question, or lost, goes back. */
+    /** The action may have moved the focus; if it is still in the question, or lost, it returns to the button. */
     #done() {
         const {activeElement: focused} = document;
         if (focused === document.body || this.box.contains(focused)) this.#leave();

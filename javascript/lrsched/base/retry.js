@@ -1,4 +1,4 @@
-// Questions that are asked again where the server is away: after how long, and what is said meanwhile.
+// Requests that are repeated while the server is not reachable: after how long, and the message meanwhile.
 import {sentence} from "./text.js";
 
 const LONGEST_PAUSE_MS = 15000;
@@ -8,7 +8,7 @@ export function pauseAfter(failures, first_ms) {
     return Math.min(LONGEST_PAUSE_MS, first_ms * 2 ** (failures - 1));
 }
 
-/** What is said of a failure; of one that may pass, that it is tried again. */
+/** The message for a failure; if it may pass, it adds that the request is repeated. */
 export function whileTrying({message, passing}) {
     return passing ? `${sentence(message)} Trying again.` : message;
 }

@@ -1,7 +1,7 @@
 // Axes of a chart: from values to pixels, and where the ticks go. No schedule arithmetic.
 
 const MOST_DECADES = 9;
-/** A share of the loss: what is much less looks like nothing. */
+/** A share of the loss; a smaller one is shown as 0. */
 export const LEAST_SHARE = 0.01;
 
 /** Round numbers between low and high, about `count` of them. */

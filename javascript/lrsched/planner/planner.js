@@ -54,7 +54,7 @@ export class Planner {
         this.#bind();
     }
 
-    /** `onResult(result)` hears of each answer on the editor's own text, `onOpened(kind)` of a text of that kind that replaces the editor's. */
+    /** `onResult(result)` is called with each answer on the editor's text, `onOpened(kind)` when a text replaces the editor's. */
     listen({onResult = () => {}, onOpened = () => {}}) {
         this.#listeners.push({onResult, onOpened});
     }

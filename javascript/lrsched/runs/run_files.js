@@ -10,7 +10,7 @@ import {goesOn} from "../base/run_states.js";
 const TENSORS_NAMED = 2;
 
 /**
- * The buttons of a run and what they open. `onList(answer, said)` hears of the list that is left when one was deleted, `onChosen(kind)` of
+ * The buttons of a run and what they open. `onList(answer, said)` is called with the new list after a deletion, `onChosen(kind)` with
  * what kind it was chosen from where its next training resumes.
  */
 export class RunFiles {

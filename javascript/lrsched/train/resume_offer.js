@@ -43,7 +43,7 @@ export class ResumeOffer {
             this.title, this.line, this.text, this.tail, this.back, this.button, this.behind, this.modeField, this.hint, this.said);
     }
 
-    /** Takes over what the server said of the text in the rate field: the mode that results from the chosen one. */
+    /** Uses the server's answer on the text in the rate field: the mode that results from the chosen one. */
     show(resumed) {
         this.#resumed = resumed;
         this.#drawHint();

@@ -90,7 +90,7 @@ export class StartBox {
         } catch (error) {
             if (!(error instanceof NotYet)) throw error;
             this.#asked = "";
-            this.#latest.begin(); // what was asked before is of no use any more
+            this.#latest.begin(); // earlier questions are outdated
             return this.#write("", error.message, {isReady: false});
         }
         const asked = JSON.stringify(body);
