@@ -5,6 +5,8 @@
     tests/golden/run_0_1_0/KIND/expected.pt    what version 0.1.0 itself went on to
 
 The state is put back to the bit. What is trained from there on is compared within 1e-5: another processor gives other bits.
+The two biases of a hypernetwork's keys have no gradient, for attention is the same whatever is added to all keys. AdamW turns
+the rounding errors that are left into updates, which are others on another processor: those two have to stay where they are.
 """
 
 from __future__ import annotations
@@ -22,6 +24,10 @@ from stored_runs import STORED, stored  # noqa: E402
 
 from lib_lrsched.cli.main import main  # noqa: E402
 
+KEY_BIASES = (1, 3)
+"""Among a hypernetwork's tensors: weight and bias of both layers for the keys, then the same for the values."""
+MOVED_BY_ROUNDING = 1e-3
+"""On two processors it was 4e-5; a weight that has a gradient moves by 5e-3 in the 14 updates."""
 RATES = {"embedding": "warmup(0.005):6, cosine(0.005, 1e-5)", "hypernetwork": "warmup(1e-3):6, cosine(1e-3, 1e-5)"}
 
 both_kinds = pytest.mark.parametrize("kind", RATES)
@@ -73,8 +79,11 @@ def test_a_run_of_0_1_0_is_restored_to_the_bit_and_goes_on_with_its_history(kind
     assert len(kept_weights) == len(weights) > 0
     assert all(torch.equal(one.reshape(-1), other.reshape(-1)) for one, other in zip(weights, kept_weights))
     result, expected_result = root / f"{kind}s" / "mine.pt", STORED / kind / "expected.pt"
-    for one, expected in zip(tensors(kind, result), tensors(kind, expected_result), strict=True):
-        torch.testing.assert_close(one, expected, rtol=1e-5, atol=1e-5)
+    for i, (one, expected) in enumerate(zip(tensors(kind, result), tensors(kind, expected_result), strict=True)):
+        if kind == "hypernetwork" and i in KEY_BIASES:
+            torch.testing.assert_close(one, weights[i].reshape(one.shape), rtol=0, atol=MOVED_BY_ROUNDING)
+        else:
+            torch.testing.assert_close(one, expected, rtol=1e-5, atol=1e-5)
     after = (run / "history.jsonl").read_bytes()
     assert after.startswith(history), "a history only grows"
     assert len(after) > len(history)
