@@ -140,6 +140,7 @@ def test_last_weeks_run_is_found(page: Page) -> None:
     assert page.locator("#lrsched_runs [tabindex='0']").count() == 1
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("runs_to_compare")
 def test_what_cannot_be_compared_is_said(page: Page, folder: Path) -> None:
     open_tab(page)

@@ -74,6 +74,7 @@ def test_a_rate_that_is_pulled_over_the_top_takes_the_axis_along(page: Page, axi
     expect(page.locator(TEXT)).to_have_value(f"warmup({below:g}):5%, cosine({below:g}, 1e-5)")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("kept_open")
 def test_an_end_that_is_pulled_behind_the_last_step_is_shown_and_max_steps_stays(page: Page) -> None:
     write(page, "warmup(0.005):5%, cosine(0.005, 1e-5):80%")

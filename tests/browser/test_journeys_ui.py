@@ -49,6 +49,7 @@ def test_a_first_training_is_stopped_resumed_and_changed(page: Page, theme: str,
     assert page.evaluate(OUTSIDE) == []
 
 
+@pytest.mark.long
 def test_what_is_known_is_taken_elsewhere(page: Page, tmp_path: Path) -> None:
     create_embedding(page, "traveller")
     train(page, "0.004:8, 0.001", 16)

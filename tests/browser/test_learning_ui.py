@@ -114,6 +114,7 @@ def test_one_of_progress_and_validation_needs_no_legend(page: Page) -> None:
     assert path_of(page, PROGRESS).count("L") == 1
 
 
+@pytest.mark.long
 def test_all_negative_progress_has_the_line_of_0_above_it(page: Page) -> None:
     show(page, progress=[-2.0, -3.0])
     zero = float(page.locator(f"{PROGRESS} .lrsched-zero").get_attribute("y1") or "nan")

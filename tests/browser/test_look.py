@@ -31,6 +31,7 @@ def test_nothing_hangs_over_the_edge_and_both_themes_can_be_read(page: Page, the
     assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
 
 
+@pytest.mark.long
 def test_no_cell_of_the_segments_is_cut(page: Page) -> None:
     open_tab(page)
     page.fill("#lrsched_pictures", "12")

@@ -94,6 +94,7 @@ def test_a_factor_by_timestep_has_its_chart_its_errors_and_presets_with_their_so
     expect(opened.locator("#lrsched_option_loss_by_timestep_trouble")).to_have_text(re.compile(r"^In force: linear\(0\.004.*1\.$"))
 
 
+@pytest.mark.long
 def test_the_options_of_a_run_are_shown_again_and_its_average_is_used_after_a_question(opened: Page) -> None:
     put(opened, "ema", "0.9")
     put(opened, "validate_every", "2")

@@ -119,6 +119,7 @@ def test_the_chart_follows_its_text_at_500_pixels_and_in_a_wide_window(page: Pag
     check_the_way_to_the_chart(page)
 
 
+@pytest.mark.long
 def test_at_a_zoom_of_200_percent_the_chart_follows_its_text(zoomed: Page) -> None:
     check_the_way_to_the_chart(zoomed)
     check(zoomed, "zoom 200 %")

@@ -59,6 +59,7 @@ def test_a_run_that_ended_well_is_not_said_to_be_behind(page: Page) -> None:
     assert "The file holds" not in offer.inner_text()
 
 
+@pytest.mark.long
 def test_each_way_is_said_and_drawn_as_one_types(page: Page) -> None:
     offer = open_train(page, "paused")
     caption, hint = page.locator(CAPTION), offer.locator(".lrsched-muted").first

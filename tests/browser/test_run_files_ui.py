@@ -175,6 +175,7 @@ def test_a_file_can_be_dropped_onto_the_runs(page: Page) -> None:
     expect(page.locator(SAID)).to_contain_text("dropped.zip: expected the file of an exported run (a zip)")
 
 
+@pytest.mark.long
 def test_an_import_says_how_far_it_is_and_can_be_stopped(page: Page, tmp_path: Path) -> None:
     open_tab(page)
     page.route("**/lrsched/v1/runs?name=*", lambda route: None)  # a server that takes its time

@@ -142,6 +142,7 @@ def test_images_that_are_gone_are_said_and_lines_stay_in_their_chart(page: Page)
     assert chart.evaluate(edges) == [[True, "hidden"]]
 
 
+@pytest.mark.long
 def test_a_stretch_of_a_long_run_is_asked_for_with_all_its_points(page: Page) -> None:
     steps = list(range(0, 4_000, 100))
     show(page, run={"step": 4_000, "total_steps": 4_000}, step=steps, grad_norm=[1.0] * len(steps))

@@ -35,6 +35,7 @@ def test_a_training_is_seen_live_and_is_still_there_after_a_reload(page: Page) -
         expect(page.locator(f"{chart} .lrsched-lines path").first).to_have_attribute("d", re.compile("^M.{100,}"))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("runs_of_all_sorts")
 def test_the_page_opens_once_at_the_run_that_it_was_told(browser: Browser, server: str, folder: Path) -> None:
     """As `serve --run` has it: a run that is not the newest, and not the one that this browser shows since its last visit."""
@@ -78,6 +79,7 @@ def test_an_interrupted_run_is_offered_again_with_its_settings(page: Page) -> No
     expect(page.locator("#lrsched_inline_embeddingRate .lrsched-mark-resume")).to_be_attached()
 
 
+@pytest.mark.long
 def test_the_continuation_of_a_run_is_drawn_after_what_was_trained(page: Page) -> None:
     create_embedding(page, "longer")
     train(page, "0.005:10, 0.001", 20)

@@ -85,6 +85,7 @@ def test_a_field_is_edited_in_the_tab_and_sent_back_and_the_former_text_is_kept(
     expect(page.locator(ARRIVAL)).to_be_hidden()
 
 
+@pytest.mark.long
 def test_each_field_has_its_own_way_back(page: Page) -> None:
     page.goto("/lrsched/v1/scripts")
     page.evaluate(KEEP_A_DAMAGED_TEXT)

@@ -60,6 +60,7 @@ def test_a_person_keeps_house(page: Page) -> None:
     expect(page.locator("#lrsched_run_events")).to_contain_text("resumes at step 50 of 66")
 
 
+@pytest.mark.long
 def test_what_goes_on_and_each_rescue_stand_below_the_buttons_whatever_is_chosen(page: Page) -> None:
     create_embedding(page, "goes on")
     train(page, "0.005", 5000)
