@@ -79,7 +79,7 @@ def train_all(root: Path) -> dict[str, Run]:
     for number, (name, text) in enumerate(TEXTS.items()):
         service.create("embedding", f"run{number}")
         service.train("embedding", f"run{number}", text, STEPS, batch=BATCH, seed=SEED)
-        runs[name] = _read(text, runtime.store.history_path(runtime.own_run().id))
+        runs[name] = _read(text, runtime.store.history_path(runtime.trainings.own_run().id))
     return runs
 
 

@@ -312,7 +312,8 @@ def bench_preview() -> Iterator[Line]:
     pairs = in_turn(lambda: slowest(alone), cosines(), 15)
     yield pairs.line("preview(), 100,000 steps, the slowest text", "ms", 1e3, COSINES, Goal(3))
     with tempfile.TemporaryDirectory() as folder:
-        runtime: Any = SimpleNamespace(store=Store(Path(folder)), active=dict, in_progress=list)
+        trainings = SimpleNamespace(active=dict)
+        runtime: Any = SimpleNamespace(store=Store(Path(folder)), trainings=trainings, in_progress=list)
         app = FastAPI()
         endpoints.add_routes(app, runtime)
         with TestClient(app) as client:

@@ -146,7 +146,7 @@ class Ground:
 
     def choose(self, kind: str, *, name: str = NAME, **options: Any) -> None:
         """Options of the next training of a name, which come before those of the run that it resumes."""
-        self.runtime.choose_options(kind, name, options)
+        self.runtime.next_training.choose_options(kind, name, options)
 
     def create(self, kind: str, name: str = NAME, **design: Any) -> None:
         torch.manual_seed(5)

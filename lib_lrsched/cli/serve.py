@@ -51,10 +51,10 @@ def _run_id(root: Path, name: str) -> str:
     Raises:
         ValueError: there is none.
     """
-    from lib_lrsched.host.runtime import Runtime
+    from lib_lrsched.host.installation import Installation
     from lib_lrsched.practice.host import practice_host
 
-    runs = Runtime(practice_host(root)).store.runs()
+    runs = Installation(practice_host(root)).store.runs()
     found = next((run for run in runs if name in (run.name, run.id)), None)
     if found is None:
         names = ", ".join(dict.fromkeys(run.name for run in runs)) or "no runs at all"

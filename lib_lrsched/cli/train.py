@@ -154,7 +154,7 @@ def _train(args: argparse.Namespace, told: _Told) -> dict[str, Any]:
     runtime = hooks.install(practice_host(root, lambda: _settings(args)))
     if args.seed is not None:
         service.seed(args.seed)  # a new hypernetwork draws its first weights
-    runtime.reserve(args.kind, args.name)
+    runtime.trainings.reserve(args.kind, args.name)
     with service.to_train(args.kind, args.name, fresh=args.fresh):
         result, nothing_left = _updates(args, told, runtime)
     if not told.has_started and not nothing_left:
@@ -169,10 +169,10 @@ def _updates(args: argparse.Namespace, told: _Told, runtime: Any) -> tuple[Any, 
     """
     from lib_lrsched.practice import service, shared, terminal
 
-    runtime.choose(args.kind, args.name, "file" if args.fresh else args.go_on)
-    runtime.choose_options(args.kind, args.name, options_given(args))
+    runtime.choices.choose(args.kind, args.name, "file" if args.fresh else args.go_on)
+    runtime.next_training.choose_options(args.kind, args.name, options_given(args))
     choices = _choices(args)
-    stretches = runtime.stretches(args.kind, args.name, _inputs(args, choices, service.CONCEPT))
+    stretches = runtime.preflight.stretches(args.kind, args.name, _inputs(args, choices, service.CONCEPT))
     for message in stretches:
         told.tell(message)
     if stretches:
@@ -188,7 +188,7 @@ def _updates(args: argparse.Namespace, told: _Told, runtime: Any) -> tuple[Any, 
             raise
         return None, error.message
     except (OSError, RuntimeError):  # as torch reports a full disk
-        run = runtime.own_run() if told.has_started else None
+        run = runtime.trainings.own_run() if told.has_started else None
         if run is None or run.state != "failed":
             raise
         return None, ""  # the run says why itself, and the report has it
@@ -241,7 +241,7 @@ def _report(args: argparse.Namespace, told: _Told, root: Path, result: Any, runt
     from lib_lrsched.training.range_test import range_test_of
 
     stored = (state for state in runtime.store.runs() if (state.kind, state.name) == (args.kind, args.name))
-    run = next(stored, None) if nothing_left else runtime.own_run()
+    run = next(stored, None) if nothing_left else runtime.trainings.own_run()
     files: dict[str, Path] = {}
     rates: Any = []
     progress: list[list[float]] = []

@@ -109,12 +109,12 @@ def _tried(args: argparse.Namespace) -> Trial:
         runtime = hooks.install(practice_host(root, Settings))
         if args.seed is not None:
             service.seed(args.seed)  # a new hypernetwork draws its first weights
-        runtime.reserve(args.kind, args.name)
+        runtime.trainings.reserve(args.kind, args.name)
         candidates = len(texts) or len(args.grid or range(9))
         lines = console.stderr()  # the table has standard output for itself, also in a pipe
         with service.to_train(args.kind, args.name):
             shared.at_start.clear()  # what is new takes no place in the folder
-            with terminal.stoppable(), terminal.progress((candidates + 1) * args.updates, lines), runtime.trying(trial):
+            with terminal.stoppable(), terminal.progress((candidates + 1) * args.updates, lines), runtime.trial_calls.trying(trial):
                 trained = service.train(args.kind, args.name, args.lr, args.steps, **_choices(args)).trained
         if trial.answer is None and trial.error is None and not trial.was_interrupted:
             counts = f"{args.name} has {trained.step} updates, --steps is {args.steps}"

@@ -14,8 +14,9 @@ from typing import Any
 from lib_lrsched.training.callback import PreviewImage
 from lib_lrsched.training.session import Session
 
-from .runtime import Runtime
 from .seams import Seam
+from .trainings import Trainings
+from .trial_calls import TrialCalls
 from .webui import Host
 
 
@@ -26,9 +27,9 @@ class SavingHooks:
         after_last_save: the host writes nothing more of this training.
     """
 
-    def __init__(self, runtime: Runtime, after_last_save: Callable[[Session], None]) -> None:
-        self._session = runtime.session
-        self._trial = runtime.trial
+    def __init__(self, trainings: Trainings, trial_calls: TrialCalls, after_last_save: Callable[[Session], None]) -> None:
+        self._session = trainings.session
+        self._trial = trial_calls.session
         self._after_last_save = after_last_save
 
     def seams(self, host: Host) -> list[Seam]:

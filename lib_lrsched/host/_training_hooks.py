@@ -38,10 +38,11 @@ from lib_lrsched.training.session import Session
 from lib_lrsched.training.trial import Trial
 from lib_lrsched.training.trial_session import TrialSession
 
-from . import input_checks, run_transfer
+from . import input_checks
 from ._saving_hooks import SavingHooks
 from ._training_checks import TrainingChecks
 from ._trial_loop import HostLoop
+from ._unsaved_file import write_unsaved
 from .checkpointing import LeaveOutCheckpointing
 from .fast_attention import UseFastAttention
 from .images import left_out
@@ -58,16 +59,20 @@ class TrainingHooks:
         """``forget`` is called when everything is put back."""
         self.runtime = runtime
         self.closing = False
+        self._there = runtime.installation
+        self._trainings = runtime.trainings
+        self._trial_calls = runtime.trial_calls
+        self._next = runtime.next_training
         self._forget = forget
         self._patches = Patches()
-        self._saving = SavingHooks(runtime, self._after_last_save)
-        runtime.when_tried = self._after_trial
+        self._saving = SavingHooks(self._trainings, self._trial_calls, self._after_last_save)
+        self._trial_calls.when_over = self._after_trial
 
     # The seams -----------------------------------------------------------------------------
 
     def put(self) -> None:
-        host = self.runtime.host
-        if self.runtime.hooked or isinstance(host, NoTraining):
+        host = self._there.host
+        if self._there.hooked or isinstance(host, NoTraining):
             return
         self._patches.put([
             Seam(host.ti, "validate_train_inputs", self._validate),
@@ -80,7 +85,7 @@ class TrainingHooks:
             Seam(host.checkpoint, "add", self._add),
             Seam(host.checkpoint, "remove", self._remove),
         ])
-        self.runtime.hooked = True
+        self._there.hooked = True
 
     def undo(self) -> list[str]:
         """Put back what was there: at once, or when the running trainings have ended. No new one is hooked."""
@@ -89,9 +94,9 @@ class TrainingHooks:
         return self._close_when_idle()
 
     def _close_when_idle(self) -> list[str]:
-        if self.runtime.training_threads():
+        if self._trainings.threads():
             return []
-        self.runtime.hooked = False
+        self._there.hooked = False
         self._forget()
         return self._patches.undo()
 
@@ -101,29 +106,28 @@ class TrainingHooks:
 
     def _after_last_save(self, session: Session) -> None:
         if session.has_ended:
-            self.runtime.release(threading.get_ident())
+            self._trainings.release(threading.get_ident())
         if self.closing and not session.run.is_live:
             self._close_when_idle()
 
     def _validate(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         def validate_train_inputs(*args: Any, **kwargs: Any) -> Any:
-            self._end_left_over(self.runtime.sessions.get(threading.get_ident()))
+            self._end_left_over(self._trainings.sessions.get(threading.get_ident()))
             call = Call.of(input_checks.caller("clip_grad_mode") or sys._getframe(1))  # noqa: SLF001 else it is whoever calls
-            self.runtime.leave(call)
+            self._trainings.leave(call)
             answer = original(*args, **kwargs)
-            if self.runtime.hooked and self.closing:
+            if self._there.hooked and self.closing:
                 self._close_when_idle()  # the one that it waited for may have ended before its loop
-            if self.runtime.hooked and not self.closing and self.runtime.host.settings().enabled:
-                with self.runtime.arrivals:
-                    self.runtime.calls[call.thread] = call
-                trial = self.runtime.trial_requests.get(call.thread)
+            if self._there.hooked and not self.closing and self._there.host.settings().enabled:
+                self._trainings.prepare(call)
+                trial = self._trial_calls.asked.get(call.thread)
                 with self._preparing():
                     if trial is None:
-                        self.runtime.sessions[call.thread] = self._prepare(call, args, kwargs)
+                        self._trainings.sessions[call.thread] = self._prepare(call, args, kwargs)
                     else:
                         self._prepare_trial(trial, call, args, kwargs)
-            elif call.thread in self.runtime.trial_requests:
+            elif call.thread in self._trial_calls.asked:
                 raise InputError("cannot run a trial: the hooks were just removed or switched off")
             return answer
 
@@ -135,15 +139,14 @@ class TrainingHooks:
         try:
             yield
         except BaseException:
-            self.runtime.calls.pop(threading.get_ident(), None)
-            self.runtime.release(threading.get_ident())
+            self._trainings.drop(threading.get_ident())
             raise
 
     def _prepare(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Session:
         """A pending run, from the host's own inputs."""
-        host = self.runtime.host
+        host = self._there.host
         assert isinstance(host, Host), "something is trained"
-        if self.runtime.trial_requests:  # a trial moves the generators that all trainings share
+        if self._trial_calls.asked:  # a trial moves the generators that all trainings share
             raise InputError("a trial is running, and no training can start beside it: try again when it has ended")
         run, known, snapshot, warnings = self._planned(call, args, kwargs)
         input_checks.check_options(host, run)  # a trial measures none of it
@@ -156,15 +159,15 @@ class TrainingHooks:
         last = known if snapshot is None else Known(snapshot.facts.step, snapshot.facts.digest, 0)
         if last is not None and last.step >= request.total_steps and (snapshot is not None or is_in_memory):
             say = session.reporter.say
-            run_transfer.write_unsaved(host, self.runtime.store, request.name, last, resumed.state, snapshot, say)
-            self.runtime.release(call.thread)  # the host returns at once, and no hook of ours learns of it
+            write_unsaved(host, self._there.store, request.name, last, resumed.state, snapshot, say)
+            self._trainings.release(call.thread)  # the host returns at once, and no hook of ours learns of it
         return session
 
     def _prepare_trial(self, trial: Trial, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """As a training is prepared, but that nothing of it is stored."""
-        host = self.runtime.host
+        host = self._there.host
         assert isinstance(host, Host), "something is trained"
-        if self.runtime.training_threads() - {call.thread} or self.runtime.trials:
+        if self._trainings.threads() - {call.thread} or self._trial_calls.sessions:
             raise InputError("another training is running, and a trial would disturb it: try again when it has ended")
         run, _, snapshot, warnings = self._planned(call, args, kwargs, reloads=False)
         trial.messages += [*warnings, *run.planned.resumed.messages]
@@ -172,7 +175,7 @@ class TrainingHooks:
         def loop() -> HostLoop:
             return HostLoop(host, run.request.kind, input_checks.caller_locals("clip_grad_mode"))
 
-        session = self.runtime.trials[call.thread] = TrialSession(host, run, TrainingChecks(host), trial, snapshot, loop)
+        session = self._trial_calls.sessions[call.thread] = TrialSession(host, run, TrainingChecks(host), trial, snapshot, loop)
         if kind_of(run.request.kind).is_in_memory:
             session.restore(host.embedding(run.request.name))
 
@@ -183,23 +186,22 @@ class TrainingHooks:
         Args:
             reloads: have the host read its files again where they are what is to be trained.
         """
-        host = self.runtime.host
+        host = self._there.host
         assert isinstance(host, Host), "something is trained"
         inputs = input_checks.bind_inputs(args, kwargs)
         request, warnings = input_checks.check_inputs(host, inputs, input_checks.caller_locals("clip_grad_mode"))
-        claim = self.runtime.claim(request.kind, request.name, call)
-        choice = self.runtime.chosen(request.kind, request.name)
-        known, messages = self._known(request, choice, call) if reloads else self._known_in_memory(request, choice)
-        kept = self.runtime.kept(request.kind, request.name)
-        resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, known, choice, kept=kept)
+        claim = self._trainings.claim(request.kind, request.name, call)
+        chosen = self.runtime.choices.of(request.kind, request.name)
+        known, messages = self._known(request, chosen.choice, call) if reloads else self._known_in_memory(request, chosen.choice)
+        resumed, snapshot = find.find(self._there.store, request.kind, request.name, known, chosen.choice, kept=chosen.kept)
         if resumed.back is not None and is_search(request.rate_text):
             raise InputError("a range test puts back what it trains and cannot go back in a run: choose to continue from the "
                              "newest snapshot, or give a schedule to train with")
         if resumed.state is not None:
             claim.resumes(resumed.state.id)
         resumed = replace(resumed, messages=(*resumed.messages, *messages, *([claim.trouble] if claim.trouble else [])))
-        options = self.runtime.options_for(request.kind, request.name, resumed)
-        run = TrainingRun(request, self.runtime.store, exact_clip=self.runtime.host.settings().exact_clip, resumed=resumed,
+        options = self._next.options_for(request.kind, request.name, resumed)
+        run = TrainingRun(request, self._there.store, exact_clip=self._there.host.settings().exact_clip, resumed=resumed,
                           options=options)
         if known is not None and (kind_of(request.kind).is_in_memory or known.digest):  # else a file that is not loaded yet
             input_checks.check_is_left(run.planned, known.step if resumed.step is None else resumed.step)
@@ -220,23 +222,23 @@ class TrainingHooks:
                 raise InputError(f"another process has trained {name} to step {ahead}, and its file is not "
                                  "reloaded while another training runs; try again afterwards")
             messages = [f"{name} was reloaded: another process has trained it to step {ahead}"]
-        now = self.runtime.lookup(request.kind, request.name)
+        now = self._next.lookup(request.kind, request.name)
         return now, messages
 
     def _known_in_memory(self, request: Request, choice: str) -> tuple[Known | None, list[str]]:
         """The same for a trial, which leaves everything as it is."""
-        now, name = self.runtime.lookup(request.kind, request.name), request.name
+        now, name = self._next.lookup(request.kind, request.name), request.name
         is_older = kind_of(request.kind).is_in_memory and (leaves_run(choice) or self._file_ahead(request) is not None)
         messages = [f"the trial has {name} as it is in memory, and training reloads its file"] if is_older else []
         return now, messages
 
     def _reload(self, call: Call) -> bool:
         """Have the host read its embeddings; not while others train: theirs would not be those in their prompts any more."""
-        assert isinstance(self.runtime.host, Host), "something is trained"
-        with self.runtime.arrivals:
-            alone = self.runtime.training_threads() <= {call.thread}
+        assert isinstance(self._there.host, Host), "something is trained"
+        with self._trainings.arrivals:
+            alone = self._trainings.threads() <= {call.thread}
             if alone:
-                self.runtime.host.reload_embeddings()  # what is in memory may be a snapshot that was put back
+                self._there.host.reload_embeddings()  # what is in memory may be a snapshot that was put back
             return alone
 
     def _file_ahead(self, request: Request) -> int | None:
@@ -244,9 +246,9 @@ class TrainingHooks:
 
         Memory may be ahead of the file too, after a snapshot or where the disk is full, and stays then.
         """
-        if (now := self.runtime.lookup(request.kind, request.name)) is None or not now.mtime_ns:
+        if (now := self._next.lookup(request.kind, request.name)) is None or not now.mtime_ns:
             return None
-        runs = (run for run in self.runtime.store.runs() if (run.kind, run.name) == (request.kind, request.name))
+        runs = (run for run in self._there.store.runs() if (run.kind, run.name) == (request.kind, request.name))
         saved = (known for run in runs for known in run.known if known.mtime_ns == now.mtime_ns and known.digest != now.digest)
         return next((known.step for known in saved if known.step > now.step), None)
 
@@ -259,29 +261,29 @@ class TrainingHooks:
             session.held.release()
 
     def _others(self, session: Session) -> list[Session]:
-        return [other for other in list(self.runtime.sessions.values()) if other is not session and other.run.is_live]
+        return [other for other in list(self._trainings.sessions.values()) if other is not session and other.run.is_live]
 
     def _restore_embedding(self, session: Session, name: str) -> None:
         """The host reads the step of its own object next, and trains that."""
-        assert isinstance(self.runtime.host, Host), "there is an embedding"
-        session.restore(self.runtime.host.embedding(name))
-        known = kind_of(session.run.request.kind).known(self.runtime.host, self.runtime.store, name)
+        assert isinstance(self._there.host, Host), "there is an embedding"
+        session.restore(self._there.host.embedding(name))
+        known = kind_of(session.run.request.kind).known(self._there.host, self._there.store, name)
         state = session.run.planned.resumed.state
         # The form is known from now on, also if the training does not come to begin.
         if known is not None and state is not None and known not in state.known:
             with suppress(OSError):  # the run says it when it begins, and training does not depend on it
-                self.runtime.store.save(replace(state, known=trimmed((*state.known, known), state.main_digest)))
+                self._there.store.save(replace(state, known=trimmed((*state.known, known), state.main_digest)))
 
     def _restore_hypernetwork(self, session: Session | TrialSession, host_object: Any, filename: str) -> None:
-        assert isinstance(self.runtime.host, Host), "something is trained"
+        assert isinstance(self._there.host, Host), "something is trained"
         request = session.run.request
-        if request.kind != "hypernetwork" or filename != self.runtime.host.hypernetwork_file(request.name) or session.is_restored:
+        if request.kind != "hypernetwork" or filename != self._there.host.hypernetwork_file(request.name) or session.is_restored:
             return
         if session.run.planned.resumed.state is None:
             # Its file time was not known: a copy, or a disk that rounds. Its weights may be.
             now = Known(host_object.step or 0, step_hook.digest(find.trained_tensors(host_object)), 0)
-            resumed, snapshot = find.find(self.runtime.store, request.kind, request.name, now, session.run.planned.resumed.choice)
-            session.adopt(resumed, snapshot, self.runtime.options_for(request.kind, request.name, resumed))
+            resumed, snapshot = find.find(self._there.store, request.kind, request.name, now, session.run.planned.resumed.choice)
+            session.adopt(resumed, snapshot, self._next.options_for(request.kind, request.name, resumed))
         session.restore(host_object)
 
     def _hypernetwork(self, original: type[Any]) -> type[Any]:
@@ -292,7 +294,7 @@ class TrainingHooks:
 
             def load(self, filename: Any) -> Any:
                 answer = super().load(filename)
-                session = hooks.runtime.session() or hooks.runtime.trial()
+                session = hooks._trainings.session() or hooks._trial_calls.session()
                 # Only what train_hypernetwork loads to train it: images load hypernetworks too, in the same thread.
                 if session is not None and input_checks.caller_locals("hypernetwork_name").get("clip_grad_mode") is not None:
                     hooks._restore_hypernetwork(session, self, str(filename))
@@ -306,7 +308,7 @@ class TrainingHooks:
         @wraps(original, updated=())
         def grouped_batch_sampler(data_source: Any, *args: Any, **kwargs: Any) -> Any:
             inner = original(data_source, *args, **kwargs)
-            session = self.runtime.session()
+            session = self._trainings.session()
             if session is None or session.has_begun:
                 return inner
             return session.reporter.protect(lambda: session.snapshots.order_of(inner, data_source)) or inner
@@ -316,7 +318,7 @@ class TrainingHooks:
     def _scheduler(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original, updated=())
         def learn_rate_scheduler(learn_rate: Any, max_steps: int, cur_step: int = 0, verbose: bool = True) -> Any:
-            session = self.runtime.session() or self.runtime.trial()
+            session = self._trainings.session() or self._trial_calls.session()
             frame = input_checks.caller_locals("clip_grad_mode")
             with self._preparing():
                 ours = None if session is None else session.construct(learn_rate, cur_step, frame)
@@ -328,7 +330,7 @@ class TrainingHooks:
         # The data loader beside it cannot be replaced: the host's class calls super() with its own global name.
         @wraps(original, updated=())
         def personalized_base(*args: Any, **kwargs: Any) -> Any:
-            session, trial = self.runtime.session(), self.runtime.trial()
+            session, trial = self._trainings.session(), self._trial_calls.session()
             if trial is not None:
                 with self._preparing():
                     dataset = original(*args, **kwargs)
@@ -357,12 +359,12 @@ class TrainingHooks:
         @wraps(original)
         def add() -> Any:
             answer = original()
-            session = self.runtime.session()
+            session = self._trainings.session()
             if session is not None:
                 session.held.keep()
                 with session.held:
                     session.reporter.protect(session.begin)
-                    self.runtime.forget_choice(session.run.request.kind, session.run.request.name)
+                    self.runtime.choices.forget(session.run.request.kind, session.run.request.name)
             return answer
 
         return add
@@ -370,7 +372,7 @@ class TrainingHooks:
     def _remove(self, original: Callable[[], Any]) -> Callable[[], Any]:
         @wraps(original)
         def remove() -> Any:
-            session = self.runtime.session()
+            session = self._trainings.session()
             if session is None:
                 return original()
             try:
@@ -395,6 +397,6 @@ class TrainingHooks:
         if not is_saved and broken_by is not None:
             session.reporter.protect(session.file_saving.rescue_final)
         if is_saved:  # a hypernetwork is saved for the last time after this
-            self.runtime.release(threading.get_ident())
+            self._trainings.release(threading.get_ident())
             if self.closing:
                 self._close_when_idle()

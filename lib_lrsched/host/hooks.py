@@ -23,7 +23,7 @@ def install(host: Host | NoTraining) -> Runtime:
         if hooks is None:
             hooks = _installed[key] = TrainingHooks(Runtime(host), lambda: _forget(key))
         hooks.closing = False
-        hooks.runtime.host = host
+        hooks.runtime.installation.host = host
         hooks.put()
         return hooks.runtime
 

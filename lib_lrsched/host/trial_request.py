@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from lib_lrsched.errors import ConflictError, RequestError, ScheduleError
 from lib_lrsched.preview.curve import MAX_STEPS
 from lib_lrsched.schedule.counting import needs_images
 from lib_lrsched.storage.history_lines import newest_pace
-from lib_lrsched.storage.resume import Resumption
-from lib_lrsched.storage.run_state import Known, RunState, Scalar
+from lib_lrsched.storage.run_state import RunState, Scalar
 from lib_lrsched.storage.store import Store
 from lib_lrsched.storage.trial_store import TrialRecord
 from lib_lrsched.training.host import InputError, Sample
@@ -22,7 +21,11 @@ from lib_lrsched.training.trial import Spec, plans_of
 from lib_lrsched.training.trial_session import check_model
 
 from . import input_checks
+from .data_folders import DataFolders
+from .installation import Installation
+from .next_training import NextTraining
 from .preflight_case import ERROR
+from .preflight_runs import Preflight
 from .webui import Host, NoTraining
 
 WORDS = {
@@ -45,23 +48,6 @@ LARGEST_SIDE = 8192
 
 USUAL_PROMPT = {"hypernetwork": "a photo"}
 """Of an image without a prompt; an embedding has its name."""
-
-
-class Installation(Protocol):
-    """What is asked of a host that is hooked."""
-
-    host: Host | NoTraining
-
-    @property
-    def store(self) -> Store: ...
-
-    def host_info(self) -> Mapping[str, Any]: ...
-
-    def findings(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[dict[str, str]]: ...
-
-    def resumption_of(self, kind: str, name: str) -> tuple[Known | None, Resumption]: ...
-
-    def count_images(self, folder: str, within_s: float | None = None) -> int | None: ...
 
 
 class TrialInputs(NamedTuple):
@@ -106,32 +92,81 @@ class Wanted(NamedTuple):
         return {name: value for name, value in kept.items() if input_checks.is_scalar(value)}
 
 
-def checked(there: Installation, given: TrialInputs) -> Wanted:
-    """
-    Raises:
-        ConflictError: nothing can be tried in this host as it is now.
-        RequestError: a training with these inputs would not start, or nothing is compared.
-        ScheduleError: a text that cannot be planned or not be tried.
-    """
-    host = there.host
-    if isinstance(host, NoTraining) or not there.host_info()["hooked"] or host.trainer is None:
-        raise ConflictError(f"cannot run a trial: {there.host_info()['why'] or 'this host offers no training'}")
-    sent = {name: value for name, value in given.inputs.items() if value is not None or name in NEEDED}
-    arguments = host.trainer.arguments(given.kind, given.name, sent, "")
-    try:
-        input_checks.check_name(host, given.kind, given.name)
-        _check_types(arguments, host.trainer.arguments(given.kind, given.name, {}, ""))
-        _check_needed(host, arguments)
-        check_model(_loaded_model(host))
-        plans_of(given.spec, _planned(there, given, arguments))
-    except InputError as error:
-        raise RequestError(str(error)) from error
-    except ScheduleError as error:
-        if error.source in given.spec.texts:  # one of many
-            error.add(f" (in {error.source})")
-        raise
-    _check_findings(there, given, arguments)
-    return Wanted(given.kind, given.name, arguments, replace(given.spec, sample=_sample(given, arguments)))
+class TrialRequests:
+    """Of one host: whether a trial can start, and how long it will take."""
+
+    def __init__(self, there: Installation, next_training: NextTraining, preflight: Preflight, data_folders: DataFolders) -> None:
+        self._there = there
+        self._next = next_training
+        self._preflight = preflight
+        self._data_folders = data_folders
+
+    def checked(self, given: TrialInputs) -> Wanted:
+        """
+        Raises:
+            ConflictError: nothing can be tried in this host as it is now.
+            RequestError: a training with these inputs would not start, or nothing is compared.
+            ScheduleError: a text that cannot be planned or not be tried.
+        """
+        host, info = self._there.host, self._there.info()
+        if isinstance(host, NoTraining) or not info["hooked"] or host.trainer is None:
+            raise ConflictError(f"cannot run a trial: {info['why'] or 'this host offers no training'}")
+        sent = {name: value for name, value in given.inputs.items() if value is not None or name in NEEDED}
+        arguments = host.trainer.arguments(given.kind, given.name, sent, "")
+        try:
+            input_checks.check_name(host, given.kind, given.name)
+            _check_types(arguments, host.trainer.arguments(given.kind, given.name, {}, ""))
+            _check_needed(host, arguments)
+            check_model(_loaded_model(host))
+            plans_of(given.spec, self._planned(given, arguments))
+        except InputError as error:
+            raise RequestError(str(error)) from error
+        except ScheduleError as error:
+            if error.source in given.spec.texts:  # one of many
+                error.add(f" (in {error.source})")
+            raise
+        self._check_findings(given, arguments)
+        return Wanted(given.kind, given.name, arguments, replace(given.spec, sample=_sample(given, arguments)))
+
+    def _planned(self, given: TrialInputs, arguments: Mapping[str, Any]) -> RunPlan:
+        """The plan of the training, as it would be made."""
+        now, resumed = self._next.resumption_of(given.kind, given.name)
+        mode = arguments["clip_grad_mode"] if arguments["clip_grad_mode"] in input_checks.CLIPPING else "disabled"
+        texts = (arguments["learn_rate"], "" if mode == "disabled" else arguments["clip_grad_value"])
+        is_counted = needs_images(" ".join((*texts, *given.spec.texts)))
+        count = self._data_folders.count_images(arguments["data_root"]) if is_counted else None
+        batch, accumulate = arguments["batch_size"], arguments["gradient_step"]
+        request = Request(given.kind, given.name, texts[0], arguments["steps"], batch, accumulate, mode, texts[1],
+                          images=count or None)
+        planned = RunPlan(request, resumed)
+        step = resumed.step if resumed.step is not None else 0 if now is None else now.step
+        if step < request.total_steps:
+            planned.resume_at(step)
+        input_checks.check_is_left(planned, step)
+        return planned
+
+    def _check_findings(self, given: TrialInputs, arguments: Mapping[str, Any]) -> None:
+        found = self._preflight.findings(given.kind, given.name, arguments)
+        errors = [one["message"] for one in found if one["severity"] == ERROR]
+        if errors:
+            raise RequestError("\n".join(errors))
+
+    def estimate(self, wanted: Wanted) -> Estimate:
+        """From the newest trial or run of that kind, batch and image size."""
+        store = self._there.store
+        updates = (wanted.spec.candidates + 1) * wanted.spec.updates
+        trial, run = _last_trial(store, wanted), _last_run(store, wanted)
+        found = [(one.ended_s or 0.0, one.s_per_update, f"the last trial of {one.name!r}") for one in trial]
+        found += [(state.updated_s, pace, f"the last run of {state.name!r}") for state, pace in run]
+        _, pace, what = max(found, default=(0.0, None, ""))
+        if pace is None:
+            return Estimate(wanted.spec.candidates, updates, None, "nothing with this batch and image size was trained here yet")
+        why = f"as fast as {what}"
+        if wanted.spec.sample is None:
+            return Estimate(wanted.spec.candidates, updates, updates * pace, why)
+        s_per_image = next((one.s_per_image for one in store.trials.all() if _is_like(one, wanted) and one.s_per_image), None)
+        seconds = updates * pace + wanted.spec.candidates * (s_per_image or 0.0)
+        return Estimate(wanted.spec.candidates, updates, seconds, why if s_per_image else f"{why}, without the images")
 
 
 def _loaded_model(host: Host) -> Any:
@@ -164,28 +199,6 @@ def _check_needed(host: Host, arguments: Mapping[str, Any]) -> None:
         raise InputError(f"there is no prompt template {name!r}: refresh the list")
 
 
-def _planned(there: Installation, given: TrialInputs, arguments: Mapping[str, Any]) -> RunPlan:
-    """The plan of the training, as it would be made."""
-    now, resumed = there.resumption_of(given.kind, given.name)
-    mode = arguments["clip_grad_mode"] if arguments["clip_grad_mode"] in input_checks.CLIPPING else "disabled"
-    texts = (arguments["learn_rate"], "" if mode == "disabled" else arguments["clip_grad_value"])
-    count = there.count_images(arguments["data_root"]) if needs_images(" ".join((*texts, *given.spec.texts))) else None
-    batch, accumulate = arguments["batch_size"], arguments["gradient_step"]
-    request = Request(given.kind, given.name, texts[0], arguments["steps"], batch, accumulate, mode, texts[1], images=count or None)
-    planned = RunPlan(request, resumed)
-    step = resumed.step if resumed.step is not None else 0 if now is None else now.step
-    if step < request.total_steps:
-        planned.resume_at(step)
-    input_checks.check_is_left(planned, step)
-    return planned
-
-
-def _check_findings(there: Installation, given: TrialInputs, arguments: Mapping[str, Any]) -> None:
-    errors = [one["message"] for one in there.findings(given.kind, given.name, arguments) if one["severity"] == ERROR]
-    if errors:
-        raise RequestError("\n".join(errors))
-
-
 def _sample(given: TrialInputs, arguments: Mapping[str, Any]) -> Sample | None:
     if given.sample is None:
         return None
@@ -197,24 +210,7 @@ def _sample(given: TrialInputs, arguments: Mapping[str, Any]) -> Sample | None:
     })
 
 
-# How long it will take ----------------------------------------------------------------------------
-
-
-def estimate(there: Installation, wanted: Wanted) -> Estimate:
-    """From the newest trial or run of that kind, batch and image size."""
-    updates = (wanted.spec.candidates + 1) * wanted.spec.updates
-    trial, run = _last_trial(there.store, wanted), _last_run(there.store, wanted)
-    found = [(one.ended_s or 0.0, one.s_per_update, f"the last trial of {one.name!r}") for one in trial]
-    found += [(state.updated_s, pace, f"the last run of {state.name!r}") for state, pace in run]
-    _, pace, what = max(found, default=(0.0, None, ""))
-    if pace is None:
-        return Estimate(wanted.spec.candidates, updates, None, "nothing with this batch and image size was trained here yet")
-    why = f"as fast as {what}"
-    if wanted.spec.sample is None:
-        return Estimate(wanted.spec.candidates, updates, updates * pace, why)
-    s_per_image = next((one.s_per_image for one in there.store.trials.all() if _is_like(one, wanted) and one.s_per_image), None)
-    seconds = updates * pace + wanted.spec.candidates * (s_per_image or 0.0)
-    return Estimate(wanted.spec.candidates, updates, seconds, why if s_per_image else f"{why}, without the images")
+# How long the last ones took ---------------------------------------------------------------------
 
 
 def _last_trial(store: Store, wanted: Wanted) -> Sequence[TrialRecord]:

@@ -13,19 +13,19 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from math import isfinite
-from typing import Any, Protocol
+from typing import Any
 
 from lib_lrsched.errors import ConflictError, ScheduleError
 from lib_lrsched.storage import locks
 from lib_lrsched.storage.trial_store import TrialRecord, TrialStore
 from lib_lrsched.training.host import Trainer
-from lib_lrsched.training.run import TrainingRun
 from lib_lrsched.training.trial import Trial, Tried
 
-from .trial_request import Estimate, Installation, TrialInputs, Wanted, checked, estimate
+from .installation import Installation
+from .trainings import Trainings
+from .trial_calls import TrialCalls
+from .trial_request import Estimate, TrialInputs, TrialRequests, Wanted
 from .webui import Host
 
 MOST_WAITING = 20
@@ -38,21 +38,14 @@ FEWEST_TIMED = 3
 logger = logging.getLogger(__name__)
 
 
-class Trainings(Installation, Protocol):
-    """What the runner asks of a host that is hooked."""
-
-    def training_threads(self) -> set[int]: ...
-
-    def active(self) -> Mapping[str, TrainingRun]: ...
-
-    def trying(self, trial: Trial) -> AbstractContextManager[None]: ...
-
-
 class TrialRunner:
     """The trials of one host; called from the server's threads."""
 
-    def __init__(self, there: Trainings) -> None:
+    def __init__(self, there: Installation, trainings: Trainings, trial_calls: TrialCalls, requests: TrialRequests) -> None:
         self._there = there
+        self._trainings = trainings
+        self._trial_calls = trial_calls
+        self._requests = requests
         self._lock = threading.RLock()
         self._jobs: dict[str, _Job] = {}  # waiting and running ones, the newest last
         self._called: _Job | None = None  # the one whose job is the host's
@@ -61,9 +54,9 @@ class TrialRunner:
         """Start a trial in a thread of its own; its id.
 
         Raises:
-            ConflictError, RequestError, ScheduleError: see trial_request.checked().
+            ConflictError, RequestError, ScheduleError: see TrialRequests.checked().
         """
-        wanted = checked(self._there, given)
+        wanted = self._requests.checked(given)
         with self._lock:
             if len(self._jobs) >= MOST_WAITING:
                 raise ConflictError(f"{MOST_WAITING} trials are waiting already: end one of them first")
@@ -75,7 +68,7 @@ class TrialRunner:
 
     def estimate(self, given: TrialInputs) -> Estimate:
         """How much a trial is; refused as its start would be."""
-        return estimate(self._there, checked(self._there, given))
+        return self._requests.estimate(self._requests.checked(given))
 
     def all(self) -> list[dict[str, Any]]:
         """A line for each, the newest first."""
@@ -178,7 +171,7 @@ class TrialRunner:
         with self._trainer.lock:
             if not job.is_wanted.is_set():
                 return None
-            with self._there.trying(job.trial):  # from here on no training begins
+            with self._trial_calls.trying(job.trial):  # from here on no training begins
                 if self._busy(job):
                     return None
                 with self._trainer.job(job.task):
@@ -216,9 +209,9 @@ class TrialRunner:
 
     def _busy(self, job: _Job) -> str:
         """Which training does not let it run, although nobody has the host's queue; empty where none is."""
-        others = self._there.training_threads() - {threading.get_ident()}
+        others = self._trainings.threads() - {threading.get_ident()}
         if others:
-            names = sorted({repr(run.request.name) for run in self._there.active().values()})
+            names = sorted({repr(run.request.name) for run in self._trainings.active().values()})
             return f"the training of {' and '.join(names)}" if names else "another training"
         wanted = job.wanted
         holder = locks.holder(self._there.store.root, wanted.kind, wanted.name)

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Response
 
 import lib_lrsched
 from lib_lrsched.errors import RunStateError
+from lib_lrsched.host.runtime import Runtime
 from lib_lrsched.preview import comparison_files
 from lib_lrsched.preview.comparison import ComparedRun, Over, comparison
 from lib_lrsched.preview.svg_chart import swatch
@@ -24,7 +25,7 @@ from .image_endpoints import images_of
 from .requests import ComparisonFileQuery, ComparisonRequest
 from .responses import Answer, Route
 from .run_lists import one_run
-from .runtime import RUNTIME, Runtime, state_of
+from .runtime import RUNTIME, state_of
 
 IMAGES_SHOWN, IMAGE_WIDTH = 6, 160
 """Of each run in a page."""
@@ -58,7 +59,7 @@ def _compared(runtime: Runtime, ids: Sequence[str], over: Over) -> dict[str, Any
 
 
 def _run(runtime: Runtime, run_id: str) -> ComparedRun:
-    live, state = runtime.active().get(run_id), state_of(runtime, run_id)
+    live, state = runtime.trainings.active().get(run_id), state_of(runtime, run_id)
     listed = one_run(runtime, state)
     try:
         history = History.open(runtime.store.history_path(run_id), append=False) if live is None else live.history

@@ -3,8 +3,8 @@
 To add one: its request is a model in requests.py, the endpoint a function with ``@router.get``, ``@router.post`` or
 ``@router.delete`` in the file of its subject (schedule_endpoints, image_endpoints, comparison_endpoints, profile_endpoints,
 run_endpoints, trial_endpoints, preset_endpoints; a new file's router is named in ROUTERS), its answer an ``Answer``. What it needs
-of the host is in runtime.py. docs/api.md documents it, and tests/web/test_fuzz_api.py sends it all sorts of things: no answer may
-be a failure of ours.
+of the host is a part of the runtime, see host/runtime.py. docs/api.md documents it, and tests/web/test_fuzz_api.py sends it all
+sorts of things: no answer may be a failure of ours.
 
 Nothing here goes through gradio's queue or takes the host's lock. Endpoints are plain functions, which the server runs in its
 threads, so that disk and planning never stop the event loop. Every refusal has one form, see responses.py.
@@ -16,6 +16,7 @@ from fastapi import APIRouter, FastAPI, Response
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from lib_lrsched.host.door import OPEN, Door
+from lib_lrsched.host.runtime import Runtime
 
 from . import (
     comparison_endpoints,
@@ -27,7 +28,6 @@ from . import (
     trial_endpoints,
 )
 from .responses import Route, error_answer
-from .runtime import Runtime
 from .scripts import PageScripts
 
 PREFIX = "/lrsched/v1"

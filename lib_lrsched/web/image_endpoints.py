@@ -7,13 +7,14 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException, Response
 
+from lib_lrsched.host.runtime import Runtime
 from lib_lrsched.preview.run_list import unreadable
 from lib_lrsched.storage.run_images import Recorded, recorded
 
 from ._thumbnails import media_type, thumbnail
 from .requests import ImageQuery
 from .responses import Answer, Route
-from .runtime import RUNTIME, Runtime, state_of
+from .runtime import RUNTIME, state_of
 
 SHOWN = ("step", "prompt", "width", "height", "holds_embedding", "time_s")
 FOR_GOOD = "private, max-age=31536000, immutable"

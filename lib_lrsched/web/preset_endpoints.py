@@ -7,11 +7,12 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Response
 
+from lib_lrsched.host.runtime import Runtime
 from lib_lrsched.schedule.plan import plan
 
 from .requests import PresetRequest, PresetsQuery
 from .responses import Answer, Route
-from .runtime import RUNTIME, Runtime
+from .runtime import RUNTIME
 
 USUAL_RUN = {"total_steps": 2000, "steps_per_epoch": 20, "images_per_step": 1}
 """A preset is saved if its text can be planned for such a run, of as many steps as are asked for."""

@@ -8,12 +8,14 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Response
 
+from lib_lrsched.host.profile_check import unfillable
+from lib_lrsched.host.runtime import Runtime
 from lib_lrsched.storage.profiles import Profile
 from lib_lrsched.storage.run_state import RunState
 
 from .requests import ProfileQuery, ProfileRequest
 from .responses import Answer, Route
-from .runtime import RUNTIME, Runtime, state_of
+from .runtime import RUNTIME, state_of
 
 router = APIRouter(route_class=Route)
 
@@ -53,7 +55,7 @@ def profile_of_run(run_id: str, query: ProfileQuery = Depends(ProfileQuery), run
 
 
 def _answer(runtime: Runtime, found: Profile, query: ProfileQuery) -> Response:
-    missing = runtime.unfillable(found.kind, found.inputs, found.options) if query.check else None
+    missing = unfillable(runtime.installation.host, found.kind, found.inputs, found.options) if query.check else None
     return Answer({**asdict(found), "missing": missing})
 
 

@@ -13,6 +13,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
 from lib_lrsched.errors import RequestError, RunStateError
+from lib_lrsched.host.runtime import Runtime
 from lib_lrsched.preview.run_view import Histories, PointsRequest, run_answer
 from lib_lrsched.storage import labels
 from lib_lrsched.storage.history import Event, History
@@ -36,7 +37,7 @@ from .requests import (
 )
 from .responses import Answer, Route, check_size
 from .run_lists import all_runs, one_run
-from .runtime import QUICKLY_S, RUNTIME, Runtime, state_of
+from .runtime import QUICKLY_S, RUNTIME, state_of
 
 LARGEST_UPLOAD_BYTES = 6 << 30
 
@@ -50,8 +51,8 @@ _histories = Histories()
 @router.get("/runs")
 def runs(runtime: Runtime = RUNTIME) -> Response:
     """All runs, newest first, and what came out of each."""
-    active, listed = list(runtime.active()), all_runs(runtime)
-    host, in_progress = dict(runtime.host_info()), [one._asdict() for one in runtime.in_progress()]
+    active, listed = list(runtime.trainings.active()), all_runs(runtime)
+    host, in_progress = dict(runtime.installation.info()), [one._asdict() for one in runtime.in_progress()]
     messages = runtime.store.messages
     return Answer({**listed._asdict(), "active": active, "in_progress": in_progress, "host": host, "messages": messages})
 
@@ -70,7 +71,7 @@ async def import_run(request: Request, query: ImportRunQuery = Depends(ImportRun
                 check_size(size, LARGEST_UPLOAD_BYTES)
                 target.write(block)
         try:
-            return Answer({"id": await run_in_threadpool(runtime.import_run, path, query.name)})
+            return Answer({"id": await run_in_threadpool(runtime.transfer.import_run, path, query.name)})
         except RunStateError as error:  # what was sent is wrong, not what is stored
             raise RequestError(str(error)) from error
     finally:
@@ -80,7 +81,7 @@ async def import_run(request: Request, query: ImportRunQuery = Depends(ImportRun
 @router.get("/runs/{run_id}/bundles")
 def snapshots(run_id: str, runtime: Runtime = RUNTIME) -> Response:
     """The snapshots of a run, newest first."""
-    return Answer(runtime.snapshots(run_id))
+    return Answer(runtime.stored_runs.snapshots(run_id))
 
 
 @router.get("/runs/{run_id}/file")
@@ -90,7 +91,7 @@ def export_run(run_id: str, runtime: Runtime = RUNTIME) -> Response:
     path = Path(name)
     try:
         with os.fdopen(handle, "wb") as target:
-            runtime.export_run(run_id, target)
+            runtime.transfer.export_run(run_id, target)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -101,7 +102,7 @@ def export_run(run_id: str, runtime: Runtime = RUNTIME) -> Response:
 @router.post("/runs/{run_id}/use")
 def use(run_id: str, request: UseRequest, runtime: Runtime = RUNTIME) -> Response:
     """Puts the average or the best state of a run in the place of what it trained."""
-    return Answer(runtime.use(run_id, request.what))
+    return Answer(runtime.transfer.use(run_id, request.what))
 
 
 @router.post("/runs/{run_id}/label")
@@ -116,13 +117,13 @@ def label(run_id: str, request: LabelRequest, runtime: Runtime = RUNTIME) -> Res
 @router.post("/runs/{run_id}/check")
 def check(run_id: str, runtime: Runtime = RUNTIME) -> Response:
     """Reads all snapshots of a run whole, and what it needs besides."""
-    return Answer(runtime.check(run_id))
+    return Answer(runtime.stored_runs.check(run_id))
 
 
 @router.post("/runs/{run_id}/keep-last")
 def keep_last(run_id: str, runtime: Runtime = RUNTIME) -> Response:
     """Deletes the snapshots of a run but the newest good one."""
-    return Answer(runtime.keep_last(run_id))
+    return Answer(runtime.stored_runs.keep_last(run_id))
 
 
 @router.post("/runs/{run_id}/resume-from")
@@ -130,9 +131,9 @@ def resume_from(run_id: str, request: ResumeFromRequest, runtime: Runtime = RUNT
     """Chooses the snapshot from which the next training of what it trained resumes, or takes that back; answers as `resume`."""
     state = state_of(runtime, run_id)
     if request.step is None:
-        runtime.choose(state.kind, state.name, request.way or "continue")
+        runtime.choices.choose(state.kind, state.name, request.way or "continue")
     else:
-        runtime.choose_kept(run_id, request.step, request.way or "continue")
+        runtime.next_training.choose_kept(run_id, request.step, request.way or "continue")
     return Answer(_resume(runtime, state.kind, state.name, None))
 
 
@@ -140,7 +141,7 @@ def resume_from(run_id: str, request: ResumeFromRequest, runtime: Runtime = RUNT
 def run(run_id: str, query: RunQuery = Depends(RunQuery), runtime: Runtime = RUNTIME) -> Response:
     """One run: its state, its numbers from step `since` on to below `until`, its events."""
     wanted = PointsRequest(query.since, query.until, query.smoothing)
-    live, state = runtime.active().get(run_id), state_of(runtime, run_id)
+    live, state = runtime.trainings.active().get(run_id), state_of(runtime, run_id)
     try:
         history = _histories.of(runtime.store.history_path(run_id)) if live is None else live.history
     except RunStateError as error:
@@ -153,14 +154,14 @@ def _whole(runtime: Runtime, state: RunState, history: History, wanted: PointsRe
     """A run's answer, with what its range test found and what of it can take the file's place."""
     found = range_test_of(state, history)
     answer = None if found is None else {**found.to_json(), "put_back": found.is_alone}
-    here = {"run": one_run(runtime, state), "options": state.options, "usable": runtime.usable(state)}
+    here = {"run": one_run(runtime, state), "options": state.options, "usable": runtime.transfer.usable(state)}
     return run_answer(state, history, wanted) | here | {"range_test": answer}
 
 
 @router.delete("/runs/{run_id:path}")
 def delete_run(run_id: str, runtime: Runtime = RUNTIME) -> Response:
     """Deletes a run that is not running; answers with the new list."""
-    runtime.delete_run(run_id)
+    runtime.stored_runs.delete(run_id)
     return runs(runtime)
 
 
@@ -177,13 +178,13 @@ def interrupt(request: InterruptRequest, runtime: Runtime = RUNTIME) -> Response
 @router.post("/preflight")
 def preflight(request: PreflightRequest, runtime: Runtime = RUNTIME) -> Response:
     """What would stop or spoil a training with these inputs; it changes nothing."""
-    return Answer({"findings": runtime.findings(request.kind, request.name, request.inputs)})
+    return Answer({"findings": runtime.preflight.findings(request.kind, request.name, request.inputs)})
 
 
 @router.get("/training")
 def training(runtime: Runtime = RUNTIME) -> Response:
     """What is trained now, and how the last training ended."""
-    live = dict(runtime.active())
+    live = dict(runtime.trainings.active())
     running = [_with_rescues(runtime, one.state(), one.history) for one in live.values()]
     last = next((state for state in runtime.store.runs() if state.id not in live and not state.is_active), None)
     fields = ("kind", "name", "total_steps")
@@ -214,7 +215,7 @@ def resume(query: ResumeQuery = Depends(ResumeQuery), runtime: Runtime = RUNTIME
 @router.post("/resume")
 def choose(request: ResumeChoice, runtime: Runtime = RUNTIME) -> Response:
     """Chooses how the next training of a name resumes; answers as `resume`."""
-    runtime.choose(request.kind, request.name, request.way)
+    runtime.choices.choose(request.kind, request.name, request.way)
     return Answer(_resume(runtime, request.kind, request.name, request.rate_text))
 
 
@@ -227,30 +228,30 @@ def options(query: OptionsQuery = Depends(OptionsQuery), runtime: Runtime = RUNT
 @router.post("/options")
 def choose_options(request: OptionsChoice, runtime: Runtime = RUNTIME) -> Response:
     """Chooses options for the next training of a name; answers as `options`."""
-    runtime.choose_options(request.kind, request.name, request.options)
+    runtime.next_training.choose_options(request.kind, request.name, request.options)
     return Answer(_options(runtime, request.kind, request.name, request.data_root))
 
 
 def _options(runtime: Runtime, kind: str, name: str, data_root: str) -> dict[str, Any]:
-    found = runtime.options(kind, name)
+    found = runtime.next_training.options(kind, name)
     described = [one.described() for one in OPTIONS.values() if kind in one.kinds]
     return {"kind": kind, "name": name, "options": values(found.options), "defaults": values(found.defaults),
             "chosen": dict(found.chosen), "run": found.run, "descriptions": described,
-            "validation_folder": runtime.validation_folder(data_root, QUICKLY_S)}
+            "validation_folder": runtime.data_folders.validation_of(data_root, QUICKLY_S)}
 
 
 def _resume(runtime: Runtime, kind: str, name: str, rate_text: str | None) -> dict[str, Any]:
-    choice = runtime.chosen(kind, name)
+    chosen = runtime.choices.of(kind, name)
+    choice, kept = chosen.choice, chosen.kept
     answer: dict[str, Any] = {"kind": kind, "name": name, "step": None, "file_step": None, "exact": False}
-    kept = runtime.kept(kind, name)
     answer |= {"way": choice, "from_step": None if kept is None else kept.step}
     answer |= {"leaving": [one for one in CHOICES if leaves_run(one)], "from_beginning": from_beginning(choice)}
     answer |= {"mode": None, "run": None, "settings": None, "message": ""}
-    for live in runtime.active().values():
+    for live in runtime.trainings.active().values():
         now = live.state()
         if (now.kind, now.name) == (kind, name):
             return answer | {"step": now.step, "file_step": now.step, "mode": _mode(choice, now, rate_text), **_known(runtime, now)}
-    found, resumed = runtime.resumption_of(kind, name)
+    found, resumed = runtime.next_training.resumption_of(kind, name)
     if found is None:
         return answer | {"message": f"there is no {kind} {name!r}"}
     step, state = found.step, resumed.state

@@ -6,11 +6,12 @@ import threading
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from lib_lrsched.host.runtime import Runtime
 from lib_lrsched.preview.run_list import Listed, RunList
 from lib_lrsched.storage.run_state import RunState
 from lib_lrsched.storage.store import Store
 
-from .runtime import Runtime, as_it_is
+from .runtime import as_it_is
 
 _lists: WeakKeyDictionary[Store, RunList] = WeakKeyDictionary()
 _lock = threading.Lock()
@@ -18,7 +19,7 @@ _lock = threading.Lock()
 
 def all_runs(runtime: Runtime) -> Listed:
     """All runs, the one whose newest leg began last first; what there is of those running comes from memory."""
-    live = dict(runtime.active())
+    live = dict(runtime.trainings.active())
     states = {run_id: one.state() for run_id, one in live.items()}
     in_progress = runtime.in_progress()
     states |= {state.id: as_it_is(state, in_progress) for state in runtime.store.runs() if state.id not in live}
@@ -28,7 +29,7 @@ def all_runs(runtime: Runtime) -> Listed:
 
 def one_run(runtime: Runtime, state: RunState) -> dict[str, Any]:
     """A run as the list shows it."""
-    live = runtime.active().get(state.id)
+    live = runtime.trainings.active().get(state.id)
     return _list_of(runtime.store).entry(state, None if live is None else live.history)
 
 

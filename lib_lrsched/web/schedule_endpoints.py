@@ -17,6 +17,7 @@ from lib_lrsched.editing.shape_conversion import change_shape
 from lib_lrsched.editing.text_edits import Change
 from lib_lrsched.errors import ScheduleError
 from lib_lrsched.formats import exports, imports
+from lib_lrsched.host.runtime import Runtime
 from lib_lrsched.preview.curve import preview
 from lib_lrsched.preview.forms import describe_shapes
 from lib_lrsched.preview.run_view import past_legs
@@ -25,7 +26,7 @@ from lib_lrsched.schedule.plan import Plan, plan
 
 from .requests import EditRequest, ExportRequest, ImportRequest, ItemsRequest, PreviewRequest, as_float, counts
 from .responses import Answer, Route
-from .runtime import QUICKLY_S, RUNTIME, Runtime, state_of
+from .runtime import QUICKLY_S, RUNTIME, state_of
 
 router = APIRouter(route_class=Route)
 
@@ -35,7 +36,7 @@ def draw(request: PreviewRequest, runtime: Runtime = RUNTIME) -> Response:
     """The sampled curves, segments and lints of up to a few texts. No text is an error of the request."""
     images, folder = _images(request, runtime), request.data_root or ""
     is_looked_at = folder.strip() != "" and request.kind != "timestep"
-    said = {"folder_trouble": runtime.data_trouble(folder) if is_looked_at else ""}
+    said = {"folder_trouble": runtime.data_folders.trouble(folder) if is_looked_at else ""}
     if request.run is None:
         return Answer(preview(request.curves(images, request.optimizer, request.trainee)) | said)
     state = state_of(runtime, request.run)
@@ -50,7 +51,7 @@ def _images(request: PreviewRequest, runtime: Runtime) -> int | None:
     if request.pictures is not None or not folder.strip() or request.kind == "timestep":
         return request.pictures
     is_needed = any(map(needs_images, request.texts))  # else epochs are an extra that can come later
-    return runtime.count_images(folder, None if is_needed else QUICKLY_S)
+    return runtime.data_folders.count_images(folder, None if is_needed else QUICKLY_S)
 
 
 @router.get("/shapes")

@@ -6,12 +6,13 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException, Response
 
+from lib_lrsched.host.runtime import Runtime
 from lib_lrsched.host.trial_request import TrialInputs
 from lib_lrsched.training.trial import Spec
 
 from .requests import EndTrialQuery, TrialRequest
 from .responses import Answer, Route
-from .runtime import RUNTIME, Runtime
+from .runtime import RUNTIME
 
 router = APIRouter(route_class=Route)
 

@@ -66,7 +66,7 @@ def interrupt() -> None:
 
 def begin_again(runtime: Any) -> None:
     embedding("again", TEXT, 20)
-    runtime.choose("embedding", "again", "restart")
+    runtime.choices.choose("embedding", "again", "restart")
     embedding("again", OTHER, 45)
     embedding("again", "linear(0.003, 1e-4)", STEPS)
 
@@ -100,7 +100,7 @@ def spoil_the_next_loss() -> None:
 def show(runtime: Any) -> None:
     more = {"previews_every": 10, "preview_steps": 2, "copies_every": 10}
     service.create("embedding", "gallery")
-    runtime.choose_options("embedding", "gallery", {"validate_every": 10})
+    runtime.next_training.choose_options("embedding", "gallery", {"validate_every": 10})
     embedding("gallery", TEXT, 30, **more)
     after(42, spoil_the_next_loss)
     embedding("gallery", TEXT, STEPS, **more)

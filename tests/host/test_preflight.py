@@ -273,18 +273,18 @@ def test_error_a_hypernetwork_for_another_models_widths(ground, sizes, touches):
 def test_error_max_steps_that_are_made_already(ground, kind):
     runtime = ground.install()
     ground.train(kind, "0.005", 5)
-    said = [one["message"] for one in ground.runtime.findings(kind, NAME, {"steps": 5})]
+    said = [one["message"] for one in ground.runtime.preflight.findings(kind, NAME, {"steps": 5})]
     assert said == [f"{NAME!r} is finished: it has 5 updates already. Raise max steps to continue, or start over"]
-    said = [one["message"] for one in ground.runtime.findings(kind, NAME, {"steps": 4})]
+    said = [one["message"] for one in ground.runtime.preflight.findings(kind, NAME, {"steps": 4})]
     assert said == [f"{NAME!r} has 5 updates already, and max steps, which counts all of them, is 4: raise it"]
-    assert ground.runtime.findings(kind, NAME, {"steps": 6}) == []
-    assert ground.runtime.findings(kind, "nobody", {"steps": 1}) == []
+    assert ground.runtime.preflight.findings(kind, NAME, {"steps": 6}) == []
+    assert ground.runtime.preflight.findings(kind, "nobody", {"steps": 1}) == []
     assert runtime is None or runtime is ground.runtime
 
 
 def test_switched_off_it_says_nothing(ground):
     ground.install(enabled=False)
-    assert ground.runtime.findings("embedding", NAME, {"data_root": "/nowhere"}) == []
+    assert ground.runtime.preflight.findings("embedding", NAME, {"data_root": "/nowhere"}) == []
 
 
 # Folders, images, the schedule --------------------------------------------------------------

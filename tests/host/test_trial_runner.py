@@ -78,9 +78,9 @@ def test_training_20_a_trial_and_training_to_40_is_training_to_40(ground, kind, 
     ground.create(kind, "whole")
     expected = weights(ground.train(kind, TEXT, 40, name="whole", **choices))
     with monkeypatch.context() as patch:
-        seam = ground.runtime.host.ti.write_loss
+        seam = ground.runtime.installation.host.ti.write_loss
         stop = shared.state.interrupt
-        patch.setattr(ground.runtime.host.ti, "write_loss", lambda *args: (seam(*args), args[2] == 20 and stop())[0])
+        patch.setattr(ground.runtime.installation.host.ti, "write_loss", lambda *args: (seam(*args), args[2] == 20 and stop())[0])
         ground.train(kind, TEXT, 40, **choices)
     answer = run(ground, kind, sample={"seed": 5}, steps=40, **inputs)
     assert (answer["state"], answer["message"]) == ("finished", "")
@@ -288,7 +288,7 @@ def test_hooks_that_are_taken_off_while_a_trial_runs_are_gone_behind_it(hooked, 
     at_pass(monkeypatch, 14, hooks.uninstall)
     answer = run(hooked, "embedding")
     assert answer["state"] == "stopped"
-    assert not hooked.runtime.hooked
+    assert not hooked.runtime.installation.hooked
 
 
 # Refused before it starts ----------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def refused(ground: Any, heavy: list[str], kind: str, *args: Any, **inputs: Any)
     assert ground.listing() == before
     if kind == "embedding":  # a hypernetwork is loaded before its scheduler is made, and loading draws
         assert practice_rig.random_states() == random_before
-    assert ground.runtime.active() == {}
+    assert ground.runtime.trainings.active() == {}
     return caught.value
 
 

@@ -18,7 +18,7 @@ from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402
 from stored_runs import stored  # noqa: E402
 from training_steps import EXACTLY, TEXT, UPDATES, events, train_and_die, whole  # noqa: E402
 
-from lib_lrsched.host import runtime as host_runtime  # noqa: E402
+from lib_lrsched.host import installation  # noqa: E402
 from lib_lrsched.practice import service  # noqa: E402
 from lib_lrsched.snapshot import recovery, snapshot  # noqa: E402
 from lib_lrsched.storage.run_state import from_json  # noqa: E402
@@ -49,7 +49,7 @@ def state_file(ground: Any) -> Path:
 
 def another_process(ground: Any) -> None:
     """Nothing is in memory any more, as in a WebUI that was just started."""
-    host_runtime._stores.clear()
+    installation._stores.clear()
     ground.runtime.store.messages.clear()
 
 
@@ -199,8 +199,8 @@ def test_a_recovered_run_is_exported_and_taken_in_elsewhere(ground, kind, tmp_pa
     ground.runs()
     file = tmp_path / "out.zip"
     with file.open("wb") as target:
-        ground.runtime.export_run(path.parent.name, target)
-    new = ground.runtime.import_run(file, "new")
+        ground.runtime.transfer.export_run(path.parent.name, target)
+    new = ground.runtime.transfer.import_run(file, "new")
     (ground.state_dir / "runs" / new / "run.json").unlink()
     another_process(ground)
     (run,) = (run for run in ground.runs() if run.name == "new")

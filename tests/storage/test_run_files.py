@@ -26,7 +26,7 @@ from practice_rig import NAME, both_kinds, same_bits, weights  # noqa: E402
 from training_steps import train_and_die  # noqa: E402
 
 from lib_lrsched.errors import RequestError, RunStateError  # noqa: E402
-from lib_lrsched.host import hooks, run_transfer  # noqa: E402
+from lib_lrsched.host import hooks  # noqa: E402
 from lib_lrsched.practice import initialize  # noqa: E402
 from lib_lrsched.snapshot import archive, snapshot, validation_set  # noqa: E402
 from lib_lrsched.storage.history import History  # noqa: E402
@@ -614,11 +614,13 @@ def test_error_a_design_that_would_not_fit_its_weights(ground, design, words, tm
     folder.add(snapshot.Snapshot(found.facts, parts))
     path = tmp_path / "out.zip"
     with path.open("wb") as target:
-        ground.runtime.export_run(run.id, target)
+        ground.runtime.transfer.export_run(run.id, target)
     with pytest.raises(RunStateError, match=words):
-        run_transfer.import_run(ground.host(), ground.runtime.store, [], path, "new")
+        ground.runtime.transfer.import_run(path, "new")
 
 
-def test_error_nothing_is_taken_in_while_something_is_trained(ground, tmp_path):
+def test_error_nothing_is_taken_in_while_something_is_trained(ground, tmp_path, monkeypatch):
+    runtime = ground.install()
+    monkeypatch.setattr(runtime.trainings, "threads", lambda: {1})
     with pytest.raises(RequestError, match="a training is running"):
-        run_transfer.import_run(ground.host(), ground.install().store, ["a"], tmp_path / "x.zip", "")
+        runtime.transfer.import_run(tmp_path / "x.zip", "")

@@ -168,7 +168,7 @@ def test_the_file_is_there_before_the_host_s_own_takes_its_place(ground, monkeyp
 def test_switched_on_late_it_starts_there_and_says_so(ground, after_steps):
     ground.install()
     ground.train("embedding", TEXT, 4)
-    ground.runtime.choose_options("embedding", NAME, {"ema": DECAY})
+    ground.runtime.next_training.choose_options("embedding", NAME, {"ema": DECAY})
     ground.train("embedding", TEXT, 9)
     assert "the average of the weights starts at step 4: there was none before" in events(ground)
     assert close(saved("embedding", folder_of("embedding") / f"{NAME}-ema.pt"), average_of(after_steps[3], after_steps[4:]))
@@ -198,8 +198,8 @@ def test_used_it_takes_the_file_s_place_and_the_next_training_is_a_new_run_from_
     ground.train(kind, TEXT, 6)
     path, old = main_file(kind), ground.run()
     average, before = saved(kind, folder_of(kind) / f"{NAME}-ema.pt"), path.read_bytes()
-    assert runtime.usable(old) == ["average"]
-    used = runtime.use(old.id, "average")
+    assert runtime.transfer.usable(old) == ["average"]
+    used = runtime.transfer.use(old.id, "average")
     assert (used["file"], used["step"]) == (path.name, 6)
     assert same_bits(saved(kind, path), average)
     assert path.with_name(f"{path.name}.bak").read_bytes() == before
@@ -209,7 +209,7 @@ def test_used_it_takes_the_file_s_place_and_the_next_training_is_a_new_run_from_
     assert [pt_files.load_pt(str(path))[name] for name in fields] == [backup[name] for name in fields]
 
     if kind == "embedding":  # a hypernetwork's file is too large to be read for this answer
-        assert "a new run starts from it" in "".join(runtime.resumption_of(kind, NAME)[1].messages)
+        assert "a new run starts from it" in "".join(runtime.next_training.resumption_of(kind, NAME)[1].messages)
     with OptimizerSpy() as spy:
         assert ground.train(kind, TEXT, 9).step == 9
     assert [seen.had_state for seen in spy.seen] == [False, True, True]
@@ -227,7 +227,7 @@ def test_used_it_takes_the_file_s_place_and_the_next_training_is_a_new_run_from_
 def test_a_run_that_started_from_it_is_resumed_as_any_other(ground, kind):
     runtime = ground.install(ema=DECAY, autosave_every=2)
     ground.train(kind, TEXT, 6)
-    runtime.use(ground.run().id, "average")
+    runtime.transfer.use(ground.run().id, "average")
     train_and_die(ground, kind, 9, 12, TEXT)
     ground.train(kind, TEXT, 12)
     assert [run.state for run in ground.runs()] == ["finished", "finished"]
@@ -241,7 +241,7 @@ def test_error_nothing_is_put_there_while_something_is_trained(ground, monkeypat
 
     def look(k: int, loss: Any) -> Any:
         with pytest.raises(ConflictError, match="a training is running or being prepared") as caught:
-            runtime.use(run, "average")
+            runtime.transfer.use(run, "average")
         refused.append(caught.value)
         return loss
 
@@ -254,9 +254,9 @@ def test_error_a_run_without_an_average_has_none_to_use(ground):
     runtime = ground.install()
     ground.train("embedding", TEXT, 3)
     before = ground.listing()
-    assert runtime.usable(ground.run()) == []
+    assert runtime.transfer.usable(ground.run()) == []
     with pytest.raises(RequestError, match="has no average of the weights"):
-        runtime.use(ground.run().id, "average")
+        runtime.transfer.use(ground.run().id, "average")
     assert ground.listing() == before
 
 
@@ -267,8 +267,8 @@ def test_the_best_state_takes_its_place_likewise_and_a_run_that_knows_it_is_not_
     old = ground.run()
     best = snapshot.read(runtime.store.best_path(old.id))
     assert best.facts.step == 4
-    assert runtime.usable(old) == ["best"]
-    used = runtime.use(old.id, "best")
+    assert runtime.transfer.usable(old) == ["best"]
+    used = runtime.transfer.use(old.id, "best")
     assert used["step"] == best.facts.step
     assert same_bits(saved(kind, main_file(kind)), best.trained)
     ground.train(kind, "0.01", 12)
@@ -285,8 +285,8 @@ def test_validation_measures_it_beside_the_weights_as_if_it_were_trained(ground,
     old = ground.run()
     measured = look(ground, old)
     assert measured[0] != measured[1]
-    runtime.use(old.id, "average")
-    runtime.choose_options(kind, NAME, {"validate_every": 1})
+    runtime.transfer.use(old.id, "average")
+    runtime.next_training.choose_options(kind, NAME, {"validate_every": 1})
     ground.train(kind, "1e-30", 5)  # an update that changes nothing
     assert look(ground, ground.runs()[0])[0] == pytest.approx(measured[1], abs=1e-6)
 

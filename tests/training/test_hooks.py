@@ -393,7 +393,7 @@ def test_switched_off_the_host_trains_by_its_own_schedule_and_nothing_is_kept(gr
     assert ground.runs() == []
     assert not ground.state_dir.exists()
     why = "switched off in the settings: the WebUI's own schedules are in force"
-    assert runtime.host_info() == {"name": "practice", "hooked": False, "why": why}
+    assert runtime.installation.info() == {"name": "practice", "hooked": False, "why": why}
 
 
 def test_switched_off_after_a_run_the_next_one_is_the_hosts_own(ground):
@@ -441,7 +441,7 @@ def test_an_exception_in_the_loop_ends_the_run_as_failed_and_the_next_one_starts
     run = ground.run()
     assert (run.state, run.step, len(ground.records())) == ("failed", 3, 3)
     assert run.message.startswith("the loop ended with an exception")
-    assert ground.runtime.active() == {}
+    assert ground.runtime.trainings.active() == {}
     with OptimizerSpy() as spy:
         ground.train(kind, CURVED, 12)
     assert spy.rates == planned(CURVED, range(3, 12), 12)
@@ -522,7 +522,7 @@ def test_no_failing_hook_stops_the_training(ground, monkeypatch, part):
     assert spy.rates == planned(CURVED, range(6), 6)
     saved = torch.load(Path(shared.cmd_opts.embeddings_dir) / f"{NAME}.pt", weights_only=True)
     assert saved["step"] == 6
-    assert ground.runtime.active() == {}
+    assert ground.runtime.trainings.active() == {}
 
 
 @pytest.mark.parametrize("kind_of_file", ["file in the way", "folder in the way"])
@@ -682,7 +682,8 @@ def test_a_second_copy_of_the_library_takes_over(ground):
 
 def _second_copy() -> Any:
     """The modules that hook a host, imported anew; the first ones stay where they were."""
-    names = [f"lib_lrsched.host.{name}" for name in ("hooks", "_training_hooks", "_saving_hooks", "runtime")]
+    parts = ("installation", "trainings", "trial_calls", "choices", "next_training", "runtime")
+    names = [f"lib_lrsched.host.{name}" for name in ("hooks", "_training_hooks", "_saving_hooks", *parts)]
     kept = {name: sys.modules.pop(name) for name in names}
     try:
         return importlib.import_module(names[0])
@@ -812,10 +813,10 @@ def test_a_host_without_training_is_served_and_nothing_is_replaced(ground):
     before = there()
     runtime = hooks.install(NoTraining("Forge", "this WebUI has no training to hook", ground.state_dir))
     assert there() == before
-    assert runtime.host_info() == {"name": "Forge", "hooked": False, "why": "this WebUI has no training to hook"}
-    assert runtime.lookup("embedding", NAME) is None
-    assert runtime.active() == {}
-    assert runtime.count_images(str(ground.data)) == 5
+    assert runtime.installation.info() == {"name": "Forge", "hooked": False, "why": "this WebUI has no training to hook"}
+    assert runtime.next_training.lookup("embedding", NAME) is None
+    assert runtime.trainings.active() == {}
+    assert runtime.data_folders.count_images(str(ground.data)) == 5
     assert hooks.uninstall() == []
 
 
@@ -832,7 +833,7 @@ def test_an_active_run_is_seen_from_another_thread(ground):
 
     def look(count: int) -> None:
         if count == 4:
-            worker = threading.Thread(target=lambda: seen.extend(ground.runtime.active().values()))
+            worker = threading.Thread(target=lambda: seen.extend(ground.runtime.trainings.active().values()))
             worker.start()
             worker.join(timeout=60)
             seen.append(seen[0].state())
@@ -841,7 +842,7 @@ def test_an_active_run_is_seen_from_another_thread(ground):
         spy.at_step = look
         ground.train("embedding", CURVED, 6)
     assert (seen[1].state, seen[1].step, seen[1].name) == ("running", 4, NAME)
-    assert ground.runtime.active() == {}
+    assert ground.runtime.trainings.active() == {}
 
 
 def test_an_early_end_for_max_steps_leaves_no_run(ground):
@@ -866,8 +867,8 @@ def test_random_numbers_of_python_and_torch_are_not_touched_by_the_check(ground)
     random.seed(1)
     torch.manual_seed(2)
     before = random_states()
-    runtime.count_images(str(ground.data))
-    runtime.lookup("embedding", NAME)
+    runtime.data_folders.count_images(str(ground.data))
+    runtime.next_training.lookup("embedding", NAME)
     assert random_states() == before
 
 

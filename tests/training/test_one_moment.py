@@ -230,7 +230,7 @@ def interrupted_at(ground: Any, kind: str, monkeypatch: pytest.MonkeyPatch, put:
             ground.train(kind, TEXT, 16)
     (run,) = (run for run in ground.runs() if run.name == NAME)
     assert run.state == "interrupted"
-    assert not ground.runtime.active()
+    assert not ground.runtime.trainings.active()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     return expected
 

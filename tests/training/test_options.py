@@ -81,17 +81,17 @@ def test_a_run_keeps_its_options_when_it_resumes_and_another_choice_holds_for_on
     ground.install(progress_every=2)
     ground.train(kind, "0.001", 4)
     ground.install(progress_every=0)
-    assert ground.runtime.options(kind, NAME).options.progress_every == 2
+    assert ground.runtime.next_training.options(kind, NAME).options.progress_every == 2
     ground.train(kind, "0.001", 6)
     measured = [record.step for record in ground.records() if record.baseline_loss is not None]
     assert measured == [0, 2, 4]
     ground.choose(kind, progress_every=1)
     ground.train(kind, "0.001", 8)
     assert ground.run().options["progress_every"] == 1
-    assert ground.runtime.options(kind, NAME).chosen == {}
-    assert ground.runtime.options(kind, "another").options.progress_every == 0
-    ground.runtime.choose(kind, NAME, "file")
-    assert ground.runtime.options(kind, NAME).options.progress_every == 0, "a new run from the file"
+    assert ground.runtime.next_training.options(kind, NAME).chosen == {}
+    assert ground.runtime.next_training.options(kind, "another").options.progress_every == 0
+    ground.runtime.choices.choose(kind, NAME, "file")
+    assert ground.runtime.next_training.options(kind, NAME).options.progress_every == 0, "a new run from the file"
 
 
 def test_a_hypernetwork_whose_run_is_only_found_when_it_is_loaded_has_its_options_too(ground):
@@ -109,7 +109,7 @@ def test_a_choice_that_is_refused_leaves_the_one_before(ground):
     ground.choose("embedding", progress_every=3)
     with pytest.raises(RequestError):
         ground.choose("embedding", progress_every=-3)
-    assert ground.runtime.options("embedding", NAME).options.progress_every == 3
+    assert ground.runtime.next_training.options("embedding", NAME).options.progress_every == 3
 
 
 def test_a_run_of_a_version_without_options_has_those_of_the_settings(ground):
@@ -119,8 +119,8 @@ def test_a_run_of_a_version_without_options_has_those_of_the_settings(ground):
     old = {name: value for name, value in json.loads(path.read_bytes()).items() if name not in ("options", run_state.DIGEST)}
     path.write_text(json.dumps(old))
     ground.install(progress_every=3)
-    assert ground.runtime.options("embedding", NAME).options.progress_every == 3
-    assert ground.runtime.options("embedding", NAME).run == ground.run().id
+    assert ground.runtime.next_training.options("embedding", NAME).options.progress_every == 3
+    assert ground.runtime.next_training.options("embedding", NAME).run == ground.run().id
 
 
 def test_error_what_was_chosen_no_longer_fits_the_settings(ground):
@@ -133,12 +133,12 @@ def test_error_what_was_chosen_no_longer_fits_the_settings(ground):
 
 def test_a_form_is_told_of_the_images_that_are_there_for_validation(ground, tmp_path):
     runtime = ground.install()
-    assert runtime.validation_folder(str(ground.data), 5.0) is None
+    assert runtime.data_folders.validation_of(str(ground.data), 5.0) is None
     folder = tmp_path / "data" / "validation"
     folder.mkdir(parents=True)
-    assert runtime.validation_folder(str(folder.parent), 5.0) == {"images": 0}
+    assert runtime.data_folders.validation_of(str(folder.parent), 5.0) == {"images": 0}
     draw_images(folder, 2)
-    assert runtime.validation_folder(str(folder.parent), 5.0) == {"images": 2}
+    assert runtime.data_folders.validation_of(str(folder.parent), 5.0) == {"images": 2}
 
 
 # The settings page and the command line -------------------------------------------------------

@@ -65,7 +65,7 @@ def exported(ground: Any, tmp_path: Path, name: str) -> Path:
     (run,) = (run for run in ground.runs() if run.name == name)
     path = tmp_path / "out.zip"
     with path.open("wb") as target:
-        ground.runtime.export_run(run.id, target)
+        ground.runtime.transfer.export_run(run.id, target)
     return path
 
 
@@ -80,20 +80,20 @@ def test_error_no_run_is_taken_in_while_images_are_prepared(ground, tmp_path):
     ground.install()
     file = exported(ground, tmp_path, "other")
     expected = alone(ground, "embedding")
-    with while_preparing(lambda: ground.runtime.import_run(file, "new")) as answers:
+    with while_preparing(lambda: ground.runtime.transfer.import_run(file, "new")) as answers:
         trained = ground.train("embedding", TEXT, 6)
     (refused,) = answers
     assert isinstance(refused, ConflictError)
     assert "a training is running or being prepared" in str(refused)
     assert same_bits(weights(trained), expected)
     assert sd_hijack.model_hijack.embedding_db.word_embeddings[NAME] is trained
-    assert ground.runtime.import_run(file, "new")
+    assert ground.runtime.transfer.import_run(file, "new")
 
 
 def test_a_training_from_the_file_does_not_reload_what_another_prepares(ground):
     ground.install()
     ground.create("embedding", "other")
-    ground.runtime.choose("embedding", "other", "file")
+    ground.runtime.choices.choose("embedding", "other", "file")
     ground.create("embedding", NAME)
     mine = sd_hijack.model_hijack.embedding_db.word_embeddings[NAME]
     before = weights(mine)
@@ -115,9 +115,9 @@ def test_one_that_died_while_it_prepared_blocks_nothing(ground, kind, tmp_path):
     ground.create(kind, NAME)
     with none_found():
         ground.call(kind, TEXT, 6)
-    assert ground.runtime.training_threads() == set()
+    assert ground.runtime.trainings.threads() == set()
     assert locks.holder(ground.state_dir, kind, NAME) is None
-    assert ground.runtime.import_run(file, "new")
+    assert ground.runtime.transfer.import_run(file, "new")
     assert ground.train(kind, TEXT, 6).step == 6
 
 
@@ -129,7 +129,7 @@ def test_one_that_left_where_no_hook_sees_it_blocks_nothing(ground, monkeypatch)
         patch.setattr(shared, "select_checkpoint", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             ground.call("embedding", TEXT, 6)
-    assert ground.runtime.training_threads() == set()
+    assert ground.runtime.trainings.threads() == set()
     assert locks.holder(ground.state_dir, "embedding", NAME) is None
     done: list[Any] = []
     other = threading.Thread(target=lambda: done.append(ground.call("embedding", TEXT, 6)))
@@ -142,7 +142,7 @@ def test_error_a_run_is_not_deleted_while_its_resumption_is_prepared(ground):
     ground.install(autosave_every=2)
     ground.train("embedding", TEXT, 4)
     run = ground.run()
-    with while_preparing(lambda: ground.runtime.delete_run(run.id)) as answers:
+    with while_preparing(lambda: ground.runtime.stored_runs.delete(run.id)) as answers:
         ground.train("embedding", TEXT, 6)
     assert isinstance(answers[0], ConflictError)
     assert (ground.run().id, ground.run().step) == (run.id, 6)
@@ -155,7 +155,7 @@ def test_the_hooks_stay_while_a_training_is_prepared(ground):
         ground.train("embedding", TEXT, 6)
     assert answers == [[]]
     assert (ground.run().state, len(ground.records())) == ("finished", 6)
-    assert not ground.runtime.hooked, "they went when the training had ended"
+    assert not ground.runtime.installation.hooked, "they went when the training had ended"
 
 
 def trained_elsewhere(ground: Any, name: str) -> None:

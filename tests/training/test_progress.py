@@ -109,7 +109,7 @@ def test_progress_starts_at_0_and_that_of_a_hypernetwork_is_against_the_model_wi
     ground.train("embedding", "0.01", 3)
     assert rows(ground)[0]["progress"] == pytest.approx(0, abs=1e-6)
     run = ground.run()
-    ground.runtime.delete_run(run.id)
+    ground.runtime.stored_runs.delete(run.id)
     ground.train("hypernetwork", "1e-9", 3)
     first = rows(ground)[0]
     assert first["progress"] == pytest.approx(1 - first["loss"] / first["baseline_loss"], abs=1e-5)
@@ -255,7 +255,7 @@ def test_a_new_run_from_the_file_has_a_baseline_of_its_own(ground):
     ground.train("embedding", "0.05", 3)
     (old,) = ground.runs()
     now = [tensor.clone() for tensor in weights(sd_hijack.model_hijack.embedding_db.word_embeddings[NAME])]
-    ground.runtime.choose("embedding", NAME, "file")
+    ground.runtime.choices.choose("embedding", NAME, "file")
     ground.train("embedding", "0.05", 6)
     new = next(run for run in ground.runs() if run.id != old.id)
     kept = baseline.read(ground.runtime.store.baseline_path(new.id))

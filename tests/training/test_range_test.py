@@ -161,7 +161,7 @@ def test_a_kill_in_the_middle_leaves_the_file_and_the_run_before_it(ground, kind
     training_steps.train_and_die(ground, kind, 33, 40, SEARCH, batch=2)
     assert files(kind) == there
     assert search_run(ground).state == "crashed"
-    assert not ground.runtime.snapshots(search_run(ground).id)["bundles"]
+    assert not ground.runtime.stored_runs.snapshots(search_run(ground).id)["bundles"]
     assert same_bits(weights(ground.train(kind, TEXT, 40, batch=2)), expected)
 
 

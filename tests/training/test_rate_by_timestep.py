@@ -98,7 +98,7 @@ def test_an_image_of_weight_0_has_no_gradient(ground, passes):
 def test_error_a_wrong_text_is_refused_before_anything_starts(ground, option):
     runtime = ground.install()
     with pytest.raises(ValueError, match=f"{option}: expected a factor for each timestep"):
-        runtime.choose_options("embedding", NAME, {option: "1:200"})
+        runtime.next_training.choose_options("embedding", NAME, {option: "1:200"})
 
 
 def test_error_a_model_whose_batches_cannot_be_seen_ends_the_training_as_failed(ground, monkeypatch):

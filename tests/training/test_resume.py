@@ -28,7 +28,7 @@ from practice_rig import (  # noqa: E402
 from stored_runs import rewrite  # noqa: E402
 
 from lib_lrsched import plan  # noqa: E402
-from lib_lrsched.host import runtime as host_runtime  # noqa: E402
+from lib_lrsched.host import installation  # noqa: E402
 from lib_lrsched.host.input_checks import InputError  # noqa: E402
 from lib_lrsched.practice import hypernetwork, sd_hijack, shared  # noqa: E402
 from lib_lrsched.preview.curve import CurveRequest, preview  # noqa: E402
@@ -56,7 +56,7 @@ def reload(kind: str) -> None:
 
 def found(ground: Any, kind: str, name: str = NAME) -> Any:
     """The run that the store offers for what the host has under that name now."""
-    now = ground.runtime.lookup(kind, name)
+    now = ground.runtime.next_training.lookup(kind, name)
     return ground.runtime.store.find(kind, name, step=now.step, digest=now.digest, mtime_ns=now.mtime_ns)
 
 
@@ -145,7 +145,7 @@ def test_a_backup_put_back_with_its_time_is_known_at_its_own_step(ground, kind):
     ground.train(kind, "0.01", 6)
     shutil.copy2(backup, file_of(kind))
     reload(kind)
-    assert ground.runtime.lookup(kind, NAME).step == 3
+    assert ground.runtime.next_training.lookup(kind, NAME).step == 3
     assert found(ground, kind).id == ground.run().id
 
 
@@ -169,7 +169,7 @@ def test_lookup_after_a_failed_final_save_tells_what_is_in_the_file(ground, kind
         else:
             ground.train(kind, "0.01", 6)
     assert owner.save is original
-    assert ground.runtime.lookup(kind, NAME).step == (6 if kind == "embedding" else 3)
+    assert ground.runtime.next_training.lookup(kind, NAME).step == (6 if kind == "embedding" else 3)
     with OptimizerSpy() as spy:
         ground.train(kind, "0.01", 8)
     assert len(spy.rates) == 2
@@ -181,7 +181,7 @@ def test_an_embedding_whose_run_failed_goes_on_from_what_is_in_memory(ground, mo
     with monkeypatch.context() as patch:
         fail_at(patch, 3, RuntimeError("no memory left"))
         ground.train("embedding", CURVED, 8)
-    assert ground.runtime.lookup("embedding", NAME).step == 3
+    assert ground.runtime.next_training.lookup("embedding", NAME).step == 3
     assert found(ground, "embedding").state == "failed"
     ground.train("embedding", CURVED, 8)
     assert [leg.start_step for leg in ground.run().legs] == [0, 3]
@@ -218,7 +218,7 @@ def test_after_a_full_disk_and_reload_ui_the_run_does_not_count_as_running(groun
     path = ground.state_dir / "runs" / run_id / "run.json"
     practice_rig.hooks.uninstall()
     if not in_memory:
-        host_runtime._stores.clear()
+        installation._stores.clear()
     ground.install()
     assert json.loads(path.read_bytes())["state"] == "running"
     expected = ("finished", "") if in_memory else ("crashed", "the training ended, but this could not be saved")
@@ -227,11 +227,11 @@ def test_after_a_full_disk_and_reload_ui_the_run_does_not_count_as_running(groun
     assert (ground.run().state, ground.run().step) == (expected[0], 6)
     assert json.loads(path.read_bytes())["state"] == ("finished" if in_memory else "running")
     with (tmp_path / "out.zip").open("wb") as target:
-        ground.runtime.export_run(run_id, target)
+        ground.runtime.transfer.export_run(run_id, target)
     if in_memory:  # else the form in which the embedding was saved is known to nobody
         assert ground.train("embedding", CURVED, 8).step == 8
         assert (ground.run().id, ground.run().state, [leg.start_step for leg in ground.run().legs]) == (run_id, "finished", [0, 6])
-    ground.runtime.delete_run(run_id)
+    ground.runtime.stored_runs.delete(run_id)
     assert ground.runs() == []
 
 
@@ -261,9 +261,9 @@ def test_raising_max_steps_shows_what_that_does_to_the_curve(ground, reached, mo
         change += "max steps was 10 and is now 40"
     assert [message.startswith(change) for message in messages] == [True]
     # The page says it above the buttons as well, and the resumed training in its log.
-    found = ground.runtime.findings("embedding", NAME, {"learn_rate": text, "steps": 40, "data_root": str(ground.data)})
+    found = ground.runtime.preflight.findings("embedding", NAME, {"learn_rate": text, "steps": 40, "data_root": str(ground.data)})
     assert messages[0] in [one["message"] for one in found]
-    assert ground.runtime.stretches("embedding", NAME, {"learn_rate": text, "steps": 10}) == []
+    assert ground.runtime.preflight.stretches("embedding", NAME, {"learn_rate": text, "steps": 10}) == []
     ground.train("embedding", text, 40)
     assert messages[0] in [message for _, message in ground.events()]
     assert (result["past"]["x"][-1], result["past"]["y"][-1]) == (reached - 1, before.value(reached - 1))

@@ -20,7 +20,7 @@ NEW = "warmup(0.02):4, cosine(0.02, 0.001)"
 def rates(ground: Any, kind: str, text: str, steps: int, choice: str | None = None) -> list[float]:
     """What the optimizer got in one training that goes on in that way."""
     if choice is not None:
-        ground.runtime.choose(kind, NAME, choice)
+        ground.runtime.choices.choose(kind, NAME, choice)
     with OptimizerSpy() as spy:
         ground.train(kind, text, steps)
     return list(spy.rates)
@@ -80,7 +80,7 @@ def test_a_restarted_schedule_goes_on_as_restarted(ground, kind, monkeypatch):
 def test_a_clip_schedule_restarts_with_it(ground, kind):
     ground.install()
     ground.train(kind, OLD, 4, clip_mode="value", clip="linear(0.001, 0.0001)")
-    ground.runtime.choose(kind, NAME, "restart")
+    ground.runtime.choices.choose(kind, NAME, "restart")
     with OptimizerSpy() as spy:
         ground.train(kind, OLD, 10, clip_mode="value", clip="linear(0.001, 0.0001)")
     limits = planned("linear(0.001, 0.0001)", 6, range(6))
@@ -121,7 +121,7 @@ def test_a_text_of_which_only_the_tail_will_run_is_said_before_and_in_the_log(gr
     said = f"steps 6 to 12 of the text will be played; {over} are over"
 
     def before(text: str) -> list[str]:
-        found = ground.runtime.findings(kind, NAME, {"learn_rate": text, "steps": 12})
+        found = ground.runtime.preflight.findings(kind, NAME, {"learn_rate": text, "steps": 12})
         return [one["message"] for one in found if one["subject"] == "resume"]
 
     beginning = "To play the text from its beginning, choose that as the resume mode"
@@ -129,9 +129,9 @@ def test_a_text_of_which_only_the_tail_will_run_is_said_before_and_in_the_log(gr
     assert before("0.003") == [], "all steps of a constant are alike"
     assert before("linear(0.01, 0.001):6, 0.0005") == [], "what is over was trained so"
     for choice in ("new", "restart", "file-restart", "file"):  # who chooses knows it
-        ground.runtime.choose(kind, NAME, choice)
+        ground.runtime.choices.choose(kind, NAME, choice)
         assert before(NEW) == []
-    ground.runtime.choose(kind, NAME, "continue")
+    ground.runtime.choices.choose(kind, NAME, "continue")
     rates(ground, kind, NEW, 12)
     assert ("note", said) in ground.events()
 
@@ -141,7 +141,7 @@ def test_a_choice_holds_for_one_training(ground, kind):
     ground.install()
     rates(ground, kind, OLD, 4)
     rates(ground, kind, OLD, 8, "restart")
-    assert ground.runtime.chosen(kind, NAME) == "continue"
+    assert ground.runtime.choices.of(kind, NAME).choice == "continue"
 
 
 @both_kinds
@@ -150,15 +150,15 @@ def test_a_refused_training_leaves_the_choice_as_it_is(ground, kind):
 
     ground.install()
     rates(ground, kind, OLD, 4)
-    ground.runtime.choose(kind, NAME, "restart")
+    ground.runtime.choices.choose(kind, NAME, "restart")
     with pytest.raises(ScheduleError):
         ground.train(kind, "cosine(", 8)
-    assert ground.runtime.chosen(kind, NAME) == "restart"
+    assert ground.runtime.choices.of(kind, NAME).choice == "restart"
 
 
 def test_error_no_such_way(ground):
     with pytest.raises(ValueError, match="expected one of continue, new, restart, file, file-restart, got 'back'"):
-        ground.install().choose("embedding", NAME, "back")
+        ground.install().choices.choose("embedding", NAME, "back")
 
 
 @both_kinds
@@ -206,7 +206,7 @@ def test_the_choice_stands_until_a_training_has_begun(ground, kind, monkeypatch)
     """Else a start that fails while the data set is made would have the next one follow another plan in silence."""
     ground.install()
     rates(ground, kind, OLD, 6)
-    ground.runtime.choose(kind, NAME, "restart")
+    ground.runtime.choices.choose(kind, NAME, "restart")
 
     def refuse(*_: Any, **__: Any) -> None:
         raise RuntimeError("out of memory")
@@ -215,6 +215,6 @@ def test_the_choice_stands_until_a_training_has_begun(ground, kind, monkeypatch)
         patch.setattr(dataset, "PersonalizedBase", refuse)
         with pytest.raises(RuntimeError, match="out of memory"):
             ground.train(kind, OLD, 12)
-    assert ground.runtime.chosen(kind, NAME) == "restart"
+    assert ground.runtime.choices.of(kind, NAME).choice == "restart"
     assert rates(ground, kind, OLD, 12) == planned(OLD, 6, range(6))
-    assert ground.runtime.chosen(kind, NAME) == "continue"
+    assert ground.runtime.choices.of(kind, NAME).choice == "continue"

@@ -74,6 +74,6 @@ def test_another_seed_begins_elsewhere(ground):
     for seed in (1, 2):
         ground.train("embedding", "0.005", 2, seed=seed)
         found.add(kept(ground)["u"])
-        ground.runtime.delete_run(ground.run().id)
+        ground.runtime.stored_runs.delete(ground.run().id)
         ground.create("embedding", NAME, overwrite=True)
     assert len(found) == 2

@@ -35,7 +35,7 @@ SMALL = Spec(grid=(0.1, 1.0, 100.0), updates=9)
 
 def try_out(ground: Any, kind: str, spec: Spec = SMALL, text: str = TEXT, steps: int = 100, **choices: Any) -> Trial:
     trial = Trial(spec)
-    with ground.runtime.trying(trial):
+    with ground.runtime.trial_calls.trying(trial):
         ground.train(kind, text, steps, **choices)
     if trial.error is not None:
         raise trial.error
@@ -44,7 +44,7 @@ def try_out(ground: Any, kind: str, spec: Spec = SMALL, text: str = TEXT, steps:
 
 def train_half(ground: Any, kind: str, monkeypatch: pytest.MonkeyPatch, **choices: Any) -> None:
     """Train until somebody presses "Interrupt" after 50 updates."""
-    seam = ground.runtime.host.ti.write_loss
+    seam = ground.runtime.installation.host.ti.write_loss
 
     def write_loss(*args: Any, **kwargs: Any) -> Any:
         answer = seam(*args, **kwargs)
@@ -53,7 +53,7 @@ def train_half(ground: Any, kind: str, monkeypatch: pytest.MonkeyPatch, **choice
         return answer
 
     with monkeypatch.context() as patch:
-        patch.setattr(ground.runtime.host.ti, "write_loss", write_loss)
+        patch.setattr(ground.runtime.installation.host.ti, "write_loss", write_loss)
         ground.train(kind, TEXT, 100, **choices)
 
 
@@ -106,7 +106,7 @@ def test_it_begins_where_a_killed_run_would_resume_and_puts_back_what_is_in_memo
             seen.extend((embedding.step, weights(embedding)))
 
     trial = Trial(SMALL, told)
-    with ground.runtime.trying(trial):
+    with ground.runtime.trial_calls.trying(trial):
         ground.train("embedding", training_steps.TEXT, 100)
     assert trial.error is None
     assert seen[0] == 10
@@ -137,7 +137,7 @@ def test_an_interrupt_in_the_middle_leaves_everything_as_it_was(ground, kind, er
             raise error
 
     trial = Trial(SMALL, told)
-    with pytest.raises(type(error)), ground.runtime.trying(trial):
+    with pytest.raises(type(error)), ground.runtime.trial_calls.trying(trial):
         ground.train(kind, TEXT, 100, seed=None)
     assert trial.answer is None
     assert random_states() == generators
@@ -145,7 +145,7 @@ def test_an_interrupt_in_the_middle_leaves_everything_as_it_was(ground, kind, er
     assert same_bits(weights(trained), before)
     assert "p_losses" not in vars(network)
     assert [parameter.requires_grad for parameter in network.parameters()] == asked
-    assert ground.runtime.training_threads() == set()
+    assert ground.runtime.trainings.threads() == set()
     assert ground.train(kind, TEXT, 30).step == 30
 
 
@@ -160,7 +160,7 @@ def test_interrupt_of_the_page_ends_it_between_two_passes(ground, kind):
             shared.state.interrupt()
 
     trial = Trial(SMALL, told)
-    with ground.runtime.trying(trial):
+    with ground.runtime.trial_calls.trying(trial):
         ground.train(kind, TEXT, 100)
     assert (trial.was_interrupted, trial.answer, trial.error) == (True, None, None)
     assert ground.listing() == files
@@ -176,7 +176,7 @@ def test_a_failure_in_the_middle_is_kept_and_everything_is_as_it_was(ground):
             raise RuntimeError("the GPU has no memory left")
 
     trial = Trial(SMALL, told)
-    with ground.runtime.trying(trial):
+    with ground.runtime.trial_calls.trying(trial):
         ground.train("embedding", TEXT, 100)
     assert str(trial.error) == "the GPU has no memory left"
     assert ground.listing() == files
@@ -291,7 +291,7 @@ def test_error_what_cannot_be_tried_is_said_before_the_start(ground, spec, text,
     ground.create("embedding")
     files = ground.listing()
     trial = Trial(spec)
-    with pytest.raises(error, match=words), ground.runtime.trying(trial):
+    with pytest.raises(error, match=words), ground.runtime.trial_calls.trying(trial):
         ground.train("embedding", text, 100)
     assert trial.rows == ()
     assert ground.listing() == files
@@ -300,7 +300,7 @@ def test_error_what_cannot_be_tried_is_said_before_the_start(ground, spec, text,
 def test_error_a_trial_where_the_hooks_are_switched_off_does_not_train(ground):
     ground.install(enabled=False)
     ground.create("embedding")
-    with pytest.raises(InputError, match="cannot run a trial: "), ground.runtime.trying(Trial(SMALL)):
+    with pytest.raises(InputError, match="cannot run a trial: "), ground.runtime.trial_calls.trying(Trial(SMALL)):
         ground.train("embedding", TEXT, 100)
 
 

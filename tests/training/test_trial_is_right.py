@@ -49,7 +49,7 @@ class Practice:
         """By the finder, for a new embedding."""
         self._ground.create("embedding", overwrite=True)
         trial = Trial(Spec(seed=seed))
-        with self._ground.runtime.trying(trial):
+        with self._ground.runtime.trial_calls.trying(trial):
             service.train("embedding", NAME, text, UPDATES, seed=seed)
         assert trial.answer is not None
         assert trial.answer.suggested is not None, trial.answer.why

@@ -145,12 +145,13 @@ def test_it_is_off_by_default_also_where_there_is_a_folder(ground):
     assert looks(ground) == {}
     assert not ground.runtime.store.validation_path(ground.run().id).exists()
     inputs = {"data_root": str(ground.data), "learn_rate": "0.001", "steps": 9}
-    found = [one["message"] for one in ground.runtime.findings("embedding", NAME, inputs) if one["subject"] == "validation"]
+    found = ground.runtime.preflight.findings("embedding", NAME, inputs)
+    found = [one["message"] for one in found if one["subject"] == "validation"]
     said = ('the data set has a folder validation with 3 images, and validation is off: with "Validate every N updates" the run '
             "would be measured on them")
     assert found == [said]
     ground.choose("embedding", validate_every=2)
-    assert not [one for one in ground.runtime.findings("embedding", NAME, inputs) if one["subject"] == "validation"]
+    assert not [one for one in ground.runtime.preflight.findings("embedding", NAME, inputs) if one["subject"] == "validation"]
 
 
 def test_a_hypernetwork_is_measured_without_dropout_at_full_strength_and_trains_on_as_before(ground, monkeypatch):
@@ -332,7 +333,8 @@ def test_error_a_folder_validation_without_an_image(ground, tmp_path, capsys):
     before = ground.listing()
     ground.create("embedding")
     inputs = {"data_root": str(ground.data), "learn_rate": "0.001", "steps": 9}
-    assert said in [one["message"] for one in ground.runtime.findings("embedding", NAME, inputs) if one["severity"] == "error"]
+    found = ground.runtime.preflight.findings("embedding", NAME, inputs)
+    assert said in [one["message"] for one in found if one["severity"] == "error"]
     with pytest.raises(InputError) as refused:
         ground.train("embedding", "0.01", 2)
     assert str(refused.value) == said

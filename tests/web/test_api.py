@@ -18,6 +18,7 @@ import pytest
 from fastapi import FastAPI
 
 from lib_lrsched.errors import ConflictError
+from lib_lrsched.host.choices import Choices, Chosen
 from lib_lrsched.host.door import Door
 from lib_lrsched.preview.run_view import Histories
 from lib_lrsched.schedule import running_average
@@ -58,51 +59,53 @@ class Live:
         return self.now
 
 
-class FakeRuntime:
-    def __init__(self, root: Path) -> None:
-        self.store = Store(root)
+class FakeTrainings:
+    def __init__(self) -> None:
         self.live: dict[str, Live] = {}
-        self.found: dict[tuple[str, str], Known] = {}
-        self.choices: dict[tuple[str, str], str] = {}
-        self.given: dict[tuple[str, str], dict[str, Any]] = {}
-        self.counted: list[str] = []
-        self.waited: list[float | None] = []
-
-    def host_info(self) -> dict[str, Any]:
-        return {"name": "practice", "hooked": True, "why": ""}
 
     def active(self) -> dict[str, Live]:
         return dict(self.live)
 
-    def in_progress(self) -> list[Any]:
-        return []
 
-    def lookup(self, kind: str, name: str) -> Known | None:
-        return self.found.get((kind, name))
+class FakeNextTraining:
+    def __init__(self, store: Store, choices: Choices) -> None:
+        self.found: dict[tuple[str, str], Known] = {}
+        self.store = store
+        self.choices = choices
 
     def resumption_of(self, kind: str, name: str) -> tuple[Known | None, Resumption]:
-        now = self.lookup(kind, name)
-        return now, find.find(self.store, kind, name, now, self.chosen(kind, name))[0]
-
-    def choose(self, kind: str, name: str, choice: str) -> None:
-        self.choices[kind, name] = choice
-
-    def chosen(self, kind: str, name: str) -> str:
-        return self.choices.get((kind, name), "continue")
-
-    def kept(self, kind: str, name: str) -> None:
-        return None
+        now = self.found.get((kind, name))
+        return now, find.find(self.store, kind, name, now, self.choices.of(kind, name).choice)[0]
 
     def options(self, kind: str, name: str) -> ActiveOptions:
-        given = self.given.get((kind, name), {})
+        given = self.choices.of(kind, name).options
         return ActiveOptions(with_chosen(Options(), given), Options(), given, None)
 
     def choose_options(self, kind: str, name: str, given: dict[str, Any]) -> None:
         with_chosen(Options(), given)
-        self.given[kind, name] = given
+        self.choices.choose_options(kind, name, given)
 
-    def validation_folder(self, data_root: str, within_s: float) -> dict[str, Any] | None:
+
+class FakeDataFolders:
+    def __init__(self) -> None:
+        self.counted: list[str] = []
+        self.waited: list[float | None] = []
+
+    def validation_of(self, data_root: str, within_s: float) -> dict[str, Any] | None:
         return {"images": self.count_images("/pictures", within_s)} if data_root == "/data" else None
+
+    def trouble(self, folder: str) -> str:
+        return "" if folder == "/pictures" else f"no images in {folder}"
+
+    def count_images(self, folder: str, within_s: float | None = None) -> int | None:
+        self.waited.append(within_s)
+        self.counted.append(folder)
+        return {"/pictures": 12, "/empty": 0}.get(folder)
+
+
+class FakeTransfer:
+    def __init__(self, trainings: FakeTrainings) -> None:
+        self.trainings = trainings
 
     def usable(self, state: RunState) -> list[str]:
         return ["best"] if state.id == "a" else []
@@ -110,20 +113,29 @@ class FakeRuntime:
     def use(self, run_id: str, what: str) -> dict[str, Any]:
         if run_id != "a":
             raise UnknownRunError(f"no run {run_id}")
-        if self.live:
+        if self.trainings.live:
             raise ConflictError("a training is running or being prepared; wait until it has ended")
         return {"file": "my cat.pt", "step": 120, "message": f"it is now the {what}"}
 
+
+class FakePreflight:
     def findings(self, kind: str, name: str, inputs: dict[str, Any]) -> list[dict[str, str]]:
         return [{"severity": "warning", "subject": kind, "message": f"{name} {inputs['steps']}"}]
 
-    def data_trouble(self, folder: str) -> str:
-        return "" if folder == "/pictures" else f"no images in {folder}"
 
-    def count_images(self, folder: str, within_s: float | None = None) -> int | None:
-        self.waited.append(within_s)
-        self.counted.append(folder)
-        return {"/pictures": 12, "/empty": 0}.get(folder)
+class FakeRuntime:
+    def __init__(self, root: Path) -> None:
+        self.store = Store(root)
+        self.installation = SimpleNamespace(info=lambda: {"name": "practice", "hooked": True, "why": ""})
+        self.choices = Choices()
+        self.trainings = FakeTrainings()
+        self.next_training = FakeNextTraining(self.store, self.choices)
+        self.data_folders = FakeDataFolders()
+        self.transfer = FakeTransfer(self.trainings)
+        self.preflight = FakePreflight()
+
+    def in_progress(self) -> list[Any]:
+        return []
 
 
 @pytest.fixture
@@ -202,10 +214,10 @@ def test_preview_counts_the_images_where_their_number_is_not_given(client: Clien
     assert post(client, "/preview", PREVIEW | {"data_root": "/empty"})["pictures"] is None
     assert post(client, "/preview", PREVIEW | {"data_root": "/pictures", "pictures": 5})["pictures"] == 5
     assert post(client, "/preview", PREVIEW | {"data_root": " "})["pictures"] is None
-    assert runtime.counted == ["/pictures", "/nowhere", "/empty"]
-    assert runtime.waited == [QUICKLY_S] * 3
+    assert runtime.data_folders.counted == ["/pictures", "/nowhere", "/empty"]
+    assert runtime.data_folders.waited == [QUICKLY_S] * 3
     post(client, "/preview", PREVIEW | {"texts": ["0.005:2ep, 1e-3"], "pictures": None, "data_root": "/pictures"})
-    assert runtime.waited[-1] is None, "it needs the number"
+    assert runtime.data_folders.waited[-1] is None, "it needs the number"
 
 
 def test_preview_of_a_continued_run_has_its_past(client: Client, runtime: FakeRuntime):
@@ -214,7 +226,7 @@ def test_preview_of_a_continued_run_has_its_past(client: Client, runtime: FakeRu
     assert result["past"]["x"][0] == 0
     assert result["past"]["x"][-1] < 120
     assert result["past"]["y"][0] == 0.005
-    runtime.live["b"] = Live(state("b"))
+    runtime.trainings.live["b"] = Live(state("b"))
     assert post(client, "/preview", PREVIEW | {"run": "b", "initial_step": 120})["results"][0]["past"] is not None
 
 
@@ -281,8 +293,8 @@ def test_runs_on_disk_and_in_memory_are_one_list(client: Client, runtime: FakeRu
     runtime.store.save(state("stored"))
     runtime.store.save(state("live", state="running", step=3))
     leg = Leg(0, 2_000.0, 200, "1", 12, 1, 1)
-    runtime.live["live"] = Live(state("live", state="running", step=9, legs=(leg,)))
-    runtime.live["unsaved"] = Live(state("unsaved", state="pending", legs=(), created_s=3_000.0))
+    runtime.trainings.live["live"] = Live(state("live", state="running", step=9, legs=(leg,)))
+    runtime.trainings.live["unsaved"] = Live(state("unsaved", state="pending", legs=(), created_s=3_000.0))
     answer = get(client, "/runs")
     assert [(run["id"], run["step"]) for run in answer["runs"]] == [("unsaved", 120), ("live", 9), ("stored", 120)]
     assert answer["active"] == ["live", "unsaved"]
@@ -332,7 +344,7 @@ def test_an_ended_run_is_read_from_its_file(client: Client, runtime: FakeRuntime
 
 
 def test_a_live_run_is_followed_from_step_to_step(client: Client, runtime: FakeRuntime):
-    live = runtime.live["a"] = Live(state(state="running", step=40))
+    live = runtime.trainings.live["a"] = Live(state(state="running", step=40))
     empty = get(client, "/runs/a")
     assert (empty["points"]["step"], empty["next_since"], empty["s_per_step"], empty["s_left"]) == ([], 0, None, None)
     filled(live.history, range(40))
@@ -346,14 +358,14 @@ def test_a_live_run_is_followed_from_step_to_step(client: Client, runtime: FakeR
 
 
 def test_since_beyond_the_end_says_from_where_to_ask(client: Client, runtime: FakeRuntime):
-    runtime.live["a"] = Live(state(state="running"))
-    filled(runtime.live["a"].history, range(10))
+    runtime.trainings.live["a"] = Live(state(state="running"))
+    filled(runtime.trainings.live["a"].history, range(10))
     answer = get(client, "/runs/a?since=500")
     assert (answer["points"]["step"], answer["next_since"]) == ([], 10)
 
 
 def test_since_with_the_ring_wrapped(client: Client, runtime: FakeRuntime):
-    live = runtime.live["a"] = Live(state(state="running"))
+    live = runtime.trainings.live["a"] = Live(state(state="running"))
     live.history = filled(History(None, recent=100, overview=50), range(1_000))
     whole = get(client, "/runs/a")["points"]["step"]
     assert whole == sorted(set(whole))
@@ -362,7 +374,7 @@ def test_since_with_the_ring_wrapped(client: Client, runtime: FakeRuntime):
 
 
 def test_at_most_two_thousand_points_are_sent(client: Client, runtime: FakeRuntime):
-    live = runtime.live["a"] = Live(state(state="running"))
+    live = runtime.trainings.live["a"] = Live(state(state="running"))
     filled(live.history, range(9_000)).record(HistoryRow(9_000, 0.0, 0.0, 50.0, None, 0.0))
     answer = get(client, "/runs/a")
     assert len(answer["points"]["step"]) <= 2_000
@@ -402,7 +414,7 @@ def test_the_average_is_over_the_whole_run_with_the_decay_that_is_asked_for(
     for address in ("", "since=1000&until=1400&", "since=8950&"):
         points = get(client, f"/runs/a?{address}smoothing={smoothing}")["points"]
         assert points["smooth"] == pytest.approx([means[step] for step in points["step"]], rel=1e-9)
-    live = runtime.live["a"] = Live(state(state="running"))
+    live = runtime.trainings.live["a"] = Live(state(state="running"))
     for step in range(50):
         live.history.record(HistoryRow(step, 0.005, 0.005, 1.0 + math.sin(step / 50), None, 1_000.0 + step))
     points = get(client, f"/runs/a?since=40&smoothing={smoothing}")["points"]
@@ -416,7 +428,7 @@ def test_error_smoothing_that_is_none(client: Client, runtime: FakeRuntime, smoo
 
 
 def test_a_loss_that_is_no_number_is_sent_as_null(client: Client, runtime: FakeRuntime):
-    live = runtime.live["a"] = Live(state(state="running", settings={"x": math.inf}))
+    live = runtime.trainings.live["a"] = Live(state(state="running", settings={"x": math.inf}))
     live.history.record(HistoryRow(0, math.nan, math.inf, math.nan, math.nan, 0.0))
     answer = get(client, "/runs/a")
     points = answer["points"]
@@ -498,7 +510,7 @@ def test_error_since_that_is_no_step(client: Client, since: str):
 
 def test_resume_finds_the_run_of_the_embedding_as_it_is_now(client: Client, runtime: FakeRuntime):
     runtime.store.save(state())
-    runtime.found["embedding", "my cat"] = Known(120, "abcd", 99)
+    runtime.next_training.found["embedding", "my cat"] = Known(120, "abcd", 99)
     answer = get(client, "/resume?kind=embedding&name=my%20cat")
     assert (answer["step"], answer["run"]["id"], answer["settings"], answer["message"]) == (120, "a", {"steps": 200}, "")
 
@@ -527,13 +539,13 @@ def test_the_average_or_the_best_is_put_in_the_files_place(client: Client, runti
     said = 'what: expected one of average, best, got "last"'
     assert message(post(client, "/runs/a/use", {"what": "last"}, 400)) == said
     assert message(post(client, "/runs/b/use", {"what": "best"}, 404)) == "no run b"
-    runtime.live["a"] = Live(state())
+    runtime.trainings.live["a"] = Live(state())
     assert "running or being prepared" in message(post(client, "/runs/a/use", {"what": "best"}, 409))
 
 
 def test_resume_without_a_run_or_without_the_embedding_says_so(client: Client, runtime: FakeRuntime):
     runtime.store.save(state())
-    runtime.found["embedding", "my cat"] = Known(121, "other", 99)
+    runtime.next_training.found["embedding", "my cat"] = Known(121, "other", 99)
     nothing = {"kind": "embedding", "run": None, "settings": None, "file_step": None, "exact": False, "way": "continue"}
     nothing |= {"mode": None, "from_step": None, "leaving": ["file", "file-restart"], "from_beginning": "restart"}
     assert get(client, "/resume?kind=embedding&name=my%20cat") == nothing | {
@@ -546,10 +558,10 @@ def test_resume_without_a_run_or_without_the_embedding_says_so(client: Client, r
 
 def test_how_a_training_goes_on_is_chosen(client: Client, runtime: FakeRuntime):
     runtime.store.save(state())
-    runtime.found["embedding", "my cat"] = Known(120, "abcd", 99)
+    runtime.next_training.found["embedding", "my cat"] = Known(120, "abcd", 99)
     answer = post(client, "/resume", {"kind": "embedding", "name": "my cat", "way": "file"})
     assert (answer["way"], answer["run"], answer["message"]) == ("file", None, "the file is trained on as it is, as a new run")
-    assert runtime.choices == {("embedding", "my cat"): "file"}
+    assert runtime.choices.of("embedding", "my cat") == Chosen("file")
     assert answer["from_beginning"] == "file-restart"
     answer = post(client, "/resume", {"kind": "embedding", "name": "my cat", "way": "restart"})
     assert (answer["way"], answer["from_beginning"], answer["run"]["id"]) == ("restart", "restart", "a")
@@ -557,8 +569,8 @@ def test_how_a_training_goes_on_is_chosen(client: Client, runtime: FakeRuntime):
 
 def test_where_the_text_is_sent_the_mode_is_answered(client: Client, runtime: FakeRuntime):
     runtime.store.save(state())
-    runtime.found["embedding", "my cat"] = Known(120, "abcd", 99)
-    runtime.found["embedding", "new"] = Known(0, "cdef", 99)
+    runtime.next_training.found["embedding", "my cat"] = Known(120, "abcd", 99)
+    runtime.next_training.found["embedding", "new"] = Known(0, "cdef", 99)
     address = "/resume?kind=embedding&name=my%20cat"
     assert get(client, address)["mode"] is None
     assert get(client, f"{address}&rate_text=0.005:100,%201e-3")["mode"] == "continue"
@@ -568,7 +580,7 @@ def test_where_the_text_is_sent_the_mode_is_answered(client: Client, runtime: Fa
     for chosen in ("restart", "file", "new"):
         assert post(client, "/resume", choice | {"way": chosen})["mode"] == chosen
     assert post(client, "/resume", choice | {"way": "continue", "rate_text": None})["mode"] is None
-    runtime.live["a"] = Live(state(state="running"))
+    runtime.trainings.live["a"] = Live(state(state="running"))
     assert get(client, f"{address}&rate_text=1")["mode"] == "new"
 
 
@@ -611,8 +623,8 @@ def test_what_is_trained_and_how_the_last_training_ended(client: Client, runtime
     last = get(client, "/training")["last"]
     assert (last["id"], last["outcome"]) == ("a", "finished: 120 of 200 updates")
     assert [(one["step"], one["message"]) for one in last["rescues"]] == [(12, "update 12: the loss is nan")]
-    runtime.live["b"] = Live(state("b", state="running"))
-    runtime.live["b"].history.event(3, "rescue", "update 3: the loss is nan")
+    runtime.trainings.live["b"] = Live(state("b", state="running"))
+    runtime.trainings.live["b"].history.event(3, "rescue", "update 3: the loss is nan")
     answer = get(client, "/training")
     (running,) = answer["running"]
     assert (running["id"], len(running["rescues"]), answer["last"]["id"]) == ("b", 1, "a")
@@ -797,7 +809,7 @@ def test_error_a_mistake_of_ours_has_the_one_form_and_its_traceback_on_the_conso
     def broken() -> dict[str, Any]:
         raise ZeroDivisionError("oh")
 
-    runtime.host_info = broken  # type: ignore[method-assign]
+    runtime.installation.info = broken
     said = message(get(client, "/runs", 500))
     assert said == "the request failed because of a bug in the extension (ZeroDivisionError: oh); its traceback is on the console"
     assert "in broken" in caplog.text
@@ -818,7 +830,7 @@ def test_an_endpoint_that_waits_does_not_stop_the_others(client: Client, runtime
             go_on.set()
             return [other.status_code, (await waiting).status_code]
 
-    runtime.host_info = slow  # type: ignore[method-assign]
+    runtime.installation.info = slow
     assert asyncio.run(ask_both()) == [200, 200]
 
 

@@ -34,8 +34,8 @@ def answer_of(root: Path, text: str, origin: int = 0) -> Any:
         loss = 0.3 if rate > 0.1 else 0.1 - 0.04 * min(1.0, max(0.0, step - 40) / 40)
         history.record(HistoryRow(origin + step, rate, rate, loss, None, float(step), 0.1))
     history.close()
-    app = FastAPI()
-    add_routes(app, SimpleNamespace(store=store, active=dict, in_progress=list, usable=lambda _: []))  # type: ignore[arg-type]
+    app, trainings, transfer = FastAPI(), SimpleNamespace(active=dict), SimpleNamespace(usable=lambda _: [])
+    add_routes(app, SimpleNamespace(store=store, trainings=trainings, transfer=transfer, in_progress=list))  # type: ignore[arg-type]
 
     async def ask() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://host") as client:

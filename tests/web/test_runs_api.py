@@ -185,6 +185,6 @@ def test_housekeeping_over_the_wire(client: Client, ground: Ground, run_id: str)
 
 
 def test_a_run_in_progress_keeps_its_snapshots(client: Client, ground: Ground, run_id: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ground.runtime, "_in_use", lambda: {run_id})
+    monkeypatch.setattr(ground.runtime.trainings, "runs_in_use", lambda: {run_id})
     said = message(post(client, f"/runs/{run_id}/keep-last", {}, 409))
     assert said == f"{run_id} is still running; its snapshots can be deleted when it has ended"

@@ -85,7 +85,7 @@ class Bench:
         """What the finder suggests, with twice its updates where it cannot tell, as it advises; else the text as it is."""
         for updates in (Spec().updates, 2 * Spec().updates):
             trial = Trial(Spec(seed=seed, updates=updates))
-            with runtime.trying(trial):
+            with runtime.trial_calls.trying(trial):
                 service.train(row.kind, NAME, row.text, row.updates, **self._choices(row, seed))
             if trial.answer is not None and trial.answer.suggested is not None:
                 return trial.answer.suggested

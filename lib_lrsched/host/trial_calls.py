@@ -1,0 +1,56 @@
+"""Calls of the host's train function that are trials, each in its thread: they train nothing and write nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from lib_lrsched.training.trial import Trial
+from lib_lrsched.training.trial_session import TrialSession
+
+from . import input_checks
+from .installation import Installation
+from .trainings import Trainings
+
+
+class TrialCalls:
+    """Of one host, by thread.
+
+    Attributes:
+        asked: the trials that are asked for, until they are over; nothing is trained meanwhile.
+        sessions: of those whose call has begun.
+        when_over: called when one is over, and its thread has nothing more to hook.
+    """
+
+    def __init__(self, there: Installation, trainings: Trainings) -> None:
+        self._there = there
+        self._trainings = trainings
+        self.asked: dict[int, Trial] = {}
+        self.sessions: dict[int, TrialSession] = {}
+        self.when_over: Callable[[], None] = lambda: None
+
+    def session(self) -> TrialSession | None:
+        """The trial of the calling thread, while the host is hooked."""
+        return self.sessions.get(threading.get_ident()) if self._there.hooked else None
+
+    @contextmanager
+    def trying(self, trial: Trial) -> Iterator[None]:
+        """Within it a call of the host's train function, in this thread, is the trial.
+
+        Raises:
+            InputError: the hooks are not there, or switched off: it would be a training.
+        """
+        if not self._there.info()["hooked"]:
+            raise input_checks.InputError(f"cannot run a trial: {self._there.info()['why']}")
+        thread = threading.get_ident()
+        self.asked[thread] = trial
+        try:
+            yield
+        finally:
+            self.asked.pop(thread, None)
+            session = self.sessions.pop(thread, None)
+            if session is not None:
+                session.end()
+                self._trainings.drop(thread)
+            self.when_over()
