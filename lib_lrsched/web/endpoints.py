@@ -1,10 +1,9 @@
 """All endpoints below /lrsched/v1, added to the server's app.
 
 To add one: its request is a model in requests.py, the endpoint a function with ``@router.get``, ``@router.post`` or
-``@router.delete`` in the file of its subject (schedule_endpoints, image_endpoints, comparison_endpoints, profile_endpoints,
-run_endpoints, trial_endpoints, preset_endpoints; a new file's router is named in ROUTERS), its answer an ``Answer``. What it needs
-of the host is a part of the runtime, see host/runtime.py. docs/api.md documents it, and tests/web/test_fuzz_api.py sends it all
-sorts of things: no answer may be a failure of ours.
+``@router.delete`` in the file of its subject, NAME_endpoints.py (a new file's router is named in ROUTERS), its answer an
+``Answer``. What it needs of the host is a part of the runtime, see host/runtime.py. docs/api.md documents it, and
+tests/web/test_fuzz_api.py sends it all sorts of things: no answer may be a failure of ours.
 
 Nothing here goes through gradio's queue or takes the host's lock. Endpoints are plain functions, which the server runs in its
 threads, so that disk and planning never stop the event loop. Every refusal has one form, see responses.py.
@@ -21,10 +20,12 @@ from lib_lrsched.host.runtime import Runtime
 from . import (
     comparison_endpoints,
     image_endpoints,
+    next_training_endpoints,
     preset_endpoints,
     profile_endpoints,
     run_endpoints,
     schedule_endpoints,
+    training_endpoints,
     trial_endpoints,
 )
 from .responses import Route, error_answer
@@ -32,8 +33,9 @@ from .scripts import PageScripts
 
 PREFIX = "/lrsched/v1"
 ROUTERS = (
-    schedule_endpoints.router, image_endpoints.router, comparison_endpoints.router, profile_endpoints.router, run_endpoints.router,
-    trial_endpoints.router, preset_endpoints.router,
+    schedule_endpoints.router, image_endpoints.router, comparison_endpoints.router, profile_endpoints.router,
+    next_training_endpoints.router, training_endpoints.router, run_endpoints.router, trial_endpoints.router,
+    preset_endpoints.router,
 )  # fmt: skip
 """The first that fits an address has it: what is below a run comes before the run."""
 

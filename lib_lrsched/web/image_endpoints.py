@@ -14,7 +14,8 @@ from lib_lrsched.storage.run_images import Recorded, recorded
 from ._thumbnails import media_type, thumbnail
 from .requests import ImageQuery
 from .responses import Answer, Route
-from .runtime import RUNTIME, state_of
+from .run_lists import state_of
+from .runtime import RUNTIME
 
 SHOWN = ("step", "prompt", "width", "height", "holds_embedding", "time_s")
 FOR_GOOD = "private, max-age=31536000, immutable"

@@ -15,7 +15,8 @@ from lib_lrsched.storage.run_state import RunState
 
 from .requests import ProfileQuery, ProfileRequest
 from .responses import Answer, Route
-from .runtime import RUNTIME, state_of
+from .run_lists import state_of
+from .runtime import RUNTIME
 
 router = APIRouter(route_class=Route)
 
