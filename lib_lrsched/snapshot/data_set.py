@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,16 +92,28 @@ class Differences(NamedTuple):
     around: list[str]
 
 
-def restore_into(path: Path, data: Any, now: Mapping[str, Any], encode: Encode | None, wanted: str,
-                 options: Collection[str]) -> Differences:
+@dataclass(frozen=True)
+class Made:
+    """The host's data set, just made.
+
+    Attributes:
+        data: the host's own object.
+        described: what ``describe`` says of it.
+        options: the names of the options that ``describe`` got.
+        encode: what the host made of a prompt for ``entry.cond``; None where entries have none.
+    """
+
+    data: Any
+    described: Mapping[str, Any]
+    options: Collection[str]
+    encode: Encode | None
+
+
+def restore_into(path: Path, made: Made, wanted: str) -> Differences:
     """Makes the new data set the stored one, as far as the images are the same; says every difference.
 
     Args:
-        data: the host's data set, just made.
-        now: its description.
-        encode: what the host made of a prompt for ``entry.cond``; None where entries have none.
         wanted: the digest of the description that the snapshot belongs to.
-        options: the names of the options that ``describe`` got.
 
     Returns:
         what has changed; nothing where the data set is now exactly the stored one.
@@ -108,6 +121,7 @@ def restore_into(path: Path, data: Any, now: Mapping[str, Any], encode: Encode |
     Raises:
         RunStateError: no such file, or a damaged one.
     """
+    now, options = made.described, made.options
     stored, latents = _read(path)
     if digest(stored) != wanted:
         raise RunStateError("it belongs to another leg of the run", path)
@@ -117,10 +131,10 @@ def restore_into(path: Path, data: Any, now: Mapping[str, Any], encode: Encode |
     around += [_changed(name, *({name: one.get(name, "off")} for one in (settings, now["settings"]))) for name in options]
     differences = Differences(_differences(stored, now, options), [one for one in around if one])
     if sorted(names) == sorted(image["name"] for image in now["pictures"]):
-        _reorder(data, names, [image["name"] for image in now["pictures"]])
+        _reorder(made.data, names, [image["name"] for image in now["pictures"]])
     same = all(stored["settings"].get(name) == now["settings"].get(name) for name in COMPARED)
     if same and stored["lines"] == now["lines"]:  # else the old prompts and latents are not what was asked for
-        _put_back(data, {p["name"]: (n, p) for n, p in enumerate(stored["pictures"])}, now, latents, encode)
+        _put_back(made, {p["name"]: (n, p) for n, p in enumerate(stored["pictures"])}, latents)
     return differences
 
 
@@ -184,11 +198,10 @@ def _reorder(data: Any, names: list[str], now: list[str]) -> None:
     data.groups[:] = sorted(sorted(moved[index] for index in group) for group in data.groups)
 
 
-def _put_back(data: Any, stored: Mapping[str, tuple[int, Mapping[str, Any]]], now: Mapping[str, Any],
-              latents: Mapping[str, Tensor], encode: Encode | None) -> None:
+def _put_back(made: Made, stored: Mapping[str, tuple[int, Mapping[str, Any]]], latents: Mapping[str, Tensor]) -> None:
     """Prompts and latents of the images that are the same."""
-    digests = {image["name"]: (image["digest"], image["text"]) for image in now["pictures"]}
-    for entry in data.dataset:
+    digests = {image["name"]: (image["digest"], image["text"]) for image in made.described["pictures"]}
+    for entry in made.data.dataset:
         name = Path(entry.filename).name
         number, image = stored.get(name, (0, None))
         if image is None or digests[name] != (image["digest"], image["text"]):
@@ -198,8 +211,8 @@ def _put_back(data: Any, stored: Mapping[str, tuple[int, Mapping[str, Any]]], no
             entry.latent_sample = latent.to(entry.latent_sample)
         if entry.cond_text and entry.cond_text != image["prompt"]:
             entry.cond_text = image["prompt"]
-            if encode is not None and entry.cond is not None:
-                entry.cond = encode(entry.cond_text)
+            if made.encode is not None and entry.cond is not None:
+                entry.cond = made.encode(entry.cond_text)
 
 
 def _file_digest(path: str) -> str:

@@ -164,7 +164,8 @@ class Snapshots(Callback):
         self._captions_are_drawn = bool(arguments.get("shuffle_tags", True) or arguments.get("tag_drop_out", True))
         if self.snapshot is not None and file is not None:
             try:
-                differences = data_set.restore_into(file, data, described, encode, self.snapshot.facts.data, [*options])
+                made = data_set.Made(data, described, [*options], encode)
+                differences = data_set.restore_into(file, made, self.snapshot.facts.data)
                 for difference in (*differences.data, *differences.around):
                     self.not_exact(difference)
                 self._is_same_data = not differences.data
