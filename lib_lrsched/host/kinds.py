@@ -1,8 +1,8 @@
 """What differs between embeddings and hypernetworks on the host's side: where it keeps them, and how it trains and saves them.
 
-Each difference is a member of Kind. What differs while the loop runs is in training/trainee.py; a check of one kind alone is among
-those of preflight.py, which names the kind. The host's own objects are `modules.textual_inversion.textual_inversion.Embedding` and
-`modules.hypernetworks.hypernetwork.Hypernetwork`.
+Each difference is a member of Kind. What differs while the loop runs is in training/trainee.py; a check of one kind alone is in
+_preflight_data.py or _preflight_model.py, which name the kind. The host's own objects are
+`modules.textual_inversion.textual_inversion.Embedding` and `modules.hypernetworks.hypernetwork.Hypernetwork`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from lib_lrsched.storage.model_files import embedding_file, file_time
 from lib_lrsched.storage.run_state import Known
 from lib_lrsched.storage.store import Store
 from lib_lrsched.training.host import InputError
+from lib_lrsched.training.no_gradient import same_words_as
 from lib_lrsched.training.session import WHY
 from lib_lrsched.training.trainee import DESIGN
 
@@ -36,6 +37,8 @@ class Host(Protocol):
     def shared(self) -> Any: ...
     @property
     def embedding(self) -> Callable[[str], Any]: ...
+    @property
+    def embedding_db(self) -> Callable[[], Any]: ...
     @property
     def hypernetwork_file(self) -> Callable[[str], str | None]: ...
     @property
@@ -71,6 +74,9 @@ class Kind(Protocol):
 
     def find(self, host: Host, name: str) -> Any:
         """What the host has under a name: the loaded object or the path of a file; None for nothing."""
+
+    def same_words(self, host: Host, name: str) -> list[str]:
+        """Others of its kind that a prompt cannot tell from it."""
 
     def file(self, host: Host, name: str) -> Path:
         """The file of something that the host has."""
@@ -143,6 +149,9 @@ class Embedding:
     def find(self, host: Host, name: str) -> Any:
         return host.embedding(name)
 
+    def same_words(self, host: Host, name: str) -> list[str]:
+        return same_words_as(name, getattr(host.embedding_db(), "word_embeddings", ()))
+
     def file(self, host: Host, name: str) -> Path:
         return embedding_file(host.embedding(name), host.embeddings_dir(), name)
 
@@ -213,6 +222,9 @@ class Hypernetwork:
 
     def find(self, host: Host, name: str) -> Any:
         return host.hypernetwork_file(name)
+
+    def same_words(self, host: Host, name: str) -> list[str]:  # noqa: ARG002 no prompt names it
+        return []
 
     def file(self, host: Host, name: str) -> Path:
         path = host.hypernetwork_file(name)

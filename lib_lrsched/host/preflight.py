@@ -15,7 +15,7 @@ from lib_lrsched.errors import ScheduleError
 from lib_lrsched.schedule.counting import count_steps, needs_images
 from lib_lrsched.schedule.plan import Plan, plan
 from lib_lrsched.schedule.usual import is_nothing, unusual_rate
-from lib_lrsched.training.no_gradient import same_words_as, shared_words
+from lib_lrsched.training.no_gradient import shared_words
 from lib_lrsched.training.options import Options
 
 from . import validation_images
@@ -23,6 +23,7 @@ from ._preflight_data import data_files, data_trouble, missing_template, path_hi
 from ._preflight_inputs import larger_than_the_set, numbers
 from ._preflight_model import OF_MODEL, gradient, gradient_ahead
 from .images import count_images
+from .kinds import kind_of
 from .preflight_case import ERROR, WARNING, Case, Finding, look
 from .webui import Host, NoTraining
 
@@ -173,9 +174,9 @@ def ends_early(stop: int, total: int) -> str:
 
 def same_words(case: Case) -> Iterator[Finding]:
     """Another embedding whose name differs only in its capitals."""
-    others = same_words_as(case.name, getattr(case.host.embedding_db(), "word_embeddings", ())) if case.kind == "embedding" else []
+    others = kind_of(case.kind).same_words(case.host, case.name)
     if others:
-        yield Finding(WARNING, "embedding", shared_words(case.name, others))
+        yield Finding(WARNING, case.kind, shared_words(case.name, others))
 
 
 OF_INPUTS = (

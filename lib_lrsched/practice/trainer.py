@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import PngImagePlugin
 
+from lib_lrsched.host.kinds import kind_of
 from lib_lrsched.training.host import Sample
 
 from . import previews, service, shared
@@ -55,13 +56,10 @@ class PracticeTrainer:
 
     def draw(self, kind: str, host_object: Any, sample: Sample) -> bytes | None:
         shared.sd_model.first_stage_model.to(shared.device)
-        if kind == "hypernetwork":
-            host_object.eval()
         try:
-            return _png(previews.draw(_prompt(sample)))
+            with kind_of(kind).drawing(host_object):
+                return _png(previews.draw(_prompt(sample)))
         finally:
-            if kind == "hypernetwork":
-                host_object.train()
             if shared.opts.unload_models_when_training:
                 shared.sd_model.first_stage_model.to("cpu")
 

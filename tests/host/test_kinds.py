@@ -25,7 +25,6 @@ both_kinds = pytest.mark.parametrize("kind", service.KINDS)
 ONE_KIND_ALONE = {
     "host/_preflight_data.py": "the template has to name an embedding",
     "host/_preflight_model.py": "findings on the model that are of one kind alone",
-    "host/preflight.py": "names that prompts cannot tell apart",
     "host/_training_hooks.py": "the seam Hypernetwork",
     "training/trainee.py": "the factory",
     "practice": "a host, which has two loops as the WebUI has",
@@ -89,6 +88,13 @@ def test_a_name_its_file_and_what_is_loaded_from_it_belong_together(ground, kind
 
 def test_only_a_hypernetworks_name_is_cut_at_its_checksum():
     assert [kind_of(kind).plain_name("mine(2) (0a1b)") for kind in ("embedding", "hypernetwork")] == ["mine(2) (0a1b)", "mine(2) "]
+
+
+def test_prompts_tell_hypernetworks_apart_and_not_embeddings_of_the_same_letters():
+    host: Any = SimpleNamespace(embedding_db=lambda: SimpleNamespace(word_embeddings={"mine": 0, "Mine": 0, "other": 0}))
+    assert [kind_of(kind).same_words(host, "Mine") for kind in ("embedding", "hypernetwork")] == [["mine"], []]
+    nothing: Any = SimpleNamespace(embedding_db=lambda: None)
+    assert kind_of("embedding").same_words(nothing, "Mine") == []
 
 
 def test_an_embedding_of_the_same_letters_is_no_reason_for_a_hypernetwork_that_learns_nothing():
