@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, NoReturn, TypeGuard
 from lib_lrsched.errors import printable
 
 from .export_result import short
+from .registry import SETTINGS_FILES
 
 MOST_STEPS = 2**62
 """Plans are below this."""
@@ -69,22 +70,14 @@ def read_json(text: str, what: str) -> dict[str, Any]:
     return config
 
 
-PROGRAMS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "kohya": ("kohya_ss", ("lr_scheduler", "lr_warmup")),
-    "onetrainer": ("OneTrainer", ("learning_rate_scheduler", "learning_rate_warmup_steps", "training_method")),
-    "deepspeed": ("DeepSpeed", ("scheduler", "zero_optimization", "train_micro_batch_size_per_gpu")),
-}
-"""Whose settings are told by which keys: name of the format, program, keys."""
-
-
 def refuse_another(config: Mapping[str, Any], own: str) -> None:
     """Raise ImportFormatError where these are the settings of another program than the one of the format ``own``."""
-    if any(key in config for key in PROGRAMS[own][1]):
+    if any(key in config for key in SETTINGS_FILES[own].keys):
         return
-    for name, (program, keys) in PROGRAMS.items():
-        found = next((key for key in keys if key in config), None)
+    for name, one in reversed([*SETTINGS_FILES.items()]):  # DeepSpeed's are the most general words: they are looked for last
+        found = next((key for key in one.keys if key in config), None)
         if found is not None:
-            raise ImportFormatError(f"these are settings of {program}, as {found} shows: read them as {name}")
+            raise ImportFormatError(f"these are settings of {one.program}, as {found} shows: read them as {name}")
 
 
 def _whole(digits: str) -> int:

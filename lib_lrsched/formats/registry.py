@@ -26,6 +26,18 @@ class Exporter(NamedTuple):
     refuses: Mapping[str, str]
 
 
+class SettingsFile(NamedTuple):
+    """What a program saves as a JSON object, so that one that is read as another program's is refused with a reason.
+
+    Attributes:
+        program: what it is called in the error.
+        keys: any of them tells that it is this program's; no other program's has one.
+    """
+
+    program: str
+    keys: tuple[str, ...]
+
+
 class Importer(NamedTuple):
     """What makes a text of the format a schedule text.
 
@@ -35,12 +47,14 @@ class Importer(NamedTuple):
         takes: its options, of those of ``import_text()``. Each has what the page shows in its empty field.
         refuses: the error for an option that would contradict the text. Without one, an option that is not taken is ignored.
         example: a short text, which the page shows in the empty box.
+        settings: None where the text is no JSON object.
     """
 
     function: str
     takes: Mapping[str, str]
     refuses: Mapping[str, str]
     example: str
+    settings: SettingsFile | None = None
 
 
 class Format(NamedTuple):
@@ -97,6 +111,7 @@ FORMATS: tuple[Format, ...] = (
  "params": {"warmup_max_lr": 0.005,
   "warmup_num_steps": 100,
   "warmup_type": "linear"}}}""",
+            SettingsFile("DeepSpeed", ("scheduler", "zero_optimization", "train_micro_batch_size_per_gpu")),
         ),
     ),
     Format(
@@ -111,6 +126,7 @@ FORMATS: tuple[Format, ...] = (
             """--learning_rate=0.005 --lr_scheduler=cosine
  --lr_warmup_steps=100 --max_train_steps=2000
 # or what kohya_ss saves, or a TOML file""",
+            SettingsFile("kohya_ss", ("lr_scheduler", "lr_warmup")),
         ),
     ),
     Format(
@@ -123,6 +139,7 @@ FORMATS: tuple[Format, ...] = (
  "learning_rate_scheduler": "COSINE",
  "learning_rate_warmup_steps": 100,
  "epochs": 20}""",
+            SettingsFile("OneTrainer", ("learning_rate_scheduler", "learning_rate_warmup_steps", "training_method")),
         ),
     ),
 )  # fmt: skip
@@ -131,6 +148,8 @@ FORMATS: tuple[Format, ...] = (
 EXPORTERS: Mapping[str, Exporter] = {one.name: one.exporter for one in FORMATS if one.exporter is not None}
 
 IMPORTERS: Mapping[str, Importer] = {one.name: one.importer for one in FORMATS if one.importer is not None}
+
+SETTINGS_FILES: Mapping[str, SettingsFile] = {name: one.settings for name, one in IMPORTERS.items() if one.settings is not None}
 
 
 def load(one: Exporter | Importer) -> Callable[..., Any]:

@@ -15,9 +15,8 @@ import pytest
 from lib_lrsched.formats import registry
 from lib_lrsched.formats.export_phases import DEFAULT_ERROR
 from lib_lrsched.formats.exports import export
-from lib_lrsched.formats.import_result import PROGRAMS
 from lib_lrsched.formats.imports import import_text
-from lib_lrsched.formats.registry import EXPORTERS, FORMATS, IMPORTERS, Exporter, Importer, load
+from lib_lrsched.formats.registry import EXPORTERS, FORMATS, IMPORTERS, SETTINGS_FILES, Exporter, Importer, load
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,7 +58,9 @@ def test_the_field_for_the_error_shows_the_part_that_is_used_without_one():
 
 
 def test_settings_are_told_apart_of_formats_that_are_imported():
-    assert set(PROGRAMS) <= set(IMPORTERS)
+    assert set(SETTINGS_FILES) == {"deepspeed", "kohya", "onetrainer"} <= set(IMPORTERS)
+    keys = [key for one in SETTINGS_FILES.values() for key in one.keys]
+    assert len({*keys}) == len(keys)
 
 
 def test_no_exporter_and_no_importer_is_loaded_before_somebody_asks():
