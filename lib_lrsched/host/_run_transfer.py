@@ -34,13 +34,13 @@ from .webui import Host, NoTraining
 class RunTransfer:
     """What makes a file of the host does so while nothing is trained: the host loads its folder anew."""
 
-    def __init__(self, there: Installation, trainings: Trainings) -> None:
-        self._there = there
+    def __init__(self, installation: Installation, trainings: Trainings) -> None:
+        self._installation = installation
         self._trainings = trainings
 
     def export_run(self, run_id: str, target: BinaryIO) -> None:
         """As archive.pack()."""
-        archive.pack(self._there.store, run_id, target)
+        archive.pack(self._installation.store, run_id, target)
 
     def import_run(self, source: Path, name: str) -> str:
         """Makes an exported run one of this host's, and what it trains a file of the host's; gives the run's id.
@@ -56,7 +56,7 @@ class RunTransfer:
         """
         why = "a training is running or being prepared, and new files would be loaded during it"
         with self._nothing_trained("no run can be imported", why) as host, tempfile.TemporaryDirectory(prefix="lrsched-") as folder:
-            store, unpacked = self._there.store, archive.Unpacked(source, Path(folder))
+            store, unpacked = self._installation.store, archive.Unpacked(source, Path(folder))
             state = unpacked.state
             wanted = name.strip() or state.name
             claim = locks.take(store.root, state.kind, wanted, Call.of(inspect.currentframe()))  # type: ignore[arg-type]
@@ -69,7 +69,7 @@ class RunTransfer:
 
     def usable(self, state: RunState) -> list[str]:
         """Those of find.PLACED that a run seems to have: no snapshot is read, only use() looks whether it is whole."""
-        store, snapshots = self._there.store, []
+        store, snapshots = self._installation.store, []
         with suppress(OSError):  # use() says it
             snapshots = Folder(store.snapshots_path(state.id), state.id).numbered()
         there = {"average": bool(state.options.get("ema") and snapshots), "best": store.best_path(state.id).exists()}
@@ -91,7 +91,7 @@ class RunTransfer:
         """
         why = "a training is running or being prepared"
         with self._nothing_trained("nothing can be put in a file's place", why) as host:
-            store = self._there.store
+            store = self._installation.store
             state = store.load(run_id)
             snapshot = _usable(store, state, what)
             claim = locks.take(store.root, state.kind, state.name, Call.of(inspect.currentframe()))  # type: ignore[arg-type]
@@ -116,7 +116,7 @@ class RunTransfer:
             why: that a training is there.
         """
         with self._trainings.arrivals:
-            host = self._there.host
+            host = self._installation.host
             if isinstance(host, NoTraining):
                 raise RequestError(f"this WebUI cannot train, so {refused}: {host.why}")
             if self._trainings.threads():

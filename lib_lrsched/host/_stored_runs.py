@@ -21,8 +21,8 @@ LARGE_BYTES = 64 << 20
 class StoredRuns:
     """Asked by the id of a run; what is trained or about to be resumed is left alone."""
 
-    def __init__(self, there: Installation, trainings: Trainings) -> None:
-        self._there = there
+    def __init__(self, installation: Installation, trainings: Trainings) -> None:
+        self._installation = installation
         self._trainings = trainings
 
     def snapshots(self, run_id: str) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class StoredRuns:
         Raises:
             UnknownRunError, RunStateError: there is no such run, or its state is damaged.
         """
-        store, found = self._there.store, self._snapshots(run_id, whole=True)
+        store, found = self._installation.store, self._snapshots(run_id, whole=True)
         beside = (store.data_path(run_id), store.baseline_path(run_id), store.validation_path(run_id))
         return {**found, "files": [_checked(path) for path in beside if path.exists()]}
 
@@ -53,7 +53,7 @@ class StoredRuns:
             ConflictError: it is running or about to be resumed, or has no good snapshot.
             UnknownRunError, RunStateError, OSError: some of them are still there.
         """
-        store = self._there.store
+        store = self._installation.store
         state = store.load(run_id)
         if run_id in self._trainings.runs_in_use() or state.is_active:
             raise ConflictError(f"{run_id} is still running; its snapshots can be deleted when it has ended")
@@ -77,7 +77,7 @@ class StoredRuns:
         Raises:
             UnknownRunError, RequestError, OSError: it is still there.
         """
-        store = self._there.store
+        store = self._installation.store
         state = store.load(run_id)
         holder = locks.holder(store.root, state.kind, state.name)
         is_resumed = holder is not None and holder.run == run_id  # by another process, which is still preparing
@@ -87,7 +87,7 @@ class StoredRuns:
 
     def _snapshots(self, run_id: str, *, whole: bool) -> dict[str, Any]:
         """``whole``: large ones are read whole too, and their digests checked."""
-        store = self._there.store
+        store = self._installation.store
         state, best = store.load(run_id), store.best_path(run_id)
         found = []
         for number, path in Folder(store.snapshots_path(run_id), run_id).numbered():

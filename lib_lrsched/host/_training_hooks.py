@@ -59,7 +59,7 @@ class TrainingHooks:
         """``forget`` is called when everything is put back."""
         self.runtime = runtime
         self.closing = False
-        self._there = runtime.installation
+        self._installation = runtime.installation
         self._trainings = runtime.trainings
         self._trial_calls = runtime.trial_calls
         self._next = runtime.next_training
@@ -71,8 +71,8 @@ class TrainingHooks:
     # The seams -----------------------------------------------------------------------------
 
     def put(self) -> None:
-        host = self._there.host
-        if self._there.hooked or isinstance(host, NoTraining):
+        host = self._installation.host
+        if self._installation.hooked or isinstance(host, NoTraining):
             return
         self._patches.put([
             Seam(host.ti, "validate_train_inputs", self._validate),
@@ -85,7 +85,7 @@ class TrainingHooks:
             Seam(host.checkpoint, "add", self._add),
             Seam(host.checkpoint, "remove", self._remove),
         ])
-        self._there.hooked = True
+        self._installation.hooked = True
 
     def undo(self) -> list[str]:
         """Put back what was there: at once, or when the running trainings have ended. No new one is hooked."""
@@ -96,7 +96,7 @@ class TrainingHooks:
     def _close_when_idle(self) -> list[str]:
         if self._trainings.threads():
             return []
-        self._there.hooked = False
+        self._installation.hooked = False
         self._forget()
         return self._patches.undo()
 
@@ -117,9 +117,9 @@ class TrainingHooks:
             call = Call.of(input_checks.caller("clip_grad_mode") or sys._getframe(1))  # noqa: SLF001 else it is whoever calls
             self._trainings.leave(call)
             answer = original(*args, **kwargs)
-            if self._there.hooked and self.closing:
+            if self._installation.hooked and self.closing:
                 self._close_when_idle()  # the one that it waited for may have ended before its loop
-            if self._there.hooked and not self.closing and self._there.host.settings().enabled:
+            if self._installation.hooked and not self.closing and self._installation.host.settings().enabled:
                 self._trainings.prepare(call)
                 trial = self._trial_calls.asked.get(call.thread)
                 with self._preparing():
@@ -144,7 +144,7 @@ class TrainingHooks:
 
     def _prepare(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Session:
         """A pending run, from the host's own inputs."""
-        host = self._there.host
+        host = self._installation.host
         assert isinstance(host, Host), "something is trained"
         if self._trial_calls.asked:  # a trial moves the generators that all trainings share
             raise InputError("a trial is running, and no training can start beside it: try again when it has ended")
@@ -159,13 +159,13 @@ class TrainingHooks:
         last = known if snapshot is None else Known(snapshot.facts.step, snapshot.facts.digest, 0)
         if last is not None and last.step >= request.total_steps and (snapshot is not None or is_in_memory):
             say = session.reporter.say
-            write_unsaved(host, self._there.store, request.name, last, resumed.state, snapshot, say)
+            write_unsaved(host, self._installation.store, request.name, last, resumed.state, snapshot, say)
             self._trainings.release(call.thread)  # the host returns at once, and no hook of ours learns of it
         return session
 
     def _prepare_trial(self, trial: Trial, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """As a training is prepared, but that nothing of it is stored."""
-        host = self._there.host
+        host = self._installation.host
         assert isinstance(host, Host), "something is trained"
         if self._trainings.threads() - {call.thread} or self._trial_calls.sessions:
             raise InputError("another training is running, and a trial would disturb it: try again when it has ended")
@@ -186,14 +186,14 @@ class TrainingHooks:
         Args:
             reloads: have the host read its files again where they are what is to be trained.
         """
-        host = self._there.host
+        host = self._installation.host
         assert isinstance(host, Host), "something is trained"
         inputs = input_checks.bind_inputs(args, kwargs)
         request, warnings = input_checks.check_inputs(host, inputs, input_checks.caller_locals("clip_grad_mode"))
         claim = self._trainings.claim(request.kind, request.name, call)
         chosen = self.runtime.choices.of(request.kind, request.name)
         known, messages = self._known(request, chosen.choice, call) if reloads else self._known_in_memory(request, chosen.choice)
-        resumed, snapshot = find.find(self._there.store, request.kind, request.name, known, chosen.choice, kept=chosen.kept)
+        resumed, snapshot = find.find(self._installation.store, request.kind, request.name, known, chosen.choice, kept=chosen.kept)
         if resumed.back is not None and is_search(request.rate_text):
             raise InputError("a range test puts back what it trains and cannot go back in a run: choose to continue from the "
                              "newest snapshot, or give a schedule to train with")
@@ -201,8 +201,8 @@ class TrainingHooks:
             claim.resumes(resumed.state.id)
         resumed = replace(resumed, messages=(*resumed.messages, *messages, *([claim.trouble] if claim.trouble else [])))
         options = self._next.options_for(request.kind, request.name, resumed)
-        run = TrainingRun(request, self._there.store, exact_clip=self._there.host.settings().exact_clip, resumed=resumed,
-                          options=options)
+        run = TrainingRun(request, self._installation.store, options=options, resumed=resumed,
+                          exact_clip=self._installation.host.settings().exact_clip)
         if known is not None and (kind_of(request.kind).is_in_memory or known.digest):  # else a file that is not loaded yet
             input_checks.check_is_left(run.planned, known.step if resumed.step is None else resumed.step)
         return run, known, snapshot, warnings
@@ -234,11 +234,11 @@ class TrainingHooks:
 
     def _reload(self, call: Call) -> bool:
         """Have the host read its embeddings; not while others train: theirs would not be those in their prompts any more."""
-        assert isinstance(self._there.host, Host), "something is trained"
+        assert isinstance(self._installation.host, Host), "something is trained"
         with self._trainings.arrivals:
             alone = self._trainings.threads() <= {call.thread}
             if alone:
-                self._there.host.reload_embeddings()  # what is in memory may be a snapshot that was put back
+                self._installation.host.reload_embeddings()  # what is in memory may be a snapshot that was put back
             return alone
 
     def _file_ahead(self, request: Request) -> int | None:
@@ -248,7 +248,7 @@ class TrainingHooks:
         """
         if (now := self._next.lookup(request.kind, request.name)) is None or not now.mtime_ns:
             return None
-        runs = (run for run in self._there.store.runs() if (run.kind, run.name) == (request.kind, request.name))
+        runs = (run for run in self._installation.store.runs() if (run.kind, run.name) == (request.kind, request.name))
         saved = (known for run in runs for known in run.known if known.mtime_ns == now.mtime_ns and known.digest != now.digest)
         return next((known.step for known in saved if known.step > now.step), None)
 
@@ -265,24 +265,24 @@ class TrainingHooks:
 
     def _restore_embedding(self, session: Session, name: str) -> None:
         """The host reads the step of its own object next, and trains that."""
-        assert isinstance(self._there.host, Host), "there is an embedding"
-        session.restore(self._there.host.embedding(name))
-        known = kind_of(session.run.request.kind).known(self._there.host, self._there.store, name)
+        assert isinstance(self._installation.host, Host), "there is an embedding"
+        session.restore(self._installation.host.embedding(name))
+        known = kind_of(session.run.request.kind).known(self._installation.host, self._installation.store, name)
         state = session.run.planned.resumed.state
         # The form is known from now on, also if the training does not come to begin.
         if known is not None and state is not None and known not in state.known:
             with suppress(OSError):  # the run says it when it begins, and training does not depend on it
-                self._there.store.save(replace(state, known=trimmed((*state.known, known), state.main_digest)))
+                self._installation.store.save(replace(state, known=trimmed((*state.known, known), state.main_digest)))
 
     def _restore_hypernetwork(self, session: Session | TrialSession, host_object: Any, filename: str) -> None:
-        assert isinstance(self._there.host, Host), "something is trained"
-        request = session.run.request
-        if request.kind != "hypernetwork" or filename != self._there.host.hypernetwork_file(request.name) or session.is_restored:
+        host, store, request = self._installation.host, self._installation.store, session.run.request
+        assert isinstance(host, Host), "something is trained"
+        if request.kind != "hypernetwork" or filename != host.hypernetwork_file(request.name) or session.is_restored:
             return
         if session.run.planned.resumed.state is None:
             # Its file time was not known: a copy, or a disk that rounds. Its weights may be.
             now = Known(host_object.step or 0, step_hook.digest(find.trained_tensors(host_object)), 0)
-            resumed, snapshot = find.find(self._there.store, request.kind, request.name, now, session.run.planned.resumed.choice)
+            resumed, snapshot = find.find(store, request.kind, request.name, now, session.run.planned.resumed.choice)
             session.adopt(resumed, snapshot, self._next.options_for(request.kind, request.name, resumed))
         session.restore(host_object)
 

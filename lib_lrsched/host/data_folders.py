@@ -13,12 +13,12 @@ from .webui import NoTraining
 class DataFolders:
     """Asked by path."""
 
-    def __init__(self, there: Installation) -> None:
-        self._there = there
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
 
     def count_images(self, folder: str, within_s: float | None = None) -> int | None:
         """How many images in a folder can be decoded; None where it is not a folder, or where that takes longer."""
-        host = self._there.host
+        host = self._installation.host
         read = None if isinstance(host, NoTraining) else host.read_image
         try:
             return count_images(folder, read) if within_s is None else count_in_time(folder, read, within_s)
@@ -27,7 +27,7 @@ class DataFolders:
 
     def trouble(self, folder: str) -> str:
         """Why a folder is not a data set; empty where it is one. It stops at the first image."""
-        return preflight.data_trouble(self._there.host, folder)
+        return preflight.data_trouble(self._installation.host, folder)
 
     def validation_of(self, data_root: str, within_s: float) -> dict[str, Any] | None:
         """`{"images"}`, a number as of count_images(), of the folder `validation` in a data set; None where there is none."""

@@ -22,21 +22,21 @@ from .webui import NoTraining
 class NextTraining:
     """Asked by kind and name. Nothing is loaded, and of snapshots no more is read than is shown."""
 
-    def __init__(self, there: Installation, trainings: Trainings, choices: Choices) -> None:
-        self._there = there
+    def __init__(self, installation: Installation, trainings: Trainings, choices: Choices) -> None:
+        self._installation = installation
         self._trainings = trainings
         self._choices = choices
 
     def lookup(self, kind: str, name: str) -> Known | None:
         """The form of what the host has under a name now; None where there is nothing."""
-        host = self._there.host
-        return None if isinstance(host, NoTraining) else kind_of(kind).known(host, self._there.store, name)
+        host = self._installation.host
+        return None if isinstance(host, NoTraining) else kind_of(kind).known(host, self._installation.store, name)
 
     def resumption_of(self, kind: str, name: str) -> tuple[Known | None, Resumption]:
         """What the host has under a name, and with which stored run and from which step its next training resumes."""
         now, chosen = self.lookup(kind, name), self._choices.of(kind, name)
         try:
-            return now, find.find(self._there.store, kind, name, now, chosen.choice, peek, chosen.kept)[0]
+            return now, find.find(self._installation.store, kind, name, now, chosen.choice, peek, chosen.kept)[0]
         except (RequestError, RunStateError) as error:  # what was chosen is gone, and a training would be refused
             return now, Resumption(chosen.choice, messages=(str(error),))
 
@@ -46,7 +46,7 @@ class NextTraining:
         Raises:
             RequestError: it cannot; what was chosen before stays.
         """
-        store = self._there.store
+        store = self._installation.store
         state = store.load(run_id)
         kept, now = KeptState(run_id, step), self.lookup(state.kind, state.name)
         if now is None:
@@ -62,7 +62,7 @@ class NextTraining:
         """The options in force."""
         base, run_id = self._base_options(kind, name)
         chosen = self._choices.of(kind, name).options
-        return ActiveOptions(with_chosen(base, chosen), self._there.host.settings().run, chosen, run_id)
+        return ActiveOptions(with_chosen(base, chosen), self._installation.host.settings().run, chosen, run_id)
 
     def likely_options(self, kind: str, name: str) -> Options:
         """The same for a look ahead: what was chosen and cannot be any more is passed over."""
@@ -74,7 +74,7 @@ class NextTraining:
         Raises:
             RequestError: what was chosen cannot be, with settings that have changed since.
         """
-        base = self._there.host.settings().run
+        base = self._installation.host.settings().run
         base = base if resumed.state is None else with_stored(base, resumed.state.options)
         return with_chosen(base, self._choices.of(kind, name).options)
 
@@ -93,5 +93,5 @@ class NextTraining:
         state = next((run.state() for run in active if (run.request.kind, run.request.name) == (kind, name)), None)
         if state is None and not leaves_run(self._choices.of(kind, name).choice):
             state = self.resumption_of(kind, name)[1].state
-        default = self._there.host.settings().run
+        default = self._installation.host.settings().run
         return (default, None) if state is None else (with_stored(default, state.options), state.id)

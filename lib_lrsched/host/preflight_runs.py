@@ -23,9 +23,9 @@ from .webui import NoTraining
 class Preflight:
     """Asked by kind, name and inputs, as they are typed now. It never raises, and changes nothing."""
 
-    def __init__(self, there: Installation, trainings: Trainings, trial_calls: TrialCalls, next_training: NextTraining,
+    def __init__(self, installation: Installation, trainings: Trainings, trial_calls: TrialCalls, next_training: NextTraining,
                  data_folders: DataFolders) -> None:
-        self._there = there
+        self._installation = installation
         self._trainings = trainings
         self._trial_calls = trial_calls
         self._next = next_training
@@ -33,7 +33,7 @@ class Preflight:
 
     def findings(self, kind: str, name: str, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
         """What would stop or spoil it, errors first: severity, subject, message. Nothing where we are switched off."""
-        host = self._there.host
+        host = self._installation.host
         if not host.settings().enabled:
             return []
         options = self._next.likely_options(kind, name)
@@ -89,7 +89,7 @@ class Preflight:
             ScheduleError: a text that cannot be planned.
             ValueError: a number with which nothing can.
         """
-        host = self._there.host
+        host = self._installation.host
         if isinstance(host, NoTraining):
             return None
         now, resumed = self._next.resumption_of(kind, name)

@@ -29,17 +29,17 @@ class Runtime:
     """The parts, and what joins them."""
 
     def __init__(self, host: Host | NoTraining) -> None:
-        there = self.installation = Installation(host)
-        self.trainings = Trainings(there)
-        self.trial_calls = TrialCalls(there, self.trainings)
+        installation = self.installation = Installation(host)
+        self.trainings = Trainings(installation)
+        self.trial_calls = TrialCalls(installation, self.trainings)
         self.choices = Choices()
-        self.next_training = NextTraining(there, self.trainings, self.choices)
-        self.data_folders = DataFolders(there)
-        self.preflight = Preflight(there, self.trainings, self.trial_calls, self.next_training, self.data_folders)
-        self.stored_runs = StoredRuns(there, self.trainings)
-        self.transfer = RunTransfer(there, self.trainings)
-        requests = TrialRequests(there, self.next_training, self.preflight, self.data_folders)
-        self.trial_runner = TrialRunner(there, self.trainings, self.trial_calls, requests)
+        self.next_training = NextTraining(installation, self.trainings, self.choices)
+        self.data_folders = DataFolders(installation)
+        self.preflight = Preflight(installation, self.trainings, self.trial_calls, self.next_training, self.data_folders)
+        self.stored_runs = StoredRuns(installation, self.trainings)
+        self.transfer = RunTransfer(installation, self.trainings)
+        requests = TrialRequests(installation, self.next_training, self.preflight, self.data_folders)
+        self.trial_runner = TrialRunner(installation, self.trainings, self.trial_calls, requests)
 
     @property
     def store(self) -> Store:

@@ -27,8 +27,8 @@ class Trainings:
         arrivals: held while embeddings or hypernetworks are loaded anew: no training starts meanwhile, for it would lose its own.
     """
 
-    def __init__(self, there: Installation) -> None:
-        self._there = there
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
         self.sessions: dict[int, Session] = {}
         self.arrivals = threading.RLock()
         self._calls: dict[int, Call] = {}
@@ -38,7 +38,7 @@ class Trainings:
 
     def session(self) -> Session | None:
         """The training of the calling thread, while the host is hooked."""
-        return self.sessions.get(threading.get_ident()) if self._there.hooked else None
+        return self.sessions.get(threading.get_ident()) if self._installation.hooked else None
 
     def own_run(self) -> RunState | None:
         """The training that the calling thread has made last, or makes now; None before its loop has begun."""
@@ -58,7 +58,7 @@ class Trainings:
 
     def in_progress(self) -> list[InProgress]:
         """Those that run or are being prepared."""
-        host = self._there.host
+        host = self._installation.host
         is_ending = isinstance(host, Host) and bool(host.shared.state.interrupted)
         threads, sessions = self.threads(), dict(self.sessions)
         there = [sessions[thread] for thread in threads if thread in sessions and not sessions[thread].has_ended]
@@ -87,7 +87,7 @@ class Trainings:
             InputError: somebody trains it already.
         """
         try:
-            claim = locks.take(self._there.store.root, kind, name, call)
+            claim = locks.take(self._installation.store.root, kind, name, call)
         except ConflictError as error:
             raise input_checks.InputError(str(error)) from error
         self._claims[call.thread] = claim

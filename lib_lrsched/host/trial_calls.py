@@ -23,8 +23,8 @@ class TrialCalls:
         when_over: called when one is over, and its thread has nothing more to hook.
     """
 
-    def __init__(self, there: Installation, trainings: Trainings) -> None:
-        self._there = there
+    def __init__(self, installation: Installation, trainings: Trainings) -> None:
+        self._installation = installation
         self._trainings = trainings
         self.asked: dict[int, Trial] = {}
         self.sessions: dict[int, TrialSession] = {}
@@ -32,7 +32,7 @@ class TrialCalls:
 
     def session(self) -> TrialSession | None:
         """The trial of the calling thread, while the host is hooked."""
-        return self.sessions.get(threading.get_ident()) if self._there.hooked else None
+        return self.sessions.get(threading.get_ident()) if self._installation.hooked else None
 
     @contextmanager
     def trying(self, trial: Trial) -> Iterator[None]:
@@ -41,8 +41,8 @@ class TrialCalls:
         Raises:
             InputError: the hooks are not there, or switched off: it would be a training.
         """
-        if not self._there.info()["hooked"]:
-            raise input_checks.InputError(f"cannot run a trial: {self._there.info()['why']}")
+        if not self._installation.info()["hooked"]:
+            raise input_checks.InputError(f"cannot run a trial: {self._installation.info()['why']}")
         thread = threading.get_ident()
         self.asked[thread] = trial
         try:

@@ -95,8 +95,9 @@ class Wanted(NamedTuple):
 class TrialRequests:
     """Of one host: whether a trial can start, and how long it will take."""
 
-    def __init__(self, there: Installation, next_training: NextTraining, preflight: Preflight, data_folders: DataFolders) -> None:
-        self._there = there
+    def __init__(self, installation: Installation, next_training: NextTraining, preflight: Preflight,
+                 data_folders: DataFolders) -> None:
+        self._installation = installation
         self._next = next_training
         self._preflight = preflight
         self._data_folders = data_folders
@@ -108,7 +109,7 @@ class TrialRequests:
             RequestError: a training with these inputs would not start, or nothing is compared.
             ScheduleError: a text that cannot be planned or not be tried.
         """
-        host, info = self._there.host, self._there.info()
+        host, info = self._installation.host, self._installation.info()
         if isinstance(host, NoTraining) or not info["hooked"] or host.trainer is None:
             raise ConflictError(f"cannot run a trial: {info['why'] or 'this host offers no training'}")
         sent = {name: value for name, value in given.inputs.items() if value is not None or name in NEEDED}
@@ -153,7 +154,7 @@ class TrialRequests:
 
     def estimate(self, wanted: Wanted) -> Estimate:
         """From the newest trial or run of that kind, batch and image size."""
-        store = self._there.store
+        store = self._installation.store
         updates = (wanted.spec.candidates + 1) * wanted.spec.updates
         trial, run = _last_trial(store, wanted), _last_run(store, wanted)
         found = [(one.ended_s or 0.0, one.s_per_update, f"the last trial of {one.name!r}") for one in trial]

@@ -41,8 +41,8 @@ logger = logging.getLogger(__name__)
 class TrialRunner:
     """The trials of one host; called from the server's threads."""
 
-    def __init__(self, there: Installation, trainings: Trainings, trial_calls: TrialCalls, requests: TrialRequests) -> None:
-        self._there = there
+    def __init__(self, installation: Installation, trainings: Trainings, trial_calls: TrialCalls, requests: TrialRequests) -> None:
+        self._installation = installation
         self._trainings = trainings
         self._trial_calls = trial_calls
         self._requests = requests
@@ -60,7 +60,7 @@ class TrialRunner:
         with self._lock:
             if len(self._jobs) >= MOST_WAITING:
                 raise ConflictError(f"{MOST_WAITING} trials are waiting already: end one of them first")
-            now_s, store = time.time(), self._there.store.trials
+            now_s, store = time.time(), self._installation.store.trials
             job = _Job(store.new_id(given.kind, given.name, now_s, {*self._jobs}), wanted, now_s, store)
             self._jobs[job.id] = job
         threading.Thread(target=self._work, args=(job,), name=f"lrsched-trial-{job.id}", daemon=True).start()
@@ -75,7 +75,7 @@ class TrialRunner:
         with self._lock:
             live = [job.record() for job in reversed(self._jobs.values())]
         known = {record.id for record in live}
-        records = [*live, *(record for record in self._there.store.trials.all() if record.id not in known)]
+        records = [*live, *(record for record in self._installation.store.trials.all() if record.id not in known)]
         return [_line(record) for record in sorted(records, key=lambda one: (one.started_s, one.id), reverse=True)]
 
     def get(self, trial_id: str) -> dict[str, Any] | None:
@@ -84,7 +84,7 @@ class TrialRunner:
         if job is not None:
             waits_for = self._waits_for(job) if job.state == "waiting" else ""
             return _answer(job.record(waits_for), job.trial.expected, job.seconds_left())
-        record = self._there.store.trials.get(trial_id)
+        record = self._installation.store.trials.get(trial_id)
         return None if record is None else _answer(record, record.made, None)
 
     def running(self) -> dict[str, Any] | None:
@@ -95,7 +95,7 @@ class TrialRunner:
     def image(self, trial_id: str, number: int) -> bytes | None:
         """A PNG of a candidate, by its place in the answer."""
         job = self._jobs.get(trial_id)
-        return job.images().get(number) if job is not None else self._there.store.trials.image(trial_id, number)
+        return job.images().get(number) if job is not None else self._installation.store.trials.image(trial_id, number)
 
     def end(self, trial_id: str, expected: str | None = None) -> bool:
         """End one that waits or runs, delete one that has ended; whether there is one.
@@ -108,7 +108,7 @@ class TrialRunner:
         """
         with self._lock:
             job = self._jobs.get(trial_id)
-            record = self._there.store.trials.get(trial_id) if job is None else None
+            record = self._installation.store.trials.get(trial_id) if job is None else None
             if job is None and record is None:
                 return False
             state = record.state if job is None and record is not None else job.state  # type: ignore[union-attr]
@@ -117,7 +117,7 @@ class TrialRunner:
             if job is not None:
                 self._stop(job)
                 return True
-        return self._there.store.trials.delete(trial_id)
+        return self._installation.store.trials.delete(trial_id)
 
     def close(self) -> None:
         """The hooks are taken off: end all."""
@@ -139,7 +139,7 @@ class TrialRunner:
 
     @property
     def _host(self) -> Host:
-        host = self._there.host
+        host = self._installation.host
         assert isinstance(host, Host), "a trial was asked for"
         return host
 
@@ -214,7 +214,7 @@ class TrialRunner:
             names = sorted({repr(run.request.name) for run in self._trainings.active().values()})
             return f"the training of {' and '.join(names)}" if names else "another training"
         wanted = job.wanted
-        holder = locks.holder(self._there.store.root, wanted.kind, wanted.name)
+        holder = locks.holder(self._installation.store.root, wanted.kind, wanted.name)
         if holder is None or holder.pid == os.getpid():
             return ""
         return f"the training of {wanted.name!r} in another process, {holder.pid},"
