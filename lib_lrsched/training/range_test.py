@@ -18,7 +18,7 @@ from ._range_rules import Answer, Pair, judge
 MOST_ROWS = 1_000_000
 """Of a history, which holds fewer in memory."""
 
-NOT_MEASURED = not_measured.afterwards("it is switched off, or the run's events say why")
+SWITCHED_OFF = "it is switched off"
 
 
 class RangeTest(NamedTuple):
@@ -47,7 +47,7 @@ def range_test_of(state: RunState, history: History) -> RangeTest | None:
             first, last = max(leg.start_step, leg.origin + start), min(stop, leg.origin + end)
             pairs = _pairs(history, first, last) if first < last else []
             if pairs:
-                return RangeTest(_answer(pairs), is_search(leg.rate_text))
+                return RangeTest(_answer(pairs, history), is_search(leg.rate_text))
     return None
 
 
@@ -63,7 +63,8 @@ def _pairs(history: History, first: int, stop: float) -> list[Pair]:
     return [Pair(rate, loss, before) for step, rate, loss, before in rows if step < stop and rate is not None]
 
 
-def _answer(pairs: Sequence[Pair]) -> Answer:
+def _answer(pairs: Sequence[Pair], history: History) -> Answer:
     if all(pair.baseline is None for pair in pairs):
-        return Answer((), None, NOT_MEASURED)
+        why = next(filter(None, (not_measured.reason(event["message"]) for event in reversed(history.events()))), SWITCHED_OFF)
+        return Answer((), None, not_measured.afterwards(why))
     return judge(pairs)

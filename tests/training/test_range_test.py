@@ -17,6 +17,7 @@ from lib_lrsched.practice import sd_hijack, shared  # noqa: E402
 from lib_lrsched.schedule.plan import plan  # noqa: E402
 from lib_lrsched.schedule.searching import searches  # noqa: E402
 from lib_lrsched.training.range_test import range_test_of  # noqa: E402
+from lib_lrsched.training.trainee import EmbeddingTrainee  # noqa: E402
 
 TEXT = "warmup(0.01):10, cosine(0.01, 1e-4)"
 SEARCH = "range_test(1e-5, 0.3)"
@@ -202,7 +203,19 @@ def test_where_progress_is_off_a_range_test_says_that_nothing_was_measured(groun
     found = range_test_of(ground.run(), _history(ground, ground.run()))
     assert found is not None
     assert found.answer.suggested is None
-    assert "not measured" in found.answer.why
+    assert found.answer.why == "progress was not measured: it is switched off"
+
+
+def test_where_progress_failed_a_range_test_says_why(ground, monkeypatch):
+    def fail(*_: Any) -> None:
+        raise RuntimeError("of the test")
+
+    monkeypatch.setattr(EmbeddingTrainee, "baseline_loss", fail)
+    ground.install()
+    ground.train("embedding", SEARCH, 30)
+    found = range_test_of(ground.run(), _history(ground, ground.run()))
+    assert found is not None
+    assert found.answer.why == "progress was not measured: the extra forward pass failed; the traceback is on the console"
 
 
 def test_the_steps_of_range_tests_alone_and_in_a_repeat():
