@@ -185,11 +185,11 @@ def change_schedule(page: Page, name: str, done: int) -> tuple[str, int]:
 def play_from_the_beginning(page: Page, done: int) -> None:
     """There and back: all of the text over the steps that are left, then the part of it again."""
     mark, first = page.locator("#lrsched_chart .lrsched-mark-label"), page.locator("#lrsched_segments td:first-child").first
-    page.select_option("#lrsched_run_way", "restart")
+    page.select_option("#lrsched_run_mode", "restart")
     expect(mark).to_have_text(f"restarts at {done:,}")
     expect(first).to_have_text(re.compile(f"^{done:,} – "))
     expect(page.locator("#lrsched_run_note")).not_to_contain_text("will be played")
-    page.select_option("#lrsched_run_way", "continue")
+    page.select_option("#lrsched_run_mode", "continue")
     expect(mark).to_have_text(f"new schedule from {done:,}")
     expect(first).to_have_text(re.compile("^0 – "))
 

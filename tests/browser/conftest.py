@@ -218,7 +218,7 @@ def _planner(window: Window) -> playwright_api.Page:
             write(page, fields[field]) if field == "lrsched_text" else page.fill(f"#{field}", fields[field])
     page.click("#lrsched_chart_axis [data-axis=linear]")
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
-    playwright_api.expect(page.locator("#lrsched_grips")).not_to_have_class(re.compile("waiting"))
+    playwright_api.expect(page.locator("#lrsched_handles")).not_to_have_class(re.compile("waiting"))
     return page
 
 

@@ -29,10 +29,10 @@ def field(page: Page, name: str) -> Locator:
     return page.locator(f"#lrsched_item [data-param={name}]")
 
 
-def grip(page: Page, label: str) -> Locator:
-    """A grip that can be used: the server has answered to the text as it stands."""
-    expect(page.locator("#lrsched_grips")).not_to_have_class(re.compile("waiting"))
-    return page.locator(f"#lrsched_grips [aria-label^='{label}']")
+def handle(page: Page, label: str) -> Locator:
+    """A handle that can be used: the server has answered to the text as it stands."""
+    expect(page.locator("#lrsched_handles")).not_to_have_class(re.compile("waiting"))
+    return page.locator(f"#lrsched_handles [aria-label^='{label}']")
 
 
 def middle(place: Locator) -> tuple[float, float]:
@@ -42,7 +42,7 @@ def middle(place: Locator) -> tuple[float, float]:
 
 
 def pull(page: Page, place: Locator, x: float, y: float) -> None:
-    """Presses on a grip and moves it so far, with the button still down."""
+    """Presses on a handle and moves it so far, with the button still down."""
     left, top = middle(place)
     page.mouse.move(left, top)
     page.mouse.down()
@@ -154,11 +154,11 @@ def test_error_a_value_that_cannot_be_planned_is_said_and_the_text_stays(page: P
 @pytest.mark.usefixtures("kept_open")
 def test_a_boundary_is_dragged_and_escape_lets_go(page: Page) -> None:
     write(page, "0.005:500, # first\n0.001")
-    boundary = grip(page, "End of 0.005:500")
+    boundary = handle(page, "End of 0.005:500")
     expect(boundary).to_have_attribute("aria-valuetext", "step 500")
     pull(page, boundary, 60, 0)
     expect(page.locator(GHOST)).to_be_attached()
-    expect(page.locator("#lrsched_grips .lrsched-grip-tip")).to_contain_text("step ")
+    expect(page.locator("#lrsched_handles .lrsched-handle-tip")).to_contain_text("step ")
     page.keyboard.press("Escape")
     expect(page.locator(GHOST)).to_have_count(0)
     page.mouse.up()
@@ -179,7 +179,7 @@ def test_a_boundary_is_dragged_and_escape_lets_go(page: Page) -> None:
 @pytest.mark.usefixtures("kept_open")
 def test_a_rate_is_dragged_and_what_it_is_joined_to_comes_along(page: Page, axis: str) -> None:
     page.click(f"#lrsched_chart_axis [data-axis={axis}]")
-    rate = grip(page, "from of cosine(0.005, 1e-5)")
+    rate = handle(page, "from of cosine(0.005, 1e-5)")
     pull(page, rate, 0, 50)
     expect(page.locator(GHOST)).to_be_attached()
     page.mouse.up()
@@ -195,7 +195,7 @@ def test_a_rate_is_dragged_and_what_it_is_joined_to_comes_along(page: Page, axis
 @pytest.mark.usefixtures("kept_open")
 def test_a_rate_inside_a_repeat_is_dragged_in_its_first_pass(page: Page) -> None:
     write(page, "0.001:100, repeat(5, cosine(0.005, 1e-4):300)")
-    rate = grip(page, "from of cosine(0.005, 1e-4):300")
+    rate = handle(page, "from of cosine(0.005, 1e-4):300")
     expect(rate).to_have_count(1)
     pull(page, rate, 0, 60)
     page.mouse.up()
@@ -208,9 +208,9 @@ def test_a_rate_inside_a_repeat_is_dragged_in_its_first_pass(page: Page) -> None
 
 
 @pytest.mark.usefixtures("kept_open")
-def test_arrow_keys_move_a_grip_and_enter_writes(page: Page) -> None:
+def test_arrow_keys_move_a_handle_and_enter_writes(page: Page) -> None:
     write(page, "0.005:5%, 0.001")
-    boundary = grip(page, "End of")
+    boundary = handle(page, "End of")
     boundary.focus()
     for _ in range(3):
         page.keyboard.press("Shift+ArrowRight")
@@ -222,7 +222,7 @@ def test_arrow_keys_move_a_grip_and_enter_writes(page: Page) -> None:
     expect(page.locator(TEXT)).to_have_value(re.compile(r"^0.005:[\d.]+%, 0.001$"))
     expect(boundary).to_be_focused()
     assert plan(page.input_value(TEXT), total_steps=2000).segments[0].stop == int(shown)
-    rate = grip(page, "value of 0.001").first
+    rate = handle(page, "value of 0.001").first
     rate.focus()
     page.keyboard.press("ArrowUp")
     assert float(rate.get_attribute("aria-valuenow") or 0) > 0.001
@@ -232,11 +232,11 @@ def test_arrow_keys_move_a_grip_and_enter_writes(page: Page) -> None:
 
 @pytest.mark.long
 @pytest.mark.usefixtures("kept_open")
-def test_what_cannot_be_dragged_has_no_grips(page: Page) -> None:
+def test_what_cannot_be_dragged_has_no_handles(page: Page) -> None:
     write(page, ", ".join(f"0.005:{step}" for step in range(10, 450, 10)))
     expect(page.locator("#lrsched_segments tr")).to_have_count(44)
-    expect(page.locator("#lrsched_grips .lrsched-grip")).to_have_count(0)
-    assert page.locator(".lrsched-inline .lrsched-grip").count() == 0
+    expect(page.locator("#lrsched_handles .lrsched-handle")).to_have_count(0)
+    assert page.locator(".lrsched-inline .lrsched-handle").count() == 0
 
 
 @pytest.mark.long

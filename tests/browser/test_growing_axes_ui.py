@@ -1,4 +1,4 @@
-"""Grips that are pulled beyond the end of an axis: it grows, and what is behind max steps is said."""
+"""Handles that are pulled beyond the end of an axis: it grows, and what is behind max steps is said."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ CHART = "lrsched.tab.planner.chart"
 BEYOND = "#lrsched_beyond"
 
 
-def grip(page: Page, kind: str, number: int) -> Locator:
-    """A grip that can be used: the server has answered to the text as it stands."""
-    expect(page.locator("#lrsched_grips")).not_to_have_class(re.compile("waiting"))
-    return page.locator(f"#lrsched_grips .lrsched-grip-{kind}").nth(number)
+def handle(page: Page, kind: str, number: int) -> Locator:
+    """A handle that can be used: the server has answered to the text as it stands."""
+    expect(page.locator("#lrsched_handles")).not_to_have_class(re.compile("waiting"))
+    return page.locator(f"#lrsched_handles .lrsched-handle-{kind}").nth(number)
 
 
 def value(place: Locator) -> float:
@@ -27,7 +27,7 @@ def value(place: Locator) -> float:
 
 
 def take(page: Page, place: Locator) -> tuple[float, float]:
-    """Presses on a grip; a boundary is taken in the upper half of its line, away from the rates."""
+    """Presses on a handle; a boundary is taken in the upper half of its line, away from the rates."""
     box = place.bounding_box()
     assert box is not None
     x, y = box["x"] + box["width"] / 2, box["y"] + min(box["height"] / 2, 60)
@@ -52,7 +52,7 @@ def wait_for(page: Page, place: Locator, test: str) -> None:
 @pytest.mark.usefixtures("kept_open")
 def test_a_rate_that_is_pulled_over_the_top_takes_the_axis_along(page: Page, axis: str) -> None:
     page.click(f"#lrsched_chart_axis [data-axis={axis}]")
-    rate = grip(page, "rate", 0)
+    rate = handle(page, "rate", 0)
     x, _ = take(page, rate)
     top = edge(page, "top")
     page.mouse.move(x, top - 50)
@@ -78,14 +78,14 @@ def test_a_rate_that_is_pulled_over_the_top_takes_the_axis_along(page: Page, axi
 @pytest.mark.usefixtures("kept_open")
 def test_an_end_that_is_pulled_behind_the_last_step_is_shown_and_max_steps_stays(page: Page) -> None:
     write(page, "warmup(0.005):5%, cosine(0.005, 1e-5):80%")
-    end = grip(page, "boundary", 1)
+    end = handle(page, "boundary", 1)
     _, y = take(page, end)
     right = edge(page, "right")
     page.mouse.move(right + 5, y)  # the last step is easily hit
     assert value(end) == 2000
     page.mouse.move(right + 60, y)
     wait_for(page, end, "now > 2600")
-    expect(page.locator("#lrsched_grips .lrsched-grip-tip")).to_contain_text("max steps is 2,000")
+    expect(page.locator("#lrsched_handles .lrsched-handle-tip")).to_contain_text("max steps is 2,000")
     page.mouse.move(right - 20, y)
     step = int(value(end))
     assert 2000 < step < 10_000
@@ -100,7 +100,7 @@ def test_an_end_that_is_pulled_behind_the_last_step_is_shown_and_max_steps_stays
     expect(page.locator(BEYOND)).to_be_hidden()
     write(page, text)
     expect(page.locator(BEYOND)).to_contain_text(said)
-    end = grip(page, "boundary", 1)  # it is still there, and can be pulled back
+    end = handle(page, "boundary", 1)  # it is still there, and can be pulled back
     assert value(end) == step
     page.get_by_role("button", name=f"Set max steps to {step:,}").press("Enter")
     expect(page.locator("#lrsched_steps")).to_have_value(str(step))
@@ -114,7 +114,7 @@ def test_an_end_that_is_pulled_behind_the_last_step_is_shown_and_max_steps_stays
 @pytest.mark.usefixtures("kept_open")
 def test_arrow_keys_go_beyond_the_ends_too(page: Page) -> None:
     write(page, "0.005:1990, 0.001")
-    end = grip(page, "boundary", 0)
+    end = handle(page, "boundary", 0)
     end.focus()
     for _ in range(12):
         page.keyboard.press("Shift+ArrowRight")
@@ -127,16 +127,16 @@ def test_arrow_keys_go_beyond_the_ends_too(page: Page) -> None:
     expect(page.locator(TEXT)).to_have_value(re.compile(r"^0\.005:2\d\d\d, 0\.001$"))
     expect(page.locator(BEYOND)).to_contain_text("The schedule runs to step 2,")
     expect(page.locator("#lrsched_messages")).to_contain_text("after the end of the run at 2000")
-    end = grip(page, "boundary", 0)
+    end = handle(page, "boundary", 0)
     expect(end).to_be_focused()
     write(page, "0.005:500, 0.001:1500, 1e-4")
-    end = grip(page, "boundary", 0)
+    end = handle(page, "boundary", 0)
     end.focus()
     for _ in range(60):
         page.keyboard.press("Shift+ArrowRight")
     assert value(end) == 1499, "the next written end is a limit"
     page.keyboard.press("Escape")
-    rate = grip(page, "rate", 0)
+    rate = handle(page, "rate", 0)
     rate.focus()
     for _ in range(10):
         page.keyboard.press("Shift+ArrowUp")

@@ -15,7 +15,7 @@ from browser_steps import choose_tab, create_embedding, open_tab, show_run, writ
 from playwright.sync_api import Browser, FloatRect, Page, expect
 
 MOST_PRESSES = 6
-"""Of Tab, from the text to the chart's first grip."""
+"""Of Tab, from the text to the chart's first handle."""
 
 TEXT = ("warmup(0.005):5%, cyclic(1e-4, 0.005, rise=50):60%, repeat(2, cosine(0.005, 1e-5):100), "
         "restarts(0.004, 1e-5, first_cycle=100)")
@@ -88,13 +88,13 @@ def presses(page: Page, there: str) -> int:
 def check_the_way_to_the_chart(page: Page) -> None:
     open_tab(page)
     write(page, "warmup(0.005):5%, cosine(0.005, 1e-5):60%, 1e-5")
-    expect(page.locator("#lrsched_grips .lrsched-grip").first).to_be_visible()
+    expect(page.locator("#lrsched_handles .lrsched-handle").first).to_be_visible()
     assert presses(page, "#lrsched_shapes button") == 1
-    assert presses(page, "#lrsched_grips .lrsched-grip") == 4  # behind the shapes, the axis and the chart itself
+    assert presses(page, "#lrsched_handles .lrsched-handle") == 4  # behind the shapes, the axis and the chart itself
     write(page, TEXT)
     expect(page.locator("#lrsched_messages")).to_contain_text("jumps")  # its button is one press more
-    expect(page.locator("#lrsched_grips")).not_to_have_class(re.compile("waiting"))
-    assert presses(page, "#lrsched_grips .lrsched-grip") <= MOST_PRESSES
+    expect(page.locator("#lrsched_handles")).not_to_have_class(re.compile("waiting"))
+    assert presses(page, "#lrsched_handles .lrsched-handle") <= MOST_PRESSES
     # What Tab comes to stands further down, or further right: the eye goes where the keyboard goes.
     text, shapes, chart, form = (box(page, name) for name in ("text", "shapes", "chart", "item"))
     if page.evaluate("innerWidth") < 900:

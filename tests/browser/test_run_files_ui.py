@@ -208,7 +208,7 @@ def test_what_is_opened_hangs_over_no_edge(page: Page, theme: str, width: int, t
     page.click("#lrsched_run_delete")
     page.click("#lrsched_run_continue")
     expect(page.locator("#lrsched_segments tr td:first-child")).to_have_text(["0 – 60"])
-    expect(page.locator("#lrsched_grips")).not_to_have_class(re.compile("waiting"))
+    expect(page.locator("#lrsched_handles")).not_to_have_class(re.compile("waiting"))
     nonsense = tmp_path / f"{'n' * 120}.zip"
     nonsense.write_bytes(b"nonsense")
     hand_in(page, nonsense)

@@ -791,7 +791,7 @@ GOES = {"state": "running", "step": 120, "total_steps": 400, "message": ""}
     ],
 )
 def test_where_a_run_stands(call, run, more, words):
-    assert call("runs/standing.js", "standing", GOES | run, more) == words
+    assert call("runs/run_status.js", "statusOf", GOES | run, more) == words
 
 
 NOW = {"what": "training", "kind": "embedding", "name": "cat", "run": "r", "trial": None, "step": 1_200, "total_steps": 4_000,

@@ -1,4 +1,4 @@
-"""The endpoints of the form, the chart's grips and the menus."""
+"""The endpoints of the form, the chart's handles and the menus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-// The words for how a training resumes: its ways, which are chosen, and its modes, which the server answers.
+// The words for how a training resumes: the modes that are chosen, and those that the server answers.
 import {el} from "./dom.js";
 import {formatCount, formatUpdates} from "./format.js";
 
@@ -44,14 +44,14 @@ export function isInMiddle(mode) {
     return mode === "new" || mode === "file" || mode === "start";
 }
 
-/** Puts the ways in `names` into a select box; `onChange(way)` hears of a choice. */
+/** Puts the modes in `names` into a select box; `onChange(mode)` hears of a choice. */
 export function fill(select, names, onChange) {
     offer(select, names);
     select.addEventListener("change", () => onChange(select.value));
     return select;
 }
 
-/** Other ways in a select box that is there, or the same; `hasRun` says that a stored run can be resumed. */
+/** Other modes in a select box that is there, or the same; `hasRun` says that a stored run can be resumed. */
 export function offer(select, names, {hasRun = true} = {}) {
     const labels = hasRun ? LABELS : FILE_LABELS;
     const key = names.map((name) => labels[name]).join("\n");
@@ -60,7 +60,7 @@ export function offer(select, names, {hasRun = true} = {}) {
     select.replaceChildren(...names.map((name) => el("option", {value: name, text: labels[name]})));
 }
 
-/** All ways. */
+/** All that can be chosen. */
 export const all = Object.keys(LABELS);
 /** Those where no run is known. */
 export const ofFile = Object.keys(FILE_LABELS);

@@ -21,9 +21,12 @@ export class OptionsSource {
         this.trouble = "";
     }
 
-    /** May be called as often as one likes: asks when something has changed, and again after a while. */
-    refresh(name, folder, {run = null, way = null} = {}) {
-        const key = JSON.stringify([name, folder, run?.id, run?.state, way]);
+    /**
+     * May be called as often as one likes: asks when something has changed, and again after a while. `run` and `way`, the resume
+     * mode that is chosen, are as `GET /resume` answers them.
+     */
+    refresh(name, folder, {run = null, way: mode = null} = {}) {
+        const key = JSON.stringify([name, folder, run?.id, run?.state, mode]);
         if (this.#choosing > 0 || (key === this.#key && performance.now() < this.#due)) return;
         this.#key = key;
         this.#due = performance.now() + AGAIN_MS;

@@ -22,8 +22,8 @@ export class Continuation {
         this.resumed = null;
         this.select = byId("run");
         this.select.addEventListener("change", () => this.choose(this.select.value || null));
-        this.mode = resumeModes.fill(byId("run_way"), MODES, () => this.#apply());
-        if (MODES.includes(kept?.way)) this.mode.value = kept.way;
+        this.mode = resumeModes.fill(byId("run_mode"), MODES, () => this.#apply());
+        if (MODES.includes(kept?.mode)) this.mode.value = kept.mode;
         byId("run_use").addEventListener("click", () => this.#useSettings());
     }
 
@@ -82,8 +82,8 @@ export class Continuation {
         const {form} = this.planner;
         const run = this.run;
         const before = JSON.stringify(form.continued);
-        form.continued = run === null ? null : {id: run.id, step: this.step, way: this.mode.value};
-        setHidden(byId("run_way_field"), run === null);
+        form.continued = run === null ? null : {id: run.id, step: this.step, mode: this.mode.value};
+        setHidden(byId("run_mode_field"), run === null);
         setHidden(byId("run_note"), run === null);
         if (run) setText(byId("run_note").querySelector("span"), `${note(run, this.step)} ${this.#played}`.trim());
         if (before !== JSON.stringify(form.continued)) this.planner.ask({now: true});

@@ -105,7 +105,7 @@ export class Form {
             initial_step: this.continued?.step ?? 0,
             run: this.continued?.id ?? null,
             trainee: this.continued ? null : this.trainee,
-            way: this.continued?.way ?? null,
+            way: this.continued?.mode ?? null,
             points: MOST_POINTS,
         };
     }
@@ -113,11 +113,11 @@ export class Form {
     /** Keeps text and fields in the browser; `texts` are those of each kind. */
     keep(text, texts) {
         const fields = this.values;
-        const {id: run = null, way = null} = this.continued ?? {};
-        keep(STORE, {text, texts, fields, run, way});
+        const {id: run = null, mode = null} = this.continued ?? {};
+        keep(STORE, {text, texts, fields, run, way: mode});
     }
 
-    /** Brings back what was kept, which may be anything: only texts pass; returns {text, texts, run, way} or null. */
+    /** Brings back what was kept, which may be anything: only texts pass; returns {text, texts, run, mode} or null. */
     recall() {
         const kept = recall(STORE, null);
         if (kept === null || typeof kept.text !== "string") return null;
@@ -126,7 +126,7 @@ export class Form {
             if (typeof value === "string") this.inputs[name].value = value;
         }
         const texts = Object.fromEntries(Object.entries(kept.texts ?? {}).filter(([, text]) => typeof text === "string"));
-        return {text: kept.text, texts, run: kept.run ?? null, way: kept.way ?? null};
+        return {text: kept.text, texts, run: kept.run ?? null, mode: kept.way ?? null};
     }
 }
 

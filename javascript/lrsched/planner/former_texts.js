@@ -31,11 +31,11 @@ export class FormerTexts {
         this.#changed();
     }
 
-    #restore({kind, text, origin, fields, run, way}) {
+    #restore({kind, text, origin, fields, run, way: mode}) {
         this.note(kind, text);
         this.origin.set(origin, kind);
         const {target = "clip"} = this.origin.of(kind) ?? {};
-        this.planner.restore({...fields, kind, text, trainee: target === "clip" ? null : target}, {run, way});
+        this.planner.restore({...fields, kind, text, trainee: target === "clip" ? null : target}, {run, mode});
         byId("text").focus({preventScroll: true}); // the button goes, also where the editor has that text already
     }
 

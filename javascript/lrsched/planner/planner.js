@@ -17,7 +17,7 @@ import {Comparison} from "./comparison.js";
 import {Continuation} from "./continuation.js";
 import {Exchange} from "./exchange.js";
 import {Form} from "./form.js";
-import {Grips} from "./grips.js";
+import {Handles} from "./handles.js";
 import {Presets} from "./presets.js";
 
 const FIRST_TEXTS = {rate: "", clip: "1"};
@@ -105,16 +105,16 @@ export class Planner {
         return text === FIRST_TEXTS[kind] || (kind === "rate" && text === this.editor.area.defaultValue);
     }
 
-    /** What stands around the text: {fields, run, way}. */
+    /** What stands around the text, as it is kept with a former one: {fields, run, way}; `way` is the resume mode. */
     around() {
-        const {id: run = null, way = null} = this.form.continued ?? {};
-        return {fields: this.form.values, run, way};
+        const {id: run = null, mode = null} = this.form.continued ?? {};
+        return {fields: this.form.values, run, way: mode};
     }
 
-    /** Restores a text with its fields and run. */
-    restore(values, {run, way}) {
+    /** Restores a text with its fields, run and resume mode. */
+    restore(values, {run, mode}) {
         this.open(values);
-        this.continuation.take(run, way);
+        this.continuation.take(run, mode);
     }
 
     /** Rate and clip have a text each, which comes back when it is chosen again. */
@@ -142,7 +142,7 @@ export class Planner {
         this.chart = new Chart(byId("chart"), {label: "Rate over steps", height: 320, cursors, onPick, endLabel});
         this.momentum = new Chart(byId("momentum_chart"), {label: "Momentum over steps", height: 130, zero: false, cursors});
         bindAxis(byId("chart_axis"), this.chart, () => "chart");
-        this.grips = new Grips(byId("grips"), this.chart, this);
+        this.handles = new Handles(byId("handles"), this.chart, this);
     }
 
     /** Lets the axes reach further than the schedule: see Chart.setRoom(). */
@@ -151,7 +151,7 @@ export class Planner {
         this.momentum.setRoom("right" in room ? {right: room.right} : {});
     }
 
-    /** Says that the schedule runs to `step`, which a grip has shown, and max steps does not; null where it does. */
+    /** Says that the schedule runs to `step`, which a handle has shown, and max steps does not; null where it does. */
     tellBeyond(step) {
         this.beyond = step;
         setHidden(byId("beyond"), step === null);
@@ -206,21 +206,21 @@ export class Planner {
     }
 
     #typed() {
-        this.grips.setWaiting(true);
+        this.handles.setWaiting(true);
         this.itemForm.refresh();
         this.ask();
     }
 
     #itemsRead() {
         this.itemForm.refresh();
-        this.showGrips();
+        this.showHandles();
     }
 
-    /** Puts the chart's grips where they belong; a text that cannot be drawn has none that could be used. */
-    showGrips() {
+    /** Puts the chart's handles where they belong; a text that cannot be drawn has none that could be used. */
+    showHandles() {
         const isDrawn = this.items.isFresh && this.lastGood?.text === this.editor.text;
-        this.grips.setWaiting(!isDrawn);
-        if (isDrawn) this.grips.show(this.items.known, this.initialStep, this.origin);
+        this.handles.setWaiting(!isDrawn);
+        if (isDrawn) this.handles.show(this.items.known, this.initialStep, this.origin);
     }
 
     /** Goes to the item that trains a step, without taking the focus. */

@@ -80,7 +80,7 @@ export class Transfer {
         this.#say(said.join(" "), isBad);
     }
 
-    /** A plan for the rest of a run is only right if that run resumes in the same way. Resolves to what went wrong, or "". */
+    /** A plan for the rest of a run is only right if that run resumes in the same mode. Resolves to what went wrong, or "". */
     async #sendMode(kind, sent) {
         const {run, mode} = this.planner.continuation;
         if (run?.kind !== kind) return "";

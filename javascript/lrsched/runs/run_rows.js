@@ -2,7 +2,7 @@
 import {el, setText} from "../base/dom.js";
 import {formatCount, formatMoment, formatPercent, formatShortMoment} from "../base/format.js";
 import {calledOf} from "./run_search.js";
-import {stateWords} from "./standing.js";
+import {stateWords} from "./run_status.js";
 
 const PAGE_ROWS = 6;
 const TAP_REACH_PX = 6;

@@ -19,7 +19,7 @@ import {RunPoints} from "./run_points.js";
 import {RunStretch} from "./run_stretch.js";
 import {RunUse} from "./run_use.js";
 import {Smoothing} from "./smoothing.js";
-import {standing, stateWords} from "./standing.js";
+import {stateWords, statusOf} from "./run_status.js";
 
 /** The lower right part of the tab. `onContinue(id)` and `onOpen(run, settings)` are its two buttons. */
 export class RunView {
@@ -183,7 +183,7 @@ export class RunView {
     }
 
     #drawStanding({run, s_left, range_test: range}) {
-        setText(byId("run_standing"), standing(run, {s_left, isEnding: this.isEnding, putBack: range?.put_back === true}));
+        setText(byId("run_standing"), statusOf(run, {s_left, isEnding: this.isEnding, putBack: range?.put_back === true}));
         const button = byId("run_interrupt");
         hideWithFocus(button, !goesOn(run), byId("run_title"));
         button.disabled = this.isEnding;

@@ -17,7 +17,7 @@ export class ResumeOffer {
     #due = 0;
     #answered = Promise.resolve();
     #latest = new Latest();
-    #resumed = {mode: null, way: null};
+    #resumed = {mode: null, chosen: null};
 
     /** `place` is a ResumePlace; `onChange()` hears of another answer, `onChosen()` of a choice, `onFill(run)` of the wish for the run's settings. */
     constructor(kind, {place, onChange, onChosen, onFill}) {
@@ -35,15 +35,15 @@ export class ResumeOffer {
             hidden: true, on: {click: () => this.choose(this.current.way, {isBack: true})},
         });
         this.behind = el("p", {class: "lrsched-resume-row"});
-        this.select = resumeModes.fill(el("select", {}), resumeModes.all, (way) => this.choose(way));
-        this.modeField = el("label", {class: "lrsched-resume-row lrsched-way"}, el("span", {text: "Resume mode"}), this.select);
+        this.select = resumeModes.fill(el("select", {}), resumeModes.all, (mode) => this.choose(mode));
+        this.modeField = el("label", {class: "lrsched-resume-row lrsched-resume-mode"}, el("span", {text: "Resume mode"}), this.select);
         this.hint = el("p", {class: "lrsched-resume-row lrsched-muted", role: "status"});
         this.said = el("p", {class: "lrsched-resume-row lrsched-muted", role: "status"});
         this.box = el("div", {class: "lrsched lrsched-inline lrsched-resume", id: `lrsched_resume_${kind}`, hidden: true},
             this.title, this.line, this.text, this.tail, this.back, this.button, this.behind, this.modeField, this.hint, this.said);
     }
 
-    /** Uses the server's answer on the text in the rate field: the mode that results from the chosen one. */
+    /** Uses the server's answer on the text in the rate field: the mode that results from the `chosen` one. */
     show(resumed) {
         this.#resumed = resumed;
         this.#drawHint();
@@ -101,14 +101,14 @@ export class ResumeOffer {
      * The server keeps the choice until the next training of this name has begun. A kept snapshot that was chosen stays with
      * another mode, unless it is taken `isBack`.
      */
-    async choose(way, {isBack = false} = {}) {
+    async choose(mode, {isBack = false} = {}) {
         const before = this.current;
         const name = this.#name;
         const {run, from_step: step = null} = before ?? {};
-        const isKept = step !== null && run && !isBack && !leavesRun(before, way);
+        const isKept = step !== null && run && !isBack && !leavesRun(before, mode);
         const trouble = await this.#ask(() => isKept
-            ? request("POST", `runs/${encodeURIComponent(run.id)}/resume-from`, {step, way})
-            : request("POST", "resume", {kind: this.kind, name, way}));
+            ? request("POST", `runs/${encodeURIComponent(run.id)}/resume-from`, {step, way: mode})
+            : request("POST", "resume", {kind: this.kind, name, way: mode}));
         if (name !== this.#name) return;
         setText(this.said, trouble && `Not chosen: ${trouble}`);
         if (!trouble) return this.onChosen();
@@ -137,7 +137,7 @@ export class ResumeOffer {
     }
 
     #drawHint() {
-        const isKnown = this.current?.way === this.#resumed.way && !this.modeField.hidden;
+        const isKnown = this.current?.way === this.#resumed.chosen && !this.modeField.hidden;
         setText(this.hint, isKnown ? hint(this.current, this.#resumed.mode) : "");
     }
 
@@ -148,8 +148,8 @@ export class ResumeOffer {
 }
 
 /** Whether the stored run is left alone, as the server says it of the chosen mode, or of another one. */
-function leavesRun(answer, way = answer?.way) {
-    return answer?.leaving.includes(way) ?? false;
+function leavesRun(answer, mode = answer?.way) {
+    return answer?.leaving.includes(mode) ?? false;
 }
 
 function standing(answer, isLive) {
@@ -185,9 +185,9 @@ function behind(answer) {
 }
 
 /** What the choice means beyond its name. */
-function hint({step, way}, mode) {
+function hint({step, way: chosen}, mode) {
     const at = formatCount(step);
-    if (way === "continue" && mode === "new") return `The rate field has another text than the run: it counts from step 0 of the run, and is in force from step ${at} on.`;
+    if (chosen === "continue" && mode === "new") return `The rate field has another text than the run: it counts from step 0 of the run, and is in force from step ${at} on.`;
     if (mode === "new") return `The text counts from step 0 of the run, and is in force from step ${at} on.`;
     if (mode === "restart") return `The text's step 0 will be step ${at}.`;
     if (mode === "file-restart") return `The stored run stays as it is, and nothing of its snapshot is used. The text's step 0 will be step ${at}.`;

@@ -14,7 +14,7 @@ import {Reference} from "./reference.js";
 import {ResumeOffer} from "./resume_offer.js";
 import {ResumePlace} from "./resume_place.js";
 import {withSkipped} from "./skipped.js";
-import {Standing} from "./standing.js";
+import {TrainingStatus} from "./training_status.js";
 import {Troubles} from "./troubles.js";
 
 const CHART_POINTS = 400;
@@ -77,7 +77,7 @@ class FieldHelp {
     /** An empty field resumes nothing. */
     #forget() {
         this.#asked = "";
-        if (this.watched.name) this.resume.show({mode: null, way: null});
+        if (this.watched.name) this.resume.show({mode: null, chosen: null});
     }
 
     #ask(text) {
@@ -107,7 +107,7 @@ class FieldHelp {
 
     #answered(answer, question) {
         const [result] = answer.results;
-        if (this.watched.name) this.resume.show({mode: result.mode, way: question.way});
+        if (this.watched.name) this.resume.show({mode: result.mode, chosen: question.way});
         this.place.classList.toggle("lrsched-stale", !result.ok);
         if (result.ok) this.#draw(result, answer.initial_step);
         setHidden(this.place, !result.ok && this.chart.data.series.length === 0);
@@ -144,7 +144,7 @@ export class TrainHelpers {
         this.reference = new Reference(this.preflight.box, {options, onFilled: onChange});
         this.profiles = new Profiles(this.reference, options);
         this.arrival = new Arrival();
-        this.standing = new Standing({onShow, onBegun: () => this.#begun()});
+        this.trainingStatus = new TrainingStatus({onShow, onBegun: () => this.#begun()});
         this.troubles = new Troubles(this.preflight);
         this.helps = Object.keys(WATCHED).map((field) => new FieldHelp(field, this.resumes, onEdit));
         this.others = [options, this.profiles, this.arrival];
@@ -188,7 +188,7 @@ export class TrainHelpers {
         for (const help of this.helps) help.refresh();
         this.preflight.refresh();
         this.reference.refresh();
-        this.standing.refresh();
+        this.trainingStatus.refresh();
         this.troubles.refresh();
         for (const other of this.others) other.refresh();
     }

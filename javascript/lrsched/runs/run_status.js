@@ -10,7 +10,7 @@ export function stateWords(state) {
 }
 
 /** `isEnding`: it has been interrupted; `s_left` seconds or null; `putBack`: a range test whose end is as its start. */
-export function standing(run, {s_left = null, isEnding = false, putBack = false} = {}) {
+export function statusOf(run, {s_left = null, isEnding = false, putBack = false} = {}) {
     const made = `${formatCount(run.step)} of ${formatCount(run.total_steps)}`;
     if (goesOn(run) && isEnding) return "Interrupted: it ends before its next update and is saved.";
     if (run.state === "pending") return `Preparing: the images are read, then it resumes at step ${formatCount(run.step)}.`;

@@ -1,4 +1,4 @@
-// What can be dragged on the chart: boundaries sideways, rates up and down. The server says where the grips are and edits
+// What can be dragged on the chart: boundaries sideways, rates up and down. The server says where the handles are and edits
 // the text; here pixels become a step or a number on the axis.
 import {ApiError, request} from "../base/api.js";
 import {el, setHidden} from "../base/dom.js";
@@ -14,22 +14,22 @@ const MOST_STEP = 1e9;
 const FAR_PX = 10; // Shift with an arrow key
 const KEYS = {ArrowUp: -1, ArrowDown: 1, ArrowLeft: -1, ArrowRight: 1};
 
-/** The grips over `chart`. `planner` has items, form and a place to say what went wrong. */
-export class Grips {
+/** The handles over `chart`. `planner` has items, form and a place to say what went wrong. */
+export class Handles {
     constructor(layer, chart, planner) {
         this.layer = layer;
         this.chart = chart;
         this.planner = planner;
         this.held = null;
         this.reach = 0; // the last step that was pulled to, where max steps does not go so far
-        this.grips = new Map();
-        this.tip = el("div", {class: "lrsched-tip lrsched-grip-tip", hidden: true, role: "status"});
+        this.handles = new Map();
+        this.tip = el("div", {class: "lrsched-tip lrsched-handle-tip", hidden: true, role: "status"});
         layer.append(this.tip);
         chart.addLayer(this);
     }
 
     /**
-     * Shows the grips of what POST items answered; steps before `from` are trained and stay. The answer counts from the
+     * Shows the handles of what POST items answered; steps before `from` are trained and stay. The answer counts from the
      * text's own step 0, which is the chart's `origin`.
      */
     show(known, from, origin) {
@@ -43,13 +43,13 @@ export class Grips {
         const boundaries = ends.filter(({step}) => step > from && step <= last).map((one) => ({...one, kind: "boundary"}));
         const rates = known.handles.map((one) => ({...one, step: one.step + origin, kind: "rate"})).filter(({step}) => step >= from);
         const wanted = new Map([...boundaries, ...rates].map((one, i, all) => [key(one, all.slice(0, i)), one]));
-        for (const [name, grip] of this.grips) if (!wanted.has(name)) this.#remove(name, grip);
+        for (const [name, handle] of this.handles) if (!wanted.has(name)) this.#remove(name, handle);
         for (const [name, spot] of wanted) this.#put(name, spot, this.planner.items.byPath(spot.item)?.text ?? "");
-        this.layer.append(...[...wanted.keys()].map((name) => this.grips.get(name).node).filter((node) => !node.isConnected));
+        this.layer.append(...[...wanted.keys()].map((name) => this.handles.get(name).node).filter((node) => !node.isConnected));
         this.redraw();
     }
 
-    /** While the text is not that of the grips they cannot be moved. */
+    /** While the text is not that of the handles they cannot be moved. */
     setWaiting(isWaiting) {
         this.isWaiting = isWaiting;
         this.layer.classList.toggle("lrsched-waiting", isWaiting);
@@ -70,45 +70,45 @@ export class Grips {
     }
 
     #put(name, spot, text) {
-        const grip = this.grips.get(name) ?? this.#make(spot.kind);
-        this.grips.set(name, grip);
-        grip.spot = spot;
+        const handle = this.handles.get(name) ?? this.#make(spot.kind);
+        this.handles.set(name, handle);
+        handle.spot = spot;
         const what = spot.kind === "boundary" ? "End" : spot.label;
-        grip.node.setAttribute("aria-label", `${what} of ${text}: arrow keys move it, Enter writes it`);
-        this.#describe(grip, spot.kind === "boundary" ? spot.step : spot.rate);
+        handle.node.setAttribute("aria-label", `${what} of ${text}: arrow keys move it, Enter writes it`);
+        this.#describe(handle, spot.kind === "boundary" ? spot.step : spot.rate);
     }
 
     #make(kind) {
         const orientation = kind === "boundary" ? "horizontal" : "vertical";
         const node = el("div", {
-            class: `lrsched-grip lrsched-grip-${kind}`, role: "slider", tabindex: "0", "aria-orientation": orientation,
+            class: `lrsched-handle lrsched-handle-${kind}`, role: "slider", tabindex: "0", "aria-orientation": orientation,
         });
-        const grip = {node, spot: null};
-        node.addEventListener("pointerdown", (event) => this.#grab(grip, event));
-        node.addEventListener("pointermove", (event) => this.#follow(grip, event));
+        const handle = {node, spot: null};
+        node.addEventListener("pointerdown", (event) => this.#grab(handle, event));
+        node.addEventListener("pointermove", (event) => this.#follow(handle, event));
         node.addEventListener("pointerup", () => this.#drop());
         node.addEventListener("pointercancel", () => this.#letGo());
         node.addEventListener("pointerleave", () => this.chart.crosshair.leave());
         node.addEventListener("blur", () => this.held?.byKey && this.#letGo());
-        node.addEventListener("keydown", (event) => this.#key(grip, event));
-        return grip;
+        node.addEventListener("keydown", (event) => this.#key(handle, event));
+        return handle;
     }
 
     #remove(name, {node}) {
         node.remove();
-        this.grips.delete(name);
+        this.handles.delete(name);
     }
 
     redraw() {
         if (!this.chart.frame) return;
-        for (const grip of this.grips.values()) this.#place(grip);
+        for (const handle of this.handles.values()) this.#place(handle);
     }
 
-    #place(grip) {
+    #place(handle) {
         const {x, y, top, bottom} = this.chart.frame;
-        const {spot, node} = grip;
-        const value = this.held?.grip === grip ? this.held.value : spot.kind === "boundary" ? spot.step : spot.rate;
-        node.classList.toggle("lrsched-held", this.held?.grip === grip);
+        const {spot, node} = handle;
+        const value = this.held?.handle === handle ? this.held.value : spot.kind === "boundary" ? spot.step : spot.rate;
+        node.classList.toggle("lrsched-held", this.held?.handle === handle);
         node.style.left = `${spot.kind === "boundary" ? x(value) : x(spot.step)}px`;
         node.style.top = `${spot.kind === "boundary" ? top : Math.max(0, y(value))}px`;
         if (spot.kind === "boundary") node.style.height = `${bottom - top + 7}px`;
@@ -116,48 +116,48 @@ export class Grips {
 
     // Holding --------------------------------------------------------------------------------
 
-    #grab(grip, event) {
+    #grab(handle, event) {
         if (event.button !== 0) return;
         event.preventDefault();
-        grip.node.focus({preventScroll: true});
-        grip.node.setPointerCapture(event.pointerId);
-        this.#hold(grip, {byKey: false});
-        this.held.grabbed = this.held.pixel - along(grip, event);
+        handle.node.focus({preventScroll: true});
+        handle.node.setPointerCapture(event.pointerId);
+        this.#hold(handle, {byKey: false});
+        this.held.grabbed = this.held.pixel - along(handle, event);
     }
 
-    #follow(grip, event) {
-        if (this.held?.grip !== grip || this.held.byKey) return this.chart.crosshair.follow(event);
-        this.held.pixel = this.held.grabbed + along(grip, event);
+    #follow(handle, event) {
+        if (this.held?.handle !== handle || this.held.byKey) return this.chart.crosshair.follow(event);
+        this.held.pixel = this.held.grabbed + along(handle, event);
         this.#pull();
         this.#growSoon();
     }
 
-    #key(grip, event) {
+    #key(handle, event) {
         const {key: pressed} = event;
         if (this.isWaiting) return;
         if (pressed === "Escape" && this.held) this.#letGo();
         else if (pressed === "Enter" && this.held) this.#drop();
-        else if (pressed in KEYS && pressed.match(grip.spot.kind === "boundary" ? /Left|Right/ : /Up|Down/)) {
-            if (this.held?.grip !== grip) this.#hold(grip, {byKey: true});
+        else if (pressed in KEYS && pressed.match(handle.spot.kind === "boundary" ? /Left|Right/ : /Up|Down/)) {
+            if (this.held?.handle !== handle) this.#hold(handle, {byKey: true});
             this.#nudge(KEYS[pressed] * (event.shiftKey ? FAR_PX : 1));
         } else return;
         event.preventDefault();
         event.stopPropagation();
     }
 
-    #hold(grip, how) {
+    #hold(handle, how) {
         const {x, y} = this.chart.frame;
-        const {spot} = grip;
+        const {spot} = handle;
         const [value, pixel] = spot.kind === "boundary" ? [spot.step, x(spot.step)] : [spot.rate, y(spot.rate)];
-        this.held = {grip, value, pixel, ...how};
+        this.held = {handle, value, pixel, ...how};
         this.chart.crosshair.leave();
     }
 
-    /** Moves the grip by a number of pixels, a boundary by a minimum number of steps; beyond an end the axis grows by the same amount. */
+    /** Moves the handle by a number of pixels, a boundary by a minimum number of steps; beyond an end the axis grows by the same amount. */
     #nudge(pixels) {
         const {held, chart} = this;
         const {x, left} = chart.frame;
-        const isBoundary = held.grip.spot.kind === "boundary";
+        const isBoundary = held.handle.spot.kind === "boundary";
         held.pixel += pixels * (isBoundary ? Math.max(1, x(chart.range[0] + 1) - left) : 1);
         const end = this.#end();
         if (end !== null) {
@@ -173,17 +173,17 @@ export class Grips {
     /** Writes the value for the place of what is held. */
     #pull() {
         const {held} = this;
-        const value = held.grip.spot.kind === "boundary" ? this.#stepAt(held) : this.#rateAt(held);
+        const value = held.handle.spot.kind === "boundary" ? this.#stepAt(held) : this.#rateAt(held);
         if (value === held.value) return;
         held.value = value;
         held.isMoved = true;
-        this.#describe(held.grip, value);
-        this.#place(held.grip);
+        this.#describe(held.handle, value);
+        this.#place(held.handle);
         this.#tell("");
         this.#askSoon();
     }
 
-    #stepAt({pixel, grip: {spot}}) {
+    #stepAt({pixel, handle: {spot}}) {
         const {stepAt, right} = this.chart.frame;
         const step = Math.round(stepAt(Math.min(right, pixel)));
         return Math.max(spot.low, Math.min(this.chart.isBeyond ? spot.most : spot.high, step));
@@ -202,7 +202,7 @@ export class Grips {
 
     /** The end of an axis beyond which something is held, and how far: {side, beyond} in pixels; null where it is none, or cannot grow. */
     #end() {
-        const {grip: {spot}, pixel, byKey} = this.held;
+        const {handle: {spot}, pixel, byKey} = this.held;
         const {x, right, top, bottom, growsDown} = this.chart.frame;
         if (spot.kind !== "boundary") {
             if (pixel < top) return {side: "top", beyond: top - pixel};
@@ -216,7 +216,7 @@ export class Grips {
 
     #growTo(side, value) {
         const {room} = this.chart;
-        const {spot} = this.held.grip;
+        const {spot} = this.held.handle;
         const limited = {top: Math.min(MOST_RATE, value), bottom: Math.max(1 / MOST_RATE ** 2, value), right: Math.min(spot.most, value)};
         this.planner.setRoom({...room, [side]: limited[side]});
     }
@@ -248,12 +248,12 @@ export class Grips {
         if (!held?.isMoved) return this.#letGo();
         this.held = null;
         setHidden(this.tip, true);
-        if (held.grip.spot.kind === "boundary" && held.value > this.chart.data.xHigh) this.reach = Math.max(this.reach, held.value);
-        held.grip.spot = {...held.grip.spot, [held.grip.spot.kind === "boundary" ? "step" : "rate"]: held.value};
+        if (held.handle.spot.kind === "boundary" && held.value > this.chart.data.xHigh) this.reach = Math.max(this.reach, held.value);
+        held.handle.spot = {...held.handle.spot, [held.handle.spot.kind === "boundary" ? "step" : "rate"]: held.value};
         const message = await this.planner.items.edit(edit(held));
         if (message === "") return;
         this.planner.say(message);
-        this.planner.showGrips();
+        this.planner.showHandles();
         this.chart.showGhost(null);
     }
 
@@ -261,7 +261,7 @@ export class Grips {
         const {held} = this;
         if (held === null) return;
         this.held = null;
-        this.#describe(held.grip, held.grip.spot.kind === "boundary" ? held.grip.spot.step : held.grip.spot.rate);
+        this.#describe(held.handle, held.handle.spot.kind === "boundary" ? held.handle.spot.step : held.handle.spot.rate);
         setHidden(this.tip, true);
         this.planner.setRoom(this.#room());
         this.chart.showGhost(null);
@@ -299,10 +299,10 @@ export class Grips {
 
     /** The label beside what is held, with what is wrong with that place. */
     #tell(trouble) {
-        const {grip: {node}} = this.held;
+        const {handle: {node}} = this.held;
         const rest = trouble && el("div", {class: "lrsched-trouble", text: trouble});
         const last = this.chart.data.xHigh;
-        const isBeyond = this.held.grip.spot.kind === "boundary" && this.held.value > last;
+        const isBeyond = this.held.handle.spot.kind === "boundary" && this.held.value > last;
         const limit = isBeyond && el("div", {text: `max steps is ${formatCount(last)}`});
         this.tip.replaceChildren(...[el("b", {text: node.getAttribute("aria-valuetext")}), limit, rest].filter(Boolean));
         setHidden(this.tip, false);
@@ -319,12 +319,12 @@ export class Grips {
     }
 }
 
-/** Where a pointer is along the axis that a grip moves on. */
+/** Where a pointer is along the axis that a handle moves on. */
 function along({spot}, {clientX, clientY}) {
     return spot.kind === "boundary" ? clientX : clientY;
 }
 
-function edit({grip: {spot: {kind, item, param, origin}}, value}) {
+function edit({handle: {spot: {kind, item, param, origin}}, value}) {
     return kind === "boundary" ? {do: "boundary", item, step: value - origin} : {do: "rate", item, param, value};
 }
 

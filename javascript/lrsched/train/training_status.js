@@ -12,7 +12,7 @@ const OF_INTEREST_S = 24 * 3600;
 const BAD = new Set(["failed", "crashed"]);
 
 /** The lines. `onShow(id)` is asked to bring a run to the reader's eyes, `onBegun()` hears that a training has begun. */
-export class Standing {
+export class TrainingStatus {
     #due = 0;
     #isAsking = false;
     #running = null;
