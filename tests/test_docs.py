@@ -159,6 +159,16 @@ def test_links_lead_somewhere(path: Path):
         assert not place or place in anchors(page), target
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_lines_are_short_enough_to_read(path: Path):
+    """All of the README's; on other pages a row of a table, an image or a command stays one line."""
+    text = read(path)
+    if path.name != "README.md" or path.parent == DOCS:
+        text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+        text = re.sub(r"^(\||!\[).*$", "", text, flags=re.MULTILINE)
+    assert [line for line in text.splitlines() if len(line) > 130] == []
+
+
 def test_every_page_is_in_the_index():
     index = read(DOCS / "README.md")
     assert {path.name for path in DOCS.glob("*.md")} - {"README.md"} == set(re.findall(r"\]\(([a-z-]+\.md)\)", index))
