@@ -54,9 +54,13 @@ def delete(api: Api, trial_id: str, state: str) -> None:
 
 
 def files(api: Api) -> dict[Path, Any]:
-    """What lies below the WebUI's folders, but for our own state; of the data folder with size and time, but for hashes."""
+    """What lies below the WebUI's folders, but for our own state; of the data folder with size and time, but for hashes.
+
+    The files that SQLite keeps beside the database of hashes come and go with the host's connections.
+    """
     own, cache = (api.webui.data / name for name in ("lrsched", "cache"))
     data = [path for path in api.webui.data.rglob("*") if own not in (path, *path.parents) and path.is_file()]
+    data = [path for path in data if cache not in path.parents or not path.name.endswith(("-shm", "-wal"))]
     stamps = {path: path.stat() for path in data if cache not in path.parents}
     return {**dict.fromkeys((*data, *ROOT.rglob("*"), *api.logs.rglob("*"))),
             **{path: (stat.st_size, stat.st_mtime_ns) for path, stat in stamps.items()}}
