@@ -150,6 +150,7 @@ def test_an_interrupted_training_goes_on_with_the_settings_that_are_offered(page
     offer = page.locator(f"#lrsched_resume_{kind}")
     expect(offer).to_contain_text(f"Continues at step {done} of 300 with")
     offer.get_by_role("button").click()
+    expect(offer).to_contain_text("Fields are set")  # all of them: max steps comes after the rate
     expect(page.locator(f"#train_{kind}_learn_rate textarea")).to_have_value(text)
     page.fill("#train_steps input", str(done + 3))
     mark = api.webui.spy.mark()
