@@ -123,6 +123,6 @@ def test_the_signs_come_out_again(tmp_path):
     wrong, decays = values("constant, 0.079"), values("warm-up and cosine, 0.079")  # ten times the constant's best
     assert summary([100 * one["closed"] for one in constant]).mean > 75
     assert difference([one["closed"] for one in decays], [one["closed"] for one in wrong]).mean > 0
-    assert difference([one["average"] for one in wrong], [one["closed"] for one in wrong]).mean > 0
+    assert difference([one["average"] for one in constant], [one["closed"] for one in constant]).mean > 0
     lost, saved = values("100 times too high, as it is"), values("100 times too high, the finder in front")
     assert median(one["closed"] for one in saved) > 0.7 > max(one["closed"] for one in lost)  # for a seed it may suggest nothing
