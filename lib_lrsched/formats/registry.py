@@ -31,7 +31,7 @@ class SettingsFile(NamedTuple):
 
     Attributes:
         program: what it is called in the error.
-        keys: any of them tells that it is this program's; no other program's has one.
+        keys: any of them tells that it is this program's; no other entry here has one.
     """
 
     program: str

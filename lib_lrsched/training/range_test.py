@@ -47,7 +47,7 @@ def range_test_of(state: RunState, history: History) -> RangeTest | None:
             first, last = max(leg.start_step, leg.origin + start), min(stop, leg.origin + end)
             pairs = _pairs(history, first, last) if first < last else []
             if pairs:
-                return RangeTest(_answer(pairs, history), is_search(leg.rate_text))
+                return RangeTest(_answer(pairs, history, since_s=leg.started_s), is_search(leg.rate_text))
     return None
 
 
@@ -63,8 +63,10 @@ def _pairs(history: History, first: int, stop: float) -> list[Pair]:
     return [Pair(rate, loss, before) for step, rate, loss, before in rows if step < stop and rate is not None]
 
 
-def _answer(pairs: Sequence[Pair], history: History) -> Answer:
+def _answer(pairs: Sequence[Pair], history: History, *, since_s: float) -> Answer:
+    """``since_s``: when its leg began, unix time in seconds; an earlier leg's reason is not its own."""
     if all(pair.baseline is None for pair in pairs):
-        why = next(filter(None, (not_measured.reason(event["message"]) for event in reversed(history.events()))), SWITCHED_OFF)
+        said = (not_measured.reason(event["message"]) for event in history.events() if event["time_s"] >= since_s)
+        why = next(filter(None, said), SWITCHED_OFF)
         return Answer((), None, not_measured.afterwards(why))
     return judge(pairs)
