@@ -218,6 +218,21 @@ def test_where_progress_failed_a_range_test_says_why(ground, monkeypatch):
     assert found.answer.why == "progress was not measured: the extra forward pass failed; the traceback is on the console"
 
 
+def test_the_reason_of_an_earlier_leg_is_not_that_of_a_range_test(ground, monkeypatch):
+    def fail(*_: Any) -> None:
+        raise RuntimeError("of the test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmbeddingTrainee, "baseline_loss", fail)
+        ground.install()
+        ground.train("embedding", "0.001", 10)
+    ground.choose("embedding", progress_every=0)
+    ground.train("embedding", f"0.001:10, {SEARCH}", 30)
+    found = range_test_of(ground.run(), _history(ground, ground.run()))
+    assert found is not None
+    assert found.answer.why == "progress was not measured: it is switched off"
+
+
 def test_the_steps_of_range_tests_alone_and_in_a_repeat():
     found = plan("0.1:5, repeat(3, 0.2:2, range_test(1e-5, 0.1):4):18, range_test(1e-6, 1)", total_steps=40)
     assert list(searches(found)) == [(7, 11), (18, 40)]
