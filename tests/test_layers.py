@@ -34,7 +34,7 @@ WHEN_ASKED = f"{PACKAGE}.optimizer.plan_lr"
 
 USES_TORCH = (
     "optimizer", "snapshot", "training", "host.attention", "host.checkpointing", "host.fast_attention", "host._training_checks",
-    "host._run_transfer", "practice",
+    "host.run_transfer", "practice",
 )  # fmt: skip
 """What imports torch when it is imported: folders, and single files of others."""
 

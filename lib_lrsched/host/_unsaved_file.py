@@ -1,4 +1,4 @@
-"""The host's file of a run that had come to its end when the host could not save any more."""
+"""Before a training: writes the host's file of the run before it, if that run finished and the host could not save."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .webui import Host
 
 
 def write_unsaved(host: Host, store: Store, name: str, now: Known, state: RunState | None, snapshot: Snapshot | None,
-            say: Callable[[str], None]) -> None:
-    """The run had come to its end and the host could not save any more: writes its file.
+                  say: Callable[[str], None]) -> None:
+    """The run finished, but the host could not save its file: writes it.
 
     Args:
         now: the form that the file shall have, which an embedding in memory has.

@@ -19,7 +19,7 @@ class Installation:
     """Of one host.
 
     Attributes:
-        host: another one after "Reload UI".
+        host: replaced if "Reload UI" is pressed while a training runs; otherwise that makes a new installation.
         hooked: whether the seams of its training are ours.
     """
 

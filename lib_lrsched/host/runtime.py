@@ -8,14 +8,14 @@ from __future__ import annotations
 from lib_lrsched.storage.store import Store
 
 from . import in_progress
-from ._run_transfer import RunTransfer
-from ._stored_runs import StoredRuns
 from .choices import Choices
 from .data_folders import DataFolders
 from .in_progress import InProgress
 from .installation import Installation
+from .next_preflight import Preflight
 from .next_training import NextTraining
-from .preflight_runs import Preflight
+from .run_transfer import RunTransfer
+from .stored_runs import StoredRuns
 from .trainings import Trainings
 from .trial_calls import TrialCalls
 from .trial_request import TrialRequests

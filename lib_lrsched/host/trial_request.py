@@ -23,9 +23,9 @@ from lib_lrsched.training.trial_session import check_model
 from . import input_checks
 from .data_folders import DataFolders
 from .installation import Installation
+from .next_preflight import Preflight
 from .next_training import NextTraining
 from .preflight_case import ERROR
-from .preflight_runs import Preflight
 from .webui import Host, NoTraining
 
 WORDS = {

@@ -24,7 +24,7 @@ from ._thumbnails import data_uri
 from .image_endpoints import images_of
 from .requests import ComparisonFileQuery, ComparisonRequest
 from .responses import Answer, Route
-from .run_lists import one_run, state_of
+from .runs import one_run, state_of
 from .runtime import RUNTIME
 
 IMAGES_SHOWN, IMAGE_WIDTH = 6, 160

@@ -14,7 +14,7 @@ from lib_lrsched.storage.run_images import Recorded, recorded
 from ._thumbnails import media_type, thumbnail
 from .requests import ImageQuery
 from .responses import Answer, Route
-from .run_lists import state_of
+from .runs import state_of
 from .runtime import RUNTIME
 
 SHOWN = ("step", "prompt", "width", "height", "holds_embedding", "time_s")

@@ -13,7 +13,7 @@ from lib_lrsched.training.options import OPTIONS, values
 
 from .requests import OptionsChoice, OptionsQuery, PreflightRequest, ResumeChoice, ResumeFromRequest, ResumeQuery
 from .responses import Answer, Route
-from .run_lists import one_run, state_of
+from .runs import one_run, state_of
 from .runtime import QUICKLY_S, RUNTIME
 
 router = APIRouter(route_class=Route)

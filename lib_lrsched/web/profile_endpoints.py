@@ -15,7 +15,7 @@ from lib_lrsched.storage.run_state import RunState
 
 from .requests import ProfileQuery, ProfileRequest
 from .responses import Answer, Route
-from .run_lists import state_of
+from .runs import state_of
 from .runtime import RUNTIME
 
 router = APIRouter(route_class=Route)

@@ -22,7 +22,7 @@ from lib_lrsched.training.range_test import range_test_of
 
 from .requests import ImportRunQuery, LabelRequest, RunQuery, UseRequest
 from .responses import Answer, Route, check_size
-from .run_lists import all_runs, one_run, state_of, stored_history
+from .runs import all_runs, one_run, state_of, stored_history
 from .runtime import RUNTIME
 
 LARGEST_UPLOAD_BYTES = 6 << 30

@@ -26,7 +26,7 @@ from lib_lrsched.schedule.plan import Plan, plan
 
 from .requests import EditRequest, ExportRequest, ImportRequest, ItemsRequest, PreviewRequest, as_float, counts
 from .responses import Answer, Route
-from .run_lists import state_of
+from .runs import state_of
 from .runtime import QUICKLY_S, RUNTIME
 
 router = APIRouter(route_class=Route)

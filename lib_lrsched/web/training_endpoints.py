@@ -13,7 +13,7 @@ from lib_lrsched.storage.run_state import RunState
 
 from .requests import InterruptRequest
 from .responses import Answer, Route
-from .run_lists import one_run, stored_history
+from .runs import one_run, stored_history
 from .runtime import RUNTIME
 
 router = APIRouter(route_class=Route)

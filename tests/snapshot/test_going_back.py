@@ -144,7 +144,7 @@ def test_error_a_run_without_a_good_snapshot_keeps_all(ground):
 
 def test_a_check_reads_large_snapshots_whole(ground, monkeypatch):
     run_id, _ = trained_to_its_end(ground, "embedding")
-    monkeypatch.setattr("lib_lrsched.host._stored_runs.LARGE_BYTES", 0)
+    monkeypatch.setattr("lib_lrsched.host.stored_runs.LARGE_BYTES", 0)
     path = sorted(ground.runtime.store.snapshots_path(run_id).iterdir())[-1]
     data = bytearray(path.read_bytes())
     data[-1] ^= 1

@@ -1,4 +1,5 @@
-"""What would go wrong with the next training of a name: beside its inputs, what comes of stored runs and of those that run now."""
+"""What would go wrong with the next training of a name: preflight.py looks at its inputs, this file also at stored runs and
+at trainings in progress."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from .webui import NoTraining
 
 
 class Preflight:
-    """Asked by kind, name and inputs, as they are typed now. It never raises, and changes nothing."""
+    """Looked up by kind, name and inputs, as they are typed now. What is wrong with the inputs is a finding, not an exception."""
 
     def __init__(self, installation: Installation, trainings: Trainings, trial_calls: TrialCalls, next_training: NextTraining,
                  data_folders: DataFolders) -> None:

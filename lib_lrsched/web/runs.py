@@ -1,4 +1,4 @@
-"""What endpoints show of runs: the list, one run, its state, its history; of those in progress it is what is in memory."""
+"""What endpoints read of runs: the list, one run, its state, its history. Of a run in progress they read what is in memory."""
 
 from __future__ import annotations
 
