@@ -208,6 +208,20 @@ def test_a_rate_inside_a_repeat_is_dragged_in_its_first_pass(page: Page) -> None
 
 
 @pytest.mark.usefixtures("kept_open")
+def test_the_focus_of_a_handle_that_is_gone_goes_to_the_chart(page: Page) -> None:
+    write(page, "0.005:5%, 0.001")
+    boundary = handle(page, "End of")
+    boundary.focus()
+    expect(boundary).to_be_focused()
+    page.locator(TEXT).evaluate("""(field) => {
+        field.value = "0.002";
+        field.dispatchEvent(new Event("input", {bubbles: true}));
+    }""")
+    expect(boundary).to_have_count(0)
+    expect(page.locator("#lrsched_chart")).to_be_focused()
+
+
+@pytest.mark.usefixtures("kept_open")
 def test_arrow_keys_move_a_handle_and_enter_writes(page: Page) -> None:
     write(page, "0.005:5%, 0.001")
     boundary = handle(page, "End of")

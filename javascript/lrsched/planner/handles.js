@@ -1,7 +1,7 @@
 // What can be dragged on the chart: boundaries sideways, rates up and down. The server says where the handles are and edits
 // the text; here pixels become a step or a number on the axis.
 import {ApiError, request} from "../base/api.js";
-import {el, setHidden} from "../base/dom.js";
+import {el, focusOne, setHidden} from "../base/dom.js";
 import {formatCount, formatRate} from "../base/format.js";
 import {growth} from "../chart/growth.js";
 
@@ -43,10 +43,12 @@ export class Handles {
         const boundaries = ends.filter(({step}) => step > from && step <= last).map((one) => ({...one, kind: "boundary"}));
         const rates = known.handles.map((one) => ({...one, step: one.step + origin, kind: "rate"})).filter(({step}) => step >= from);
         const wanted = new Map([...boundaries, ...rates].map((one, i, all) => [key(one, all.slice(0, i)), one]));
+        const hadFocus = this.layer.contains(document.activeElement);
         for (const [name, handle] of this.handles) if (!wanted.has(name)) this.#remove(name, handle);
         for (const [name, spot] of wanted) this.#put(name, spot, this.planner.items.byPath(spot.item)?.text ?? "");
         this.layer.append(...[...wanted.keys()].map((name) => this.handles.get(name).node).filter((node) => !node.isConnected));
         this.redraw();
+        if (hadFocus && !this.layer.contains(document.activeElement)) focusOne(this.chart.host); // else Tab begins at the page's top
     }
 
     /** While the text is not that of the handles they cannot be moved. */
