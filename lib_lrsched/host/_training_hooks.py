@@ -121,13 +121,13 @@ class TrainingHooks:
                 self._close_when_idle()  # the one that it waited for may have ended before its loop
             if self._installation.hooked and not self.closing and self._installation.host.settings().enabled:
                 self._trainings.prepare(call)
-                trial = self._trial_calls.asked.get(call.thread)
+                trial = self._trial_calls.requested.get(call.thread)
                 with self._preparing():
                     if trial is None:
                         self._trainings.sessions[call.thread] = self._prepare(call, args, kwargs)
                     else:
                         self._prepare_trial(trial, call, args, kwargs)
-            elif call.thread in self._trial_calls.asked:
+            elif call.thread in self._trial_calls.requested:
                 raise InputError("cannot run a trial: the hooks were just removed or switched off")
             return answer
 
@@ -146,7 +146,7 @@ class TrainingHooks:
         """A pending run, from the host's own inputs."""
         host = self._installation.host
         assert isinstance(host, Host), "something is trained"
-        if self._trial_calls.asked:  # a trial moves the generators that all trainings share
+        if self._trial_calls.requested:  # a trial moves the generators that all trainings share
             raise InputError("a trial is running, and no training can start beside it: try again when it has ended")
         run, known, snapshot, warnings = self._planned(call, args, kwargs)
         input_checks.check_options(host, run)  # a trial measures none of it

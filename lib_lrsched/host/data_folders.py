@@ -11,7 +11,7 @@ from .webui import NoTraining
 
 
 class DataFolders:
-    """Asked by path."""
+    """By path."""
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation

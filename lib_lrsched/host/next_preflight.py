@@ -59,7 +59,7 @@ class Preflight:
         for state in (run.state() for run in others):
             yield Finding(WARNING, "queue", f"the {state.kind} {state.name!r} is being trained, step {state.step:,} of "
                                             f"{state.total_steps:,}: this training waits in the queue until it ends")
-        if self._trial_calls.asked or self._trial_calls.sessions:
+        if self._trial_calls.requested or self._trial_calls.sessions:
             yield Finding(WARNING, "queue", "a trial is running: this training waits in the queue until it ends")
 
     def _of_resuming(self, kind: str, name: str, inputs: Mapping[str, Any]) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from .webui import NoTraining
 
 
 class NextTraining:
-    """Asked by kind and name. Nothing is loaded, and of snapshots no more is read than is shown."""
+    """By kind and name. Nothing is loaded, and of snapshots only what is shown is read."""
 
     def __init__(self, installation: Installation, trainings: Trainings, choices: Choices) -> None:
         self._installation = installation
@@ -65,7 +65,7 @@ class NextTraining:
         return ActiveOptions(with_chosen(base, chosen), self._installation.host.settings().run, chosen, run_id)
 
     def likely_options(self, kind: str, name: str) -> Options:
-        """The same for a look ahead: what was chosen and cannot be any more is passed over."""
+        """The same for a preview: a choice that is no longer possible is ignored."""
         return with_stored(self._base_options(kind, name)[0], self._choices.of(kind, name).options)
 
     def options_for(self, kind: str, name: str, resumed: Resumption) -> Options:

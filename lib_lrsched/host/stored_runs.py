@@ -19,7 +19,7 @@ LARGE_BYTES = 64 << 20
 
 
 class StoredRuns:
-    """Asked by the id of a run; what is trained or about to be resumed is left alone."""
+    """By the id of a run. A run that is trained or about to be resumed is left alone."""
 
     def __init__(self, installation: Installation, trainings: Trainings) -> None:
         self._installation = installation

@@ -18,7 +18,7 @@ class TrialCalls:
     """Of one host, by thread.
 
     Attributes:
-        asked: the trials that are asked for, until they are over; nothing is trained meanwhile.
+        requested: the trials that were requested and are not over; nothing is trained meanwhile.
         sessions: of those whose call has begun.
         when_over: called when one is over, and its thread has nothing more to hook.
     """
@@ -26,7 +26,7 @@ class TrialCalls:
     def __init__(self, installation: Installation, trainings: Trainings) -> None:
         self._installation = installation
         self._trainings = trainings
-        self.asked: dict[int, Trial] = {}
+        self.requested: dict[int, Trial] = {}
         self.sessions: dict[int, TrialSession] = {}
         self.when_over: Callable[[], None] = lambda: None
 
@@ -44,11 +44,11 @@ class TrialCalls:
         if not self._installation.info()["hooked"]:
             raise input_checks.InputError(f"cannot run a trial: {self._installation.info()['why']}")
         thread = threading.get_ident()
-        self.asked[thread] = trial
+        self.requested[thread] = trial
         try:
             yield
         finally:
-            self.asked.pop(thread, None)
+            self.requested.pop(thread, None)
             session = self.sessions.pop(thread, None)
             if session is not None:
                 session.end()

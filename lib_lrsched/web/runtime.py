@@ -1,4 +1,4 @@
-"""How an endpoint gets at what it asks of the host: ``runtime: Runtime = RUNTIME`` in its signature."""
+"""How an endpoint gets the runtime: ``runtime: Runtime = RUNTIME`` in its signature."""
 
 from __future__ import annotations
 
