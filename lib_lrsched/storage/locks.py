@@ -13,6 +13,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import sys
 import threading
 import time
@@ -134,7 +135,7 @@ class Claim:
                 self._make_folders()
                 fd = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
             except (FileNotFoundError, FileExistsError) as error:
-                if any(os.path.lexists(folder) and not folder.is_dir() for folder in self._folders):
+                if any(_is_in_the_way(folder) for folder in self._folders):
                     raise
                 failed = error  # another process has just let go of the folder, also between two calls of one mkdir
                 continue
@@ -281,6 +282,15 @@ def _is_still(fd: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(fd), path.stat())
     except FileNotFoundError:
         return False
+
+
+def _is_in_the_way(path: Path) -> bool:
+    """Whether something that is no folder stands where a folder has to be. One look: the folder may come and go meanwhile."""
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return not path.is_dir() if stat.S_ISLNK(mode) else not stat.S_ISDIR(mode)
 
 
 def _drop(path: Path, fd: int) -> None:

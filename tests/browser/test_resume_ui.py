@@ -101,6 +101,7 @@ def test_each_way_is_said_and_drawn_as_one_types(page: Page) -> None:
 @pytest.mark.long
 def test_the_file_as_it_is_can_be_chosen_and_left_again(page: Page) -> None:
     offer = open_train(page, "fallen")
+    expect(page.locator(CAPTION)).to_contain_text(f"Up to step {SAVED_AT} as it was planned")
     offer.locator("select").select_option("file")
     expect(offer).to_contain_text("Starts a new run from the file as it is, at step 0.")
     expect(page.locator(CAPTION)).to_be_hidden()

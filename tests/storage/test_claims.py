@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import inspect
 import os
+import random
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -258,6 +261,61 @@ def test_processes_that_race_for_it_are_never_two_at_once(tmp_path, entries):
     ended = [(*child.communicate(timeout=300), child.returncode) for child in children]
     assert ended == [("", "", 0)] * 3
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+class Meddler:
+    """Makes or removes the folders of the lock between any two instructions, as other processes may, up to `left` times."""
+
+    def __init__(self, root: Path, seed: int) -> None:
+        self.root, self.left = root, 1_000
+        self.random = random.Random(seed)
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> Any:
+        path = Path(frame.f_code.co_filename)
+        if path.name != "locks.py" and "pathlib" not in path.as_posix():
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode" and self.left and self.random.random() < 0.3:
+            self.left -= 1
+            self.meddle()
+        return self
+
+    def meddle(self) -> None:
+        folder = self.root / "locks"
+        if folder.exists():
+            with suppress(OSError):
+                folder.rmdir()
+                self.root.rmdir()
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+def test_it_is_taken_although_the_folders_come_and_go_at_any_moment(tmp_path):
+    before = sys.gettrace()
+    for seed in range(20):
+        sys.settrace(Meddler(tmp_path / "state", seed))
+        try:
+            claim = locks.take(tmp_path / "state", "embedding", "mine", here())
+        finally:
+            sys.settrace(before)
+        assert (seed, claim.trouble) == (seed, "")
+        claim.release()
+
+
+@pytest.mark.parametrize(("name", "target"), [
+    ("state", ""), ("state/locks", ""), ("state/locks", "nothing"), ("state/locks", "file"),
+])
+def test_error_something_in_the_place_of_the_folder_is_said_at_once(tmp_path, name, target):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    (tmp_path / "file").touch()
+    if target:
+        path.symlink_to(tmp_path / target)
+    else:
+        path.touch()
+    claim = locks.take(tmp_path / "state", "embedding", "mine", here())
+    assert "cannot be locked, another process could train the same" in claim.trouble
+    claim.release()
 
 
 NAMING = """
