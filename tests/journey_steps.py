@@ -123,13 +123,13 @@ def send(page: Page, text: str, steps: int) -> None:
 
 def watch(page: Page, name: str, total: int) -> None:
     """From the Train tab to the run, while it trains: its title has the focus, and its numbers grow."""
-    line = page.locator("#lrsched_standing")
+    line = page.locator("#lrsched_training_status")
     expect(line).to_contain_text(f"{name} (embedding) is being trained: step ")
     line.get_by_role("button", name="Show the run").press("Enter")
     expect(page.locator("#lrsched_run_title")).to_have_text(f"{name} (embedding, running)")
     expect(page.locator("#lrsched_run_title")).to_be_focused()
     expect(page.locator("#lrsched_run_title")).to_be_in_viewport()
-    expect(page.locator("#lrsched_run_standing")).to_have_text(re.compile(rf"^Running: step \d+ of {total:,}"))
+    expect(page.locator("#lrsched_run_status")).to_have_text(re.compile(rf"^Running: step \d+ of {total:,}"))
     page.wait_for_function(MADE, arg=BEFORE + 2)
 
 
@@ -138,9 +138,9 @@ def stop(page: Page, name: str) -> int:
     page.locator("#lrsched_run_interrupt").press("Enter")
     expect(page.locator("#lrsched_run_title")).to_have_text(f"{name} (embedding, interrupted)")
     expect(page.locator("#lrsched_run_title")).to_be_focused()
-    standing = page.locator("#lrsched_run_standing")
-    expect(standing).to_have_text(re.compile(r"^Interrupted after [\d,]+ of [\d,]+ updates\. Train again to resume\.$"))
-    return int(standing.inner_text().split()[2].replace(",", ""))
+    status = page.locator("#lrsched_run_status")
+    expect(status).to_have_text(re.compile(r"^Interrupted after [\d,]+ of [\d,]+ updates\. Train again to resume\.$"))
+    return int(status.inner_text().split()[2].replace(",", ""))
 
 
 def find_again(page: Page, name: str, done: int, total: int, text: str) -> None:
@@ -152,7 +152,7 @@ def find_again(page: Page, name: str, done: int, total: int, text: str) -> None:
     offer.get_by_role("button", name="Use its last settings").press("Enter")
     expect(page.locator("#train_embedding_learn_rate textarea")).to_have_value(text)
     expect(page.locator("#train_steps input")).to_have_value(str(total))
-    expect(page.locator("#lrsched_standing")).to_contain_text(f"{name}: Interrupted after {done:,} of {total:,} updates.")
+    expect(page.locator("#lrsched_training_status")).to_contain_text(f"{name}: Interrupted after {done:,} of {total:,} updates.")
 
 
 # Another schedule -------------------------------------------------------------------------------

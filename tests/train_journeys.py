@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 DIFFERENCES = "#lrsched_differences"
 PROFILES = "#lrsched_profiles"
-STANDING = "#lrsched_standing"
+STATUS = "#lrsched_training_status"
 STATES = "#lrsched_run_snapshots_rows tr"
 FOLDER = "#train_dataset_directory textarea"
 WIDTH = "#train_training_width input[type=number]"

@@ -74,7 +74,7 @@ def refuse_another(config: Mapping[str, Any], own: str) -> None:
     """Raise ImportFormatError where these are the settings of another program than the one of the format ``own``."""
     if any(key in config for key in SETTINGS_FILES[own].keys):
         return
-    for name, one in reversed([*SETTINGS_FILES.items()]):  # DeepSpeed's are the most general words: they are looked for last
+    for name, one in sorted(SETTINGS_FILES.items(), key=lambda entry: entry[1].are_general):
         found = next((key for key in one.keys if key in config), None)
         if found is not None:
             raise ImportFormatError(f"these are settings of {one.program}, as {found} shows: read them as {name}")

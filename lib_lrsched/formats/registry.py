@@ -32,10 +32,12 @@ class SettingsFile(NamedTuple):
     Attributes:
         program: what it is called in the error.
         keys: any of them tells that it is this program's; no other entry here has one.
+        are_general: others may use these words too, so that the keys of the other programs are looked for first.
     """
 
     program: str
     keys: tuple[str, ...]
+    are_general: bool = False
 
 
 class Importer(NamedTuple):
@@ -111,7 +113,7 @@ FORMATS: tuple[Format, ...] = (
  "params": {"warmup_max_lr": 0.005,
   "warmup_num_steps": 100,
   "warmup_type": "linear"}}}""",
-            SettingsFile("DeepSpeed", ("scheduler", "zero_optimization", "train_micro_batch_size_per_gpu")),
+            SettingsFile("DeepSpeed", ("scheduler", "zero_optimization", "train_micro_batch_size_per_gpu"), are_general=True),
         ),
     ),
     Format(

@@ -16,7 +16,7 @@ from test_learning_ui import RUN, path_of, show
 PROGRESS, RATE, PICKED = "#lrsched_run_progress", "#lrsched_run_rate", "#lrsched_run_picked"
 THUMBS = "#lrsched_run_strip .lrsched-thumb"
 LARGE = "#lrsched_run_large .lrsched-large:visible"
-WHOLE, STANDING = "#lrsched_run_zoom_all", "#lrsched_run_standing"
+WHOLE, STATUS = "#lrsched_run_zoom_all", "#lrsched_run_status"
 STRIP_OF_STEPS = 10
 
 
@@ -58,7 +58,7 @@ def test_a_run_tells_its_story(page: Page) -> None:
     open_tab(page)
     show_run(page, "gallery")
     # What happened.
-    expect(page.locator(STANDING)).to_have_text("Finished. Raise max steps to continue, or start over.")
+    expect(page.locator(STATUS)).to_have_text("Finished. Raise max steps to continue, or start over.")
     expect(page.locator("#lrsched_run_interrupt")).to_be_hidden()
     for chart in (PROGRESS, RATE, PICKED):
         for mark in (".lrsched-mark-rescue", ".lrsched-mark-resume", ".lrsched-tick.lrsched-mark-copy"):
@@ -179,11 +179,11 @@ def test_a_run_that_is_being_prepared_again_says_so(page: Page) -> None:
         route.fulfill(json=none if "/bundles" in url else one if "since=" in url else listed)
 
     show(page)
-    expect(page.locator(STANDING)).to_have_text("Interrupted after 40 of 40 updates. Train again to resume.")
+    expect(page.locator(STATUS)).to_have_text("Interrupted after 40 of 40 updates. Train again to resume.")
     page.route("**/lrsched/v1/runs**", resumed)
     page.route("**/lrsched/v1/runs/**", resumed)
     expect(page.locator("#lrsched_run_title")).to_have_text("made (embedding, preparing)")
-    expect(page.locator(STANDING)).to_have_text("Preparing: the images are read, then it resumes at step 40.")
+    expect(page.locator(STATUS)).to_have_text("Preparing: the images are read, then it resumes at step 40.")
     expect(run_row(page, "made")).to_contain_text("preparing")
     expect(page.locator("#lrsched_now_far")).to_have_text("resumes at step 40")
     expect(page.locator("#lrsched_run_interrupt")).to_be_enabled()
@@ -208,7 +208,7 @@ def test_what_runs_stands_above_everything_and_can_be_ended_there(page: Page) ->
     expect(page.locator("#lrsched_now_said")).to_have_text("the training of 'busy' is not in progress here")
     page.click("#lrsched_now_show")
     expect(line).to_be_hidden()
-    expect(page.locator(STANDING)).to_have_text(re.compile(r"^Running: step \d+ of 5,000, .* left\.$"))
+    expect(page.locator(STATUS)).to_have_text(re.compile(r"^Running: step \d+ of 5,000, .* left\.$"))
     page.click("#lrsched_run_interrupt")
     expect(page.locator("#lrsched_run_interrupt_said")).to_contain_text("Not interrupted: the training of 'busy' is not")
     page.unroute("**/interrupt")
@@ -216,6 +216,6 @@ def test_what_runs_stands_above_everything_and_can_be_ended_there(page: Page) ->
     expect(line).to_be_visible()
     page.click("#lrsched_now_interrupt")
     expect(run_row(page, "busy")).to_contain_text("interrupted")
-    expect(page.locator(STANDING)).to_have_text(re.compile(r"^Interrupted after \d+ of 5,000 updates\. Train again to resume\.$"))
+    expect(page.locator(STATUS)).to_have_text(re.compile(r"^Interrupted after \d+ of 5,000 updates\. Train again to resume\.$"))
     expect(line).to_be_hidden()
     expect(page.locator("#lrsched_run_interrupt")).to_be_hidden()

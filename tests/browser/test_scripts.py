@@ -412,7 +412,7 @@ def test_what_came_of_a_candidate(call, candidate, state, words):
 
 def test_a_trial_that_waits_says_for_what(call):
     waiting = {"state": "waiting", "message": "waits until the training of 'other' has ended", "candidates": []}
-    assert call("trials/words.js", "standing", waiting) == "Waits until the training of 'other' has ended."
+    assert call("trials/words.js", "statusOf", waiting) == "Waits until the training of 'other' has ended."
 
 
 @pytest.mark.parametrize(
@@ -433,7 +433,7 @@ def test_how_a_trial_ended(call, state, message, words):
 )
 def test_how_far_a_trial_is(call, candidates, left, words):
     running = {"state": "running", "made": 30, "expected": 480, "seconds_left": left, "candidates": [{}] * candidates}
-    assert call("trials/words.js", "standing", running) == words
+    assert call("trials/words.js", "statusOf", running) == words
 
 
 def test_schedules_in_a_reason_are_told_from_its_words(call):
@@ -559,7 +559,7 @@ NEW_RUN = "The next training of cat is a new run, with the defaults of the setti
 
 
 @pytest.mark.parametrize(
-    ("change", "standing", "words"),
+    ("change", "settings", "words"),
     [
         ({}, {"isLive": False}, NEW_RUN),
         ({"run": "r"}, {"isLive": False}, "The next training of cat resumes its run at step 40, with that run's own options."),
@@ -567,8 +567,8 @@ NEW_RUN = "The next training of cat is a new run, with the defaults of the setti
         ({"run": "r"}, {"isLive": True}, "cat is being trained with these. What is changed here is for its next training."),
     ],
 )
-def test_where_the_options_come_from(call, change, standing, words):
-    assert call("options/option_words.js", "origin", in_force() | change, {"step": "40", **standing}) == words
+def test_where_the_options_come_from(call, change, settings, words):
+    assert call("options/option_words.js", "origin", in_force() | change, {"step": "40", **settings}) == words
 
 
 @pytest.mark.parametrize(

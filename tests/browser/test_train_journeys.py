@@ -14,7 +14,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 import train_journeys as steps
 from browser_steps import choose, choose_tab, create_embedding, open_tab, train
 from playwright.sync_api import Page, expect
-from train_journeys import STANDING
+from train_journeys import STATUS
 
 RATE = "warmup(0.004):10, cosine(0.004, 1e-4)"
 OUTPUT = "#ti_output textarea"
@@ -26,9 +26,9 @@ def test_a_person_takes_up_settings(page: Page, tmp_path: Path) -> None:
     steps.set_width(page, 24)
     train(page, RATE, 12)
     expect(page.locator(OUTPUT)).to_have_value(re.compile("^Training finished at 12 steps"))
-    expect(page.locator(STANDING)).to_contain_text("taken: Finished: 12 updates.")
+    expect(page.locator(STATUS)).to_contain_text("taken: Finished: 12 updates.")
     page.reload()
-    expect(page.locator(STANDING)).to_contain_text("taken: Finished: 12 updates.")
+    expect(page.locator(STATUS)).to_contain_text("taken: Finished: 12 updates.")
     steps.fill_from_run(page, "taken", 24, RATE)
     steps.keep_and_load(page, "cats, <b>large</b>", 40)
     folder = tmp_path / "cats"
@@ -64,7 +64,7 @@ def test_a_person_keeps_house(page: Page) -> None:
 def test_what_goes_on_and_each_rescue_stand_below_the_buttons_whatever_is_chosen(page: Page) -> None:
     create_embedding(page, "goes on")
     train(page, "0.005", 5000)
-    line = page.locator(STANDING)
+    line = page.locator(STATUS)
     expect(line).to_contain_text(re.compile(r"goes on \(embedding\) is being trained: step \d+ of 5,000\."))
     page.reload()
     expect(page.locator("#train_embedding input")).to_have_value("")
@@ -83,7 +83,7 @@ def test_what_goes_on_and_each_rescue_stand_below_the_buttons_whatever_is_chosen
         route.fulfill(response=answer, json=found)
 
     page.route("**/lrsched/v1/training", with_rescues)
-    expect(line.locator(".lrsched-standing-rescue")).to_have_text(
+    expect(line.locator(".lrsched-training-status-rescue")).to_have_text(
         ["Rescue at step 12: The rate is halved <i>.", "Rescue at step 30: And again."]
     )
     expect(line).to_contain_text("goes on: Failed after 40 of 300 updates; update 41: the loss is nan.")
@@ -143,7 +143,7 @@ def test_nothing_of_ours_hangs_over_an_edge(page: Page, theme: str, width: int) 
     page.fill(steps.FOLDER, "/" + "f" * 200)
     expect(page.locator(f"{steps.DIFFERENCES} li").first).to_be_visible()
     expect(page.locator("#lrsched_trouble_steps")).to_have_text("Max steps: a whole number from 1")
-    outside = """() => [...document.querySelectorAll("#lrsched_profiles *, #lrsched_differences *, #lrsched_standing *, "
+    outside = """() => [...document.querySelectorAll("#lrsched_profiles *, #lrsched_differences *, #lrsched_training_status *, "
         + "#lrsched_preflight *, #lrsched_resumes *, .lrsched-field-trouble")].filter((node) => {
         const box = node.getBoundingClientRect();
         return box.width > 0 && box.right > innerWidth + 1;

@@ -110,11 +110,11 @@ def test_schedules_are_compared_and_a_reload_finds_the_trial_that_runs(page: Pag
     expect(box.get_by_role("status")).to_contain_text("2 candidates, 3,000 updates in all")
     expect(box.get_by_role("status")).to_contain_text("With the Train tab's fields: max steps 300, batch size 1.")
     box.get_by_role("button", name="Start").click()
-    expect(page.locator("#lrsched_trial_standing")).to_contain_text("of 3,000 updates")
+    expect(page.locator("#lrsched_trial_status")).to_contain_text("of 3,000 updates")
     open_tab(page)
     expect(page.locator("#lrsched_trial_title")).to_have_text("Schedules for rival (embedding)")
-    standing = re.compile(r"^(Measures the start|Candidate 1): [\d,]+ of 3,000 updates")
-    expect(page.locator("#lrsched_trial_standing")).to_have_text(standing)
+    status = re.compile(r"^(Measures the start|Candidate 1): [\d,]+ of 3,000 updates")
+    expect(page.locator("#lrsched_trial_status")).to_have_text(status)
     page.click("#lrsched_trial_stop")
     expect(page.locator("#lrsched_trial_ending")).to_have_text("Stopped before its end: nothing is suggested.")
     page.click("#lrsched_trial_delete")
@@ -200,10 +200,10 @@ def test_without_a_suggestion_the_reason_stands_in_its_place(page: Page) -> None
 @pytest.mark.long
 def test_one_that_waits_says_for_what_and_one_that_is_gone_is_told(page: Page) -> None:
     show(page, state="waiting", message="waits until the training of 'other' has ended", candidates=[])
-    expect(page.locator("#lrsched_trial_standing")).to_have_text("Waits until the training of 'other' has ended.")
+    expect(page.locator("#lrsched_trial_status")).to_have_text("Waits until the training of 'other' has ended.")
     refusal = "the trial made is finished by now, not running: nothing was changed"
     serve(page, ONE | MORE | {"state": "running", "made": 4, "seconds_left": 0.4}, refusal)
-    expect(page.locator("#lrsched_trial_standing")).to_have_text("Candidate 2: 4 of 6 updates, 1 s left.")
+    expect(page.locator("#lrsched_trial_status")).to_have_text("Candidate 2: 4 of 6 updates, 1 s left.")
     page.click("#lrsched_trial_stop")
     expect(page.locator("#lrsched_trial_trouble")).to_have_text(f"Not stopped: {refusal}")
     serve(page, None)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import inspect
 import json
 import math
 import threading
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,13 @@ from fastapi import FastAPI
 
 from lib_lrsched.errors import ConflictError
 from lib_lrsched.host.choices import Choices, Chosen
+from lib_lrsched.host.data_folders import DataFolders
 from lib_lrsched.host.door import Door
+from lib_lrsched.host.next_preflight import Preflight
+from lib_lrsched.host.next_training import NextTraining
+from lib_lrsched.host.run_transfer import RunTransfer
+from lib_lrsched.host.runtime import Runtime
+from lib_lrsched.host.trainings import Trainings
 from lib_lrsched.preview.run_view import Histories
 from lib_lrsched.schedule import running_average
 from lib_lrsched.snapshot import find
@@ -136,6 +143,21 @@ class FakeRuntime:
 
     def in_progress(self) -> list[Any]:
         return []
+
+
+@pytest.mark.parametrize(("fake", "real"), [
+    (FakeTrainings, Trainings), (FakeNextTraining, NextTraining), (FakeDataFolders, DataFolders), (FakeTransfer, RunTransfer),
+    (FakePreflight, Preflight), (FakeRuntime, Runtime),
+])
+def test_the_stand_ins_are_called_as_the_parts_of_the_runtime_are(fake: type, real: type):
+    methods = [name for name in vars(fake) if not name.startswith("_")]
+    assert methods
+    for name in methods:
+        assert _call(getattr(fake, name)) == _call(getattr(real, name))
+
+
+def _call(method: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
+    return [(one.name, one.kind, one.default) for one in inspect.signature(method).parameters.values()]
 
 
 @pytest.fixture

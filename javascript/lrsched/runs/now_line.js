@@ -30,7 +30,7 @@ export class NowLine {
             for (const {target, isIntersecting} of entries) this.seen[isIntersecting ? "add" : "delete"](target.id);
             this.#draw();
         });
-        for (const name of ["run_standing_row", "trial_progress"]) this.observer.observe(byId(name));
+        for (const name of ["run_status_row", "trial_progress"]) this.observer.observe(byId(name));
     }
 
     /** Its markup is gone. */
@@ -52,7 +52,7 @@ export class NowLine {
     get #isDouble() {
         const {what, run} = this.one;
         if (what === "trial") return this.seen.has("lrsched_trial_progress");
-        return run !== null && run === this.runShown && this.seen.has("lrsched_run_standing_row");
+        return run !== null && run === this.runShown && this.seen.has("lrsched_run_status_row");
     }
 
     #draw() {

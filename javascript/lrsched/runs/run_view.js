@@ -183,7 +183,7 @@ export class RunView {
     }
 
     #drawStanding({run, s_left, range_test: range}) {
-        setText(byId("run_standing"), statusOf(run, {s_left, isEnding: this.isEnding, putBack: range?.put_back === true}));
+        setText(byId("run_status"), statusOf(run, {s_left, isEnding: this.isEnding, putBack: range?.put_back === true}));
         const button = byId("run_interrupt");
         hideWithFocus(button, !goesOn(run), byId("run_title"));
         button.disabled = this.isEnding;

@@ -123,7 +123,7 @@ export class ResumeOffer {
         const isKnown = run !== null || isFile;
         setHidden(this.box, !answer?.step && !isKnown);
         setText(this.title, answer?.name ?? "");
-        setText(this.line, standing(answer, isLive));
+        setText(this.line, statusOf(answer, isLive));
         setText(this.text, run?.rate_text ?? "");
         setText(this.tail, isLive ? "" : tail(answer));
         setHidden(this.text, run === null);
@@ -152,7 +152,7 @@ function leavesRun(answer, mode = answer?.way) {
     return answer?.leaving.includes(mode) ?? false;
 }
 
-function standing(answer, isLive) {
+function statusOf(answer, isLive) {
     if (leavesRun(answer) && !answer.run) return `Starts a new run from the file as it is, at step ${formatCount(answer.step)}.`;
     if (isLost(answer)) return `The snapshot after ${formatUpdates(answer.from_step)}, which was chosen, cannot be resumed from.`;
     if (!answer?.step && !answer?.run) return "";

@@ -20,7 +20,7 @@ export class TrainingStatus {
 
     constructor({onShow, onBegun}) {
         Object.assign(this, {onShow, onBegun});
-        this.box = el("div", {class: "lrsched lrsched-inline lrsched-standing", id: "lrsched_standing", role: "status", hidden: true});
+        this.box = el("div", {class: "lrsched lrsched-inline lrsched-training-status", id: "lrsched_training_status", role: "status", hidden: true});
         document.addEventListener("click", (event) => this.#clicked(event.target));
     }
 
@@ -66,7 +66,7 @@ export class TrainingStatus {
         this.box.setAttribute("aria-live", running.length > 0 ? "off" : "polite"); // its end is told, not each step
         this.box.replaceChildren(
             ...running.flatMap((run) => [this.#line(run, goingOn(run)), ...rescues(run)]),
-            ...preparing.map(({name}) => el("p", {class: "lrsched-standing-row", text: `${name} is being prepared; no update has been made yet.`})),
+            ...preparing.map(({name}) => el("p", {class: "lrsched-training-status-row", text: `${name} is being prepared; no update has been made yet.`})),
             ...(last === null ? [] : [this.#line(last, ended(last), BAD.has(last.state) ? "lrsched-bad" : ""), ...rescues(last)]));
         setHidden(this.box, this.box.childElementCount === 0);
         if (focused) this.box.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus({preventScroll: true});
@@ -76,7 +76,7 @@ export class TrainingStatus {
         const button = el("button", {
             type: "button", class: "lrsched-button", text: "Show the run", data: {id: run.id}, on: {click: () => this.onShow(run.id)},
         });
-        return el("p", {class: `lrsched-standing-row ${look}`}, el("span", {}, ...words), button);
+        return el("p", {class: `lrsched-training-status-row ${look}`}, el("span", {}, ...words), button);
     }
 }
 
@@ -91,6 +91,6 @@ function ended({name, outcome, ended_s: at}) {
 
 function rescues({rescues: found}) {
     return found.map(({step, message}) => el("p", {
-        class: "lrsched-standing-row lrsched-standing-rescue", text: `Rescue at step ${formatCount(step)}: ${sentence(message)}`,
+        class: "lrsched-training-status-row lrsched-training-status-rescue", text: `Rescue at step ${formatCount(step)}: ${sentence(message)}`,
     }));
 }

@@ -5,7 +5,7 @@ import {openTab, OURS} from "../base/tabs.js";
 import {sentence} from "../base/text.js";
 import * as fields from "../train/fields.js";
 import {StartBox} from "./start_box.js";
-import {ending, isActive, standing} from "./words.js";
+import {ending, isActive, statusOf} from "./words.js";
 
 /** One of the two rate fields. `onUse(trial)` as in suggestion.js; `onShow()` brings the card to the reader's eyes. */
 export class TrainOffer {
@@ -73,7 +73,7 @@ export class TrainOffer {
 }
 
 function said(trial, trouble) {
-    if (isActive(trial)) return trouble || `Trial for ${trial.name}. ${standing(trial)}`;
+    if (isActive(trial)) return trouble || `Trial for ${trial.name}. ${statusOf(trial)}`;
     if (trial.state !== "finished") return `Trial for ${trial.name}. ${ending(trial)}`;
     return trial.suggested === null ? `No suggestion for ${trial.name}. ${sentence(trial.why)}` : `Suggested for ${trial.name}:`;
 }

@@ -7,7 +7,7 @@ import {LEAST_SHARE} from "../chart/scale.js";
 import {bestOf, chartOf, looksOf, ordered} from "./curves.js";
 import {ImageGrid} from "./image_grid.js";
 import {Suggestion} from "./suggestion.js";
-import {ending, isActive, nameOf, outcome, standing, title} from "./words.js";
+import {ending, isActive, nameOf, outcome, statusOf, title} from "./words.js";
 
 /** The right part of the card. `onOpen(text)` puts a candidate's text into the editor; `suggestion` as in suggestion.js. */
 export class TrialView {
@@ -43,7 +43,7 @@ export class TrialView {
         setText(byId("trial_facts"), facts(trial));
         const isGoing = isActive(trial);
         setHidden(byId("trial_progress"), !isGoing);
-        setText(byId("trial_standing"), isGoing ? standing(trial) : "");
+        setText(byId("trial_status"), isGoing ? statusOf(trial) : "");
         const done = trial.expected > 0 ? Math.min(100, (100 * trial.made) / trial.expected) : 0;
         byId("trial_bar").setAttribute("aria-valuenow", String(Math.round(done)));
         byId("trial_bar").firstElementChild.style.width = `${done}%`;

@@ -28,7 +28,7 @@ export function title({what, kind, name}) {
 }
 
 /** How far a trial is; of one that waits, for what. */
-export function standing({state, message, made, expected, seconds_left, candidates}) {
+export function statusOf({state, message, made, expected, seconds_left, candidates}) {
     if (state === "waiting") return sentence(message || "waits until it can start");
     const at = candidates.length === 0 ? "Measures the start" : `Candidate ${candidates.length}`;
     const left = seconds_left === null ? "" : `, ${formatDuration(Math.max(1, Math.round(seconds_left)))} left`;
