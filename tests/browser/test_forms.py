@@ -18,7 +18,9 @@ GHOST = "#lrsched_chart .lrsched-ghost"
 
 
 def put_cursor(page: Page, place: int) -> None:
+    """The text was understood: until then the form is that of another text, and cannot be used."""
     page.eval_on_selector(TEXT, "(area, place) => { area.focus(); area.setSelectionRange(place, place); area.click(); }", place)
+    expect(page.locator("#lrsched_item")).not_to_have_attribute("inert", "")
 
 
 def title(page: Page) -> Locator:

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from browser_steps import create_embedding, open_tab, run_row, show_run, train
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from lib_lrsched.practice.service import CONCEPT
 
@@ -75,6 +75,28 @@ def test_a_choice_is_sent_at_once_a_wrong_one_is_refused_at_its_field_and_all_ar
     expect(opened.locator(SUM)).to_have_text("the defaults")
     expect(field(opened, "max_norm")).to_have_value("")
     expect(field(opened, "spread_timesteps")).not_to_be_checked()
+
+
+def test_a_profile_that_is_saved_while_a_choice_is_on_its_way_has_it(opened: Page) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "POST":
+            held.append(route)
+        else:
+            route.continue_()
+
+    opened.route("**/lrsched/v1/options*", hold)
+    field(opened, "spread_timesteps").check()
+    opened.locator("#lrsched_profiles").get_by_role("button", name="Save as…").click()
+    opened.locator("#lrsched_profiles input").fill("of a slow server")
+    while not held:
+        opened.evaluate("0")
+    with opened.expect_request(lambda request: request.method == "POST" and request.url.endswith("/profiles")) as saved:
+        opened.keyboard.press("Enter")
+        held[0].continue_()
+    assert json.loads(saved.value.post_data or "{}")["options"]["spread_timesteps"] is True
+    expect(opened.locator("#lrsched_profiles")).to_contain_text('Saved as "of a slow server".')
 
 
 def test_a_factor_by_timestep_has_its_chart_its_errors_and_presets_with_their_source(opened: Page) -> None:

@@ -63,12 +63,12 @@ def reopen(page: Page) -> None:
 def test_a_run_that_goes_on_can_be_neither_exported_nor_deleted(page: Page) -> None:
     page.goto("/")
     page.wait_for_function(STARTED)
-    page.fill("#train_new_embedding_name textarea", "busy")
+    page.fill("#train_new_embedding_name textarea", "occupied")
     page.click("#train_create_embedding")
-    expect(page.locator("#train_embedding input")).to_have_value("busy")
+    expect(page.locator("#train_embedding input")).to_have_value("occupied")
     train(page, TEXT, 5000)
     choose_tab(page, "LR Schedule")
-    expect(run_row(page, "busy").locator(".lrsched-state")).to_have_text("running")
+    expect(run_row(page, "occupied").locator(".lrsched-state")).to_have_text("running")
     words = "The run is in progress; export and delete are available when it ends."
     expect(page.locator("#lrsched_run_export_why")).to_have_text(words)
     expect(page.locator("#lrsched_run_delete")).to_be_disabled()

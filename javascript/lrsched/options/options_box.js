@@ -57,8 +57,9 @@ export class OptionsBox {
         return this.sources[named.includes(this.select.value) ? this.select.value : named[0] ?? KINDS[0]];
     }
 
-    /** All options of the one that is shown, by name; none where no name is chosen. */
-    inForce() {
+    /** Resolves to all options of the one that is shown, by name, with what was chosen until now; none where no name is chosen. */
+    async inForce() {
+        await this.source.settled;
         return {...this.source.current?.options};
     }
 

@@ -42,6 +42,11 @@ export class OptionsSource {
         return this.current === null && this.name !== "" && this.trouble !== "";
     }
 
+    /** Resolves when no choice is on its way. */
+    get settled() {
+        return this.#turn;
+    }
+
     /** Sends what `change(answer)` makes of the newest answer; resolves to why it was refused, or "". */
     choose(change) {
         this.#choosing += 1;

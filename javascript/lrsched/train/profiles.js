@@ -128,8 +128,11 @@ export class Profiles {
         const name = this.name.value.trim();
         if (name === "") return this.#say("Give the profile a name.", true);
         if (!replace && this.#names.includes(name)) return this.#open("replace");
-        const body = {name, kind: null, inputs: fields.inputs(), options: this.options.inForce(), replace};
-        return this.#send(() => request("POST", "profiles", body), `Saved as "${name}".`, name);
+        const inputs = fields.inputs();
+        return this.#send(async () => {
+            const body = {name, kind: null, inputs, options: await this.options.inForce(), replace};
+            return request("POST", "profiles", body);
+        }, `Saved as "${name}".`, name);
     }
 
     async #send(question, said, chosen) {
