@@ -204,7 +204,8 @@ def test_a_plan_is_sent_with_the_way_in_which_the_run_goes_on(page: Page) -> Non
     choose(page, page.locator("#train_embedding input"), "paused")
     choice = page.locator(f"{OFFER} select")
     expect(choice).to_have_value("restart")
-    choice.select_option("continue")
+    with page.expect_response(lambda answer: answer.request.method == "POST" and "/resume" in answer.url):
+        choice.select_option("continue")  # the server keeps it for the tests after this one
     expect(page.locator(f"{OFFER} .lrsched-muted").first).to_be_empty()
 
 

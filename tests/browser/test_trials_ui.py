@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from browser_steps import choose_tab, create_embedding, open_tab, write
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, Request, Route, expect
 
 OFFER = "#lrsched_trial_embedding"
 RATE = "#train_embedding_learn_rate textarea"
@@ -28,6 +28,10 @@ def ask(place: Locator, **options: str) -> None:
     place.locator("summary").click()
     for label, value in options.items():
         place.get_by_label(label).fill(value)
+
+
+def is_kept(request: Request) -> bool:
+    return request.method == "POST" and request.url.endswith("/presets")
 
 
 def box_after(page: Page, element: str) -> Locator:
@@ -67,7 +71,7 @@ def test_from_the_train_tab_to_the_rate_that_is_used_and_kept(page: Page) -> Non
     expect(page.locator("#lrsched_text")).to_have_value(found)
     assert page.input_value(RATE) == found
     steps = int(page.input_value("#train_steps input"))
-    with page.expect_request("**/presets") as kept:
+    with page.expect_request(is_kept) as kept:
         page.click("#lrsched_trial_keep")
     assert kept.value.post_data_json["total_steps"] == steps, "it is checked for the steps that it was found for"
     expect(page.locator("#lrsched_trial_said")).to_have_text("Kept as the preset Found for finder.")
@@ -84,7 +88,7 @@ def test_from_the_train_tab_to_the_rate_that_is_used_and_kept(page: Page) -> Non
             page.keyboard.press("Escape")
             expect(question).to_be_hidden()
             expect(page.locator("#lrsched_trial_preset_name")).to_be_focused()
-    with page.expect_request("**/presets") as kept:
+    with page.expect_request(is_kept) as kept:
         page.click("#lrsched_trial_keep_yes")
     assert kept.value.post_data_json["total_steps"] == steps
     expect(page.locator("#lrsched_trial_said")).to_have_text("Kept as the preset Found for finder.")
