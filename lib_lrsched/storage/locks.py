@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import errno
+import gc
 import hashlib
 import json
 import os
@@ -17,7 +18,8 @@ import stat
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import NamedTuple
@@ -38,6 +40,7 @@ _HELD = {errno.EAGAIN, errno.EWOULDBLOCK} if os.name == "posix" else {errno.EACC
 _LOCKED_BYTE = 1 << 30  # far behind the text: Windows keeps others from reading what is locked
 
 _lock = threading.RLock()
+_looking = threading.Lock()
 _held: dict[tuple[str, str, str], Claim] = {}
 
 
@@ -63,12 +66,30 @@ class Call(NamedTuple):
         return True  # a stack that changes all the time is one of a thread that runs; who asks asks again
 
     def _is_on_the_stack(self) -> bool:
-        frame = sys._current_frames().get(self.thread)  # noqa: SLF001 documented, for debuggers
-        while frame is not None:
-            if frame.f_code is self.code:
-                return True
-            frame = frame.f_back
-        return False
+        with _no_garbage_collection():
+            frame = sys._current_frames().get(self.thread)  # noqa: SLF001 documented, for debuggers
+            while frame is not None:
+                if frame.f_code is self.code:
+                    return True
+                frame = frame.f_back
+            return False
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """For a look at another thread's stack, one at a time.
+
+    CPython 3.11 makes the object of a frame when somebody asks for it. A collection at that moment lets the other thread run
+    on, and what is then written into its frame, which is gone, ends the process with a segmentation fault.
+    """
+    with _looking:
+        was_enabled = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if was_enabled:
+                gc.enable()
 
 
 class Holder(NamedTuple):

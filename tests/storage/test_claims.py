@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import inspect
 import os
 import random
@@ -173,6 +174,29 @@ def test_other_processes_are_let_in_when_the_function_has_left_without_a_word(tm
     assert train()._is_released.wait(60)
     with locks._lock:  # its release has ended
         assert lock_files(tmp_path) == []
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_no_garbage_is_collected_during_a_look_at_the_stack_of_another_thread(monkeypatch, is_enabled):
+    """CPython 3.11 crashed: a collection lets that thread run on, and its frames are gone."""
+    call, frames, during = here(), sys._current_frames, []
+
+    def current_frames() -> dict[int, FrameType]:
+        during.append(gc.isenabled())
+        return frames()
+
+    monkeypatch.setattr(sys, "_current_frames", current_frames)
+    looks: list[bool] = []
+    worker = threading.Thread(target=lambda: looks.append(call.is_running))
+    if not is_enabled:
+        gc.disable()
+    try:
+        worker.start()
+        worker.join(60)
+        assert gc.isenabled() is is_enabled
+    finally:
+        gc.enable()
+    assert (looks, during) == ([True], [False])
 
 
 def test_a_function_that_reserved_it_keeps_it_through_the_training_that_it_calls(tmp_path):
