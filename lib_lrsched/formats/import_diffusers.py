@@ -33,7 +33,7 @@ def _product(multiple: str, base: float) -> str:
     """The product of the decimal numbers as they are written, to 15 digits: 0.1 of 0.003 is 0.0003."""
     try:
         value = float(Decimal(multiple) * Decimal(short(base)))
-    except DecimalException:  # no number, or one beyond what Decimal holds
+    except DecimalException:  # not a number, or one beyond what Decimal holds
         value = -1.0
     if not isfinite(value) or value < 0:
         raise ImportFormatError(f"expected a multiplier, a finite number of 0 or more, got `{brief(multiple)}`")

@@ -62,7 +62,7 @@ def numbers(case: Case) -> Iterator[Finding]:
 
 
 def larger_than_the_set(case: Case) -> Iterator[Finding]:
-    """The host lowers the batch to the images of the set, and accumulation to the batches of an epoch, without a word."""
+    """The host lowers the batch to the images of the set, and accumulation to the batches of an epoch, silently."""
     folder, batch, accumulate = case.path("data_root"), case.whole("batch_size"), case.whole("gradient_step") or 1
     if not folder or batch * accumulate <= 1:
         return

@@ -56,7 +56,7 @@ def count_in_time(folder: str | os.PathLike[str], read: Callable[[str], Any] | N
 
 
 def left_out(listed: Iterable[str], taken: Iterable[str]) -> str:
-    """What to say of the image files of a folder that the host's data set has left out, which it does without a word; else empty.
+    """What to say of the image files of a folder that the host's data set has silently left out; else empty.
 
     Args:
         listed: all files of the folder.

@@ -193,7 +193,7 @@ def _decode(path: str, size: tuple[int, int] | None, want_alpha: bool) -> Decode
         image = image.convert("RGB")
         return DecodedImage(image if size is None else image.resize(size, Image.Resampling.BICUBIC), alpha)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None  # the host leaves out what it cannot read, without a word
+        return None  # the host silently leaves out what it cannot read
 
 
 def _mode(path: str) -> int:

@@ -30,7 +30,7 @@ from . import process
 from .atomic_files import write_all
 
 LOOK_EVERY_S = 0.5
-"""A claim is released at most this long after its training function has left without a word."""
+"""A claim is released at most this long after its training function has returned without releasing it."""
 
 _LOOKS = 5
 _TRIES = 100
@@ -40,7 +40,7 @@ _HELD = {errno.EAGAIN, errno.EWOULDBLOCK} if os.name == "posix" else {errno.EACC
 _LOCKED_BYTE = 1 << 30  # far behind the text: Windows keeps others from reading what is locked
 
 _lock = threading.RLock()
-_looking = threading.Lock()
+_looking = threading.RLock()
 _held: dict[tuple[str, str, str], Claim] = {}
 
 

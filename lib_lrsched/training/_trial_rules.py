@@ -116,7 +116,7 @@ def ratio_of(losses: Sequence[float], before: Sequence[float]) -> tuple[float, f
 
 
 def curve(losses: Sequence[float], baseline: Sequence[float]) -> list[tuple[int, float | None]]:
-    """The share of the loss that is gone over the last CURVE updates, at each update, from 1; None where that is no number.
+    """The share of the loss that is gone over the last CURVE updates, at each update, from 1; None where that is NaN or infinite.
 
     >>> curve((9.0, 1.0), [9.0, 2.0])
     [(1, 0.0), (2, 0.09090909090909094)]

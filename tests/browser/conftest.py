@@ -55,7 +55,7 @@ def server(chromium: str, folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def runs_of_all_sorts(server: str, folder: Path) -> None:  # the server first: both would make the folder
-    """The runs of practice_runs.py, made by another process than the server; one of them went away without a word."""
+    """The runs of practice_runs.py, made by another process than the server; one of these processes was killed."""
     if not hasattr(os, "fork"):
         pytest.skip("needs os.fork")
     script = Path(__file__).with_name("practice_runs.py")

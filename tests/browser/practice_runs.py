@@ -47,7 +47,7 @@ def embedding(name: str, text: str, steps: int, **more: Any) -> None:
 
 
 def fall() -> None:
-    """A child process trains and is gone without a word."""
+    """A child process trains and exits at once, as if killed."""
     service.create("embedding", "fallen")
     child = os.fork()
     if child == 0:

@@ -1,4 +1,4 @@
-"""Past runs in the Train tab: their settings taken up, profiles, snapshots, and how the last training ended."""
+"""Past runs in the Train tab: their settings used again, profiles, snapshots, and how the last training ended."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def test_an_attention_that_the_host_exchanges_meanwhile_is_its_own_again_afterwa
     others: list[int] = []
     monkeypatch.setattr(unet.CrossAttention, "forward", lambda self, x, context=None: others.append(1) or x)
     trainings.network(*trainings.arguments)
-    assert others == [], "the training goes on with what it has"
+    assert others == [], "the training continues with what it has"
     one.undo()
     trainings.network(*trainings.arguments)
     assert len(others) == 5

@@ -296,7 +296,7 @@ def test_after_the_end_no_loss_is_needed_and_a_plateau_holds_its_rate():
     assert scheduler.get_last_lr() == last == [0.1]
 
 
-# Going on -----------------------------------------------------------------------------------
+# Resuming ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("updates", [0, 1, 2, 7, 15, 25])

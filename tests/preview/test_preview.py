@@ -184,7 +184,7 @@ def test_many_segments_are_listed_up_to_a_limit() -> None:
     assert (len(result["segments"]), len(result["boundaries"]), result["segments_total"]) == (MAX_ROWS, MAX_ROWS, 2_000)
 
 
-# Going on with a run --------------------------------------------------------------------------
+# Resuming a run -------------------------------------------------------------------------------
 
 
 def test_the_rate_at_the_resume_point_is_told() -> None:

@@ -1,6 +1,6 @@
-"""A run that was killed and taken up again is the run that it would have been, to the last bit.
+"""A run that was killed and resumed is the run that it would have been, to the last bit.
 
-The kill is real: a child process trains and leaves without a word after an update, as a power cut would have it.
+The kill is real: a child process trains and exits without any cleanup after an update, as a power cut would have it.
 """
 
 from __future__ import annotations

@@ -627,7 +627,7 @@ def test_error_presets_of_another_version_are_not_overwritten(store: Store):
 
 
 def test_what_could_not_be_written_is_known_and_written_as_soon_as_there_is_room(store: Store, monkeypatch: pytest.MonkeyPatch):
-    """Else a run that ended while the disk was full would seem to be going on for as long as this process lives."""
+    """Else a run that ended while the disk was full would seem to be running for as long as this process lives."""
     store.save(state(state="running"))
     full = OSError(errno.ENOSPC, "No space left on device")
 

@@ -727,7 +727,7 @@ def test_uninstall_and_install_during_a_run_do_not_lose_it(ground, kind):
 
 @both_kinds
 def test_uninstall_during_a_run_leaves_none_that_seems_to_go_on(ground, kind):
-    """The rate goes on as planned; a run that stays "running" on the disk would never be taken up again."""
+    """The rate continues as planned; a run that stays "running" on the disk would never be resumed."""
     before = there()
     ground.install()
     store = ground.runtime.store

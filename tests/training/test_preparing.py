@@ -1,4 +1,4 @@
-"""A training that is still preparing its images counts as going on; one that died there does not."""
+"""A training that is still preparing its images counts as running; one that died there does not."""
 
 from __future__ import annotations
 

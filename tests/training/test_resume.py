@@ -1,4 +1,4 @@
-"""Going on with a run: at the right step and rate, with its last settings, and only with what is really its own."""
+"""Resuming a run: at the right step and rate, with its last settings, and only with what is really its own."""
 
 from __future__ import annotations
 

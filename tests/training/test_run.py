@@ -220,7 +220,7 @@ def test_the_same_form_saved_twice_is_known_once_and_old_forms_are_dropped(store
     assert [known.step for known in store.load(run.id).known] == list(range(3, KNOWN_KEPT + 3))
 
 
-# Going on ---------------------------------------------------------------------------------
+# Resuming --------------------------------------------------------------------------------
 
 
 def test_a_run_that_goes_on_keeps_its_id_and_gets_a_leg(store, clock):

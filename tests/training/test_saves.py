@@ -345,7 +345,7 @@ def test_weights_that_are_not_finite_never_take_the_place_of_good_ones(ground, k
     _, kept, _ = snapshot.Folder(ground.runtime.store.snapshots_path(run.id), run.id).newest()
     assert kept is not None
     assert kept.facts.step == 6
-    assert same_bits(kept.trained, weights(trained)), "what the run goes on with is what the file holds"
+    assert same_bits(kept.trained, weights(trained)), "the run resumes with what the file holds"
 
 
 @both_kinds

@@ -29,7 +29,7 @@ KINDS = ("embedding", "hypernetwork")
 
 
 def train_until_killed(api: Api, kind: str, name: str, **choices: Any) -> None:
-    """The server is gone after some updates, without a word to anybody."""
+    """The server exits after some updates, without any cleanup."""
     mark = api.webui.spy.mark()
 
     def ask() -> None:

@@ -1,4 +1,4 @@
-"""Runs in the page of a real WebUI: three are judged, last week's is found, its settings are taken up, its house is kept."""
+"""Runs in the page of a real WebUI: three are judged, last week's is found, its settings are used again, its files are tidied."""
 
 from __future__ import annotations
 

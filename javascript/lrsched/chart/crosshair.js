@@ -146,7 +146,7 @@ export class Crosshair {
         this.#choose(this.#stepAt(event));
     }
 
-    /** Goes away, here and where it is followed. */
+    /** Hides it, here and on the charts that follow. */
     leave() {
         this.#choose(null);
     }

@@ -9,7 +9,7 @@ export function shown(described, value) {
     return NUMBERS.has(described.type) ? (value === 0 ? "" : String(value)) : value;
 }
 
-/** What a field says as a value to send; what is no number is sent as it is, and the server says what it expects. */
+/** What a field says as a value to send; text that is not a number is sent as it is, and the server says what it expects. */
 export function typed(described, text) {
     if (!NUMBERS.has(described.type)) return typeof text === "string" ? text.trim() : text;
     const said = text.trim();

@@ -48,7 +48,7 @@ export class OptionsBox {
         if (row !== null && row.nextElementSibling !== this.box) row.after(this.box);
         for (const kind of KINDS) this.sources[kind].refresh(fields.value(kind), fields.value("folder"), this.resumes[kind].current ?? {});
         this.#fillKinds();
-        this.#drawStanding();
+        this.#drawOrigin();
     }
 
     /** The one that is shown: the chosen of both, or that of which alone a name is chosen. */
@@ -113,7 +113,7 @@ export class OptionsBox {
     #draw() {
         const {current, name, kind, trouble} = this.source;
         setHidden(this.which, this.select.options.length < 2);
-        this.#drawStanding();
+        this.#drawOrigin();
         setText(this.trouble, name === "" ? "" : trouble);
         setHidden(this.place, current === null);
         setHidden(this.actions, current === null && !this.source.isStuck);
@@ -124,7 +124,7 @@ export class OptionsBox {
     }
 
     /** Where they come from, and what is offered; a training that begins or ends changes nothing else. */
-    #drawStanding() {
+    #drawOrigin() {
         const {current, name, kind} = this.source;
         const step = formatCount(this.resumes[kind].current?.step ?? 0);
         const none = name === "" ? "Choose an embedding or a hypernetwork: these are the options of its next training." : "";

@@ -98,7 +98,7 @@ export class RunView {
     showProgress(list) {
         this.inProgress = list;
         if (this.ended !== "" && !list.some(({run}) => run === this.ended)) this.ended = "";
-        if (this.shown) this.#drawStanding(this.shown);
+        if (this.shown) this.#drawStatus(this.shown);
     }
 
     async #interrupt() {
@@ -106,14 +106,14 @@ export class RunView {
         this.ended = id;
         focusOne(byId("run_title")); // the button is off from here on
         setText(byId("run_interrupt_said"), "");
-        this.#drawStanding(this.shown);
+        this.#drawStatus(this.shown);
         try {
             await interrupt({what: "training", kind, name, run: id});
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             this.ended = "";
             if (id === this.shown?.run.id) setText(byId("run_interrupt_said"), `Not interrupted: ${error.message}`);
-            if (this.shown) this.#drawStanding(this.shown);
+            if (this.shown) this.#drawStatus(this.shown);
         }
     }
 
@@ -130,7 +130,7 @@ export class RunView {
         this.isRevealing = false; // the reader may have gone on to something else meanwhile
         this.#makeCharts();
         this.#drawHead(answer.run);
-        this.#drawStanding(answer);
+        this.#drawStatus(answer);
         this.#drawNumbers(answer);
         this.use.show(answer);
         this.range.show(answer.range_test);
@@ -182,7 +182,7 @@ export class RunView {
         byId("run_bar").firstElementChild.style.width = `${done}%`;
     }
 
-    #drawStanding({run, s_left, range_test: range}) {
+    #drawStatus({run, s_left, range_test: range}) {
         setText(byId("run_status"), statusOf(run, {s_left, isEnding: this.isEnding, putBack: range?.put_back === true}));
         const button = byId("run_interrupt");
         hideWithFocus(button, !goesOn(run), byId("run_title"));

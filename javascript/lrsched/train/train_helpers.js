@@ -93,7 +93,7 @@ class FieldHelp {
         this.previews.ask(question);
     }
 
-    /** What the Train tab offers for the thing that this field is for; the clip is for what is chosen, if only one is. */
+    /** The resume offer of the embedding or hypernetwork of this field. The clip belongs to the one that is chosen, if only one is. */
     get resume() {
         if (this.watched.name) return this.resumes[this.watched.name];
         const chosen = Object.values(this.resumes).filter(({kind}) => fields.value(kind) !== "");

@@ -1,6 +1,6 @@
 // What is chosen before a trial starts, as parts of its request. The server checks every value.
 
-/** A number field: what is no number is sent as it was typed, and the server says so; nothing where it is empty. */
+/** A number field: text that is not a number is sent as typed, and the server refuses it; an empty field sends nothing. */
 export function numberOf(text) {
     const typed = text.trim();
     if (typed === "") return undefined;

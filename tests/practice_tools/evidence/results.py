@@ -59,7 +59,7 @@ class Results:
         self._known[row.definition][seed] = line
 
     def values(self, row: Row, seeds: Iterable[int], name: str = "closed") -> list[float]:
-        """In percent but for a rate, in the order of the seeds; those that were measured. A result that is no number counts as
+        """In percent but for a rate, in the order of the seeds; those that were measured. A result that is NaN counts as
         all that there was to lose, -100 %.
         """
         known = self._known[row.definition]
