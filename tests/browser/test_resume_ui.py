@@ -10,7 +10,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from browser_steps import OFFER, choose, choose_tab, open_tab, run_row, show_run, train, write
 from page_state import STARTED
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Request, Route, expect
 from practice_runs import INTERRUPTED_AT, OTHER, SAVED_AT, STEPS, TEXT
 
 pytestmark = pytest.mark.usefixtures("runs_of_all_sorts")
@@ -120,6 +120,31 @@ def test_error_a_choice_that_the_server_does_not_take_is_taken_back(page: Page) 
     offer.locator("select").select_option("restart")
     expect(offer).to_contain_text("Not chosen: no <b>luck</b>")
     expect(offer.locator("select")).to_have_value("continue")
+
+
+@pytest.mark.usefixtures("own_profile")
+def test_error_a_refusal_is_told_however_late_and_choices_are_sent_one_after_another(page: Page) -> None:
+    page.clock.install()
+    offer = open_train(page, "paused")
+    held: list[Route] = []
+    page.route("**/lrsched/v1/resume", lambda route: held.append(route))
+    asked: list[Request] = []
+    page.on("request", lambda request: asked.append(request) if "/resume?" in request.url else None)
+    with page.expect_request(lambda request: request.method == "POST"):
+        offer.locator("select").select_option("restart")
+    offer.locator("select").select_option("continue")
+    page.clock.run_for(20_000)  # the chosen name is asked about every five seconds
+    assert asked == []
+    assert len(held) == 1
+    with page.expect_request(lambda request: request.method == "POST"):
+        held[0].fulfill(status=500, json={"error": {"message": "no luck"}})
+    expect(offer).to_contain_text("Not chosen: no luck")
+    assert [route.request.post_data_json["way"] for route in held] == ["restart", "continue"]
+    held[1].continue_()
+    expect(offer).not_to_contain_text("Not chosen")
+    expect(offer.locator("select")).to_have_value("continue")
+    with page.expect_request(lambda request: "/resume?" in request.url):
+        page.clock.run_for(20_000)
 
 
 @pytest.mark.long

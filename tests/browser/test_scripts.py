@@ -270,6 +270,27 @@ def test_a_question_in_parts_knows_whether_a_newer_one_was_asked(call):
     assert call("base/latest.js", "Latest.name.toString", then=then) == [True, False, None, True]
 
 
+def test_changes_are_made_one_after_another_and_each_hears_its_own_refusal(call):
+    then = """async () => {
+        const [changes, begun, ends] = [new module.InTurn(), [], []];
+        const make = (name) => changes.run(() => new Promise((resolve, reject) => {
+            begun.push(name);
+            ends.push({resolve, reject});
+        }));
+        const wait = () => new Promise((resolve) => setTimeout(resolve, 1));
+        const [first, second] = [make("first").catch((error) => error.message), make("second")];
+        await wait();
+        const before = [...begun, changes.isBusy];
+        ends[0].reject(new Error("refused"));
+        await wait();
+        ends[1].resolve("made");
+        await changes.settled;
+        return [before, begun, await first, await second, changes.isBusy];
+    }"""
+    wanted = [["first", True], ["first", "second"], "refused", "made", False]
+    assert call("base/in_turn.js", "InTurn.name.toString", then=then) == wanted
+
+
 def test_a_server_that_is_away_is_asked_again_after_growing_pauses(call):
     pauses = [call("base/retry.js", "pauseAfter", failures, 1_000) for failures in (1, 2, 3, 4, 5, 50)]
     assert pauses == [1_000, 2_000, 4_000, 8_000, 15_000, 15_000]

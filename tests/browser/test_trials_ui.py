@@ -215,6 +215,18 @@ def test_one_that_waits_says_for_what_and_one_that_is_gone_is_told(page: Page) -
     expect(page.locator(VIEW)).to_be_hidden()
 
 
+def test_error_a_refusal_is_told_although_the_list_was_read_again_meanwhile(page: Page) -> None:
+    show(page, state="running", made=4)
+    held: list[Route] = []
+    page.route(re.compile(r"/trials/made\?state="), lambda route: held.append(route))
+    page.click("#lrsched_trial_stop")
+    for _ in range(2):  # the second of them was asked for after the request to stop
+        page.wait_for_event("response", lambda response: response.url.endswith("/trials"))
+    (stop,) = held
+    stop.fulfill(status=409, json={"error": {"message": "the trial made is finished by now"}})
+    expect(page.locator("#lrsched_trial_trouble")).to_have_text("Not stopped: the trial made is finished by now")
+
+
 @pytest.mark.long
 def test_a_narrow_window_holds_it(page: Page) -> None:
     page.set_viewport_size({"width": 400, "height": 900})

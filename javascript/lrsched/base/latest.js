@@ -5,7 +5,10 @@ import {pauseAfter} from "./retry.js";
 const PAUSE_MS = 150; // in typing
 const FIRST_RETRY_MS = 1000;
 
-/** Sends questions of one kind; the answer to one that was overtaken by a newer is null, and so is its failure. */
+/**
+ * Sends questions of one kind; the answer to one that was overtaken by a newer is null, and so is its failure. Not for what
+ * changes something on the server: a refusal must be told.
+ */
 export class Latest {
     #number = 0;
 

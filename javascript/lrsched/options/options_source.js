@@ -1,5 +1,6 @@
 // What the server says of the options of one embedding or hypernetwork, and the choices that are sent to it.
 import {ApiError, request} from "../base/api.js";
+import {InTurn} from "../base/in_turn.js";
 import {Latest} from "../base/latest.js";
 
 const AGAIN_MS = 5000;
@@ -9,8 +10,7 @@ export class OptionsSource {
     #key = "";
     #due = 0;
     #latest = new Latest();
-    #turn = Promise.resolve(); // choices are made one after another: each keeps the ones before it
-    #choosing = 0;
+    #choices = new InTurn(); // each keeps the ones before it
 
     constructor(kind, onAnswer) {
         this.kind = kind;
@@ -27,7 +27,7 @@ export class OptionsSource {
      */
     refresh(name, folder, {run = null, way: mode = null} = {}) {
         const key = JSON.stringify([name, folder, run?.id, run?.state, mode]);
-        if (this.#choosing > 0 || (key === this.#key && performance.now() < this.#due)) return;
+        if (this.#choices.isBusy || (key === this.#key && performance.now() < this.#due)) return;
         this.#key = key;
         this.#due = performance.now() + AGAIN_MS;
         const isOther = name !== this.name;
@@ -44,26 +44,24 @@ export class OptionsSource {
 
     /** Resolves when no choice is on its way. */
     get settled() {
-        return this.#turn;
+        return this.#choices.settled;
     }
 
     /** Sends what `change(answer)` makes of the newest answer; resolves to why it was refused, or "". */
     choose(change) {
-        this.#choosing += 1;
         const {name, folder, kind} = this;
-        const sent = this.#turn.then(async () => {
+        return this.#choices.run(async () => {
             if (name !== this.name || (this.current === null && !this.isStuck)) return "";
             const body = {kind, name, options: this.isStuck ? {} : change(this.current), data_root: folder};
             try {
-                this.#take(await this.#latest.of(() => request("POST", "options", body)));
+                this.#latest.begin(); // an answer that is on its way may be older
+                this.#take(await request("POST", "options", body));
                 return "";
             } catch (error) {
                 if (!(error instanceof ApiError)) throw error;
                 return error.message;
             }
         });
-        this.#turn = sent.catch(() => {}).then(() => (this.#choosing -= 1));
-        return sent;
     }
 
     async #ask(question) {

@@ -2,6 +2,7 @@
 import {ApiError, request} from "../base/api.js";
 import {el, hideWithFocus, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatUpdates} from "../base/format.js";
+import {InTurn} from "../base/in_turn.js";
 import {Latest} from "../base/latest.js";
 import * as resumeModes from "../base/resume_modes.js";
 import {goesOn} from "../base/run_states.js";
@@ -17,6 +18,7 @@ export class ResumeOffer {
     #due = 0;
     #answered = Promise.resolve();
     #latest = new Latest();
+    #choices = new InTurn();
     #resumed = {mode: null, chosen: null};
 
     /** `place` is a ResumePlace; `onChange()` hears of another answer, `onChosen()` of a choice, `onFill(run)` of the wish for the run's settings. */
@@ -58,7 +60,7 @@ export class ResumeOffer {
     refresh() {
         if (!this.place.put(this.kind, this.box)) return;
         const name = fields.value(this.kind);
-        if (name === this.#name && performance.now() < this.#due) return;
+        if (name === this.#name && (this.#choices.isBusy || performance.now() < this.#due)) return;
         if (name !== this.#name) setText(this.said, "");
         this.#name = name;
         const isUnknown = this.current?.step && !this.current.run && !leavesRun(this.current);
@@ -71,21 +73,19 @@ export class ResumeOffer {
         const isOfChosen = () => this.current?.name === fields.value(this.kind);
         if (!isOfChosen()) {
             this.refresh();
-            await this.#answered;
+            await Promise.all([this.#answered, this.#choices.settled]);
         }
         return isOfChosen() ? this.current : null;
     }
 
-    /** Asks and shows the answer, unless another question was asked meanwhile; resolves to what went wrong, or "". */
+    /** Asks and shows the answer, unless another question was asked meanwhile. */
     async #ask(question) {
         try {
             const answer = await this.#latest.of(async () => ({answer: await question()}));
             if (answer !== null) this.#take(answer.answer);
-            return "";
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            this.#take(error.passing ? this.current : null);
-            return error.message;
+            if (!error.passing) this.#take(null);
         }
     }
 
@@ -101,19 +101,30 @@ export class ResumeOffer {
      * The server keeps the choice until the next training of this name has begun. A kept snapshot that was chosen stays with
      * another mode, unless it is taken `isBack`.
      */
-    async choose(mode, {isBack = false} = {}) {
-        const before = this.current;
+    choose(mode, {isBack = false} = {}) {
         const name = this.#name;
-        const {run, from_step: step = null} = before ?? {};
-        const isKept = step !== null && run && !isBack && !leavesRun(before, mode);
-        const trouble = await this.#ask(() => isKept
-            ? request("POST", `runs/${encodeURIComponent(run.id)}/resume-from`, {step, way: mode})
-            : request("POST", "resume", {kind: this.kind, name, way: mode}));
+        return this.#choices.run(() => (name === this.#name ? this.#choose(mode, isBack) : null));
+    }
+
+    async #choose(mode, isBack) {
+        const name = this.#name;
+        const {run, from_step: step = null} = this.current ?? {};
+        const isKept = step !== null && run && !isBack && !leavesRun(this.current, mode);
+        const isNewest = this.#latest.begin(); // an answer that is on its way may be older
+        let trouble = "";
+        try {
+            const answer = await (isKept
+                ? request("POST", `runs/${encodeURIComponent(run.id)}/resume-from`, {step, way: mode})
+                : request("POST", "resume", {kind: this.kind, name, way: mode}));
+            if (isNewest()) this.#take(answer);
+        } catch (error) {
+            if (!(error instanceof ApiError)) throw error;
+            trouble = error.message;
+        }
         if (name !== this.#name) return;
         setText(this.said, trouble && `Not chosen: ${trouble}`);
-        if (!trouble) return this.onChosen();
-        this.current = before;
-        this.#draw(before);
+        if (trouble) this.#draw(this.current);
+        else this.onChosen();
     }
 
     #draw(answer) {

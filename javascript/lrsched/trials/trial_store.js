@@ -70,12 +70,16 @@ export class TrialStore {
         this.choose(id);
     }
 
-    /** Ends a trial that has not ended, and deletes one that has; it is refused where that has changed meanwhile. */
+    /**
+     * Ends a trial that has not ended, and deletes one that has; it is refused where that has changed meanwhile. The refusal
+     * is told even where the list was read again since.
+     */
     async remove({id, state}) {
         try {
-            const answer = await this.#lists.ask("DELETE", `trials/${encodeURIComponent(id)}?state=${state}`);
+            const {trials} = await request("DELETE", `trials/${encodeURIComponent(id)}?state=${state}`);
+            this.#lists.begin(); // a list that is on its way may be older
             if (!isActive({state})) this.#seen.delete(id);
-            if (answer !== null) this.#take(answer.trials, {isOurs: true});
+            this.#take(trials, {isOurs: true});
         } finally {
             this.poller.soon();
         }
