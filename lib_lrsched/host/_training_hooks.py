@@ -200,7 +200,8 @@ class TrainingHooks:
         if resumed.state is not None:
             claim.resumes(resumed.state.id)
         resumed = replace(resumed, messages=(*resumed.messages, *messages, *([claim.trouble] if claim.trouble else [])))
-        options = self._next.options_for(request.kind, request.name, resumed)
+        self._trainings.chosen[call.thread] = chosen
+        options = self._next.options_for(chosen, resumed)
         run = TrainingRun(request, self._installation.store, options=options, resumed=resumed,
                           exact_clip=self._installation.host.settings().exact_clip)
         if known is not None and (kind_of(request.kind).is_in_memory or known.digest):  # else a file that is not loaded yet
@@ -283,7 +284,7 @@ class TrainingHooks:
             # Its file time was not known: a copy, or a disk that rounds. Its weights may be.
             now = Known(host_object.step or 0, step_hook.digest(find.trained_tensors(host_object)), 0)
             resumed, snapshot = find.find(store, request.kind, request.name, now, session.run.planned.resumed.choice)
-            session.adopt(resumed, snapshot, self._next.options_for(request.kind, request.name, resumed))
+            session.adopt(resumed, snapshot, self._next.options_for(self._trainings.chosen[threading.get_ident()], resumed))
         session.restore(host_object)
 
     def _hypernetwork(self, original: type[Any]) -> type[Any]:
@@ -364,7 +365,8 @@ class TrainingHooks:
                 session.held.keep()
                 with session.held:
                     session.reporter.protect(session.begin)
-                    self.runtime.choices.forget(session.run.request.kind, session.run.request.name)
+                    request = session.run.request
+                    self.runtime.choices.forget(request.kind, request.name, self._trainings.chosen[threading.get_ident()])
             return answer
 
         return add

@@ -54,7 +54,11 @@ class Choices:
         with self._lock:
             self._chosen[kind, name] = replace(self._chosen.get((kind, name), Chosen()), **changes)
 
-    def forget(self, kind: str, name: str) -> None:
-        """The training that they were for has begun."""
+    def forget(self, kind: str, name: str, used: Chosen) -> None:
+        """A training has begun with ``used``: what was chosen since that was read is for the next one, and stays."""
         with self._lock:
-            self._chosen.pop((kind, name), None)
+            now = self._chosen.pop((kind, name), Chosen())
+            left = now if (now.choice, now.kept) != (used.choice, used.kept) else replace(now, choice="continue", kept=None)
+            left = left if left.options != used.options else replace(left, options={})
+            if left != Chosen():
+                self._chosen[kind, name] = left

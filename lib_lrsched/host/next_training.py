@@ -12,7 +12,7 @@ from lib_lrsched.storage.resume import KeptState, Resumption, leaves_run
 from lib_lrsched.storage.run_state import Known
 from lib_lrsched.training.options import ActiveOptions, Options, with_chosen, with_stored
 
-from .choices import Choices
+from .choices import Choices, Chosen
 from .installation import Installation
 from .kinds import kind_of
 from .trainings import Trainings
@@ -68,15 +68,15 @@ class NextTraining:
         """The same for a preview: a choice that is no longer possible is ignored."""
         return with_stored(self._base_options(kind, name)[0], self._choices.of(kind, name).options)
 
-    def options_for(self, kind: str, name: str, resumed: Resumption) -> Options:
-        """The options in force for a training that resumes so.
+    def options_for(self, chosen: Chosen, resumed: Resumption) -> Options:
+        """The options in force for a training that resumes so, with what was chosen for it.
 
         Raises:
             RequestError: what was chosen cannot be, with settings that have changed since.
         """
         base = self._installation.host.settings().run
         base = base if resumed.state is None else with_stored(base, resumed.state.options)
-        return with_chosen(base, self._choices.of(kind, name).options)
+        return with_chosen(base, chosen.options)
 
     def choose_options(self, kind: str, name: str, given: Mapping[str, Any]) -> None:
         """Options for that one training; they take the place of those chosen before.

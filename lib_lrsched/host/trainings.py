@@ -14,6 +14,7 @@ from lib_lrsched.training.run import TrainingRun
 from lib_lrsched.training.session import Session
 
 from . import in_progress, input_checks
+from .choices import Chosen
 from .in_progress import InProgress
 from .installation import Installation
 from .webui import Host
@@ -24,12 +25,14 @@ class Trainings:
 
     Attributes:
         sessions: one for each thread that has trained or trains.
+        chosen: what those were prepared with; what is chosen later is for the next training.
         arrivals: held while embeddings or hypernetworks are loaded anew: no training starts meanwhile, for it would lose its own.
     """
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
         self.sessions: dict[int, Session] = {}
+        self.chosen: dict[int, Chosen] = {}
         self.arrivals = threading.RLock()
         self._calls: dict[int, Call] = {}
         self._claims: dict[int, Claim] = {}

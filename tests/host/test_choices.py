@@ -37,8 +37,22 @@ def test_options_take_the_place_of_those_before_and_all_is_forgotten_at_once():
     assert choices.of("embedding", "mine") == Chosen("new", KEPT, {"ema": 0.9})
     choices.choose_options("embedding", "mine", {"progress_every": 2})
     assert choices.of("embedding", "mine").options == {"progress_every": 2}
-    choices.forget("embedding", "mine")
+    choices.forget("embedding", "mine", choices.of("embedding", "mine"))
     assert choices.of("embedding", "mine") == Chosen()
+
+
+def test_what_is_chosen_while_a_training_is_prepared_is_for_the_next_one():
+    choices = Choices()
+    choices.choose("embedding", "mine", "new", KEPT)
+    choices.choose_options("embedding", "mine", {"ema": 0.9})
+    used = choices.of("embedding", "mine")
+    choices.choose_options("embedding", "mine", {"ema": 0.5})
+    choices.forget("embedding", "mine", used)
+    assert choices.of("embedding", "mine") == Chosen("continue", None, {"ema": 0.5})
+    used = choices.of("embedding", "mine")
+    choices.choose("embedding", "mine", "restart")
+    choices.forget("embedding", "mine", used)
+    assert choices.of("embedding", "mine") == Chosen("restart", None, {})
 
 
 def test_error_a_choice_that_there_is_not_changes_nothing():

@@ -56,7 +56,7 @@ def test_a_kill_before_the_host_saves_again_does_not_bring_the_newer_file_back(g
     ground.runtime.next_training.choose_kept(run_id, BACK, "continue")
     train_and_die(ground, kind, killed)
     assert main_file(kind).read_bytes() == file, "the newer file is there"
-    ground.runtime.choices.forget(kind, NAME)  # the process that chose is gone
+    ground.runtime.choices.forget(kind, NAME, ground.runtime.choices.of(kind, NAME))  # the process that chose is gone
     resumed = ground.runtime.next_training.resumption_of(kind, NAME)[1]
     assert (resumed.step, resumed.messages) == (killed // 2 * 2, ())
     trained = ground.train(kind, TEXT, UPDATES)

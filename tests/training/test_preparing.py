@@ -109,6 +109,19 @@ def test_a_training_from_the_file_does_not_reload_what_another_prepares(ground):
 
 
 @both_kinds
+def test_what_is_chosen_while_one_is_prepared_is_for_the_next(ground, kind):
+    ground.install(progress_every=0)
+    ground.choose(kind, progress_every=2)
+    with while_preparing(lambda: ground.choose(kind, progress_every=3)):
+        ground.train(kind, TEXT, 4)
+    assert ground.run().options["progress_every"] == 2
+    assert ground.runtime.next_training.options(kind, NAME).chosen == {"progress_every": 3}
+    ground.train(kind, TEXT, 6)
+    assert ground.run().options["progress_every"] == 3
+    assert ground.runtime.next_training.options(kind, NAME).chosen == {}
+
+
+@both_kinds
 def test_one_that_died_while_it_prepared_blocks_nothing(ground, kind, tmp_path):
     ground.install()
     file = exported(ground, tmp_path, "other")
