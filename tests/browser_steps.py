@@ -29,6 +29,11 @@ def write(page: Page, text: str) -> None:
         page.fill("#lrsched_text", text)
 
 
+def wait_for_frames(page: Page) -> None:
+    """Until what was to be drawn in the next frame is drawn."""
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def create_embedding(page: Page, name: str) -> None:
     page.goto("/")
     page.wait_for_function(STARTED)  # gradio shows a button before it hears a click, longer than a page takes that is cached

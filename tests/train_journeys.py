@@ -196,7 +196,8 @@ def resume_from_kept(page: Page, name: str, step: int, newest: int) -> None:
             expect(offer).to_contain_text(f"Continues at step {newest} of")
             expect(offer.get_by_role("button", name="Take it back")).to_be_hidden()
             expect(offer.locator("select")).to_have_value("restart")
-            offer.locator("select").select_option("continue")
+            with page.expect_response(lambda answer: answer.request.method == "POST" and "/resume" in answer.url):
+                offer.locator("select").select_option("continue")
 
 
 def keep_only_the_last(page: Page, name: str, step: int) -> None:

@@ -76,7 +76,7 @@ def test_three_runs_are_judged(page: Page, folder: Path, tmp_path: Path) -> None
     expect(page.locator("#lrsched_compared_chart .lrsched-labels")).to_contain_text("time trained, seconds")
     files_are_whole(page, folder, tmp_path)
     page.set_viewport_size({"width": 420, "height": 900})
-    assert page.evaluate(OUTSIDE) == []
+    page.wait_for_function(f"({OUTSIDE})().length === 0")
     page.set_viewport_size({"width": 1400, "height": 1000})
     page.click("#lrsched_compared_close")
     expect(page.locator("#lrsched_run_view")).to_be_visible()
@@ -135,6 +135,7 @@ def test_last_weeks_run_is_found(page: Page) -> None:
     steps.find(page, "starling")
     expect(count).to_have_text(f"9 of {everything} runs")
     page.select_option("#lrsched_runs_order", "progress")
+    expect(page.locator(f"{steps.ROWS} .lrsched-run-progress").get_by_text("–", exact=True)).to_have_count(0)
     shares = [float(text.split(" ")[0]) for text in page.locator(f"{steps.ROWS} .lrsched-run-progress").all_text_contents()]
     assert len(set(shares)) > 5
     assert shares == sorted(shares, reverse=True)

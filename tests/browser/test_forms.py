@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from browser_steps import open_tab, write
+from browser_steps import open_tab, wait_for_frames, write
 from playwright.sync_api import Locator, Page, expect
 
 from lib_lrsched import plan
@@ -34,6 +34,7 @@ def field(page: Page, name: str) -> Locator:
 def handle(page: Page, label: str) -> Locator:
     """A handle that can be used: the server has answered to the text as it stands."""
     expect(page.locator("#lrsched_handles")).not_to_have_class(re.compile("waiting"))
+    wait_for_frames(page)  # another axis is drawn in the next one
     return page.locator(f"#lrsched_handles [aria-label^='{label}']")
 
 

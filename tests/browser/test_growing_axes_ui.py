@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from browser_steps import write
+from browser_steps import wait_for_frames, write
 from playwright.sync_api import Locator, Page, expect
 
 TEXT = "#lrsched_text"
@@ -19,6 +19,7 @@ BEYOND = "#lrsched_beyond"
 def handle(page: Page, kind: str, number: int) -> Locator:
     """A handle that can be used: the server has answered to the text as it stands."""
     expect(page.locator("#lrsched_handles")).not_to_have_class(re.compile("waiting"))
+    wait_for_frames(page)  # another axis is drawn in the next one
     return page.locator(f"#lrsched_handles .lrsched-handle-{kind}").nth(number)
 
 

@@ -11,6 +11,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 import journey_steps as steps
 from browser_steps import choose, choose_tab, create_embedding, open_tab, train
+from page_state import STARTED
 from playwright.sync_api import Page, expect
 
 LONG = 4000  # steps: somebody can stop it
@@ -27,6 +28,7 @@ def test_a_first_training_is_stopped_resumed_and_changed(page: Page, theme: str,
     page.set_viewport_size({"width": width, "height": 900})
     create_embedding(page, name)
     page.goto(f"/?__theme={theme}")
+    page.wait_for_function(STARTED)
     choose(page, page.locator("#train_embedding input"), name)
     choose_tab(page, "LR Schedule")
     text = steps.ask_which(page, LONG, "0.004")

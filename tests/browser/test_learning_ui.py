@@ -71,6 +71,7 @@ def test_the_learning_curve_comes_first_with_a_line_in_words(page: Page) -> None
     open_tab(page)
     expect(run_row(page, "learner")).to_contain_text("finished", timeout=60_000)
     show_run(page, "learner")
+    expect(page.locator("#lrsched_run_title")).to_have_text("learner (embedding, finished)")
     tops = [page.locator(chart).bounding_box() for chart in ("#lrsched_run_learning", PROGRESS, RATE, PICKED)]
     assert [box["y"] for box in tops if box] == sorted(box["y"] for box in tops if box)
     expect(page.locator("#lrsched_run_learning")).to_have_text(re.compile("of the loss is gone|learned|above it|times as high"))

@@ -263,7 +263,7 @@ def test_legs_that_did_not_go_on_as_before_are_named(page: Page) -> None:
 def test_the_clip_threshold_is_drawn_as_the_rate_beside_it_goes_on(page: Page) -> None:
     offer = open_train(page, "paused")
     page.fill("[placeholder='Gradient clip value']", "linear(1, 0.1)")
-    assert page.evaluate("() => lrsched.fields.setClipMode('norm')")
+    page.wait_for_function("() => lrsched.fields.setClipMode('norm')")
     first = "() => lrsched.helpers.helps[2].chart.data.series.map(({name, x, y}) => [name, x[0], y[0]])"
     steps = "([first]) => eval(first)()"
     expect(page.locator("#lrsched_inline_clip .lrsched-svg")).to_be_visible()
@@ -271,3 +271,5 @@ def test_the_clip_threshold_is_drawn_as_the_rate_beside_it_goes_on(page: Page) -
     offer.locator("select").select_option("restart")
     page.wait_for_function(f"([first]) => JSON.stringify(eval(first)()) === '[[\"rate\",{INTERRUPTED_AT},1]]'", arg=[first])
     assert page.evaluate(steps, [first]) == [["rate", INTERRUPTED_AT, 1]]
+    with page.expect_response(lambda answer: answer.request.method == "POST" and "/resume" in answer.url):
+        offer.locator("select").select_option("continue")  # the server keeps it for the tests after this one

@@ -11,7 +11,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from browser_steps import choose_tab, create_embedding, open_tab, run_row, show_run, train
 from playwright.sync_api import Locator, Page, Route, expect
-from test_learning_ui import RUN, path_of, show
+from test_learning_ui import RUN, show
 
 PROGRESS, RATE, PICKED = "#lrsched_run_progress", "#lrsched_run_rate", "#lrsched_run_picked"
 THUMBS = "#lrsched_run_strip .lrsched-thumb"
@@ -156,12 +156,14 @@ def test_a_stretch_of_a_long_run_is_asked_for_with_all_its_points(page: Page) ->
         route.fulfill(content_type="application/json", body=json.dumps({"points": points}))
 
     page.route("**/lrsched/v1/runs/made?**until=**", stretch)
-    drag(page, RATE, 0.5, 0.6)
+    with page.expect_request(re.compile("until=")):
+        drag(page, RATE, 0.5, 0.6)
     expect(page.locator(WHOLE)).to_be_enabled()
     page.wait_for_timeout(400)
     assert len(asked) == 1
     since, until = (int(part) for part in re.findall(r"=(\d+)", asked[0]))
-    assert path_of(page, PICKED, 1).count("L") >= until - since - 1
+    all_points = re.compile(rf"^([^L]*L){{{until - since - 1}}}")
+    expect(page.locator(f"{PICKED} .lrsched-lines path").nth(1)).to_have_attribute("d", all_points)
     page.click("#lrsched_run_zoom_all")
     expect(page.locator(WHOLE)).to_be_disabled()
 

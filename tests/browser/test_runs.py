@@ -127,7 +127,7 @@ def test_the_train_tab_shows_a_chart_as_one_types_and_the_clip_one_only_with_cli
 def test_the_clip_mode_is_chosen_by_the_resume_button(page: Page) -> None:
     page.goto("/")
     page.wait_for_function(STARTED)
-    assert page.evaluate("lrsched.fields.setClipMode('value')")
+    page.wait_for_function("lrsched.fields.setClipMode('value')")
     assert page.get_by_label("Gradient Clipping").input_value() == "value"
 
 

@@ -103,7 +103,7 @@ def test_each_field_has_its_own_way_back(page: Page) -> None:
     expect(page.locator(SAID)).to_contain_text("Gradient clipping is switched off there: choose value or norm beside it.")
     page.select_option("#lrsched_kind", "rate")
     choose_tab(page, "Train")
-    assert page.evaluate("lrsched.fields.setClipMode('norm')")
+    page.wait_for_function("lrsched.fields.setClipMode('norm')")
     page.locator("#lrsched_edit_clip").click()
     expect(page.locator(ORIGIN)).to_contain_text("From the Train tab: the clip threshold.")
     expect(page.locator(TEXT)).to_have_value("1")
@@ -163,3 +163,5 @@ def test_a_plan_for_a_run_chooses_what_it_trains_and_says_where_it_cannot(page: 
         expect(page.locator(ARRIVAL)).to_have_class(re.compile("lrsched-bad"))
     finally:
         aside.rename(file)
+    usual = {"kind": "embedding", "name": "paused", "way": "continue"}  # the server keeps the mode for the tests after this one
+    assert page.request.post("/lrsched/v1/resume", data=usual, headers={"X-LRSched-Page": "1"}).ok

@@ -13,6 +13,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 import train_journeys as steps
 from browser_steps import choose, choose_tab, create_embedding, open_tab, train
+from page_state import STARTED
 from playwright.sync_api import Page, expect
 from train_journeys import STATUS
 
@@ -95,6 +96,7 @@ def test_what_goes_on_and_each_rescue_stand_below_the_buttons_whatever_is_chosen
 def test_the_lines_on_a_name_move_no_button_beside_it(page: Page) -> None:
     create_embedding(page, "still")
     page.goto("/")
+    page.wait_for_function(STARTED)
     boxes = [page.locator(f"#refresh_train_{kind}_name") for kind in ("embedding", "hypernetwork")]
     before = [box.bounding_box() for box in boxes]
     name = page.locator("#train_embedding").bounding_box()
@@ -151,3 +153,4 @@ def test_nothing_of_ours_hangs_over_an_edge(page: Page, theme: str, width: int) 
     assert page.evaluate(outside) == []
     page.locator(steps.PROFILES).get_by_role("button", name="Delete", exact=True).press("Enter")
     page.locator(steps.PROFILES).get_by_role("button", name="Delete it").press("Enter")
+    expect(page.locator(steps.PROFILES)).to_contain_text("Deleted")
