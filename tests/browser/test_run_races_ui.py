@@ -1,0 +1,114 @@
+"""Answers that come late, in the view of a run: two runs that are made up, on a server that answers when the test says so."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from browser_steps import open_tab, show_run
+from playwright.sync_api import Page, Route, expect
+from test_learning_ui import RUN
+
+REFUSED = {"error": {"message": "no <b>luck</b>", "span": None}}
+SNAPSHOT = {
+    "file": "", "good": True, "checked": True, "message": "", "size_bytes": 1000, "time_s": 1.7e9, "digest": "", "rate_text": "0.1",
+    "optimizer": "AdamW", "multiplier": 1.0, "torch": "", "trained": ["1x64 float32"], "batches_taken": 1, "batches_per_epoch": 2,
+}  # fmt: skip
+
+
+class Server:
+    """What it answers to everything below /runs: `first` and `second`, ended, with snapshots after 40, 30 and 20 updates.
+
+    Attributes:
+        runs, in_progress, usable: may be changed; the next answer is of what they are then.
+        from_step: the snapshot that the next training of `first` resumes from.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.runs = {name: RUN | {"id": name, "name": name, "title": "", "note": "", "images": 0} for name in ("first", "second")}
+        self.in_progress: list[dict[str, Any]] = []
+        self.steps = [40, 30, 20]
+        self.from_step: int | None = None
+        page.route("**/lrsched/v1/runs**", self._answer)
+        page.route("**/lrsched/v1/runs/**", self._answer)
+        page.route("**/lrsched/v1/resume?**", lambda route: route.fulfill(json=self.resume("first")))
+
+    def resume(self, name: str) -> dict[str, Any]:
+        return {"run": {"id": name}, "from_step": self.from_step, "step": self.from_step or 40}
+
+    def _answer(self, route: Route) -> None:
+        path = re.sub(r".*/lrsched/v1/runs/?|\?.*", "", route.request.url)
+        name, _, what = path.partition("/")
+        if not name:
+            active = [one["run"] for one in self.in_progress]
+            host = {"name": "", "hooked": True, "why": ""}
+            found: dict[str, Any] = {"runs": list(self.runs.values()), "unread": 0, "size_bytes": 1, "active": active, "host": host,
+                                     "in_progress": self.in_progress}  # fmt: skip
+        elif what == "bundles":
+            found = {"bundles": [SNAPSHOT | {"number": step, "step": step} for step in self.steps], "best": None}
+        elif what == "":
+            found = {
+                "run": self.runs[name], "settings": {}, "points": {"step": [0]}, "events": [], "next_since": 1, "complete": True,
+                "s_per_step": None, "s_left": None, "learning": {"said": "", "share": None, "error": None}, "usable": ["best"],
+            }  # fmt: skip
+            found["points"] |= {column: [0.1] for column in ("planned", "actual", "loss", "smooth", "grad_norm", "time_s")}
+        else:
+            found = {"kind": "embedding", "inputs": {}, "options": {}}
+        route.fulfill(content_type="application/json", body=json.dumps(found))
+
+    def hold(self, address: str, method: str) -> list[Route]:
+        """The requests of this kind from now on, which have no answer until the test gives it."""
+        held: list[Route] = []
+        pattern = re.compile(f"/lrsched/v1/{address}$")
+        self.page.route(pattern, lambda route: held.append(route) if route.request.method == method else route.fallback())
+        return held
+
+    def wait(self, is_so: Callable[[], Any]) -> None:
+        for _ in range(3000):
+            if is_so():
+                return
+            self.page.wait_for_timeout(10)
+        raise AssertionError("waited in vain")
+
+    def looks(self) -> None:
+        """Waits until a list is drawn that was asked for after this."""
+        for _ in range(2):
+            self.page.wait_for_event("response", lambda response: response.url.endswith("/runs"))
+
+
+@pytest.fixture
+def server_of_two(page: Page) -> Server:
+    server = Server(page)
+    open_tab(page)
+    show_run(page, "first")
+    return server
+
+
+def refuse(route: Route, status: int = 409) -> None:
+    route.fulfill(status=status, json=REFUSED)
+
+
+def test_a_profile_is_never_replaced_without_a_question(page: Page, server_of_two: Server) -> None:
+    asked, sent = server_of_two.hold("runs/first/profile", "GET"), server_of_two.hold("profiles", "POST")
+    page.click("#lrsched_run_profile")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    server_of_two.wait(lambda: asked)
+    asked.pop(0).fallback()
+    server_of_two.wait(lambda: sent)
+    refuse(sent[0])
+    expect(page.locator("#lrsched_run_profile_said")).to_have_text('There is a profile "first" already.')
+    assert asked == [], "the second press came before the question"
+    page.unroute(re.compile("/lrsched/v1/runs/first/profile$"))
+    page.press("#lrsched_run_profile_name", "Enter")
+    server_of_two.wait(lambda: len(sent) > 1)
+    sent[1].fulfill(json={})
+    expect(page.locator("#lrsched_run_profile_said")).to_have_text('Saved as the profile "first".')
+    assert [route.request.post_data_json["replace"] for route in sent] == [False, True]
