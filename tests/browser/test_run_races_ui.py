@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from browser_steps import open_tab, show_run
-from playwright.sync_api import Page, Route, expect
+from browser_steps import open_tab, run_row, show_run
+from playwright.sync_api import Locator, Page, Route, expect
 from test_learning_ui import RUN
 
 REFUSED = {"error": {"message": "no <b>luck</b>", "span": None}}
@@ -32,7 +32,7 @@ class Server:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.runs = {name: RUN | {"id": name, "name": name, "title": "", "note": "", "images": 0} for name in ("first", "second")}
+        self.runs = {name: RUN | {"id": name, "name": name, "title": "", "note": "", "images": 0, "size_bytes": 1000} for name in ("first", "second")}
         self.in_progress: list[dict[str, Any]] = []
         self.steps = [40, 30, 20]
         self.from_step: int | None = None
@@ -77,6 +77,10 @@ class Server:
             self.page.wait_for_timeout(10)
         raise AssertionError("waited in vain")
 
+    def settle(self) -> None:
+        """What was answered before has come to its page."""
+        self.page.evaluate("() => fetch('/lrsched/v1/runs').then((answer) => answer.json())")
+
     def looks(self) -> None:
         """Waits until a list is drawn that was asked for after this."""
         for _ in range(2):
@@ -112,3 +116,69 @@ def test_a_profile_is_never_replaced_without_a_question(page: Page, server_of_tw
     sent[1].fulfill(json={})
     expect(page.locator("#lrsched_run_profile_said")).to_have_text('Saved as the profile "first".')
     assert [route.request.post_data_json["replace"] for route in sent] == [False, True]
+
+
+def row(page: Page, step: int) -> Locator:
+    """Of a snapshot."""
+    step_of = page.locator("[data-label=Step]").get_by_text(str(step), exact=True)
+    return page.locator("#lrsched_run_snapshots_rows tr", has=step_of)
+
+
+def choose_step(page: Page, step: int) -> None:
+    row(page, step).get_by_role("button", name="Resume from here").click()
+
+
+def test_choices_of_a_snapshot_are_made_in_turn_and_an_older_answer_does_not_undo_them(page: Page, server_of_two: Server) -> None:
+    read, chosen = server_of_two.hold(r"resume\?.*", "GET"), server_of_two.hold("runs/first/resume-from", "POST")
+    page.click("#lrsched_run_snapshots_open")
+    server_of_two.wait(lambda: read)
+    choose_step(page, 20)
+    choose_step(page, 30)
+    server_of_two.wait(lambda: chosen)
+    server_of_two.settle()
+    assert len(chosen) == 1, "the second waits for the first"
+    for step in (20, 30):
+        server_of_two.wait(lambda: chosen)
+        route = chosen.pop()
+        assert route.request.post_data_json == {"step": step}
+        route.fulfill(json={"from_step": step, "step": step})
+    expect(row(page, 30)).to_contain_text("resumes from here")
+    read[0].fulfill(json=server_of_two.resume("first"))  # as it was before
+    server_of_two.settle()
+    expect(row(page, 30)).to_contain_text("resumes from here")
+    server_of_two.wait(lambda: len(read) > 2)
+    refuse(read[2], 500)
+    server_of_two.settle()
+    run_row(page, "first").click()  # a list is asked for
+    server_of_two.wait(lambda: len(read) > 3)
+    server_of_two.from_step = 30
+    read[-1].fulfill(json=server_of_two.resume("first"))
+    expect(page.locator("#lrsched_run_size")).to_contain_text("The run takes 1 kB on the disk. All 2 runs together take 1 B.")
+    expect(row(page, 30)).to_contain_text("resumes from here")
+
+
+def test_what_is_kept_is_told_and_the_choice_of_a_deleted_one_is_the_servers(page: Page, server_of_two: Server) -> None:
+    server_of_two.from_step = 30
+    page.route("**/resume-from", lambda route: refuse(route))
+    page.route("**/keep-last", lambda route: route.fulfill(json={"freed_bytes": 2000, "deleted": 2, "step": 40}))
+    page.click("#lrsched_run_snapshots_open")
+    expect(row(page, 30)).to_contain_text("resumes from here")
+    page.click("#lrsched_run_keep_last")
+    server_of_two.from_step, server_of_two.steps = None, [40]
+    page.click("#lrsched_run_keep_yes")
+    expect(page.locator("#lrsched_run_kept_said")).to_have_text("Deleted 2 snapshots, 2 kB; that after 40 updates is kept.")
+    expect(row(page, 40)).to_contain_text("resumes from here")
+
+
+def test_snapshots_that_were_not_loaded_are_told_at_their_own_run(page: Page, server_of_two: Server) -> None:
+    server_of_two.runs["second"] |= {"state": "running"}  # of such a one no snapshots are asked for
+    held = server_of_two.hold("runs/first/bundles", "GET")
+    page.click("#lrsched_run_snapshots_open")
+    server_of_two.wait(lambda: held)
+    page.click("#lrsched_run_snapshots_open")
+    show_run(page, "second")
+    why = page.locator("#lrsched_run_export_why")
+    expect(why).to_contain_text("The run is in progress")
+    refuse(held[0])
+    server_of_two.settle()
+    assert "The run is in progress" in why.inner_text()
