@@ -80,11 +80,11 @@ export class RunLabel {
         this.saving.disabled = true;
         try {
             const run = await request("POST", `runs/${encodeURIComponent(id)}/label`, {title: title.trim(), note: note.trim()});
-            this.#drafts.delete(id);
-            if (id === this.run.id) {
-                this.show(run);
-                this.#close();
-            }
+            const isShown = id === this.run.id;
+            const isAsSent = String(isShown ? this.#typed() : this.#drafts.get(id)) === String([title, note]); // else more was typed meanwhile
+            if (isAsSent) this.#drafts.delete(id);
+            if (isShown) this.show(run);
+            if (isShown && isAsSent) this.#close();
             this.onSaved(run);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
