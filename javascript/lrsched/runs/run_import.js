@@ -77,7 +77,10 @@ export class RunImport {
     async #imported(id) {
         this.#askName(false);
         this.file = null;
-        const run = await this.onImported(id);
+        const run = await this.onImported(id).catch((error) => {
+            if (!(error instanceof ApiError)) throw error;
+            return null; // the list comes with the next look
+        });
         if (run === null) return this.#say("Imported.");
         const isListed = fields.refreshNames(run.kind);
         const step = `${formatCount(run.step)} of ${formatCount(run.total_steps)}`;
