@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ SNAPSHOT = {
     "file": "", "good": True, "checked": True, "message": "", "size_bytes": 1000, "time_s": 1.7e9, "digest": "", "rate_text": "0.1",
     "optimizer": "AdamW", "multiplier": 1.0, "torch": "", "trained": ["1x64 float32"], "batches_taken": 1, "batches_per_epoch": 2,
 }  # fmt: skip
+IMAGE = {"index": 0, "step": 1, "prompt": "a photo", "file": "a.png"}
 
 
 class Server:
@@ -32,7 +34,8 @@ class Server:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.runs = {name: RUN | {"id": name, "name": name, "title": "", "note": "", "images": 0, "size_bytes": 1000} for name in ("first", "second")}
+        more = {"title": "", "note": "", "images": 0, "size_bytes": 1000}
+        self.runs = {name: RUN | more | {"id": name, "name": name} for name in ("first", "second")}
         self.in_progress: list[dict[str, Any]] = []
         self.steps = [40, 30, 20]
         self.from_step: int | None = None
@@ -82,9 +85,10 @@ class Server:
         self.page.evaluate("() => fetch('/lrsched/v1/runs').then((answer) => answer.json())")
 
     def looks(self) -> None:
-        """Waits until a list is drawn that was asked for after this."""
+        """A list is drawn that was asked for after this."""
         for _ in range(2):
-            self.page.wait_for_event("response", lambda response: response.url.endswith("/runs"))
+            with self.page.expect_response(lambda response: response.url.endswith("/runs")):
+                run_row(self.page, "first").click()
 
 
 @pytest.fixture
@@ -182,3 +186,68 @@ def test_snapshots_that_were_not_loaded_are_told_at_their_own_run(page: Page, se
     refuse(held[0])
     server_of_two.settle()
     assert "The run is in progress" in why.inner_text()
+
+
+def test_error_a_refused_interrupt_stays_until_something_else_runs(page: Page, server_of_two: Server) -> None:
+    now = {"what": "trial", "kind": "embedding", "name": "tried", "run": None, "trial": "tried", "step": 1, "total_steps": 9}
+    server_of_two.in_progress = [now | {"s_left": None, "is_ending": False}]
+    server_of_two.looks()
+    held = server_of_two.hold(r"trials/tried\?.*", "DELETE")
+    said = page.locator("#lrsched_now_said")
+    for is_again in (False, True):
+        page.click("#lrsched_now_interrupt")
+        server_of_two.wait(lambda: held)
+        assert not is_again or said.inner_text() == ""
+        refuse(held.pop())
+        expect(said).to_have_text("no <b>luck</b>")
+    server_of_two.looks()
+    assert said.inner_text() == "no <b>luck</b>"
+    server_of_two.in_progress[0]["trial"] = "another"
+    server_of_two.looks()
+    expect(said).to_be_empty()
+
+
+def test_what_is_typed_after_save_is_not_lost(page: Page, server_of_two: Server) -> None:
+    held = server_of_two.hold("runs/first/label", "POST")
+    title, note = page.locator("#lrsched_run_label_title"), page.locator("#lrsched_run_label_note")
+    page.click("#lrsched_run_label_open")
+    for more in ("", "and more"):
+        title.fill("a name")
+        title.press("Enter")
+        server_of_two.wait(lambda: held)
+        note.fill(more)
+        server_of_two.runs["first"] |= {"title": "a name"}
+        held.pop().fulfill(json=server_of_two.runs["first"])
+        expect(page.locator("#lrsched_run_label strong")).to_have_text("a name")
+        if more == "":
+            expect(title).to_be_hidden()
+            page.click("#lrsched_run_label_open")
+    server_of_two.settle()
+    assert note.input_value() == "and more"
+    assert note.is_visible()
+
+
+def test_nothing_of_the_run_before_is_pressed_or_seen_while_another_one_loads(page: Page, server_of_two: Server) -> None:
+    server_of_two.runs["first"] |= {"state": "running", "images": 1}
+    server_of_two.runs["second"] |= {"images": 1}
+    large = page.locator("#lrsched_run_large .lrsched-large")
+    page.route("**/runs/first/images", lambda route: route.fulfill(json={"images": [IMAGE], "gone": 0, "message": ""}))
+    server_of_two.hold("runs/second/images", "GET")
+    held = server_of_two.hold(r"runs/second\?.*", "GET")
+    run_row(page, "first").click()
+    expect(large.first).to_be_visible()
+    run_row(page, "second").click()
+    server_of_two.wait(lambda: held)
+    expect(large.first).to_be_hidden()
+    page.click("#lrsched_run_interrupt")  # a script error fails the test
+    held[0].fallback()
+    expect(page.locator("#lrsched_run_title")).to_contain_text("second (")
+
+
+def test_an_import_is_told_although_the_list_does_not_come(page: Page, server_of_two: Server, tmp_path: Path) -> None:
+    file = tmp_path / "handed.zip"
+    file.write_bytes(b"anything")
+    page.route("**/lrsched/v1/runs?name=*", lambda route: route.fulfill(json={"id": "second"}))
+    page.route(re.compile("/lrsched/v1/runs$"), lambda route: refuse(route, 500))
+    page.set_input_files("#lrsched_run_import_file", file)
+    expect(page.locator("#lrsched_run_import_said")).to_have_text("Imported.")

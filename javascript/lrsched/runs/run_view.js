@@ -102,6 +102,7 @@ export class RunView {
     }
 
     async #interrupt() {
+        if (this.shown === null) return; // another run is chosen, and not here yet
         const {id, kind, name} = this.shown.run;
         this.ended = id;
         focusOne(byId("run_title")); // the button is off from here on
