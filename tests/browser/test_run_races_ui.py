@@ -251,3 +251,24 @@ def test_an_import_is_told_although_the_list_does_not_come(page: Page, server_of
     page.route(re.compile("/lrsched/v1/runs$"), lambda route: refuse(route, 500))
     page.set_input_files("#lrsched_run_import_file", file)
     expect(page.locator("#lrsched_run_import_said")).to_have_text("Imported.")
+
+
+def test_error_a_refusal_names_its_run_where_another_one_is_shown_by_then(page: Page, server_of_two: Server) -> None:
+    waits = {
+        "first": ("DELETE", ["delete", "delete_yes"], "Not deleted"),
+        "first/use": ("POST", ["use_best", "use_yes"], "Nothing was changed"),
+        "first/label": ("POST", ["label_open", "label_save"], "Not saved"),
+        "first/check": ("POST", ["snapshots_open", "check"], "Not checked"),
+    }
+    held = {path: server_of_two.hold(f"runs/{path}", method) for path, (method, _, _) in waits.items()}
+    for path, (_, buttons, _) in waits.items():
+        for button in buttons:
+            page.click(f"#lrsched_run_{button}")
+        server_of_two.wait(lambda path=path: held[path])
+    show_run(page, "second")
+    expect(page.locator("#lrsched_run_label_title")).to_be_hidden()
+    for path, (_, _, words) in waits.items():
+        refuse(held[path][0])
+        expect(page.locator("#lrsched_run_import_said")).to_have_text(f"first: {words}: no <b>luck</b>")
+    for place in ("files", "use", "kept"):
+        expect(page.locator(f"#lrsched_run_{place}_said")).to_be_empty()

@@ -12,7 +12,7 @@ const TENSORS_NAMED = 2;
 
 /**
  * The buttons of a run and what they open. `onList(answer, said)` is called with the new list after a deletion, `onChosen(kind)` with
- * what kind it was chosen from where its next training resumes.
+ * what kind it was chosen from where its next training resumes, `tellElsewhere(run, words)` with a refusal where another run is shown by then.
  */
 export class RunFiles {
     #key = "";
@@ -20,8 +20,8 @@ export class RunFiles {
     #more = new Latest(); // what was chosen, and the sizes
     #choosing = new InTurn();
 
-    constructor({onList, onChosen}) {
-        Object.assign(this, {onList, onChosen});
+    constructor({onList, onChosen, tellElsewhere}) {
+        Object.assign(this, {onList, onChosen, tellElsewhere});
         this.run = null;
         this.found = null;
         this.panel = byId("run_snapshots");
@@ -178,7 +178,7 @@ export class RunFiles {
             this.#told(bad.length ? `Damaged: ${words}.` : `Read whole, and intact: ${count === 1 ? "one file" : `all ${count} files`}.`, bad.length > 0);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            if (run.id === this.run.id) this.#told(`Not checked: ${error.message}`, true);
+            this.#refused(run, `Not checked: ${error.message}`);
         }
     }
 
@@ -210,7 +210,8 @@ export class RunFiles {
             this.#told(`Deleted ${what}, ${formatSize(freed)}; that after ${formatUpdates(step)} is kept.`);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            if (run.id === this.run.id) this.#told(`Not deleted: ${error.message}`, true);
+            this.#refused(run, `Not deleted: ${error.message}`);
+            if (run.id !== this.run.id) return;
         }
         byId("run_snapshots").focus({preventScroll: true});
         this.#read(byId("run_delete").disabled);
@@ -231,8 +232,13 @@ export class RunFiles {
             this.#readMore(run, byId("run_delete").disabled); // in place of one that is on its way, which may be older
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            if (run.id === this.run.id) this.#told(`Not chosen: ${error.message}`, true);
+            this.#refused(run, `Not chosen: ${error.message}`);
         }
+    }
+
+    #refused(run, words) {
+        if (run.id === this.run.id) this.#told(words, true);
+        else this.tellElsewhere(run, words);
     }
 
     #told(text, isTrouble = false) {
@@ -251,13 +257,15 @@ export class RunFiles {
     }
 
     async #delete() {
-        const {id, name} = this.run;
+        const {run} = this;
         try {
-            const answer = await request("DELETE", `runs/${encodeURIComponent(id)}`);
-            this.onList(answer, `Deleted the run of "${name}".`);
+            const answer = await request("DELETE", `runs/${encodeURIComponent(run.id)}`);
+            this.onList(answer, `Deleted the run of "${run.name}".`);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            this.#say(`Not deleted: ${error.message}`);
+            const words = `Not deleted: ${error.message}`;
+            if (run.id === this.run.id) this.#say(words);
+            else this.tellElsewhere(run, words);
         }
     }
 

@@ -116,8 +116,8 @@ export class RunImport {
     }
 
     /** Says what became of something else that the list shows. */
-    tell(text) {
-        if (!this.#going) this.#say(text);
+    tell(text, isTrouble = false) {
+        if (!this.#going) this.#say(text, isTrouble);
     }
 }
 

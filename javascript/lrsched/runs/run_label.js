@@ -5,12 +5,12 @@ import {byId, el, setHidden, setText} from "../base/dom.js";
 const LONGEST_TITLE = 100;
 const LONGEST_NOTE = 2000;
 
-/** A line with title and note, and a button that opens two fields. `onSaved(run)` hears of the run as it is then. */
+/** A line with title and note, and a button that opens two fields. `onSaved(run)` hears of the run as it is then; `tellElsewhere` as in run_files.js. */
 export class RunLabel {
     #drafts = new Map(); // by a run's id: what was typed and not saved yet
 
-    constructor(onSaved) {
-        this.onSaved = onSaved;
+    constructor({onSaved, tellElsewhere}) {
+        Object.assign(this, {onSaved, tellElsewhere});
         this.run = null;
         this.place = byId("run_label");
         this.#make();
@@ -75,7 +75,8 @@ export class RunLabel {
     }
 
     async #save() {
-        const {id} = this.run;
+        const before = this.run;
+        const {id} = before;
         const [title, note] = this.#typed();
         this.saving.disabled = true;
         try {
@@ -88,7 +89,9 @@ export class RunLabel {
             this.onSaved(run);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            if (id === this.run.id) setText(this.said, `Not saved: ${error.message}`);
+            const words = `Not saved: ${error.message}`;
+            if (id === this.run.id) setText(this.said, words);
+            else this.tellElsewhere(before, words);
         } finally {
             this.saving.disabled = false;
         }
