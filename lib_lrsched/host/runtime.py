@@ -36,7 +36,7 @@ class Runtime:
         self.next_training = NextTraining(installation, self.trainings, self.choices)
         self.data_folders = DataFolders(installation)
         self.preflight = Preflight(installation, self.trainings, self.trial_calls, self.next_training, self.data_folders)
-        self.stored_runs = StoredRuns(installation, self.trainings)
+        self.stored_runs = StoredRuns(installation, self.trainings, self.choices)
         self.transfer = RunTransfer(installation, self.trainings)
         requests = TrialRequests(installation, self.next_training, self.preflight, self.data_folders)
         self.trial_runner = TrialRunner(installation, self.trainings, self.trial_calls, requests)

@@ -12,6 +12,7 @@ from lib_lrsched.storage import locks
 from lib_lrsched.storage.atomic_files import sync_folder
 from lib_lrsched.storage.locks import Call
 
+from .choices import Choices
 from .installation import Installation
 from .trainings import Trainings
 
@@ -21,9 +22,10 @@ LARGE_BYTES = 64 << 20
 class StoredRuns:
     """By the id of a run. A run that is trained or about to be resumed is left alone."""
 
-    def __init__(self, installation: Installation, trainings: Trainings) -> None:
+    def __init__(self, installation: Installation, trainings: Trainings, choices: Choices) -> None:
         self._installation = installation
         self._trainings = trainings
+        self._choices = choices
 
     def snapshots(self, run_id: str) -> dict[str, Any]:
         """The snapshots of a run, newest first, and its best state, each looked at: what is in it, or what is wrong with it.
@@ -46,6 +48,8 @@ class StoredRuns:
     def keep_last(self, run_id: str) -> dict[str, Any]:
         """Deletes the snapshots of a run but the newest good one. What it needs to resume and the best state stay.
 
+        Where another one of the run was chosen for the next training, that resumes from the kept one.
+
         Returns:
             `{"freed_bytes", "deleted", "step"}`: what the disk has back, how many, and the updates that the kept one holds.
 
@@ -67,6 +71,9 @@ class StoredRuns:
             freed_bytes = sum(_freed_bytes(path) for path in others)
             if others:
                 sync_folder(folder.path)
+                chosen = self._choices.of(state.kind, state.name)
+                if chosen.kept is not None and chosen.kept.run == run_id and chosen.kept.step != newest.facts.step:
+                    self._choices.choose(state.kind, state.name, chosen.choice)
             return {"freed_bytes": freed_bytes, "deleted": len(others), "step": newest.facts.step}
         finally:
             claim.release()

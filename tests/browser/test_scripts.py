@@ -373,6 +373,37 @@ def test_a_question_gives_the_focus_back_unless_it_went_elsewhere(call):
     assert call("base/question.js", "Question.name.toString", then=then) == expected
 
 
+def test_a_question_on_its_way_is_neither_left_nor_answered_by_another_ones_end(call):
+    then = """async () => {
+        const [box, text, yes, no] = ["div", "p", "button", "button"].map((tag) => document.createElement(tag));
+        box.append(text, yes, no);
+        document.body.append(box);
+        const question = new module.Question(box);
+        const [ends, seen] = [[], []];
+        const ask = () => question.ask({back: null, onYes: () => new Promise((resolve) => ends.push(resolve)), stays: true});
+        const see = () => seen.push([box.hidden, yes.disabled, no.disabled]);
+        ask();
+        yes.click();
+        no.click();
+        box.dispatchEvent(new KeyboardEvent("keydown", {key: "Escape"}));
+        see();
+        question.close();
+        ask(); // of something else
+        see();
+        yes.click();
+        ends[0]();
+        await new Promise((resolve) => setTimeout(resolve));
+        see();
+        ends[1]();
+        await new Promise((resolve) => setTimeout(resolve));
+        see();
+        box.remove();
+        return seen;
+    }"""
+    expected = [[False, True, True], [False, False, False], [False, True, True], [True, False, False]]
+    assert call("base/question.js", "Question.name.toString", then=then) == expected
+
+
 def test_which_runs_go_on(call):
     states = ["pending", "running", "finished", "interrupted", "failed", "crashed"]
     assert [state for state in states if call("base/run_states.js", "goesOn", {"state": state})] == ["pending", "running"]

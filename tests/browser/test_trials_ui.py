@@ -226,6 +226,19 @@ def test_error_a_refusal_is_told_although_the_list_was_read_again_meanwhile(page
     expect(page.locator("#lrsched_trial_trouble")).to_have_text("Not stopped: the trial made is finished by now")
 
 
+def test_error_a_refusal_names_its_trial_where_another_one_is_shown_by_then(page: Page) -> None:
+    show(page)
+    held: list[Route] = []
+    page.route(re.compile(r"/trials/made\?state="), lambda route: held.append(route))
+    page.click("#lrsched_trial_delete")
+    with page.expect_request(lambda request: request.method == "DELETE"):
+        page.click("#lrsched_trial_delete_yes")
+    page.click("#lrsched_trial_close")
+    held[0].fulfill(status=409, json={"error": {"message": "no luck"}})
+    expect(page.locator("#lrsched_trials_trouble")).to_have_text("made: Not deleted: no luck")
+    expect(page.locator("#lrsched_trial_trouble")).to_be_empty()
+
+
 @pytest.mark.long
 def test_a_narrow_window_holds_it(page: Page) -> None:
     page.set_viewport_size({"width": 400, "height": 900})

@@ -103,12 +103,23 @@ def test_error_what_cannot_be_gone_back_to_is_refused_in_words(ground):
 def test_what_was_chosen_and_is_gone_refuses_the_training(ground):
     run_id, _ = trained_to_its_end(ground, "embedding")
     ground.runtime.next_training.choose_kept(run_id, BACK, "continue")
-    ground.runtime.stored_runs.keep_last(run_id)
+    for path in ground.runtime.store.snapshots_path(run_id).iterdir():
+        if peek(path).facts.step != UPDATES:
+            path.unlink()
     assert ground.runtime.next_training.resumption_of("embedding", NAME)[1].messages == (
         f"the run has no snapshot after {BACK} updates; kept are: {UPDATES}",)
     with pytest.raises(RequestError, match="kept are: 16"):
         ground.train("embedding", TEXT, UPDATES + 4)
     ground.runtime.choices.choose("embedding", NAME, "continue")
+    assert ground.train("embedding", TEXT, UPDATES + 4).step == UPDATES + 4
+
+
+def test_what_was_chosen_and_is_deleted_gives_way_to_the_kept_one(ground):
+    run_id, _ = trained_to_its_end(ground, "embedding")
+    ground.runtime.next_training.choose_kept(run_id, BACK, "restart")
+    ground.runtime.stored_runs.keep_last(run_id)
+    chosen = ground.runtime.choices.of("embedding", NAME)
+    assert (chosen.choice, chosen.kept) == ("restart", None)
     assert ground.train("embedding", TEXT, UPDATES + 4).step == UPDATES + 4
 
 

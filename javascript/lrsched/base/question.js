@@ -1,5 +1,5 @@
 // A question in the page with two buttons, such as whether something is to be deleted.
-import {focusOne, setHidden, setText, whileDisabled} from "./dom.js";
+import {focusOne, setHidden, setText} from "./dom.js";
 
 /** Brings the markup of a question to life: its text comes first in `box`, then the button that says yes, then the one that says no. */
 export class Question {
@@ -11,16 +11,18 @@ export class Question {
         this.yes.addEventListener("click", () => this.#accept());
         this.no.addEventListener("click", () => this.#leave());
         box.addEventListener("keydown", (event) => {
-            if (event.key === "Escape") this.#leave();
+            if (event.key === "Escape" && !this.no.disabled) this.#leave();
         });
     }
 
     /**
      * Shows it, with the focus on no. `text` and `yes` are the words of the question and of its button, if the markup has none; `back`
-     * has the focus afterwards. `onYes()` does what was asked, after the question is closed; one that `stays` is closed when that is done.
+     * has the focus afterwards. `onYes()` does what was asked, after the question is closed; one that `stays` is closed when that is done, and
+     * cannot be left meanwhile.
      */
     ask({text = null, yes = null, back, onYes, stays = false}) {
         this.#asked = {back, onYes, stays};
+        this.#setBusy(false);
         if (text !== null) this.word(text);
         if (yes !== null) setText(this.yes, yes);
         setHidden(this.box, false);
@@ -38,16 +40,25 @@ export class Question {
     }
 
     async #accept() {
-        const {onYes, stays} = this.#asked;
+        const asked = this.#asked;
+        const {onYes, stays} = asked;
         if (!stays) {
             this.#leave();
             return onYes();
         }
+        this.#setBusy(true);
         try {
-            return await whileDisabled(this.yes, onYes);
+            return await onYes();
         } finally {
-            if (!this.box.hidden) this.#done();
+            if (asked === this.#asked) { // else it is another question by now
+                this.#setBusy(false);
+                if (!this.box.hidden) this.#done();
+            }
         }
+    }
+
+    #setBusy(isBusy) {
+        this.yes.disabled = this.no.disabled = isBusy;
     }
 
     #leave() {

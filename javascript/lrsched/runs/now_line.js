@@ -17,6 +17,7 @@ export function nowWords({what, name, step, total_steps, s_left, is_ending: isEn
 /** `onJump(one)` hears of the jump. The line keeps its room: nothing moves when it comes or goes. */
 export class NowLine {
     #ended = ""; // the key of what was interrupted from here
+    #pressed = ""; // the same, also where it was refused: what is said is about it
 
     constructor({onJump}) {
         this.line = byId("now");
@@ -43,7 +44,7 @@ export class NowLine {
         this.one = list[0] ?? null;
         this.more = list.length - 1;
         this.runShown = runShown;
-        if (this.one === null || key(this.one) !== this.#ended) this.#say("");
+        if (this.one === null || key(this.one) !== this.#pressed) this.#say("");
         if (this.one === null) this.#ended = "";
         this.#draw();
     }
@@ -78,7 +79,8 @@ export class NowLine {
     async #interrupt() {
         const {one} = this;
         if (one === null) return;
-        this.#ended = key(one);
+        this.#ended = this.#pressed = key(one);
+        this.#say("");
         focusOne(byId("now_show")); // the button that was pressed is off from here on
         this.#draw();
         try {

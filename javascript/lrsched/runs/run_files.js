@@ -3,6 +3,7 @@
 import {ApiError, request, url} from "../base/api.js";
 import {byId, el, setHidden, setText, whileDisabled} from "../base/dom.js";
 import {formatCount, formatMoment, formatSize, formatUpdates} from "../base/format.js";
+import {InTurn} from "../base/in_turn.js";
 import {Latest} from "../base/latest.js";
 import {Question} from "../base/question.js";
 import {goesOn} from "../base/run_states.js";
@@ -11,14 +12,16 @@ const TENSORS_NAMED = 2;
 
 /**
  * The buttons of a run and what they open. `onList(answer, said)` is called with the new list after a deletion, `onChosen(kind)` with
- * what kind it was chosen from where its next training resumes.
+ * what kind it was chosen from where its next training resumes, `tellElsewhere(run, words)` with a refusal where another run is shown by then.
  */
 export class RunFiles {
     #key = "";
     #asked = new Latest();
+    #more = new Latest(); // what was chosen, and the sizes
+    #choosing = new InTurn();
 
-    constructor({onList, onChosen}) {
-        Object.assign(this, {onList, onChosen});
+    constructor({onList, onChosen, tellElsewhere}) {
+        Object.assign(this, {onList, onChosen, tellElsewhere});
         this.run = null;
         this.found = null;
         this.panel = byId("run_snapshots");
@@ -70,6 +73,7 @@ export class RunFiles {
             if (!isGoingOn) this.#setExport(reason(answer.bundles), run.id);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
+            if (run.id !== this.run.id) return;
             this.#key = ""; // asked again with the next list
             this.#setExport(`Its snapshots could not be loaded: ${error.message}`);
         }
@@ -143,18 +147,20 @@ export class RunFiles {
 
     /** What else there is to know where the panel is open: which snapshot was chosen, and what all of it takes on the disk. */
     async #readMore(run, isGoingOn) {
+        const isNewest = this.#more.begin();
         try {
             const [resume, listed] = await Promise.all([
                 isGoingOn ? null : request("GET", `resume?kind=${run.kind}&name=${encodeURIComponent(run.name)}`), request("GET", "runs"),
             ]);
-            if (run.id !== this.run?.id || this.found === null) return;
+            if (!isNewest() || run.id !== this.run?.id || this.found === null) return;
             this.found.from = resume?.run?.id === run.id ? resume.from_step : null;
             this.#draw();
             const own = listed.runs.find(({id}) => id === run.id)?.size_bytes ?? null;
             const all = listed.unread > 0 ? "" : ` All ${formatCount(listed.runs.length)} runs together take ${formatSize(listed.size_bytes)}.`;
             setText(byId("run_size"), own === null ? "" : `The run takes ${formatSize(own)} on the disk.${all}`);
         } catch (error) {
-            if (!(error instanceof ApiError)) throw error; // the table is there; what it lacks comes with the next look
+            if (!(error instanceof ApiError)) throw error;
+            if (isNewest()) this.#key = ""; // the table is there; what it lacks comes with the next list
         }
     }
 
@@ -172,7 +178,7 @@ export class RunFiles {
             this.#told(bad.length ? `Damaged: ${words}.` : `Read whole, and intact: ${count === 1 ? "one file" : `all ${count} files`}.`, bad.length > 0);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            if (run.id === this.run.id) this.#told(`Not checked: ${error.message}`, true);
+            this.#refused(run, `Not checked: ${error.message}`);
         }
     }
 
@@ -196,16 +202,16 @@ export class RunFiles {
         const {run} = this;
         try {
             const {freed_bytes: freed, deleted, step} = await request("POST", `runs/${encodeURIComponent(run.id)}/keep-last`);
+            this.onChosen(run.kind); // if it was among them, the server has taken it back
             if (run.id !== this.run.id) return;
+            this.#more.begin(); // what is on its way may be older
+            if (this.found !== null) this.found.from = null;
             const what = deleted === 1 ? "1 snapshot" : `${formatCount(deleted)} snapshots`;
             this.#told(`Deleted ${what}, ${formatSize(freed)}; that after ${formatUpdates(step)} is kept.`);
-            if (this.found?.from !== null) {
-                await request("POST", `runs/${encodeURIComponent(run.id)}/resume-from`, {step: null});
-                this.onChosen(run.kind);
-            }
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            if (run.id === this.run.id) this.#told(`Not deleted: ${error.message}`, true);
+            this.#refused(run, `Not deleted: ${error.message}`);
+            if (run.id !== this.run.id) return;
         }
         byId("run_snapshots").focus({preventScroll: true});
         this.#read(byId("run_delete").disabled);
@@ -215,18 +221,24 @@ export class RunFiles {
     async #resumeFrom(step) {
         const {run} = this;
         try {
-            const answer = await request("POST", `runs/${encodeURIComponent(run.id)}/resume-from`, {step});
-            if (run.id !== this.run.id) return;
+            const answer = await this.#choosing.run(() => request("POST", `runs/${encodeURIComponent(run.id)}/resume-from`, {step}));
+            this.onChosen(run.kind);
+            if (run.id !== this.run.id || this.found === null) return;
             this.found.from = answer.from_step;
             this.#draw();
             const words = `The next training of ${run.name} resumes from step ${formatCount(answer.step)}`;
             this.#told(step === null ? `${words}, the newest snapshot.` : `${words}. The Train tab says so, and can take it back.`);
             byId("run_snapshots").focus({preventScroll: true});
-            this.onChosen(run.kind);
+            this.#readMore(run, byId("run_delete").disabled); // in place of one that is on its way, which may be older
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            if (run.id === this.run.id) this.#told(`Not chosen: ${error.message}`, true);
+            this.#refused(run, `Not chosen: ${error.message}`);
         }
+    }
+
+    #refused(run, words) {
+        if (run.id === this.run.id) this.#told(words, true);
+        else this.tellElsewhere(run, words);
     }
 
     #told(text, isTrouble = false) {
@@ -245,13 +257,15 @@ export class RunFiles {
     }
 
     async #delete() {
-        const {id, name} = this.run;
+        const {run} = this;
         try {
-            const answer = await request("DELETE", `runs/${encodeURIComponent(id)}`);
-            this.onList(answer, `Deleted the run of "${name}".`);
+            const answer = await request("DELETE", `runs/${encodeURIComponent(run.id)}`);
+            this.onList(answer, `Deleted the run of "${run.name}".`);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            this.#say(`Not deleted: ${error.message}`);
+            const words = `Not deleted: ${error.message}`;
+            if (run.id === this.run.id) this.#say(words);
+            else this.tellElsewhere(run, words);
         }
     }
 

@@ -73,6 +73,7 @@ export class RunImages {
         this.step = 0;
         for (const thumb of this.thumbs.values()) thumb.remove();
         this.thumbs.clear();
+        setHidden(byId("run_large"), true);
     }
 
     async #ask(id) {

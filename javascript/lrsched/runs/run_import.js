@@ -77,7 +77,10 @@ export class RunImport {
     async #imported(id) {
         this.#askName(false);
         this.file = null;
-        const run = await this.onImported(id);
+        const run = await this.onImported(id).catch((error) => {
+            if (!(error instanceof ApiError)) throw error;
+            return null; // the list comes with the next look
+        });
         if (run === null) return this.#say("Imported.");
         const isListed = fields.refreshNames(run.kind);
         const step = `${formatCount(run.step)} of ${formatCount(run.total_steps)}`;
@@ -113,8 +116,8 @@ export class RunImport {
     }
 
     /** Says what became of something else that the list shows. */
-    tell(text) {
-        if (!this.#going) this.#say(text);
+    tell(text, isTrouble = false) {
+        if (!this.#going) this.#say(text, isTrouble);
     }
 }
 

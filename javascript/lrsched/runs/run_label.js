@@ -5,12 +5,12 @@ import {byId, el, setHidden, setText} from "../base/dom.js";
 const LONGEST_TITLE = 100;
 const LONGEST_NOTE = 2000;
 
-/** A line with title and note, and a button that opens two fields. `onSaved(run)` hears of the run as it is then. */
+/** A line with title and note, and a button that opens two fields. `onSaved(run)` hears of the run as it is then; `tellElsewhere` as in run_files.js. */
 export class RunLabel {
     #drafts = new Map(); // by a run's id: what was typed and not saved yet
 
-    constructor(onSaved) {
-        this.onSaved = onSaved;
+    constructor({onSaved, tellElsewhere}) {
+        Object.assign(this, {onSaved, tellElsewhere});
         this.run = null;
         this.place = byId("run_label");
         this.#make();
@@ -75,20 +75,23 @@ export class RunLabel {
     }
 
     async #save() {
-        const {id} = this.run;
+        const before = this.run;
+        const {id} = before;
         const [title, note] = this.#typed();
         this.saving.disabled = true;
         try {
             const run = await request("POST", `runs/${encodeURIComponent(id)}/label`, {title: title.trim(), note: note.trim()});
-            this.#drafts.delete(id);
-            if (id === this.run.id) {
-                this.show(run);
-                this.#close();
-            }
+            const isShown = id === this.run.id;
+            const isAsSent = String(isShown ? this.#typed() : this.#drafts.get(id)) === String([title, note]); // else more was typed meanwhile
+            if (isAsSent) this.#drafts.delete(id);
+            if (isShown) this.show(run);
+            if (isShown && isAsSent) this.#close();
             this.onSaved(run);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            if (id === this.run.id) setText(this.said, `Not saved: ${error.message}`);
+            const words = `Not saved: ${error.message}`;
+            if (id === this.run.id) setText(this.said, words);
+            else this.tellElsewhere(before, words);
         } finally {
             this.saving.disabled = false;
         }

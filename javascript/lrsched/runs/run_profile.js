@@ -1,6 +1,6 @@
 // The inputs of the chosen run: filled into the Train tab, or saved as a profile.
 import {ApiError, request} from "../base/api.js";
-import {byId, setHidden, setText} from "../base/dom.js";
+import {byId, setHidden, setText, whileDisabled} from "../base/dom.js";
 import {goTo, NO_TRAIN_TAB, TRAIN, TRAIN_TABS} from "../base/tabs.js";
 
 /** Two buttons in the head of a run. `shown()` is the run, or null; `onFill(run)` fills the fields and resolves to what went wrong. */
@@ -13,7 +13,8 @@ export class RunProfile {
         this.name = byId("run_profile_name");
         byId("run_fill").addEventListener("click", () => this.#fill());
         byId("run_profile").addEventListener("click", () => this.#open());
-        byId("run_profile_save").addEventListener("click", () => this.#save());
+        this.saving = byId("run_profile_save");
+        this.saving.addEventListener("click", () => this.#save());
         byId("run_profile_no").addEventListener("click", () => this.#close());
         this.name.addEventListener("input", () => this.#ask(false));
         this.name.addEventListener("keydown", (event) => {
@@ -48,7 +49,7 @@ export class RunProfile {
 
     #ask(replaces) {
         this.#replaces = replaces;
-        setText(byId("run_profile_save"), replaces ? "Replace it" : "Save");
+        setText(this.saving, replaces ? "Replace it" : "Save");
     }
 
     #close() {
@@ -56,16 +57,22 @@ export class RunProfile {
         byId("run_profile").focus({preventScroll: true});
     }
 
-    async #save() {
+    #save() {
         const name = this.name.value.trim();
+        if (this.saving.disabled) return;
         if (name === "") return this.#say("Give the profile a name.", true);
+        whileDisabled(this.saving, () => this.#send(name, this.#replaces));
+    }
+
+    /** `replaces` is what was asked when it was pressed: the question may be another one before the requests are through. */
+    async #send(name, replaces) {
         try {
             const {kind, inputs, options} = await request("GET", `runs/${encodeURIComponent(this.of.id)}/profile`);
-            await request("POST", "profiles", {name, kind, inputs, options, replace: this.#replaces});
+            await request("POST", "profiles", {name, kind, inputs, options, replace: replaces});
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            if (error.status !== 409 || this.#replaces) return this.#say(`Not saved: ${error.message}`, true);
-            this.#ask(true);
+            if (error.status !== 409 || replaces) return this.#say(`Not saved: ${error.message}`, true);
+            this.#ask(this.name.value.trim() === name);
             return this.#say(`There is a profile "${name}" already.`, true);
         }
         this.onSaved();

@@ -7,9 +7,10 @@ import {question} from "./use_words.js";
 
 const WHATS = ["average", "best"];
 
-/** The two buttons of a run, the question behind them, and what came of it. */
+/** The two buttons of a run, the question behind them, and what came of it; `tellElsewhere` as in run_files.js. */
 export class RunUse {
-    constructor() {
+    constructor(tellElsewhere) {
+        this.tellElsewhere = tellElsewhere;
         this.answer = null;
         this.question = new Question(byId("run_use_ask"));
         for (const what of WHATS) byId(`run_use_${what}`).addEventListener("click", () => this.#ask(what));
@@ -40,13 +41,16 @@ export class RunUse {
     }
 
     async #use(what) {
-        const {id} = this.answer.run;
+        const {run} = this.answer;
+        const {id} = run;
         try {
             const {message} = await request("POST", `runs/${encodeURIComponent(id)}/use`, {what});
             if (id === this.answer.run.id) this.#say(`${message}.`);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            if (id === this.answer.run.id) this.#say(`Nothing was changed: ${error.message}`, true);
+            const words = `Nothing was changed: ${error.message}`;
+            if (id === this.answer.run.id) this.#say(words, true);
+            else this.tellElsewhere(run, words);
         }
     }
 

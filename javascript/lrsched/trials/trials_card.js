@@ -17,6 +17,7 @@ export class TrialsCard {
         this.planner = planner;
         this.card = byId("trials_card");
         this.list = byId("trials");
+        this.refused = ""; // what could not be done to a trial that is not shown
         this.view = new TrialView({
             onOpen: (text) => planner.openText(text, {isAside: true}),
             suggestion: {onUse: (trial) => this.use(trial), presets: planner.presets},
@@ -86,12 +87,16 @@ export class TrialsCard {
         const trial = this.#trial;
         if (trial === null) return;
         setText(byId("trial_trouble"), "");
+        this.refused = "";
         try {
             await this.store.remove(trial);
             if (!isActive(trial)) (this.list.querySelector("button") ?? byId("trial_find")).focus({preventScroll: true});
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            setText(byId("trial_trouble"), `${refused}: ${error.message}`);
+            const words = `${refused}: ${error.message}`;
+            if (trial.id === this.store.chosen) return setText(byId("trial_trouble"), words);
+            this.refused = `${trial.name}: ${words}`; // another one is shown by now
+            this.#draw();
         }
     }
 
@@ -102,7 +107,7 @@ export class TrialsCard {
             this.question.close();
             setText(byId("trial_trouble"), "");
         }
-        const trouble = [store.trouble, store.lost].filter(Boolean).join(" ");
+        const trouble = [store.trouble, store.lost, this.refused].filter(Boolean).join(" ");
         setText(byId("trials_trouble"), trouble);
         setHidden(byId("trials_trouble"), trouble === "");
         this.#drawList();
