@@ -168,6 +168,8 @@ def test_a_late_estimate_neither_lets_start_be_pressed_again_nor_wipes_out_a_ref
     with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/trials")):
         start.click()
     drawn = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    while len(estimates) < 1 or len(starts) < 1:  # a request is seen before its route is
+        page.evaluate("0")
     with page.expect_response("**/trials/estimate"):
         estimates[0].continue_()
     page.evaluate(drawn)
@@ -182,6 +184,8 @@ def test_a_late_estimate_neither_lets_start_be_pressed_again_nor_wipes_out_a_ref
         page.locator(OFFER).get_by_label("Updates of each").fill("25")
     with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/trials")):
         start.click()
+    while len(estimates) < 2 or len(starts) < 2:
+        page.evaluate("0")
     starts[1].fulfill(status=409, json={"error": {"message": "no luck at all"}})
     expect(trouble).to_have_text("no luck at all")
     with page.expect_response("**/trials/estimate"):
