@@ -99,6 +99,27 @@ def test_a_profile_that_is_saved_while_a_choice_is_on_its_way_has_it(opened: Pag
     expect(opened.locator("#lrsched_profiles")).to_contain_text('Saved as "of a slow server".')
 
 
+def test_a_profile_that_is_saved_before_the_options_are_known_waits_for_them(opened: Page) -> None:
+    held: list[Route] = []
+    name = opened.input_value("#train_embedding input")
+    released: list[bool] = []
+    opened.route(f"**/lrsched/v1/options?*name={name}b*", lambda route: route.continue_() if released else held.append(route))
+    create_embedding(opened, f"{name}b")
+    box = opened.locator("#lrsched_profiles")
+    box.get_by_role("button", name="Save as…").click()
+    box.locator("input").fill("too early")
+    while not held:
+        opened.evaluate("0")
+    with opened.expect_request(lambda request: request.method == "POST" and request.url.endswith("/profiles")) as saved:
+        opened.keyboard.press("Enter")
+        opened.evaluate("0")  # it is pressed before the server answers
+        released.append(True)
+        for route in held:
+            route.continue_()
+    assert saved.value.post_data_json["options"]["progress_every"] == 8
+    expect(box).to_contain_text('Saved as "too early".')
+
+
 def test_a_factor_by_timestep_has_its_chart_its_errors_and_presets_with_their_source(opened: Page) -> None:
     loss = opened.locator(".lrsched-option-text", has=field(opened, "loss_by_timestep"))
     loss.get_by_role("button", name="Presets").focus()
