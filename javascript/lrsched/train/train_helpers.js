@@ -163,6 +163,7 @@ export class TrainHelpers {
     /** The same of any run; what went wrong is said here, for its own view is behind another tab by now. */
     async fillFrom(run) {
         const trouble = await this.reference.takeRun(run);
+        if (trouble === null) return "Something else was filled in meanwhile.";
         if (trouble) this.reference.complain(trouble);
         this.reference.reveal();
         return trouble;
@@ -173,6 +174,7 @@ export class TrainHelpers {
         const offer = this.resumes[kind];
         offer.tell("");
         const trouble = await this.reference.takeRun(run);
+        if (trouble === null) return;
         offer.tell(trouble || (this.reference.count === 0 ? "Fields are set." : "Fields are set; differences are listed above the Train buttons."));
     }
 
