@@ -138,6 +138,45 @@ def test_a_factor_by_timestep_has_its_chart_its_errors_and_presets_with_their_so
 
 
 @pytest.mark.long
+def test_a_training_starts_after_the_choice_that_the_press_on_train_itself_sends_and_not_where_it_is_refused(opened: Page) -> None:
+    held: list[Route] = []
+    opened.route("**/lrsched/v1/options", lambda route: held.append(route))
+    opened.evaluate("""globalThis.starts = 0;
+        document.addEventListener('click', ({target}) => { if (target.id === 'train_train_embedding') globalThis.starts += 1; })""")
+    opened.fill("#train_embedding_learn_rate textarea", "0.005")
+    opened.fill("#train_steps input", "2")
+    field(opened, "max_norm").fill("x")
+    for presses in (1, 2):  # the second while the first waits
+        opened.click("#train_train_embedding")
+        while not held:
+            opened.evaluate("0")
+        assert opened.evaluate("starts") == 0, presses
+    held.pop().continue_()
+    expect(opened.locator("#lrsched_option_max_norm_trouble")).to_contain_text("Expected a number")
+    assert opened.evaluate("starts") == 0
+
+    field(opened, "max_norm").fill("y")
+    opened.hover("#train_train_embedding")
+    opened.mouse.down()
+    while not held:
+        opened.evaluate("0")
+    held.pop().continue_()
+    expect(opened.locator("#lrsched_option_max_norm_trouble")).to_contain_text('got "y"')  # before the release
+    opened.mouse.up()
+    assert opened.evaluate("starts") == 0
+
+    field(opened, "max_norm").fill("3")
+    opened.click("#train_train_embedding")
+    while not held:
+        opened.evaluate("0")
+    assert opened.evaluate("starts") == 0
+    held.pop().continue_()
+    opened.wait_for_function("starts === 1")
+    expect(opened.locator(SUM)).to_contain_text("norm of an embedding's vectors: 3")
+    expect(opened.locator("#ti_output textarea")).to_have_value(re.compile("finished at 2 steps"))
+
+
+@pytest.mark.long
 def test_the_options_of_a_run_are_shown_again_and_its_average_is_used_after_a_question(opened: Page) -> None:
     put(opened, "ema", "0.9")
     put(opened, "validate_every", "2")

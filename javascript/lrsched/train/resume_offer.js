@@ -25,6 +25,7 @@ export class ResumeOffer {
     constructor(kind, {place, onChange, onChosen, onFill}) {
         Object.assign(this, {kind, place, onChange, onChosen, onFill});
         this.current = null;
+        this.refusals = 0;
         this.title = el("strong");
         this.line = el("span", {class: "lrsched-resume-text"});
         this.text = el("code", {class: "lrsched-resume-rate"});
@@ -99,6 +100,16 @@ export class ResumeOffer {
         this.onChange();
     }
 
+    /** True while a choice is on its way or waits. */
+    get isBusy() {
+        return this.#choices.isBusy;
+    }
+
+    /** Resolves when no choice is on its way. */
+    get settled() {
+        return this.#choices.settled;
+    }
+
     /** Until the server has answered for a name, the lines are those of the name before: nothing of them is for the new one. */
     #enable() {
         const isOfAnother = this.current !== null && this.current.name !== this.#name;
@@ -129,6 +140,7 @@ export class ResumeOffer {
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             trouble = error.message;
+            this.refusals += 1;
         }
         if (name !== this.#name) return;
         setText(this.said, trouble && `Not chosen: ${trouble}`);

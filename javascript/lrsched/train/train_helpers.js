@@ -14,6 +14,7 @@ import {Reference} from "./reference.js";
 import {ResumeOffer} from "./resume_offer.js";
 import {ResumePlace} from "./resume_place.js";
 import {withSkipped} from "./skipped.js";
+import {StartGate} from "./start_gate.js";
 import {TrainingStatus} from "./training_status.js";
 import {Troubles} from "./troubles.js";
 
@@ -144,6 +145,7 @@ export class TrainHelpers {
         this.reference = new Reference(this.preflight.box, {options, onFilled: onChange});
         this.profiles = new Profiles(this.reference, options);
         this.arrival = new Arrival();
+        this.startGate = new StartGate((kind) => [this.resumes[kind], options.sources[kind]]);
         this.trainingStatus = new TrainingStatus({onShow, onBegun: () => this.#begun()});
         this.troubles = new Troubles(this.preflight);
         this.helps = Object.keys(WATCHED).map((field) => new FieldHelp(field, this.resumes, onEdit));
