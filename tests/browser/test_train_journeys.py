@@ -89,6 +89,19 @@ def test_of_two_profiles_that_are_loaded_the_later_is_filled_in_and_a_list_that_
 
 
 @pytest.mark.long
+def test_options_of_a_run_whose_name_cannot_be_chosen_go_to_no_other(page: Page) -> None:
+    create_embedding(page, "bystander")
+    found = {"kind": "embedding", "inputs": {"embedding_name": "nobody"}, "options": {"spread_timesteps": True}, "missing": []}
+    page.route("**/runs/made/profile?check=1", lambda route: route.fulfill(json=found))
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(f"{request.method} {request.url}"))
+    assert page.evaluate("lrsched.helpers.reference.takeRun({id: 'made', name: 'nobody'})") == ""
+    assert [one for one in sent if one.startswith("POST") and one.endswith("/options")] == []
+    words = ["Embedding: bystander here, nobody in the run", "Evenly spread timesteps: off here, on in the run"]
+    expect(page.locator(f"{steps.DIFFERENCES} li")).to_have_text(words)
+
+
+@pytest.mark.long
 def test_a_person_keeps_house(page: Page) -> None:
     create_embedding(page, "house")
     train(page, RATE, 60)
