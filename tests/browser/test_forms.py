@@ -145,6 +145,19 @@ def test_items_are_added_and_deleted_by_keyboard(page: Page) -> None:
 
 
 @pytest.mark.usefixtures("kept_open")
+def test_delete_that_is_pressed_twice_deletes_one_segment(page: Page) -> None:
+    write(page, "0.005:100, 0.004:200, 0.003:300, 0.001")
+    put_cursor(page, 0)
+    expect(title(page)).to_have_text("Segment 1 of 4")
+    with page.expect_response("**/lrsched/v1/items"):
+        page.evaluate("for (const _ of [1, 2]) document.querySelector('#lrsched_item [data-role=delete]').click()")
+    expect(title(page)).to_have_text("Segment 1 of 3")
+    page.locator("#lrsched_item [data-role=delete]").click()
+    expect(page.locator(TEXT)).to_have_value("0.003:300, 0.001")
+    expect(title(page)).to_have_text("Segment 1 of 2")
+
+
+@pytest.mark.usefixtures("kept_open")
 def test_error_a_value_that_cannot_be_planned_is_said_and_the_text_stays(page: Page) -> None:
     write(page, "rex(0.005, 1e-5, d=0.5)")
     field(page, "d").fill("2")

@@ -99,6 +99,27 @@ def test_a_profile_that_is_saved_while_a_choice_is_on_its_way_has_it(opened: Pag
     expect(opened.locator("#lrsched_profiles")).to_contain_text('Saved as "of a slow server".')
 
 
+def test_a_profile_that_is_saved_before_the_options_are_known_waits_for_them(opened: Page) -> None:
+    held: list[Route] = []
+    name = opened.input_value("#train_embedding input")
+    released: list[bool] = []
+    opened.route(f"**/lrsched/v1/options?*name={name}b*", lambda route: route.continue_() if released else held.append(route))
+    create_embedding(opened, f"{name}b")
+    box = opened.locator("#lrsched_profiles")
+    box.get_by_role("button", name="Save as…").click()
+    box.locator("input").fill("too early")
+    while not held:
+        opened.evaluate("0")
+    with opened.expect_request(lambda request: request.method == "POST" and request.url.endswith("/profiles")) as saved:
+        opened.keyboard.press("Enter")
+        opened.evaluate("0")  # it is pressed before the server answers
+        released.append(True)
+        for route in held:
+            route.continue_()
+    assert saved.value.post_data_json["options"]["progress_every"] == 8
+    expect(box).to_contain_text('Saved as "too early".')
+
+
 def test_a_factor_by_timestep_has_its_chart_its_errors_and_presets_with_their_source(opened: Page) -> None:
     loss = opened.locator(".lrsched-option-text", has=field(opened, "loss_by_timestep"))
     loss.get_by_role("button", name="Presets").focus()
@@ -114,6 +135,50 @@ def test_a_factor_by_timestep_has_its_chart_its_errors_and_presets_with_their_so
     put(opened, "loss_by_timestep", "1:300, 0.5:oops")
     expect(loss.locator(".lrsched-error")).to_contain_text("expected a number, got `oops`")
     expect(opened.locator("#lrsched_option_loss_by_timestep_trouble")).to_have_text(re.compile(r"^In force: linear\(0\.004.*1\.$"))
+
+
+@pytest.mark.long
+def test_a_training_starts_after_the_choice_that_the_press_on_train_itself_sends_and_not_where_it_is_refused(opened: Page) -> None:
+    held: list[Route] = []
+    opened.route("**/lrsched/v1/options", lambda route: held.append(route))
+    opened.evaluate("""globalThis.starts = 0;
+        document.addEventListener('click', ({target}) => { if (target.id === 'train_train_embedding') globalThis.starts += 1; })""")
+    opened.fill("#train_embedding_learn_rate textarea", "0.005")
+    opened.fill("#train_steps input", "2")
+    field(opened, "max_norm").fill("x")
+    for presses in (1, 2):  # the second while the first waits
+        opened.click("#train_train_embedding")
+        while not held:
+            opened.evaluate("0")
+        assert opened.evaluate("starts") == 0, presses
+    held.pop().continue_()
+    expect(opened.locator("#lrsched_option_max_norm_trouble")).to_contain_text("Expected a number")
+    expect(opened.locator("#lrsched_training_refused")).to_contain_text("Not started: what was chosen for this training")
+    assert opened.evaluate("starts") == 0
+
+    field(opened, "max_norm").fill("y")
+    opened.hover("#train_train_embedding")
+    opened.mouse.down()
+    while not held:
+        opened.evaluate("0")
+    held.pop().continue_()
+    expect(opened.locator("#lrsched_option_max_norm_trouble")).to_contain_text('got "y"')  # before the release
+    opened.evaluate("lrsched.helpers.trainingStatus.refuse('')")
+    opened.hover("#train_train_embedding")  # the message may have moved it
+    opened.mouse.up()
+    expect(opened.locator("#lrsched_training_refused")).to_contain_text("Not started: ")
+    assert opened.evaluate("starts") == 0
+
+    field(opened, "max_norm").fill("3")
+    opened.click("#train_train_embedding")
+    while not held:
+        opened.evaluate("0")
+    assert opened.evaluate("starts") == 0
+    held.pop().continue_()
+    opened.wait_for_function("starts === 1")
+    expect(opened.locator("#lrsched_training_refused")).to_be_hidden()
+    expect(opened.locator(SUM)).to_contain_text("norm of an embedding's vectors: 3")
+    expect(opened.locator("#ti_output textarea")).to_have_value(re.compile("finished at 2 steps"))
 
 
 @pytest.mark.long

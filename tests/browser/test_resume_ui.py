@@ -147,6 +147,37 @@ def test_error_a_refusal_is_told_however_late_and_choices_are_sent_one_after_ano
         page.clock.run_for(20_000)
 
 
+def test_what_is_shown_of_one_name_is_never_used_for_the_next_and_a_choice_that_waits_is_sent(page: Page) -> None:
+    offer = open_train(page, "paused")
+    choices: list[Route] = []
+    asked: list[Route] = []
+    page.route("**/lrsched/v1/resume", lambda route: choices.append(route))
+    page.route(re.compile(r"/resume\?.*name=fallen"), lambda route: asked.append(route))
+    with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/resume")):
+        offer.locator("select").select_option("restart")
+    offer.locator("select").select_option("continue")
+    with page.expect_request(re.compile(r"/resume\?.*name=fallen")):
+        choose(page, page.locator("#train_embedding input"), "fallen")
+    expect(offer.locator("strong")).to_have_text("paused")
+    expect(offer.locator("select")).to_be_disabled()
+    expect(offer.get_by_role("button", name="Use its last settings")).to_be_disabled()
+    while not choices:  # a request is seen before its route is
+        page.evaluate("0")
+    with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/resume")):
+        choices[0].continue_()
+    while len(choices) < 2 or not asked:
+        page.evaluate("0")
+    with page.expect_response(lambda answer: answer.request.method == "POST" and answer.url.endswith("/resume")):
+        choices[1].continue_()
+    assert [route.request.post_data_json for route in choices] == [
+        {"kind": "embedding", "name": "paused", "way": mode} for mode in ("restart", "continue")
+    ]
+    asked[0].continue_()
+    expect(offer.locator("strong")).to_have_text("fallen")
+    expect(offer.locator("select")).to_be_enabled()
+    expect(offer.get_by_role("button", name="Use its last settings")).to_be_enabled()
+
+
 @pytest.mark.long
 def test_a_choice_holds_for_one_training(page: Page) -> None:
     offer = open_train(page, "over", OTHER, 32)

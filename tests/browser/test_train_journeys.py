@@ -14,7 +14,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 import train_journeys as steps
 from browser_steps import choose, choose_tab, create_embedding, open_tab, train
 from page_state import STARTED
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from train_journeys import STATUS
 
 RATE = "warmup(0.004):10, cosine(0.004, 1e-4)"
@@ -44,6 +44,62 @@ def test_a_person_takes_up_settings(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#train_embedding input")).to_have_value("another")
     expect(page.locator(f"{steps.DIFFERENCES} li")).to_have_text(["Embedding: another here, taken in the profile"])
     expect(page.locator("#train_embedding_learn_rate textarea")).to_have_value(RATE)
+
+
+def test_of_two_profiles_that_are_loaded_the_later_is_filled_in_and_a_list_that_comes_late_hides_no_new_one(page: Page) -> None:
+    create_embedding(page, "twofold")
+    for width in (40, 48):
+        steps.set_width(page, width)
+        steps.save_profile(page, f"twofold {width}")
+    held: list[Route] = []
+    page.route("**/profiles/twofold%2040?check=1", lambda route: held.append(route))
+    load = "(name) => { void lrsched.helpers.reference.takeProfile(name).then((said) => { globalThis.said = [name, said]; }); }"
+    page.evaluate(load, "twofold 40")
+    while not held:
+        page.evaluate("0")
+    page.evaluate(load, "twofold 48")
+    page.wait_for_function("globalThis.said?.[0] === 'twofold 48'")
+    held[0].continue_()
+    page.wait_for_function("globalThis.said[0] === 'twofold 40'")
+    assert page.evaluate("globalThis.said[1]") is None
+    expect(page.locator(steps.WIDTH)).to_have_value("48")
+    expect(page.locator(steps.DIFFERENCES)).to_contain_text('Every field is as in the profile "twofold 48".')
+
+    lists: list[Route] = []
+    page.route("**/lrsched/v1/profiles", lambda route: lists.append(route) if route.request.method == "GET" else route.continue_())
+    page.evaluate("lrsched.helpers.profiles.again()")
+    while not lists:
+        page.evaluate("0")
+    old = lists[0].fetch()
+    steps.save_profile(page, "twofold new")
+    with page.expect_response(lambda answer: answer.request.method == "GET" and answer.url.endswith("/profiles")):
+        lists[0].fulfill(response=old)
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    expect(page.locator(f"{steps.PROFILES} select")).to_have_value("twofold new")
+
+    saves: list[Route] = []
+    page.route("**/lrsched/v1/profiles", lambda route: saves.append(route) if route.request.method == "POST" else route.continue_())
+    steps.ask_profile(page, "twofold once")
+    while not saves:
+        page.evaluate("0")
+    page.keyboard.press("Enter")
+    page.locator(f"{steps.PROFILES} input").fill("another name")
+    saves[0].continue_()
+    expect(page.locator(steps.PROFILES)).to_contain_text('Saved as "twofold once".')
+    assert len(saves) == 1
+
+
+@pytest.mark.long
+def test_options_of_a_run_whose_name_cannot_be_chosen_go_to_no_other(page: Page) -> None:
+    create_embedding(page, "bystander")
+    found = {"kind": "embedding", "inputs": {"embedding_name": "nobody"}, "options": {"spread_timesteps": True}, "missing": []}
+    page.route("**/runs/made/profile?check=1", lambda route: route.fulfill(json=found))
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(f"{request.method} {request.url}"))
+    assert page.evaluate("lrsched.helpers.reference.takeRun({id: 'made', name: 'nobody'})") == ""
+    assert [one for one in sent if one.startswith("POST") and one.endswith("/options")] == []
+    words = ["Embedding: bystander here, nobody in the run", "Evenly spread timesteps: off here, on in the run"]
+    expect(page.locator(f"{steps.DIFFERENCES} li")).to_have_text(words)
 
 
 @pytest.mark.long

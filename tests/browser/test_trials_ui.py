@@ -153,6 +153,47 @@ def test_what_is_wrong_is_said_where_it_was_pressed(page: Page) -> None:
     expect(page.locator(OFFER).get_by_role("button", name="Start")).to_be_enabled()
 
 
+def test_a_late_estimate_neither_lets_start_be_pressed_again_nor_wipes_out_a_refusal(page: Page) -> None:
+    create_embedding(page, "hasty")
+    page.fill(RATE, "0.005")
+    page.locator(OFFER).get_by_role("button", name="Find the rate").click()
+    start = page.locator(OFFER).get_by_role("button", name="Start")
+    expect(start).to_be_enabled()
+    estimates: list[Route] = []
+    starts: list[Route] = []
+    page.route("**/trials/estimate", lambda route: estimates.append(route))
+    page.route("**/lrsched/v1/trials", lambda route: starts.append(route) if route.request.method == "POST" else route.continue_())
+    with page.expect_request("**/trials/estimate"):
+        ask(page.locator(OFFER), **{"Updates of each": "24"})
+    with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/trials")):
+        start.click()
+    drawn = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    while len(estimates) < 1 or len(starts) < 1:  # a request is seen before its route is
+        page.evaluate("0")
+    with page.expect_response("**/trials/estimate"):
+        estimates[0].continue_()
+    page.evaluate(drawn)
+    expect(start).to_be_disabled()
+    assert len(starts) == 1
+    starts[0].fulfill(status=409, json={"error": {"message": "no luck"}})
+    trouble = page.locator(f"{OFFER} .lrsched-trouble")
+    expect(trouble).to_have_text("no luck")
+    expect(start).to_be_enabled()
+
+    with page.expect_request("**/trials/estimate"):
+        page.locator(OFFER).get_by_label("Updates of each").fill("25")
+    with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/trials")):
+        start.click()
+    while len(estimates) < 2 or len(starts) < 2:
+        page.evaluate("0")
+    starts[1].fulfill(status=409, json={"error": {"message": "no luck at all"}})
+    expect(trouble).to_have_text("no luck at all")
+    with page.expect_response("**/trials/estimate"):
+        estimates[1].continue_()
+    page.evaluate(drawn)
+    expect(trouble).to_have_text("no luck at all")
+
+
 # States that are made -----------------------------------------------------------------------------
 
 ONE = {

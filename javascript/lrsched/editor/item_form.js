@@ -10,6 +10,7 @@ const FEEDBACK = "During training the loss, or what `watch` names, decides when 
 export class ItemForm {
     #key = "";
     #shapes = null;
+    #edited = null; // what was known of the text when a segment was added or deleted
 
     constructor(editor, items) {
         this.editor = editor;
@@ -128,8 +129,8 @@ export class ItemForm {
             this.#goButton("before", "‹", "Segment before", row[here - 1]),
             this.#goButton("next", "›", "Next segment", row[here + 1]),
             up && this.#goButton("up", "Up", "Go to the enclosing repeat", up),
-            this.#button("add", "Add after", "Put a segment after this one", () => this.#edit({do: "insert"})),
-            this.#button("delete", "Delete", "Delete this segment", () => this.#edit({do: "delete"}), row.length === 1)));
+            this.#button("add", "Add after", "Put a segment after this one", () => this.#once({do: "insert"})),
+            this.#button("delete", "Delete", "Delete this segment", () => this.#once({do: "delete"}), row.length === 1)));
     }
 
     #goButton(role, text, title, to) {
@@ -164,6 +165,14 @@ export class ItemForm {
         this.#say(message);
         if (message !== "" && edit.do === "shape") this.shape.value = this.item.shape;
         return message;
+    }
+
+    /** Adds or deletes a segment. Until the new text is known this item's place may be another's: a second press does nothing. */
+    async #once(edit) {
+        const {known} = this.items;
+        if (known === this.#edited) return;
+        this.#edited = known;
+        if (await this.#edit(edit) !== "") this.#edited = null;
     }
 
     #say(message) {

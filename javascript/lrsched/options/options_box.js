@@ -59,8 +59,21 @@ export class OptionsBox {
 
     /** Resolves to all options of the one that is shown, by name, with what was chosen until now; none where no name is chosen. */
     async inForce() {
-        await this.source.settled;
-        return {...this.source.current?.options};
+        const source = await this.#known(this.source.kind);
+        await source.settled;
+        if (source.name !== "" && source.current === null) throw new ApiError("The options are not known yet; save again in a moment.");
+        return {...source.current?.options};
+    }
+
+    /** Resolves to the source of a kind, when it has the answer for the name that is chosen, or after a while without one. */
+    async #known(kind) {
+        const source = this.sources[kind];
+        const isKnown = () => source.name === fields.value(kind) && (source.name === "" || source.current !== null);
+        for (let look = 0; look < LOOKS && !isKnown(); look++) {
+            this.refresh();
+            await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+        }
+        return source;
     }
 
     /** Whether an option of this name is described for one of the names that are chosen. */
@@ -77,11 +90,7 @@ export class OptionsBox {
 
     /** Chooses options for the next training of the name of a kind; resolves to why they were refused, or "". */
     async fill(kind, options) {
-        const source = this.sources[kind];
-        for (let look = 0; look < LOOKS && (source.name !== fields.value(kind) || source.current === null); look++) {
-            this.refresh();
-            await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-        }
+        const source = await this.#known(kind);
         if (source.current === null) return source.trouble || "the server has not said which there are";
         for (const field of this.#forms[kind]?.fields ?? []) field.reset();
         const refused = await source.choose(() => ({})) || await source.choose((answer) => words.differingFrom(answer, options));

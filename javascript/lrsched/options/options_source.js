@@ -19,6 +19,7 @@ export class OptionsSource {
         this.folder = "";
         this.current = null;
         this.trouble = "";
+        this.refusals = 0;
     }
 
     /**
@@ -42,6 +43,11 @@ export class OptionsSource {
         return this.current === null && this.name !== "" && this.trouble !== "";
     }
 
+    /** True while a choice is on its way or waits. */
+    get isBusy() {
+        return this.#choices.isBusy;
+    }
+
     /** Resolves when no choice is on its way. */
     get settled() {
         return this.#choices.settled;
@@ -59,6 +65,7 @@ export class OptionsSource {
                 return "";
             } catch (error) {
                 if (!(error instanceof ApiError)) throw error;
+                this.refusals += 1;
                 return error.message;
             }
         });

@@ -1,6 +1,7 @@
 // Below the options: all inputs of the Train tab saved by name, and loaded.
 import {ApiError, request} from "../base/api.js";
 import {el, setHidden, setText} from "../base/dom.js";
+import {Latest} from "../base/latest.js";
 import * as fields from "./fields.js";
 
 const AGAIN_MS = 30_000; // others may save some too
@@ -10,6 +11,8 @@ export class Profiles {
     #due = 0;
     #drawn = null;
     #names = [];
+    #lists = new Latest();
+    #isSending = false;
 
     constructor(reference, options) {
         Object.assign(this, {reference, options});
@@ -58,7 +61,8 @@ export class Profiles {
 
     async #read() {
         try {
-            this.#fill((await request("GET", "profiles")).profiles);
+            const answer = await this.#lists.ask("GET", "profiles");
+            if (answer !== null) this.#fill(answer.profiles);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
         }
@@ -88,6 +92,7 @@ export class Profiles {
         this.buttons.load.disabled = true;
         const trouble = await this.reference.takeProfile(name);
         this.#enable();
+        if (trouble === null) return; // something else is filled in
         const differs = this.reference.count > 0 ? " Differences are listed above the Train buttons." : "";
         this.#say(trouble || `Filled from "${name}".${differs}`, trouble !== "");
         if (trouble) this.again();
@@ -95,17 +100,16 @@ export class Profiles {
 
     // Save and delete ------------------------------------------------------------------------
 
-    #open(what) {
+    #open(what, name = this.select.value) {
         this.#say("");
         setHidden(this.saving, what !== "save");
         setHidden(this.asking, what === "save");
         if (what === "save") {
-            this.name.value = this.select.value;
+            this.name.value = name;
             this.name.focus({preventScroll: true});
             this.name.select();
             return;
         }
-        const name = what === "replace" ? this.name.value.trim() : this.select.value;
         this.asked = {what, name};
         setText(this.question, what === "replace" ? `There is a profile "${name}" already. Replace it?` : `Delete the profile "${name}" for good?`);
         setText(this.yes, what === "replace" ? "Replace it" : "Delete it");
@@ -120,14 +124,13 @@ export class Profiles {
     }
 
     #answered() {
-        if (this.asked.what === "replace") return this.#save(true);
+        if (this.asked.what === "replace") return this.#save(true, this.asked.name);
         return this.#send(() => request("DELETE", `profiles/${encodeURIComponent(this.asked.name)}`), `Deleted "${this.asked.name}".`, "");
     }
 
-    #save(replace) {
-        const name = this.name.value.trim();
+    #save(replace, name = this.name.value.trim()) {
         if (name === "") return this.#say("Give the profile a name.", true);
-        if (!replace && this.#names.includes(name)) return this.#open("replace");
+        if (!replace && this.#names.includes(name)) return this.#open("replace", name);
         const inputs = fields.inputs();
         return this.#send(async () => {
             const body = {name, kind: null, inputs, options: await this.options.inForce(), replace};
@@ -136,15 +139,20 @@ export class Profiles {
     }
 
     async #send(question, said, chosen) {
+        if (this.#isSending) return; // pressed twice
+        this.#isSending = true;
         try {
             const {profiles} = await question();
+            this.#lists.begin(); // a list that is on its way may be older
             this.#close();
             this.#fill(profiles, chosen);
             this.#say(said);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            if (error.status === 409 && !this.saving.hidden) return this.#open("replace"); // saved elsewhere meanwhile
+            if (error.status === 409 && !this.saving.hidden) return this.#open("replace", chosen); // saved elsewhere meanwhile
             this.#say(error.message, true);
+        } finally {
+            this.#isSending = false;
         }
     }
 

@@ -1,6 +1,8 @@
 // Above the buttons that start a training: what the fields hold otherwise than the run or the profile that filled them.
-import {ApiError, request} from "../base/api.js";
+import {ApiError} from "../base/api.js";
 import {el, focusOne, setHidden, setText} from "../base/dom.js";
+import {InTurn} from "../base/in_turn.js";
+import {Latest} from "../base/latest.js";
 import {sentence} from "../base/text.js";
 import * as fields from "./fields.js";
 
@@ -12,6 +14,8 @@ export class Reference {
     #taken = null;
     #drawn = "";
     #trouble = "";
+    #found = new Latest();
+    #fills = new InTurn(); // two at once would mix
 
     /** The list stands before `preflight`. `onFilled()` hears that fields were filled. */
     constructor(preflight, {options, onFilled}) {
@@ -26,7 +30,10 @@ export class Reference {
         }, el("div", {class: "lrsched-row"}, this.title, this.close), this.list);
     }
 
-    /** Fills the Train tab with what a run was started with, its name too; resolves to what went wrong, or "". */
+    /**
+     * Fills the Train tab with what a run was started with, its name too; resolves to what went wrong, or "", and to null where
+     * something else is to be filled in by now.
+     */
     takeRun(run) {
         return this.#takeFrom(`runs/${encodeURIComponent(run.id)}/profile?check=1`, {of: "the run", title: `the run of ${run.name}`, withNames: true});
     }
@@ -84,31 +91,39 @@ export class Reference {
     async #takeFrom(path, {of, title, withNames}) {
         let found;
         try {
-            found = await request("GET", path);
+            found = await this.#found.ask("GET", path);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             return `Nothing was filled: ${error.message}`;
         }
+        if (found === null) return null;
+        await this.#fills.run(() => this.#fill(found, {of, title, withNames}));
+        return "";
+    }
+
+    async #fill(found, {of, title, withNames}) {
         const {kind, inputs} = found;
         const isKept = (name) => !withNames && fields.value(fields.fieldOf(name)) !== "";
         const names = NAMES.filter((name) => inputs[name] && !isKept(name));
-        for (const name of names) await fields.chooseName(fields.fieldOf(name), inputs[name]); // one after another: an open list is seen by all
+        const missed = [];
+        for (const name of names) { // one after another: an open list is seen by all
+            if (!await fields.chooseName(fields.fieldOf(name), inputs[name])) missed.push(fields.fieldOf(name));
+        }
         await fields.setInputs(inputs, {kind, but: NAMES});
-        const refused = await this.#fillOptions(kind, found.options);
+        const refused = await this.#fillOptions(kind, found.options, missed);
         this.#trouble = "";
         this.#taken = {...found, of, title, refused};
         this.refresh();
         this.onFilled();
-        return "";
     }
 
-    /** Options belong to a name: to those that are chosen now. Resolves to what was refused. */
-    async #fillOptions(kind, options) {
+    /** Options belong to a name: to those that are chosen now, but for the kinds whose name was `missed`. Resolves to what was refused. */
+    async #fillOptions(kind, options, missed) {
         if (Object.keys(options).length === 0) return [];
         const kinds = ["embedding", "hypernetwork"].filter((one) => (kind ?? one) === one && fields.value(one) !== "");
         if (kinds.length === 0) return ["Options: they belong to an embedding or a hypernetwork; choose one, and load again"];
         const refused = [];
-        for (const one of kinds) {
+        for (const one of kinds.filter((found) => !missed.includes(found))) {
             const why = await this.options.fill(one, options);
             if (why) refused.push(`Options of the ${one}: ${sentence(why)}`);
         }

@@ -25,6 +25,7 @@ export class ResumeOffer {
     constructor(kind, {place, onChange, onChosen, onFill}) {
         Object.assign(this, {kind, place, onChange, onChosen, onFill});
         this.current = null;
+        this.refusals = 0;
         this.title = el("strong");
         this.line = el("span", {class: "lrsched-resume-text"});
         this.text = el("code", {class: "lrsched-resume-rate"});
@@ -63,6 +64,7 @@ export class ResumeOffer {
         if (name === this.#name && (this.#choices.isBusy || performance.now() < this.#due)) return;
         if (name !== this.#name) setText(this.said, "");
         this.#name = name;
+        this.#enable();
         const isUnknown = this.current?.step && !this.current.run && !leavesRun(this.current);
         this.#due = performance.now() + (isUnknown ? UNKNOWN_MS : AGAIN_MS);
         this.#answered = this.#ask(() => name === "" ? Promise.resolve(null) : request("GET", `resume?kind=${this.kind}&name=${encodeURIComponent(name)}`));
@@ -92,25 +94,43 @@ export class ResumeOffer {
     #take(answer) {
         const changed = JSON.stringify(answer) !== JSON.stringify(this.current);
         this.current = answer;
+        this.#enable();
         if (!changed) return;
         this.#draw(answer);
         this.onChange();
     }
 
-    /**
-     * The server keeps the choice until the next training of this name has begun. A kept snapshot that was chosen stays with
-     * another mode, unless it is taken `isBack`.
-     */
-    choose(mode, {isBack = false} = {}) {
-        const name = this.#name;
-        return this.#choices.run(() => (name === this.#name ? this.#choose(mode, isBack) : null));
+    /** True while a choice is on its way or waits. */
+    get isBusy() {
+        return this.#choices.isBusy;
     }
 
-    async #choose(mode, isBack) {
-        const name = this.#name;
-        const {run, from_step: step = null} = this.current ?? {};
-        const isKept = step !== null && run && !isBack && !leavesRun(this.current, mode);
-        const isNewest = this.#latest.begin(); // an answer that is on its way may be older
+    /** Resolves when no choice is on its way. */
+    get settled() {
+        return this.#choices.settled;
+    }
+
+    /** Until the server has answered for a name, the lines are those of the name before: nothing of them is for the new one. */
+    #enable() {
+        const isOfAnother = this.current !== null && this.current.name !== this.#name;
+        for (const control of [this.select, this.back, this.button]) control.disabled = isOfAnother;
+    }
+
+    /**
+     * The server keeps the choice until the next training of this name has begun. A kept snapshot that was chosen stays with
+     * another mode, unless it is taken `isBack`. It is for the name that the lines are of, whatever is chosen when its turn comes.
+     */
+    choose(mode, {isBack = false} = {}) {
+        const shown = this.current;
+        const name = shown?.name ?? this.#name;
+        return this.#choices.run(() => this.#choose(mode, {isBack, name, shown}));
+    }
+
+    async #choose(mode, {isBack, name, shown}) {
+        const current = this.current?.name === name ? this.current : shown;
+        const {run, from_step: step = null} = current ?? {};
+        const isKept = step !== null && run && !isBack && !leavesRun(current, mode);
+        const isNewest = name === this.#name ? this.#latest.begin() : () => false; // an answer that is on its way may be older
         let trouble = "";
         try {
             const answer = await (isKept
@@ -120,6 +140,7 @@ export class ResumeOffer {
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             trouble = error.message;
+            this.refusals += 1;
         }
         if (name !== this.#name) return;
         setText(this.said, trouble && `Not chosen: ${trouble}`);

@@ -14,6 +14,7 @@ import {Reference} from "./reference.js";
 import {ResumeOffer} from "./resume_offer.js";
 import {ResumePlace} from "./resume_place.js";
 import {withSkipped} from "./skipped.js";
+import {StartGate} from "./start_gate.js";
 import {TrainingStatus} from "./training_status.js";
 import {Troubles} from "./troubles.js";
 
@@ -145,6 +146,7 @@ export class TrainHelpers {
         this.profiles = new Profiles(this.reference, options);
         this.arrival = new Arrival();
         this.trainingStatus = new TrainingStatus({onShow, onBegun: () => this.#begun()});
+        this.startGate = new StartGate((kind) => [this.resumes[kind], options.sources[kind]], (words) => this.trainingStatus.refuse(words));
         this.troubles = new Troubles(this.preflight);
         this.helps = Object.keys(WATCHED).map((field) => new FieldHelp(field, this.resumes, onEdit));
         this.others = [options, this.profiles, this.arrival];
@@ -163,6 +165,7 @@ export class TrainHelpers {
     /** The same of any run; what went wrong is said here, for its own view is behind another tab by now. */
     async fillFrom(run) {
         const trouble = await this.reference.takeRun(run);
+        if (trouble === null) return "Something else was filled in meanwhile.";
         if (trouble) this.reference.complain(trouble);
         this.reference.reveal();
         return trouble;
@@ -173,6 +176,7 @@ export class TrainHelpers {
         const offer = this.resumes[kind];
         offer.tell("");
         const trouble = await this.reference.takeRun(run);
+        if (trouble === null) return;
         offer.tell(trouble || (this.reference.count === 0 ? "Fields are set." : "Fields are set; differences are listed above the Train buttons."));
     }
 

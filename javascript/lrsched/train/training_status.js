@@ -1,6 +1,6 @@
 // Below the buttons that start a training: what is being trained now, whatever is chosen, else how the last training ended.
 import {ApiError, request} from "../base/api.js";
-import {el, setHidden} from "../base/dom.js";
+import {el, setHidden, setText} from "../base/dom.js";
 import {formatCount, formatMoment} from "../base/format.js";
 import {sentence} from "../base/text.js";
 import * as fields from "./fields.js";
@@ -21,19 +21,28 @@ export class TrainingStatus {
     constructor({onShow, onBegun}) {
         Object.assign(this, {onShow, onBegun});
         this.box = el("div", {class: "lrsched lrsched-inline lrsched-training-status", id: "lrsched_training_status", role: "status", hidden: true});
+        this.refusal = el("p", {class: "lrsched lrsched-inline lrsched-bad", id: "lrsched_training_refused", role: "alert", hidden: true});
         document.addEventListener("click", (event) => this.#clicked(event.target));
     }
 
     refresh() {
         const row = fields.block("trainEmbedding")?.parentElement ?? null;
         if (row === null) return;
-        if (row.nextElementSibling !== this.box) row.after(this.box);
+        if (row.nextElementSibling !== this.refusal) row.after(this.refusal, this.box);
         if (!this.#isAsking && performance.now() >= this.#due) this.#ask();
+    }
+
+    /** Says why a press started nothing, until the next one does. */
+    refuse(text) {
+        setText(this.refusal, text);
+        setHidden(this.refusal, text === "");
     }
 
     #clicked(target) {
         const pressed = ["trainEmbedding", "trainHypernetwork"].some((name) => fields.block(name)?.contains(target));
-        if (pressed) this.#due = performance.now() + BEGIN_MS;
+        if (!pressed) return;
+        this.refuse("");
+        this.#due = performance.now() + BEGIN_MS;
     }
 
     async #ask() {

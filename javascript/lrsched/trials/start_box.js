@@ -26,6 +26,7 @@ export class StartBox {
     #asked = "";
     #due = Infinity;
     #isAsking = false;
+    #isStarting = false;
     #timer = null;
 
     constructor(store, {button, kinds, rate = null, texts = null, onStarted}) {
@@ -82,6 +83,7 @@ export class StartBox {
 
     #look() {
         if (!this.box.isConnected) return this.#show(false);
+        if (this.#isStarting) return;
         this.#fillKinds();
         this.options.propose(this.kind.value, fields.value(this.kind.value));
         let body;
@@ -134,7 +136,12 @@ export class StartBox {
         this.go.disabled = true;
         focusOne(this.button); // the box closes, or shows an error
         try {
-            await this.store.start(this.#body());
+            const body = this.#body();
+            this.#latest.begin(); // an estimate that is on its way would let it be pressed again, or wipe out a refusal
+            this.#asked = JSON.stringify(body);
+            this.#due = Infinity;
+            this.#isStarting = true;
+            await this.store.start(body).finally(() => (this.#isStarting = false));
             this.#show(false);
             this.onStarted();
         } catch (error) {

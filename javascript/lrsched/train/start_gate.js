@@ -1,0 +1,68 @@
+// A press on a button that starts a training waits for the choices that are on their way: they are of that training.
+import * as fields from "./fields.js";
+
+const BUTTONS = {embedding: "trainEmbedding", hypernetwork: "trainHypernetwork"};
+const REFUSED = "Not started: what was chosen for this training was refused. The reason is shown at the option or at the resume mode.";
+
+/** A text field sends its choice when it loses the focus: by that very press. Where a choice is refused, nothing starts. */
+export class StartGate {
+    #waiting = new Set();
+    #pressed = null;
+    #isOurs = false;
+
+    /**
+     * `choices(kind)` are those that belong to a training: each has `isBusy`, `settled`, and the number of its `refusals`.
+     * `onRefused(words)` hears why nothing was started.
+     */
+    constructor(choices, onRefused) {
+        Object.assign(this, {choices, onRefused});
+        document.addEventListener("pointerdown", ({target}) => this.#down(target), {capture: true});
+        document.addEventListener("click", (event) => this.#clicked(event), {capture: true});
+    }
+
+    /** The focus moves after this, and the refusal may be there before the button is released. */
+    #down(target) {
+        const kind = kindOf(target);
+        this.#pressed = kind && {kind, refusals: this.#refusals(kind)};
+    }
+
+    #clicked(event) {
+        const kind = this.#isOurs ? null : kindOf(event.target);
+        if (kind === null) return;
+        const refusals = this.#refusals(kind);
+        const before = event.detail > 0 && this.#pressed?.kind === kind ? this.#pressed.refusals : refusals;
+        this.#pressed = null;
+        const isBusy = this.#isBusy(kind);
+        if (!isBusy && refusals === before) return;
+        event.preventDefault();
+        event.stopImmediatePropagation();
+        if (!isBusy) this.onRefused(REFUSED);
+        else if (!this.#waiting.has(kind)) this.#startLater(kind, event.target, before);
+    }
+
+    async #startLater(kind, target, before) {
+        this.#waiting.add(kind);
+        while (this.#isBusy(kind)) await Promise.all(this.choices(kind).map(({settled}) => settled));
+        this.#waiting.delete(kind);
+        if (this.#refusals(kind) !== before) return this.onRefused(REFUSED);
+        this.#isOurs = true;
+        try {
+            (target.isConnected ? target : fields.block(BUTTONS[kind]))?.click();
+        } finally {
+            this.#isOurs = false;
+        }
+    }
+
+    #isBusy(kind) {
+        return this.choices(kind).some(({isBusy}) => isBusy);
+    }
+
+    #refusals(kind) {
+        return this.choices(kind).reduce((sum, {refusals}) => sum + refusals, 0);
+    }
+}
+
+/** The kind whose training a press on this element starts, or null. */
+function kindOf(target) {
+    return Object.keys(BUTTONS).find((kind) => fields.block(BUTTONS[kind])?.contains(target)) ?? null;
+}
