@@ -21,21 +21,22 @@ export class TrainingStatus {
     constructor({onShow, onBegun}) {
         Object.assign(this, {onShow, onBegun});
         this.box = el("div", {class: "lrsched lrsched-inline lrsched-training-status", id: "lrsched_training_status", role: "status", hidden: true});
-        this.refusal = el("p", {class: "lrsched lrsched-inline lrsched-bad", id: "lrsched_training_refused", role: "alert", hidden: true});
+        this.refusal = el("p", {class: "lrsched-training-status-row lrsched-bad", id: "lrsched_training_refused", role: "alert"});
+        this.refused = el("div", {class: "lrsched lrsched-inline lrsched-training-status", hidden: true}, this.refusal);
         document.addEventListener("click", (event) => this.#clicked(event.target));
     }
 
     refresh() {
         const row = fields.block("trainEmbedding")?.parentElement ?? null;
         if (row === null) return;
-        if (row.nextElementSibling !== this.refusal) row.after(this.refusal, this.box);
+        if (row.nextElementSibling !== this.refused) row.after(this.refused, this.box);
         if (!this.#isAsking && performance.now() >= this.#due) this.#ask();
     }
 
     /** Says why a press started nothing, until the next one does. */
     refuse(text) {
         setText(this.refusal, text);
-        setHidden(this.refusal, text === "");
+        setHidden(this.refused, text === "");
     }
 
     #clicked(target) {
