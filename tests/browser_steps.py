@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
+from typing import Any
 
 from page_state import STARTED
 from playwright.sync_api import Error, Locator, Page, expect
@@ -27,6 +30,14 @@ def write(page: Page, text: str) -> None:
     """Types a schedule and waits until the server has answered to it."""
     with page.expect_response(lambda answer: "/preview" in answer.url and f"{text!r}"[1:-1] in (answer.request.post_data or "")):
         page.fill("#lrsched_text", text)
+
+
+def wait_until(page: Page, is_so: Callable[[], Any]) -> None:
+    """Until something that the page or its requests change in the test is so, such as that a held request has come."""
+    end = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < end, "waited in vain for 30 s"
+        page.wait_for_timeout(10)
 
 
 def wait_for_frames(page: Page) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from browser_steps import LINE, choose_tab, open_tab, wait_for_frames, write
+from browser_steps import LINE, choose_tab, open_tab, wait_for_frames, wait_until, write
 from page_state import STARTED
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
@@ -317,8 +317,7 @@ def test_a_late_answer_does_not_overwrite_a_newer_one(page: Page) -> None:
     page.route("**/lrsched/v1/preview", hold_the_first)
     with page.expect_request("**/lrsched/v1/preview"):
         page.fill("#lrsched_text", "0.111")
-    while not held:  # a request is seen before its route is
-        page.evaluate("0")
+    wait_until(page, lambda: held)  # a request is seen before its route is
     page.fill("#lrsched_text", "0.222")
     segment = page.locator("#lrsched_segments tr td:nth-child(2)")
     with page.expect_response(lambda answer: "0.222" in (answer.request.post_data or "")):

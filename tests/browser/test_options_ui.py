@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from browser_steps import create_embedding, open_tab, run_row, show_run, train
+from browser_steps import create_embedding, open_tab, run_row, show_run, train, wait_until
 from playwright.sync_api import Locator, Page, Route, expect
 
 from lib_lrsched.practice.service import CONCEPT
@@ -90,8 +90,7 @@ def test_a_profile_that_is_saved_while_a_choice_is_on_its_way_has_it(opened: Pag
     field(opened, "spread_timesteps").check()
     opened.locator("#lrsched_profiles").get_by_role("button", name="Save as…").click()
     opened.locator("#lrsched_profiles input").fill("of a slow server")
-    while not held:
-        opened.evaluate("0")
+    wait_until(opened, lambda: held)
     with opened.expect_request(lambda request: request.method == "POST" and request.url.endswith("/profiles")) as saved:
         opened.keyboard.press("Enter")
         held[0].continue_()
@@ -108,8 +107,7 @@ def test_a_profile_that_is_saved_before_the_options_are_known_waits_for_them(ope
     box = opened.locator("#lrsched_profiles")
     box.get_by_role("button", name="Save as…").click()
     box.locator("input").fill("too early")
-    while not held:
-        opened.evaluate("0")
+    wait_until(opened, lambda: held)
     with opened.expect_request(lambda request: request.method == "POST" and request.url.endswith("/profiles")) as saved:
         opened.keyboard.press("Enter")
         opened.evaluate("0")  # it is pressed before the server answers
@@ -148,8 +146,7 @@ def test_a_training_starts_after_the_choice_that_the_press_on_train_itself_sends
     field(opened, "max_norm").fill("x")
     for presses in (1, 2):  # the second while the first waits
         opened.click("#train_train_embedding")
-        while not held:
-            opened.evaluate("0")
+        wait_until(opened, lambda: held)
         assert opened.evaluate("starts") == 0, presses
     held.pop().continue_()
     expect(opened.locator("#lrsched_option_max_norm_trouble")).to_contain_text("Expected a number")
@@ -159,8 +156,7 @@ def test_a_training_starts_after_the_choice_that_the_press_on_train_itself_sends
     field(opened, "max_norm").fill("y")
     opened.hover("#train_train_embedding")
     opened.mouse.down()
-    while not held:
-        opened.evaluate("0")
+    wait_until(opened, lambda: held)
     held.pop().continue_()
     expect(opened.locator("#lrsched_option_max_norm_trouble")).to_contain_text('got "y"')  # before the release
     opened.evaluate("lrsched.helpers.trainingStatus.refuse('')")
@@ -171,8 +167,7 @@ def test_a_training_starts_after_the_choice_that_the_press_on_train_itself_sends
 
     field(opened, "max_norm").fill("3")
     opened.click("#train_train_embedding")
-    while not held:
-        opened.evaluate("0")
+    wait_until(opened, lambda: held)
     assert opened.evaluate("starts") == 0
     held.pop().continue_()
     opened.wait_for_function("starts === 1")

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from browser_steps import OFFER, choose, choose_tab, open_tab, run_row, show_run, train, write
+from browser_steps import OFFER, choose, choose_tab, open_tab, run_row, show_run, train, wait_until, write
 from page_state import STARTED
 from playwright.sync_api import Locator, Page, Request, Route, expect
 from practice_runs import INTERRUPTED_AT, OTHER, SAVED_AT, STEPS, TEXT
@@ -161,12 +161,10 @@ def test_what_is_shown_of_one_name_is_never_used_for_the_next_and_a_choice_that_
     expect(offer.locator("strong")).to_have_text("paused")
     expect(offer.locator("select")).to_be_disabled()
     expect(offer.get_by_role("button", name="Use its last settings")).to_be_disabled()
-    while not choices:  # a request is seen before its route is
-        page.evaluate("0")
+    wait_until(page, lambda: choices)  # a request is seen before its route is
     with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/resume")):
         choices[0].continue_()
-    while len(choices) < 2 or not asked:
-        page.evaluate("0")
+    wait_until(page, lambda: len(choices) >= 2 and asked)
     with page.expect_response(lambda answer: answer.request.method == "POST" and answer.url.endswith("/resume")):
         choices[1].continue_()
     assert [route.request.post_data_json for route in choices] == [

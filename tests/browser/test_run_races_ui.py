@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from browser_steps import open_tab, run_row, show_run
+from browser_steps import open_tab, run_row, show_run, wait_until
 from playwright.sync_api import Locator, Page, Route, expect
 from test_learning_ui import RUN
 
@@ -73,13 +72,6 @@ class Server:
         self.page.route(pattern, lambda route: held.append(route) if route.request.method == method else route.fallback())
         return held
 
-    def wait(self, is_so: Callable[[], Any]) -> None:
-        for _ in range(3000):
-            if is_so():
-                return
-            self.page.wait_for_timeout(10)
-        raise AssertionError("waited in vain")
-
     def settle(self) -> None:
         """What was answered before has come to its page."""
         self.page.evaluate("() => fetch('/lrsched/v1/runs').then((answer) => answer.json())")
@@ -108,15 +100,15 @@ def test_a_profile_is_never_replaced_without_a_question(page: Page, server_of_tw
     page.click("#lrsched_run_profile")
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
-    server_of_two.wait(lambda: asked)
+    wait_until(page, lambda: asked)
     asked.pop(0).fallback()
-    server_of_two.wait(lambda: sent)
+    wait_until(page, lambda: sent)
     refuse(sent[0])
     expect(page.locator("#lrsched_run_profile_said")).to_have_text('There is a profile "first" already.')
     assert asked == [], "the second press came before the question"
     page.unroute(re.compile("/lrsched/v1/runs/first/profile$"))
     page.press("#lrsched_run_profile_name", "Enter")
-    server_of_two.wait(lambda: len(sent) > 1)
+    wait_until(page, lambda: len(sent) > 1)
     sent[1].fulfill(json={})
     expect(page.locator("#lrsched_run_profile_said")).to_have_text('Saved as the profile "first".')
     assert [route.request.post_data_json["replace"] for route in sent] == [False, True]
@@ -135,14 +127,14 @@ def choose_step(page: Page, step: int) -> None:
 def test_choices_of_a_snapshot_are_made_in_turn_and_an_older_answer_does_not_undo_them(page: Page, server_of_two: Server) -> None:
     read, chosen = server_of_two.hold(r"resume\?.*", "GET"), server_of_two.hold("runs/first/resume-from", "POST")
     page.click("#lrsched_run_snapshots_open")
-    server_of_two.wait(lambda: read)
+    wait_until(page, lambda: read)
     choose_step(page, 20)
     choose_step(page, 30)
-    server_of_two.wait(lambda: chosen)
+    wait_until(page, lambda: chosen)
     server_of_two.settle()
     assert len(chosen) == 1, "the second waits for the first"
     for step in (20, 30):
-        server_of_two.wait(lambda: chosen)
+        wait_until(page, lambda: chosen)
         route = chosen.pop()
         assert route.request.post_data_json == {"step": step}
         route.fulfill(json={"from_step": step, "step": step})
@@ -150,11 +142,11 @@ def test_choices_of_a_snapshot_are_made_in_turn_and_an_older_answer_does_not_und
     read[0].fulfill(json=server_of_two.resume("first"))  # as it was before
     server_of_two.settle()
     expect(row(page, 30)).to_contain_text("resumes from here")
-    server_of_two.wait(lambda: len(read) > 2)
+    wait_until(page, lambda: len(read) > 2)
     refuse(read[2], 500)
     server_of_two.settle()
     run_row(page, "first").click()  # a list is asked for
-    server_of_two.wait(lambda: len(read) > 3)
+    wait_until(page, lambda: len(read) > 3)
     server_of_two.from_step = 30
     read[-1].fulfill(json=server_of_two.resume("first"))
     expect(page.locator("#lrsched_run_size")).to_contain_text("The run takes 1 kB on the disk. All 2 runs together take 1 B.")
@@ -178,7 +170,7 @@ def test_snapshots_that_were_not_loaded_are_told_at_their_own_run(page: Page, se
     server_of_two.runs["second"] |= {"state": "running"}  # of such a one no snapshots are asked for
     held = server_of_two.hold("runs/first/bundles", "GET")
     page.click("#lrsched_run_snapshots_open")
-    server_of_two.wait(lambda: held)
+    wait_until(page, lambda: held)
     page.click("#lrsched_run_snapshots_open")
     show_run(page, "second")
     why = page.locator("#lrsched_run_export_why")
@@ -196,7 +188,7 @@ def test_error_a_refused_interrupt_stays_until_something_else_runs(page: Page, s
     said = page.locator("#lrsched_now_said")
     for is_again in (False, True):
         page.click("#lrsched_now_interrupt")
-        server_of_two.wait(lambda: held)
+        wait_until(page, lambda: held)
         assert not is_again or said.inner_text() == ""
         refuse(held.pop())
         expect(said).to_have_text("no <b>luck</b>")
@@ -214,7 +206,7 @@ def test_what_is_typed_after_save_is_not_lost(page: Page, server_of_two: Server)
     for more in ("", "and more"):
         title.fill("a name")
         title.press("Enter")
-        server_of_two.wait(lambda: held)
+        wait_until(page, lambda: held)
         note.fill(more)
         server_of_two.runs["first"] |= {"title": "a name"}
         held.pop().fulfill(json=server_of_two.runs["first"])
@@ -237,7 +229,7 @@ def test_nothing_of_the_run_before_is_pressed_or_seen_while_another_one_loads(pa
     run_row(page, "first").click()
     expect(large.first).to_be_visible()
     run_row(page, "second").click()
-    server_of_two.wait(lambda: held)
+    wait_until(page, lambda: held)
     expect(large.first).to_be_hidden()
     page.click("#lrsched_run_interrupt")  # a script error fails the test
     held[0].fallback()
@@ -264,7 +256,7 @@ def test_error_a_refusal_names_its_run_where_another_one_is_shown_by_then(page: 
     for path, (_, buttons, _) in waits.items():
         for button in buttons:
             page.click(f"#lrsched_run_{button}")
-        server_of_two.wait(lambda path=path: held[path])
+        wait_until(page, lambda path=path: held[path])
     show_run(page, "second")
     expect(page.locator("#lrsched_run_label_title")).to_be_hidden()
     for path, (_, _, words) in waits.items():

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 import train_journeys as steps
-from browser_steps import choose, choose_tab, create_embedding, open_tab, train
+from browser_steps import choose, choose_tab, create_embedding, open_tab, train, wait_for_frames, wait_until
 from page_state import STARTED
 from playwright.sync_api import Page, Route, expect
 from train_journeys import STATUS
@@ -55,8 +55,7 @@ def test_of_two_profiles_that_are_loaded_the_later_is_filled_in_and_a_list_that_
     page.route("**/profiles/twofold%2040?check=1", lambda route: held.append(route))
     load = "(name) => { void lrsched.helpers.reference.takeProfile(name).then((said) => { globalThis.said = [name, said]; }); }"
     page.evaluate(load, "twofold 40")
-    while not held:
-        page.evaluate("0")
+    wait_until(page, lambda: held)
     page.evaluate(load, "twofold 48")
     page.wait_for_function("globalThis.said?.[0] === 'twofold 48'")
     held[0].continue_()
@@ -68,20 +67,18 @@ def test_of_two_profiles_that_are_loaded_the_later_is_filled_in_and_a_list_that_
     lists: list[Route] = []
     page.route("**/lrsched/v1/profiles", lambda route: lists.append(route) if route.request.method == "GET" else route.continue_())
     page.evaluate("lrsched.helpers.profiles.again()")
-    while not lists:
-        page.evaluate("0")
+    wait_until(page, lambda: lists)
     old = lists[0].fetch()
     steps.save_profile(page, "twofold new")
     with page.expect_response(lambda answer: answer.request.method == "GET" and answer.url.endswith("/profiles")):
         lists[0].fulfill(response=old)
-    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    wait_for_frames(page)
     expect(page.locator(f"{steps.PROFILES} select")).to_have_value("twofold new")
 
     saves: list[Route] = []
     page.route("**/lrsched/v1/profiles", lambda route: saves.append(route) if route.request.method == "POST" else route.continue_())
     steps.ask_profile(page, "twofold once")
-    while not saves:
-        page.evaluate("0")
+    wait_until(page, lambda: saves)
     page.keyboard.press("Enter")
     page.locator(f"{steps.PROFILES} input").fill("another name")
     saves[0].continue_()

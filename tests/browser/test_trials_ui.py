@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from browser_steps import choose_tab, create_embedding, open_tab, write
+from browser_steps import choose_tab, create_embedding, open_tab, wait_for_frames, wait_until, write
 from playwright.sync_api import Locator, Page, Request, Route, expect
 
 OFFER = "#lrsched_trial_embedding"
@@ -167,12 +167,10 @@ def test_a_late_estimate_neither_lets_start_be_pressed_again_nor_wipes_out_a_ref
         ask(page.locator(OFFER), **{"Updates of each": "24"})
     with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/trials")):
         start.click()
-    drawn = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    while len(estimates) < 1 or len(starts) < 1:  # a request is seen before its route is
-        page.evaluate("0")
+    wait_until(page, lambda: estimates and starts)  # a request is seen before its route is
     with page.expect_response("**/trials/estimate"):
         estimates[0].continue_()
-    page.evaluate(drawn)
+    wait_for_frames(page)
     expect(start).to_be_disabled()
     assert len(starts) == 1
     starts[0].fulfill(status=409, json={"error": {"message": "no luck"}})
@@ -184,13 +182,12 @@ def test_a_late_estimate_neither_lets_start_be_pressed_again_nor_wipes_out_a_ref
         page.locator(OFFER).get_by_label("Updates of each").fill("25")
     with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/trials")):
         start.click()
-    while len(estimates) < 2 or len(starts) < 2:
-        page.evaluate("0")
+    wait_until(page, lambda: len(estimates) >= 2 and len(starts) >= 2)
     starts[1].fulfill(status=409, json={"error": {"message": "no luck at all"}})
     expect(trouble).to_have_text("no luck at all")
     with page.expect_response("**/trials/estimate"):
         estimates[1].continue_()
-    page.evaluate(drawn)
+    wait_for_frames(page)
     expect(trouble).to_have_text("no luck at all")
 
 
