@@ -33,7 +33,7 @@ def write(page: Page, text: str) -> None:
 
 
 def wait_until(page: Page, is_so: Callable[[], Any]) -> None:
-    """Until something that the page or its requests change in the test is so, such as that a held request has come."""
+    """Waits up to 30 s for a condition in the test's own state, such as that a held request has arrived."""
     end = time.monotonic() + 30
     while not is_so():
         assert time.monotonic() < end, "waited in vain for 30 s"
@@ -41,7 +41,7 @@ def wait_until(page: Page, is_so: Callable[[], Any]) -> None:
 
 
 def wait_for_frames(page: Page) -> None:
-    """Until what was to be drawn in the next frame is drawn."""
+    """Waits until the page has drawn its next frame."""
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 

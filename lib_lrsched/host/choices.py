@@ -55,7 +55,7 @@ class Choices:
             self._chosen[kind, name] = replace(self._chosen.get((kind, name), Chosen()), **changes)
 
     def forget(self, kind: str, name: str, used: Chosen) -> None:
-        """A training has begun with ``used``: what was chosen since that was read is for the next one, and stays."""
+        """A training has begun with ``used``. What was chosen later is for the next training, and stays."""
         with self._lock:
             now = self._chosen.pop((kind, name), Chosen())
             left = now if (now.choice, now.kept) != (used.choice, used.kept) else replace(now, choice="continue", kept=None)

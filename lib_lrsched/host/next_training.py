@@ -69,7 +69,7 @@ class NextTraining:
         return with_stored(self._base_options(kind, name)[0], self._choices.of(kind, name).options)
 
     def options_for(self, chosen: Chosen, resumed: Resumption) -> Options:
-        """The options in force for a training that resumes so, with what was chosen for it.
+        """The options of a training, from what it resumes and what was chosen for it.
 
         Raises:
             RequestError: what was chosen cannot be, with settings that have changed since.

@@ -48,7 +48,7 @@ class StoredRuns:
     def keep_last(self, run_id: str) -> dict[str, Any]:
         """Deletes the snapshots of a run but the newest good one. What it needs to resume and the best state stay.
 
-        Where another one of the run was chosen for the next training, that resumes from the kept one.
+        If the next training was to resume from a deleted one, it resumes from the kept one instead.
 
         Returns:
             `{"freed_bytes", "deleted", "step"}`: what the disk has back, how many, and the updates that the kept one holds.

@@ -25,7 +25,7 @@ class Trainings:
 
     Attributes:
         sessions: one for each thread that has trained or trains.
-        chosen: what those were prepared with; what is chosen later is for the next training.
+        chosen: the choices with which each of those was prepared; later ones are for the next training.
         arrivals: held while embeddings or hypernetworks are loaded anew: no training starts meanwhile, for it would lose its own.
     """
 

@@ -136,6 +136,22 @@ def test_a_factor_by_timestep_has_its_chart_its_errors_and_presets_with_their_so
 
 
 @pytest.mark.long
+def test_error_a_profile_is_not_saved_without_its_options_and_the_reason_is_shown(opened: Page) -> None:
+    name = opened.input_value("#train_embedding input")
+    refused = {"error": {"message": "no luck"}}
+    opened.route(f"**/lrsched/v1/options?*name={name}c*", lambda route: route.fulfill(status=409, json=refused))
+    create_embedding(opened, f"{name}c")
+    sent: list[str] = []
+    opened.on("request", lambda request: sent.append(f"{request.method} {request.url}"))
+    box = opened.locator("#lrsched_profiles")
+    box.get_by_role("button", name="Save as…").click()
+    box.locator("input").fill("without options")
+    opened.keyboard.press("Enter")
+    expect(box).to_contain_text("no luck")
+    assert [one for one in sent if one.startswith("POST") and one.endswith("/profiles")] == []
+
+
+@pytest.mark.long
 def test_a_training_starts_after_the_choice_that_the_press_on_train_itself_sends_and_not_where_it_is_refused(opened: Page) -> None:
     held: list[Route] = []
     opened.route("**/lrsched/v1/options", lambda route: held.append(route))
@@ -150,7 +166,7 @@ def test_a_training_starts_after_the_choice_that_the_press_on_train_itself_sends
         assert opened.evaluate("starts") == 0, presses
     held.pop().continue_()
     expect(opened.locator("#lrsched_option_max_norm_trouble")).to_contain_text("Expected a number")
-    expect(opened.locator("#lrsched_training_refused")).to_contain_text("Not started: what was chosen for this training")
+    expect(opened.locator("#lrsched_training_refused")).to_contain_text("Not started: an option or the resume mode was refused.")
     assert opened.evaluate("starts") == 0
 
     field(opened, "max_norm").fill("y")

@@ -1,4 +1,4 @@
-"""Answers that come late, in the view of a run: two runs that are made up, on a server that answers when the test says so."""
+"""Late answers in the view of a run: two made-up runs, and routes that answer when the test releases them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IMAGE = {"index": 0, "step": 1, "prompt": "a photo", "file": "a.png"}
 
 
 class Server:
-    """What it answers to everything below /runs: `first` and `second`, ended, with snapshots after 40, 30 and 20 updates.
+    """Answers everything below /runs: `first` and `second`, ended, with snapshots after 40, 30 and 20 updates.
 
     Attributes:
         runs, in_progress, usable: may be changed; the next answer is of what they are then.
@@ -66,18 +66,18 @@ class Server:
         route.fulfill(content_type="application/json", body=json.dumps(found))
 
     def hold(self, address: str, method: str) -> list[Route]:
-        """The requests of this kind from now on, which have no answer until the test gives it."""
+        """Collects the requests of this kind from now on; the test answers them."""
         held: list[Route] = []
         pattern = re.compile(f"/lrsched/v1/{address}$")
         self.page.route(pattern, lambda route: held.append(route) if route.request.method == method else route.fallback())
         return held
 
     def settle(self) -> None:
-        """What was answered before has come to its page."""
+        """Waits until the page has received all earlier answers."""
         self.page.evaluate("() => fetch('/lrsched/v1/runs').then((answer) => answer.json())")
 
     def looks(self) -> None:
-        """A list is drawn that was asked for after this."""
+        """Waits for a list that was requested after this call."""
         for _ in range(2):
             with self.page.expect_response(lambda response: response.url.endswith("/runs")):
                 run_row(self.page, "first").click()
@@ -115,7 +115,7 @@ def test_a_profile_is_never_replaced_without_a_question(page: Page, server_of_tw
 
 
 def row(page: Page, step: int) -> Locator:
-    """Of a snapshot."""
+    """The row of a snapshot."""
     step_of = page.locator("[data-label=Step]").get_by_text(str(step), exact=True)
     return page.locator("#lrsched_run_snapshots_rows tr", has=step_of)
 
@@ -167,7 +167,7 @@ def test_what_is_kept_is_told_and_the_choice_of_a_deleted_one_is_the_servers(pag
 
 
 def test_snapshots_that_were_not_loaded_are_told_at_their_own_run(page: Page, server_of_two: Server) -> None:
-    server_of_two.runs["second"] |= {"state": "running"}  # of such a one no snapshots are asked for
+    server_of_two.runs["second"] |= {"state": "running"}  # the page requests no snapshots of a running one
     held = server_of_two.hold("runs/first/bundles", "GET")
     page.click("#lrsched_run_snapshots_open")
     wait_until(page, lambda: held)

@@ -214,7 +214,7 @@ def serve(page: Page, one: dict[str, Any] | None, refused: str = "") -> None:
         found = one if route.request.url.endswith("/trials/made") else listed
         return route.fulfill(content_type="application/json", body=json.dumps(found))
 
-    page.route("**/lrsched/v1/trials**", answer)  # goes before the routes of an earlier call: no look meets the server's own list
+    page.route("**/lrsched/v1/trials**", answer)  # overrides earlier routes, with no gap between
     page.route("**/lrsched/v1/trials/**", answer)
 
 
@@ -257,7 +257,7 @@ def test_error_a_refusal_is_told_although_the_list_was_read_again_meanwhile(page
     held: list[Route] = []
     page.route(re.compile(r"/trials/made\?state="), lambda route: held.append(route))
     page.click("#lrsched_trial_stop")
-    for _ in range(2):  # the second of them was asked for after the request to stop
+    for _ in range(2):  # the second was requested after the request to stop
         page.wait_for_event("response", lambda response: response.url.endswith("/trials"))
     (stop,) = held
     stop.fulfill(status=409, json={"error": {"message": "the trial made is finished by now"}})

@@ -1,21 +1,21 @@
 // Changes on the server, one after another.
 
-/** The server gets the changes in the order in which they were made; a refusal of one does not stop those after it. */
+/** Sends changes in the order in which they were made. If the server refuses one, the next is still sent. */
 export class InTurn {
     #last = Promise.resolve();
     #count = 0;
 
-    /** True while a change is on its way or waits. */
+    /** True while a change is being sent or waits. */
     get isBusy() {
         return this.#count > 0;
     }
 
-    /** Resolves when all that were made before are through, refused or not. */
+    /** Resolves when the server has answered to all changes so far, refused or not. */
     get settled() {
         return this.#last;
     }
 
-    /** Waits for the ones before, then calls `change()`; resolves, or is rejected, as the promise that it returns. */
+    /** Waits for earlier changes, then calls `change()` and returns its result or its error. */
     run(change) {
         this.#count += 1;
         const made = this.#last.then(change);

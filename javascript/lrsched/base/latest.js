@@ -6,8 +6,8 @@ const PAUSE_MS = 150; // in typing
 const FIRST_RETRY_MS = 1000;
 
 /**
- * Sends questions of one kind; the answer to one that was overtaken by a newer is null, and so is its failure. Not for what
- * changes something on the server: a refusal must be told.
+ * Sends questions of one kind; the answer to one that was overtaken by a newer is null, and so is its failure. Not for
+ * requests that change something on the server: their errors must be shown.
  */
 export class Latest {
     #number = 0;

@@ -18,7 +18,7 @@ export class Question {
     /**
      * Shows it, with the focus on no. `text` and `yes` are the words of the question and of its button, if the markup has none; `back`
      * has the focus afterwards. `onYes()` does what was asked, after the question is closed; one that `stays` is closed when that is done, and
-     * cannot be left meanwhile.
+     * cannot be cancelled before.
      */
     ask({text = null, yes = null, back, onYes, stays = false}) {
         this.#asked = {back, onYes, stays};
@@ -50,7 +50,7 @@ export class Question {
         try {
             return await onYes();
         } finally {
-            if (asked === this.#asked) { // else it is another question by now
+            if (asked === this.#asked) { // otherwise another question is open
                 this.#setBusy(false);
                 if (!this.box.hidden) this.#done();
             }

@@ -10,7 +10,7 @@ const FEEDBACK = "During training the loss, or what `watch` names, decides when 
 export class ItemForm {
     #key = "";
     #shapes = null;
-    #edited = null; // what was known of the text when a segment was added or deleted
+    #edited = null; // the parsed text in which a segment was last added or deleted
 
     constructor(editor, items) {
         this.editor = editor;
@@ -167,7 +167,7 @@ export class ItemForm {
         return message;
     }
 
-    /** Adds or deletes a segment. Until the new text is known this item's place may be another's: a second press does nothing. */
+    /** Adds or deletes a segment. A second press does nothing until the new text is parsed: it would change the wrong segment. */
     async #once(edit) {
         const {known} = this.items;
         if (known === this.#edited) return;

@@ -61,11 +61,13 @@ export class OptionsBox {
     async inForce() {
         const source = await this.#known(this.source.kind);
         await source.settled;
-        if (source.name !== "" && source.current === null) throw new ApiError("The options are not known yet; save again in a moment.");
+        if (source.name !== "" && source.current === null) {
+            throw new ApiError(source.trouble || "The options have not loaded yet. Save again in a moment.");
+        }
         return {...source.current?.options};
     }
 
-    /** Resolves to the source of a kind, when it has the answer for the name that is chosen, or after a while without one. */
+    /** Resolves to the source of a kind when the options of the chosen name are loaded, or after a timeout. */
     async #known(kind) {
         const source = this.sources[kind];
         const isKnown = () => source.name === fields.value(kind) && (source.name === "" || source.current !== null);

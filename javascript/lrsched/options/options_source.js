@@ -43,12 +43,12 @@ export class OptionsSource {
         return this.current === null && this.name !== "" && this.trouble !== "";
     }
 
-    /** True while a choice is on its way or waits. */
+    /** True while a choice is being sent or waits. */
     get isBusy() {
         return this.#choices.isBusy;
     }
 
-    /** Resolves when no choice is on its way. */
+    /** Resolves when the server has answered to all choices so far. */
     get settled() {
         return this.#choices.settled;
     }
@@ -60,7 +60,7 @@ export class OptionsSource {
             if (name !== this.name || (this.current === null && !this.isStuck)) return "";
             const body = {kind, name, options: this.isStuck ? {} : change(this.current), data_root: folder};
             try {
-                this.#latest.begin(); // an answer that is on its way may be older
+                this.#latest.begin(); // a pending answer may be older
                 this.#take(await request("POST", "options", body));
                 return "";
             } catch (error) {

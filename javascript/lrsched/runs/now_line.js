@@ -17,7 +17,7 @@ export function nowWords({what, name, step, total_steps, s_left, is_ending: isEn
 /** `onJump(one)` hears of the jump. The line keeps its room: nothing moves when it comes or goes. */
 export class NowLine {
     #ended = ""; // the key of what was interrupted from here
-    #pressed = ""; // the same, also where it was refused: what is said is about it
+    #pressed = ""; // the key of the last one that Interrupt was pressed for: the message is about it
 
     constructor({onJump}) {
         this.line = byId("now");

@@ -12,16 +12,16 @@ const TENSORS_NAMED = 2;
 
 /**
  * The buttons of a run and what they open. `onList(answer, said)` is called with the new list after a deletion, `onChosen(kind)` with
- * what kind it was chosen from where its next training resumes, `tellElsewhere(run, words)` with a refusal where another run is shown by then.
+ * what kind it was chosen from where its next training resumes, `tellInList(run, words)` with an error about a run that is no longer shown.
  */
 export class RunFiles {
     #key = "";
     #asked = new Latest();
-    #more = new Latest(); // what was chosen, and the sizes
+    #more = new Latest(); // the chosen snapshot, and the sizes
     #choosing = new InTurn();
 
-    constructor({onList, onChosen, tellElsewhere}) {
-        Object.assign(this, {onList, onChosen, tellElsewhere});
+    constructor({onList, onChosen, tellInList}) {
+        Object.assign(this, {onList, onChosen, tellInList});
         this.run = null;
         this.found = null;
         this.panel = byId("run_snapshots");
@@ -160,7 +160,7 @@ export class RunFiles {
             setText(byId("run_size"), own === null ? "" : `The run takes ${formatSize(own)} on the disk.${all}`);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            if (isNewest()) this.#key = ""; // the table is there; what it lacks comes with the next list
+            if (isNewest()) this.#key = ""; // the table is drawn; the rest is loaded with the next list
         }
     }
 
@@ -202,9 +202,9 @@ export class RunFiles {
         const {run} = this;
         try {
             const {freed_bytes: freed, deleted, step} = await request("POST", `runs/${encodeURIComponent(run.id)}/keep-last`);
-            this.onChosen(run.kind); // if it was among them, the server has taken it back
+            this.onChosen(run.kind); // the server has cleared it if that snapshot was deleted
             if (run.id !== this.run.id) return;
-            this.#more.begin(); // what is on its way may be older
+            this.#more.begin(); // a pending answer may be older
             if (this.found !== null) this.found.from = null;
             const what = deleted === 1 ? "1 snapshot" : `${formatCount(deleted)} snapshots`;
             this.#told(`Deleted ${what}, ${formatSize(freed)}; that after ${formatUpdates(step)} is kept.`);
@@ -229,7 +229,7 @@ export class RunFiles {
             const words = `The next training of ${run.name} resumes from step ${formatCount(answer.step)}`;
             this.#told(step === null ? `${words}, the newest snapshot.` : `${words}. The Train tab says so, and can take it back.`);
             byId("run_snapshots").focus({preventScroll: true});
-            this.#readMore(run, byId("run_delete").disabled); // in place of one that is on its way, which may be older
+            this.#readMore(run, byId("run_delete").disabled); // a pending answer may be older
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             this.#refused(run, `Not chosen: ${error.message}`);
@@ -238,7 +238,7 @@ export class RunFiles {
 
     #refused(run, words) {
         if (run.id === this.run.id) this.#told(words, true);
-        else this.tellElsewhere(run, words);
+        else this.tellInList(run, words);
     }
 
     #told(text, isTrouble = false) {
@@ -265,7 +265,7 @@ export class RunFiles {
             if (!(error instanceof ApiError)) throw error;
             const words = `Not deleted: ${error.message}`;
             if (run.id === this.run.id) this.#say(words);
-            else this.tellElsewhere(run, words);
+            else this.tellInList(run, words);
         }
     }
 

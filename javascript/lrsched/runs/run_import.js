@@ -79,7 +79,7 @@ export class RunImport {
         this.file = null;
         const run = await this.onImported(id).catch((error) => {
             if (!(error instanceof ApiError)) throw error;
-            return null; // the list comes with the next look
+            return null; // the next poll brings the list
         });
         if (run === null) return this.#say("Imported.");
         const isListed = fields.refreshNames(run.kind);

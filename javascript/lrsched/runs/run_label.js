@@ -5,12 +5,12 @@ import {byId, el, setHidden, setText} from "../base/dom.js";
 const LONGEST_TITLE = 100;
 const LONGEST_NOTE = 2000;
 
-/** A line with title and note, and a button that opens two fields. `onSaved(run)` hears of the run as it is then; `tellElsewhere` as in run_files.js. */
+/** A line with title and note, and a button that opens two fields. `onSaved(run)` is called with the changed run; `tellInList` as in run_files.js. */
 export class RunLabel {
     #drafts = new Map(); // by a run's id: what was typed and not saved yet
 
-    constructor({onSaved, tellElsewhere}) {
-        Object.assign(this, {onSaved, tellElsewhere});
+    constructor({onSaved, tellInList}) {
+        Object.assign(this, {onSaved, tellInList});
         this.run = null;
         this.place = byId("run_label");
         this.#make();
@@ -82,7 +82,7 @@ export class RunLabel {
         try {
             const run = await request("POST", `runs/${encodeURIComponent(id)}/label`, {title: title.trim(), note: note.trim()});
             const isShown = id === this.run.id;
-            const isAsSent = String(isShown ? this.#typed() : this.#drafts.get(id)) === String([title, note]); // else more was typed meanwhile
+            const isAsSent = String(isShown ? this.#typed() : this.#drafts.get(id)) === String([title, note]); // otherwise more was typed since
             if (isAsSent) this.#drafts.delete(id);
             if (isShown) this.show(run);
             if (isShown && isAsSent) this.#close();
@@ -91,7 +91,7 @@ export class RunLabel {
             if (!(error instanceof ApiError)) throw error;
             const words = `Not saved: ${error.message}`;
             if (id === this.run.id) setText(this.said, words);
-            else this.tellElsewhere(before, words);
+            else this.tellInList(before, words);
         } finally {
             this.saving.disabled = false;
         }

@@ -64,7 +64,7 @@ export class RunProfile {
         whileDisabled(this.saving, () => this.#send(name, this.#replaces));
     }
 
-    /** `replaces` is what was asked when it was pressed: the question may be another one before the requests are through. */
+    /** `replaces`: whether the button said "Replace it" when it was pressed. It may change before the server answers. */
     async #send(name, replaces) {
         try {
             const {kind, inputs, options} = await request("GET", `runs/${encodeURIComponent(this.of.id)}/profile`);

@@ -7,10 +7,10 @@ import {question} from "./use_words.js";
 
 const WHATS = ["average", "best"];
 
-/** The two buttons of a run, the question behind them, and what came of it; `tellElsewhere` as in run_files.js. */
+/** The two buttons of a run, the question behind them, and what came of it; `tellInList` as in run_files.js. */
 export class RunUse {
-    constructor(tellElsewhere) {
-        this.tellElsewhere = tellElsewhere;
+    constructor(tellInList) {
+        this.tellInList = tellInList;
         this.answer = null;
         this.question = new Question(byId("run_use_ask"));
         for (const what of WHATS) byId(`run_use_${what}`).addEventListener("click", () => this.#ask(what));
@@ -50,7 +50,7 @@ export class RunUse {
             if (!(error instanceof ApiError)) throw error;
             const words = `Nothing was changed: ${error.message}`;
             if (id === this.answer.run.id) this.#say(words, true);
-            else this.tellElsewhere(run, words);
+            else this.tellInList(run, words);
         }
     }
 

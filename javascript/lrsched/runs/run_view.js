@@ -21,13 +21,13 @@ import {RunUse} from "./run_use.js";
 import {Smoothing} from "./smoothing.js";
 import {stateWords, statusOf} from "./run_status.js";
 
-/** The lower right part of the tab. `onContinue(id)` and `onOpen(run, settings)` are its two buttons, `tellElsewhere` as in run_files.js. */
+/** The lower right part of the tab. `onContinue(id)` and `onOpen(run, settings)` are its two buttons, `tellInList` as in run_files.js. */
 export class RunView {
     #asked = new Latest();
 
-    constructor({onContinue, onOpen, tellElsewhere}) {
+    constructor({onContinue, onOpen, tellInList}) {
         this.panel = byId("run_view");
-        this.use = new RunUse(tellElsewhere);
+        this.use = new RunUse(tellInList);
         this.points = null;
         this.shown = null;
         this.inProgress = []; // as the server answers it
@@ -102,7 +102,7 @@ export class RunView {
     }
 
     async #interrupt() {
-        if (this.shown === null) return; // another run is chosen, and not here yet
+        if (this.shown === null) return; // another run is loading
         const {id, kind, name} = this.shown.run;
         this.ended = id;
         focusOne(byId("run_title")); // the button is off from here on

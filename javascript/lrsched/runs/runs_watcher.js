@@ -37,10 +37,10 @@ export class RunsWatcher {
         this.runs = [];
         this.list = new RunList({onOpen: (id) => this.choose(id), onTicks: () => this.#followTicks(), onCompare: () => this.compare()});
         this.comparison = new ComparePanel({onOpen: (id) => this.choose(id), onClose: () => this.#leaveComparison()});
-        const tellElsewhere = (run, words) => this.importer.tell(`${calledOf(run)}: ${words}`, true);
-        this.view = new RunView({onContinue, onOpen, tellElsewhere});
-        this.label = new RunLabel({onSaved: (run) => this.#labelled(run), tellElsewhere});
-        this.files = new RunFiles({onList: (answer, said) => this.#deleted(answer, said), onChosen: onResumeChosen, tellElsewhere});
+        const tellInList = (run, words) => this.importer.tell(`${calledOf(run)}: ${words}`, true);
+        this.view = new RunView({onContinue, onOpen, tellInList});
+        this.label = new RunLabel({onSaved: (run) => this.#labelled(run), tellInList});
+        this.files = new RunFiles({onList: (answer, said) => this.#deleted(answer, said), onChosen: onResumeChosen, tellInList});
         this.importer = new RunImport(this.body.closest(".lrsched-card"), (id) => this.#imported(id));
         this.poller = new Poller({
             look: (isNewest) => this.#look(isNewest), onTrouble: (error) => this.#trouble(error), isWatched: () => isShown(this.page),

@@ -92,7 +92,7 @@ export class Profiles {
         this.buttons.load.disabled = true;
         const trouble = await this.reference.takeProfile(name);
         this.#enable();
-        if (trouble === null) return; // something else is filled in
+        if (trouble === null) return; // another one was loaded
         const differs = this.reference.count > 0 ? " Differences are listed above the Train buttons." : "";
         this.#say(trouble || `Filled from "${name}".${differs}`, trouble !== "");
         if (trouble) this.again();
@@ -143,13 +143,13 @@ export class Profiles {
         this.#isSending = true;
         try {
             const {profiles} = await question();
-            this.#lists.begin(); // a list that is on its way may be older
+            this.#lists.begin(); // a pending answer may be older
             this.#close();
             this.#fill(profiles, chosen);
             this.#say(said);
         } catch (error) {
             if (!(error instanceof ApiError)) throw error;
-            if (error.status === 409 && !this.saving.hidden) return this.#open("replace", chosen); // saved elsewhere meanwhile
+            if (error.status === 409 && !this.saving.hidden) return this.#open("replace", chosen); // saved in another window
             this.#say(error.message, true);
         } finally {
             this.#isSending = false;

@@ -15,7 +15,7 @@ export class Reference {
     #drawn = "";
     #trouble = "";
     #found = new Latest();
-    #fills = new InTurn(); // two at once would mix
+    #fills = new InTurn(); // two at once would mix their fields
 
     /** The list stands before `preflight`. `onFilled()` hears that fields were filled. */
     constructor(preflight, {options, onFilled}) {
@@ -31,8 +31,8 @@ export class Reference {
     }
 
     /**
-     * Fills the Train tab with what a run was started with, its name too; resolves to what went wrong, or "", and to null where
-     * something else is to be filled in by now.
+     * Fills the Train tab with what a run was started with, its name too; resolves to what went wrong, or "", and to null if
+     * another run or profile was loaded before the answer came.
      */
     takeRun(run) {
         return this.#takeFrom(`runs/${encodeURIComponent(run.id)}/profile?check=1`, {of: "the run", title: `the run of ${run.name}`, withNames: true});
@@ -117,7 +117,7 @@ export class Reference {
         this.onFilled();
     }
 
-    /** Options belong to a name: to those that are chosen now, but for the kinds whose name was `missed`. Resolves to what was refused. */
+    /** Sets options for the chosen names, except for the kinds whose name could not be chosen (`missed`). Resolves to what was refused. */
     async #fillOptions(kind, options, missed) {
         if (Object.keys(options).length === 0) return [];
         const kinds = ["embedding", "hypernetwork"].filter((one) => (kind ?? one) === one && fields.value(one) !== "");

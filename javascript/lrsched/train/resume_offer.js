@@ -80,7 +80,7 @@ export class ResumeOffer {
         return isOfChosen() ? this.current : null;
     }
 
-    /** Asks and shows the answer, unless another question was asked meanwhile. */
+    /** Asks and shows the answer, unless a newer question was asked. */
     async #ask(question) {
         try {
             const answer = await this.#latest.of(async () => ({answer: await question()}));
@@ -100,17 +100,17 @@ export class ResumeOffer {
         this.onChange();
     }
 
-    /** True while a choice is on its way or waits. */
+    /** True while a choice is being sent or waits. */
     get isBusy() {
         return this.#choices.isBusy;
     }
 
-    /** Resolves when no choice is on its way. */
+    /** Resolves when the server has answered to all choices so far. */
     get settled() {
         return this.#choices.settled;
     }
 
-    /** Until the server has answered for a name, the lines are those of the name before: nothing of them is for the new one. */
+    /** Until the server has answered for a new name, the lines are those of the previous one, and their controls are off. */
     #enable() {
         const isOfAnother = this.current !== null && this.current.name !== this.#name;
         for (const control of [this.select, this.back, this.button]) control.disabled = isOfAnother;
@@ -118,7 +118,7 @@ export class ResumeOffer {
 
     /**
      * The server keeps the choice until the next training of this name has begun. A kept snapshot that was chosen stays with
-     * another mode, unless it is taken `isBack`. It is for the name that the lines are of, whatever is chosen when its turn comes.
+     * another mode, unless it is taken `isBack`. It is sent for the name that the lines show, even if another name is chosen before it is sent.
      */
     choose(mode, {isBack = false} = {}) {
         const shown = this.current;
@@ -130,7 +130,7 @@ export class ResumeOffer {
         const current = this.current?.name === name ? this.current : shown;
         const {run, from_step: step = null} = current ?? {};
         const isKept = step !== null && run && !isBack && !leavesRun(current, mode);
-        const isNewest = name === this.#name ? this.#latest.begin() : () => false; // an answer that is on its way may be older
+        const isNewest = name === this.#name ? this.#latest.begin() : () => false; // a pending answer may be older
         let trouble = "";
         try {
             const answer = await (isKept

@@ -1,18 +1,18 @@
-// A press on a button that starts a training waits for the choices that are on their way: they are of that training.
+// A press on a Train button waits until the server has taken the options and the resume mode chosen before it.
 import * as fields from "./fields.js";
 
 const BUTTONS = {embedding: "trainEmbedding", hypernetwork: "trainHypernetwork"};
-const REFUSED = "Not started: what was chosen for this training was refused. The reason is shown at the option or at the resume mode.";
+const REFUSED = "Not started: an option or the resume mode was refused. The reason is shown beside it.";
 
-/** A text field sends its choice when it loses the focus: by that very press. Where a choice is refused, nothing starts. */
+/** A text field sends its option when it loses the focus, that is, by the press itself. If an option is refused, nothing starts. */
 export class StartGate {
     #waiting = new Set();
     #pressed = null;
     #isOurs = false;
 
     /**
-     * `choices(kind)` are those that belong to a training: each has `isBusy`, `settled`, and the number of its `refusals`.
-     * `onRefused(words)` hears why nothing was started.
+     * `choices(kind)` returns the senders of choices for a training; each has `isBusy`, `settled`, and the number of its `refusals`.
+     * `onRefused(words)` is called with the reason why nothing was started.
      */
     constructor(choices, onRefused) {
         Object.assign(this, {choices, onRefused});
@@ -20,7 +20,7 @@ export class StartGate {
         document.addEventListener("click", (event) => this.#clicked(event), {capture: true});
     }
 
-    /** The focus moves after this, and the refusal may be there before the button is released. */
+    /** The focus moves after this event, and the refusal may come before the button is released: counts refusals from here. */
     #down(target) {
         const kind = kindOf(target);
         this.#pressed = kind && {kind, refusals: this.#refusals(kind)};
@@ -62,7 +62,7 @@ export class StartGate {
     }
 }
 
-/** The kind whose training a press on this element starts, or null. */
+/** The kind that a press on this element trains, or null. */
 function kindOf(target) {
     return Object.keys(BUTTONS).find((kind) => fields.block(BUTTONS[kind])?.contains(target)) ?? null;
 }

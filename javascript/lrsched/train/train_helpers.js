@@ -165,7 +165,7 @@ export class TrainHelpers {
     /** The same of any run; what went wrong is said here, for its own view is behind another tab by now. */
     async fillFrom(run) {
         const trouble = await this.reference.takeRun(run);
-        if (trouble === null) return "Something else was filled in meanwhile.";
+        if (trouble === null) return "Not filled in: another run or profile was loaded after it.";
         if (trouble) this.reference.complain(trouble);
         this.reference.reveal();
         return trouble;

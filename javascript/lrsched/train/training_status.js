@@ -33,7 +33,7 @@ export class TrainingStatus {
         if (!this.#isAsking && performance.now() >= this.#due) this.#ask();
     }
 
-    /** Says why a press started nothing, until the next one does. */
+    /** Shows why a press on Train started nothing, until the next training starts. */
     refuse(text) {
         setText(this.refusal, text);
         setHidden(this.refused, text === "");

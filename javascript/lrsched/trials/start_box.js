@@ -137,7 +137,7 @@ export class StartBox {
         focusOne(this.button); // the box closes, or shows an error
         try {
             const body = this.#body();
-            this.#latest.begin(); // an estimate that is on its way would let it be pressed again, or wipe out a refusal
+            this.#latest.begin(); // a pending estimate would enable the button again, or clear an error
             this.#asked = JSON.stringify(body);
             this.#due = Infinity;
             this.#isStarting = true;

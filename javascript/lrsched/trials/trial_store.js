@@ -71,13 +71,13 @@ export class TrialStore {
     }
 
     /**
-     * Ends a trial that has not ended, and deletes one that has; it is refused where that has changed meanwhile. The refusal
-     * is told even where the list was read again since.
+     * Ends a trial that has not ended, and deletes one that has; refused if its state has changed. The
+     * error is thrown even if the list was polled since.
      */
     async remove({id, state}) {
         try {
             const {trials} = await request("DELETE", `trials/${encodeURIComponent(id)}?state=${state}`);
-            this.#lists.begin(); // a list that is on its way may be older
+            this.#lists.begin(); // a pending answer may be older
             if (!isActive({state})) this.#seen.delete(id);
             this.#take(trials, {isOurs: true});
         } finally {

@@ -17,7 +17,7 @@ export class TrialsCard {
         this.planner = planner;
         this.card = byId("trials_card");
         this.list = byId("trials");
-        this.refused = ""; // what could not be done to a trial that is not shown
+        this.refused = ""; // the error about a trial that is no longer shown
         this.view = new TrialView({
             onOpen: (text) => planner.openText(text, {isAside: true}),
             suggestion: {onUse: (trial) => this.use(trial), presets: planner.presets},
@@ -95,7 +95,7 @@ export class TrialsCard {
             if (!(error instanceof ApiError)) throw error;
             const words = `${refused}: ${error.message}`;
             if (trial.id === this.store.chosen) return setText(byId("trial_trouble"), words);
-            this.refused = `${trial.name}: ${words}`; // another one is shown by now
+            this.refused = `${trial.name}: ${words}`; // another one is shown
             this.#draw();
         }
     }
